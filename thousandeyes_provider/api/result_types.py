@@ -65,11 +65,10 @@ def _text(value: Any) -> str:
 
 
 def _error_type(row: Row) -> str | None:
-    """What ``errorType`` says: an error, ``""`` for "no error", or ``None`` when it is absent or null."""
-    value = row.get("errorType")
-    if value is None:
+    """What ``errorType`` says: an error, ``""`` for "no error" (so does null), or ``None`` when absent."""
+    if "errorType" not in row:
         return None
-    text = str(value).strip()
+    text = str(row["errorType"]).strip()
     return "" if text.lower() in ("", "none", "null") else text
 
 
@@ -171,7 +170,9 @@ RESULT_TYPES: Mapping[str, ResultType] = {
         ResultType(
             "api",
             (("apiTransactionTime", "ms"), ("completion", "%")),
-            lambda row: _typed(row, "errorDetails", _absent(row, "completion"), _below(row, "completion", 100)),
+            lambda row: _typed(
+                row, "errorDetails", _absent(row, "completion"), _below(row, "completion", 100)
+            ),
         ),
         ResultType(
             "ftp-server",

@@ -1,0 +1,102 @@
+"""ThousandEyes' rate limits as the response headers announce them, and the pace that they allow.
+
+Two sets exist, one for the organization and one for instant tests (API-FACTS, "Rate limits"; source DEV).
+``Reset`` is in epoch seconds by ThousandEyes' clock, so it is always read against the ``Date`` of the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.values import number
+
+BUCKETS: Mapping[str, str] = {
+    "organization": "x-organization-rate-limit-",
+    "instant-test": "x-instant-test-rate-limit-",
+}
+"""Name of each set of limits, and what its header names begin with."""
+
+RESERVED_SHARE = 0.2
+"""Share of the organization's requests that polling leaves to everybody else."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One set of limits, as one answer told it. What the answer did not say, or garbled, is ``None``.
+
+    :param bucket: a key of :data:`BUCKETS`.
+    :param limit: requests a window.
+    :param remaining: requests left in this window.
+    :param reset: when the window ends, epoch seconds by ThousandEyes' clock.
+    """
+
+    bucket: str
+    limit: float | None
+    remaining: float | None
+    reset: float | None
+
+
+@dataclass(frozen=True)
+class Reset:
+    """When a rate limit that refused a request ends.
+
+    :param bucket: whose limit, a key of :data:`BUCKETS`.
+    :param at: epoch seconds by ThousandEyes' clock.
+    :param wait: seconds from the answer to then, negative when it is past.
+    """
+
+    bucket: str
+    at: float
+    wait: float
+
+
+def quotas(answer: Answer) -> dict[str, Quota]:
+    """The sets of limits of which the answer says something usable, by bucket."""
+    found = {}
+    for bucket, prefix in BUCKETS.items():
+        limit, remaining, reset = (
+            number(answer.headers.get(prefix + field)) for field in ("limit", "remaining", "reset")
+        )
+        if limit is not None and limit <= 0:
+            limit = None
+        if (limit, remaining, reset) != (None, None, None):
+            found[bucket] = Quota(bucket, limit, remaining, reset)
+    return found
+
+
+def exhausted_reset(answer: Answer, now: float) -> Reset | None:
+    """The reset to wait for after a 429: that of the exhausted set, the later one when that is unclear.
+
+    :param answer: the 429.
+    :param now: local epoch seconds, used when the answer has no ``Date``.
+    :return: ``None`` when the headers name no usable reset.
+    """
+    told = quotas(answer).values()
+    for candidates in (
+        [quota for quota in told if quota.remaining is not None and quota.remaining <= 0],
+        [quota for quota in told if quota.remaining is None],
+        list(told),
+    ):
+        resets = [(quota.reset, quota.bucket) for quota in candidates if quota.reset is not None]
+        if resets:
+            at, bucket = max(resets)
+            return Reset(bucket, at, at - answer.time(now))
+        if candidates:
+            return None
+    return None
+
+
+def polling_gap(answer: Answer, now: float) -> float:
+    """Seconds between two requests that leave a fifth of the organization's budget to others.
+
+    :param answer: the newest answer; its headers tell what is left.
+    :param now: local epoch seconds, used when the answer has no ``Date``.
+    :return: ``(reset - Date) / max(remaining - 0.2 x limit, 1)``; 0 when the headers do not say.
+    """
+    quota = quotas(answer).get("organization")
+    if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
+        return 0.0
+    spendable = max(quota.remaining - RESERVED_SHARE * quota.limit, 1.0)
+    return max(quota.reset - answer.time(now), 0.0) / spendable

@@ -1,0 +1,210 @@
+"""Waiting for a round: what has arrived, whether that is enough, and when to look again.
+
+:class:`Waiting` is told the rows of each look and the time, and answers what to do. Every look gives the next state;
+nothing here sends, sleeps or reads a clock, so that worker and triggerer wait by the same rules
+(DESIGN, "Fixed: waiting").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from thousandeyes_provider.api.expectation import Agent, Expected
+from thousandeyes_provider.api.result_types import Row
+from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, is_fresh, round_of, row_key
+
+QUIET = 60.0
+"""Seconds without anything new after which a round of unknown agents counts as complete."""
+
+
+class State(Enum):
+    """Where the waiting stands."""
+
+    WAITING = "waiting"
+    COMPLETE = "complete"
+    """Every expected row is there."""
+    ENOUGH = "enough"
+    """``min_agents`` have reported, and the grace time for the others is over."""
+    QUIET = "quiet"
+    """It is not known who should report, and nobody new has for a while."""
+    DEADLINE = "deadline"
+    """The time is up."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One round that is waited for.
+
+    Times are seconds on any one clock that goes forward at a steady pace, except ``started_after``.
+
+    :param rows_per_agent: result types to wait for, and how many rows each agent has of it (``None``: unknown).
+    :param remembered: newest round of each result type before the run.
+    :param started_after: when the run was accepted, epoch seconds by ThousandEyes' clock.
+    :param expected: who should report.
+    :param deadline: when the waiting ends.
+    :param poll_interval: seconds between two looks, when nothing asks for more.
+    :param min_agents: how many agents are enough; ``None`` for all.
+    :param grace: seconds that the others are waited for after that.
+    :param seen: fresh rows so far, by result type and what tells them apart.
+    :param last_news: when something new was last seen.
+    :param enough_since: since when ``min_agents`` have reported.
+    """
+
+    rows_per_agent: Mapping[str, int | None]
+    remembered: Mapping[str, int | None]
+    started_after: float
+    expected: Expected
+    deadline: float
+    poll_interval: float
+    min_agents: int | None = None
+    grace: float = 60.0
+    seen: Mapping[str, Mapping[tuple[object, ...], Row]] = field(default_factory=dict)
+    last_news: float | None = None
+    enough_since: float | None = None
+
+    def look(self, found: Mapping[str, Iterable[Row]], now: float) -> Waiting:
+        """The state after a look at the results.
+
+        :param found: the rows of each result type that was answered, fresh or not.
+        :param now: the time.
+        """
+        seen = {name: dict(rows) for name, rows in self.seen.items()}
+        for result_type, rows in found.items():
+            known = seen.setdefault(result_type, {})
+            for row in rows:
+                if is_fresh(
+                    row, remembered=self.remembered.get(result_type), started_after=self.started_after
+                ):
+                    known[(round_of(row), *row_key(result_type, row))] = row
+        news = sum(map(len, seen.values())) > sum(map(len, self.seen.values()))
+        after = replace(self, seen=seen, last_news=now if news else self.last_news)
+        enough = self.min_agents is not None and len(after.reported()) >= self.min_agents
+        since = (self.enough_since if self.enough_since is not None else now) if enough else None
+        return replace(after, enough_since=since)
+
+    def rounds(self) -> dict[str, int]:
+        """Our round of each result type: the earliest fresh one."""
+        return {
+            result_type: min(_rounds(rows))
+            for result_type, rows in sorted(self.seen.items())
+            if any(True for _ in _rounds(rows))
+        }
+
+    def rows(self) -> dict[str, list[Row]]:
+        """The rows of our round, by result type; rows of later rounds are left out."""
+        ours = self.rounds()
+        return {
+            result_type: [row for row in self.seen[result_type].values() if round_of(row) == round_id]
+            for result_type, round_id in ours.items()
+        }
+
+    def agents_seen(self) -> tuple[Agent, ...]:
+        """Every agent that has sent at least one row of our round."""
+        found: dict[str, Agent] = {}
+        for rows in self.rows().values():
+            for row in rows:
+                agent = Agent(agent_id_of(row), agent_name_of(row))
+                found.setdefault(agent.agent_id or agent.agent_name, agent)
+        return tuple(found.values())
+
+    def reported(self) -> tuple[Agent, ...]:
+        """The agents that have sent every row that is expected of an agent."""
+        counts = self._counts()
+        return tuple(
+            agent
+            for agent in self.agents_seen()
+            if all(
+                counts[result_type].get(agent.agent_id or agent.agent_name, 0) >= (needed or 1)
+                for result_type, needed in self.rows_per_agent.items()
+            )
+        )
+
+    def missing(self) -> tuple[Agent, ...]:
+        """The expected agents, where they are known one by one, of which rows are missing."""
+        rows = self.rows()
+        reported = {agent.agent_id or agent.agent_name for agent in self.reported()}
+        heard = [
+            row
+            for found in rows.values()
+            for row in found
+            if (agent_id_of(row) or agent_name_of(row)) in reported
+        ]
+        ids = {agent_id_of(row) for row in heard}
+        names = {agent_name_of(row).strip().casefold() for row in heard}
+        return tuple(
+            agent
+            for agent in self.expected.agents
+            if not (agent.agent_id in ids if agent.agent_id else agent.agent_name.strip().casefold() in names)
+        )
+
+    def lacking(self, agent: Agent) -> str | None:
+        """Which rows of an agent are missing, in words; ``None`` when it has sent none at all."""
+        rows = self.rows()
+        had = {
+            result_type: len([row for row in rows.get(result_type, []) if agent.sent(row)])
+            for result_type in self.rows_per_agent
+        }
+        if not any(had.values()):
+            return None
+        return ", ".join(
+            f"{result_type} {had[result_type]} of {needed or 1}"
+            for result_type, needed in self.rows_per_agent.items()
+            if had[result_type] < (needed or 1)
+        )
+
+    def known_extent(self) -> bool:
+        """Whether it is known which rows a complete round has."""
+        return self.expected.count is not None and None not in self.rows_per_agent.values()
+
+    def complete(self) -> bool:
+        """Whether every expected row is there."""
+        if not self.known_extent():
+            return False
+        if self.expected.agents:
+            return not self.missing()
+        return len(self.reported()) >= (self.expected.count or 0)
+
+    def state(self, now: float) -> State:
+        """What to do at ``now``, right after a look."""
+        if self.complete():
+            return State.COMPLETE
+        if self.enough_since is not None and now >= self.enough_since + self.grace:
+            return State.ENOUGH
+        if self._quiet_at() <= now:
+            return State.QUIET
+        return State.DEADLINE if now >= self.deadline else State.WAITING
+
+    def next_look(self, now: float, pace: float = 0.0) -> float:
+        """When to look again: after the interval or what the quota asks for, and never beyond a turning point.
+
+        :param now: the time.
+        :param pace: least seconds until the next look, so that others keep their share of the quota.
+        """
+        due = now + max(self.poll_interval, pace)
+        turning = [self.deadline, self._quiet_at()]
+        if self.enough_since is not None:
+            turning.append(self.enough_since + self.grace)
+        return min([due, *(point for point in turning if point > now)])
+
+    def _quiet_at(self) -> float:
+        if self.known_extent() or self.last_news is None or not self.rows():
+            return math.inf
+        if set(self.rows()) != set(self.rows_per_agent):
+            return math.inf
+        return self.last_news + QUIET
+
+    def _counts(self) -> dict[str, dict[str, int]]:
+        counts: dict[str, dict[str, int]] = {name: {} for name in self.rows_per_agent}
+        for result_type, rows in self.rows().items():
+            of_type = counts.setdefault(result_type, {})
+            for row in rows:
+                key = agent_id_of(row) or agent_name_of(row)
+                of_type[key] = of_type.get(key, 0) + 1
+        return counts
+
+
+def _rounds(rows: Mapping[tuple[object, ...], Row]) -> Iterable[int]:
+    return (found for row in rows.values() if (found := round_of(row)) is not None)
