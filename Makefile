@@ -1,0 +1,78 @@
+# From nothing but Python >= 3.11 and make: every target first makes .venv and installs the locked versions.
+#   make demo     run the example pipelines through a real Airflow
+#   make test     run the tests              (ARGS="-k rate" for some of them)
+#   make lint     ruff, format check, mypy
+#   make format   let ruff format and fix
+#   make lock     pin the newest versions that requirements/dev.in allows
+# PYTHON=/path/to/python chooses the interpreter.
+
+.DEFAULT_GOAL := test
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(PY) -m uv
+STAMP := $(VENV)/.installed
+LOCK := requirements/dev.txt
+
+# uv brings its own certificates: where the system has some, use those, as pip does, so that a proxy's is known.
+ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+export UV_SYSTEM_CERTS ?= true
+endif
+# uv does not read pip's settings: hand over the one that people behind a mirror have.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint format lock venv clean
+
+demo: $(STAMP)
+	@$(PY) demo/run.py
+
+test: $(STAMP)
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+venv: $(STAMP)
+
+# Versions only: no hashes, comments or index addresses, so that the file reads the same wherever it was made.
+lock: $(STAMP)
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml requirements/dev.in
+
+clean:
+	rm -rf $(VENV) .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on the PATH is not enough (version managers leave stubs that fail): each candidate is run.
+# uv's version comes from the lock, too; it keeps pip when it removes what the lock does not name.
+$(STAMP): $(LOCK) pyproject.toml
+	@usable() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	if ! usable $(PY); then \
+		for candidate in $(or $(PYTHON),python3.12 python3.13 python3.11 python3 python); do \
+			if usable "$$candidate"; then found=$$candidate; break; fi; \
+		done; \
+		if [ -z "$${found:-}" ]; then \
+			echo "Python 3.11 or later is needed, and $(or $(PYTHON),none of python3.12 python3.13 python3.11 python3 python) is." >&2; \
+			echo "Install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$("$$found" --version)"; \
+		rm -rf $(VENV); \
+		if ! "$$found" -m venv $(VENV); then \
+			rm -rf $(VENV); \
+			echo "$$found cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+		fi; \
+	fi
+	@echo "Installing the versions of $(LOCK)"
+	@$(PY) -m pip install --quiet "$$(grep '^uv==' $(LOCK))"
+	@$(UV) pip sync --quiet --python $(PY) $(LOCK)
+	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@

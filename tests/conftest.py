@@ -1,0 +1,25 @@
+"""A throw-away Airflow for the whole test session.
+
+No test may see the Airflow of the person who runs it: its home, its database, its connections. So this happens
+before anything imports Airflow, which reads the environment only once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+_AIRFLOW_HOME = tempfile.mkdtemp(prefix="thousandeyes-tests-")
+
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[_name]
+os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
