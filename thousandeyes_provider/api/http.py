@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timezone, UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -64,7 +64,7 @@ def http_date(text: str | None) -> float | None:
         when = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
+    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
 
 
 def retry_after(answer: Answer, now: float) -> float | None:
@@ -82,4 +82,4 @@ def retry_after(answer: Answer, now: float) -> float | None:
 
 def iso_time(epoch: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(int(epoch), tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(epoch), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

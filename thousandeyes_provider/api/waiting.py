@@ -79,8 +79,8 @@ class Waiting:
                     row, remembered=self.remembered.get(result_type), started_after=self.started_after
                 ):
                     known[(round_of(row), *row_key(result_type, row))] = row
-        news = sum(map(len, seen.values())) > sum(map(len, self.seen.values()))
-        after = replace(self, seen=seen, last_news=now if news else self.last_news)
+        after = replace(self, seen=seen)
+        after = replace(after, last_news=now if after._ours() != self._ours() else self.last_news)
         enough = self.min_agents is not None and len(after.reported()) >= self.min_agents
         since = (self.enough_since if self.enough_since is not None else now) if enough else None
         return replace(after, enough_since=since)
@@ -195,6 +195,10 @@ class Waiting:
         if set(self.rows()) != set(self.rows_per_agent):
             return math.inf
         return self.last_news + QUIET
+
+    def _ours(self) -> set[tuple[str, tuple[str, ...]]]:
+        """What tells apart the rows of our round that are there."""
+        return {(name, row_key(name, row)) for name, rows in self.rows().items() for row in rows}
 
     def _counts(self) -> dict[str, dict[str, int]]:
         counts: dict[str, dict[str, int]] = {name: {} for name in self.rows_per_agent}

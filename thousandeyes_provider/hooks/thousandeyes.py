@@ -1,0 +1,527 @@
+"""The hook: one method for each operation of ThousandEyes' API v7 that instant tests need.
+
+It sends and sleeps. What to do after each answer is decided in :mod:`thousandeyes_provider.api.retry`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from airflow.providers.common.compat.sdk import mask_secret
+from airflow.providers.http.hooks.http import HttpHook
+from thousandeyes_provider import __version__
+from thousandeyes_provider.api import operations
+from thousandeyes_provider.api.http import Answer, NoAnswer
+from thousandeyes_provider.api.operations import Operation, next_link
+from thousandeyes_provider.api.quota import Quota, polling_gap, quotas
+from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesConnectionError
+from thousandeyes_provider.hooks.calls import Call, Calls
+from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
+from thousandeyes_provider.hooks.errors import error_for
+from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
+from thousandeyes_provider.hooks.transport import BearerAuth, send
+
+if TYPE_CHECKING:
+    from requests import Session
+
+USER_AGENT = f"airflow-provider-thousandeyes/{__version__}"
+
+MOST_PAGES = 1000
+"""Pages of one result; a longer chain of links is taken for one without an end."""
+
+
+@dataclass(frozen=True)
+class RunCall:
+    """A run that ThousandEyes took.
+
+    :param accepted_at: when, epoch seconds by ThousandEyes' clock.
+    :param earliest_start: when the round can have begun at the earliest: before ``accepted_at`` when an answer
+        to an earlier send was lost. Epoch seconds by ThousandEyes' clock.
+    :param sent: how often the call was sent.
+    """
+
+    accepted_at: float
+    earliest_start: float
+    sent: int
+
+
+class ThousandEyesHook(HttpHook):
+    """Talk to ThousandEyes' API v7 through a connection of type ``thousandeyes``.
+
+    Reads are retried after 5xx, timeouts and cut connections with backoff, at most ``retry_limit`` attempts; a 429 is
+    waited out until the announced reset, within ``queue_timeout``. Writes follow the rules that each method states.
+    The connection is read, and its fields are checked, with the first request.
+
+    :param thousandeyes_conn_id: the connection: password = bearer token; host, schema, port and extra as documented.
+    :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
+        when it is not given.
+    """
+
+    conn_name_attr = "thousandeyes_conn_id"
+    default_conn_name = "thousandeyes_default"
+    conn_type = "thousandeyes"
+    hook_name = "ThousandEyes"
+
+    _now = staticmethod(time.time)
+    _sleep = staticmethod(time.sleep)
+    _chance = staticmethod(random.random)
+
+    def __init__(
+        self, thousandeyes_conn_id: str = default_conn_name, account_group_id: str | int | None = None
+    ) -> None:
+        super().__init__(http_conn_id=thousandeyes_conn_id)
+        self.thousandeyes_conn_id = thousandeyes_conn_id
+        self._own_account_group = account_group_id
+        self._settings: ConnectionSettings | None = None
+        self._session: Session | None = None
+        self._clock_offset: float | None = None
+        self._newest: Answer | None = None
+        self.requests_sent = 0
+        self.throttled_seconds = 0.0
+
+    # -- the connection form of Airflow 2.11; 3.2 and later read it from the provider's metadata -----------------
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """How Airflow 2.11 draws the standard fields of the connection form."""
+        return ui_field_behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The fields that Airflow 2.11 adds to the connection form."""
+        return connection_form_widgets()
+
+    # -- the connection -----------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """What the connection says; read once.
+
+        :raises ThousandEyesConfigurationError: when a field is not what it should be.
+        """
+        if self._settings is None:
+            self._settings = self._read_connection()
+            for warning in self._settings.warnings:
+                self.log.warning("Connection '%s': %s", self.thousandeyes_conn_id, warning)
+        return self._settings
+
+    @property
+    def account_group_id(self) -> str | None:
+        """The account group in force: the argument, else the connection's, else ``None`` (the token's default)."""
+        if self._own_account_group not in (None, ""):
+            return str(self._own_account_group).strip() or None
+        return self.settings.account_group_id
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> Session:
+        """The HTTP session of this hook: one for its life, with the token and the connection's options.
+
+        :param headers: further headers for all its requests.
+        :param extra_options: not used; this hook takes its options from the connection.
+        """
+        if self._session is None:
+            settings = self.settings
+            session = requests.Session()
+            session.auth = BearerAuth(settings.token)
+            session.verify, session.cert = settings.verify, settings.cert
+            session.proxies = dict(settings.proxies or {})
+            session.trust_env = settings.trust_env
+            session.headers.update(
+                {"User-Agent": USER_AGENT, "Accept": "application/hal+json, application/json"}
+            )
+            self.base_url, self._base_url_initialized = settings.base_url, True
+            self._session = self._configure_session_from_mount_adapters(session)
+        if headers:
+            self._session.headers.update(headers)
+        return self._session
+
+    def close(self) -> None:
+        """Close the HTTP session; the next request reads the connection anew and opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._session = self._settings = None
+
+    def _read_connection(self) -> ConnectionSettings:
+        connection = self.get_connection(self.thousandeyes_conn_id)
+        # Airflow masks what the extra's key names tell it to when it is parsed; what is not JSON it drops.
+        extra = connection.extra_dejson
+        if connection.extra and not extra:
+            try:
+                extra = json.loads(connection.extra)
+            except ValueError:
+                raise ThousandEyesConfigurationError(
+                    f"Connection {self.thousandeyes_conn_id!r}: extra is not JSON, expected an object"
+                ) from None
+        settings = read_connection(
+            self.thousandeyes_conn_id,
+            host=connection.host,
+            schema=connection.schema,
+            port=connection.port,
+            password=connection.password,
+            extra=extra,
+        )
+        for secret in settings.secrets():
+            mask_secret(secret)
+        files = [("verify", settings.verify)] if isinstance(settings.verify, str) else []
+        certificates = (settings.cert,) if isinstance(settings.cert, str) else settings.cert or ()
+        for name, path in [*files, *(("cert", path) for path in certificates)]:
+            if not os.path.exists(path):
+                raise ThousandEyesConfigurationError(
+                    f"Connection {self.thousandeyes_conn_id!r}: extra {name!r}: there is no file {path!r}"
+                )
+        return settings
+
+    # -- operations ---------------------------------------------------------------------------------------------
+
+    def run_instant_test(
+        self,
+        test_id: str | int,
+        *,
+        queue_timeout: float | None = None,
+        settle: Callable[[float], bool] | None = None,
+        wait: Callable[[Wait], None] | None = None,
+    ) -> RunCall:
+        """Start another round of an instant test: ``POST /tests/{testId}/run``.
+
+        By itself it is *at least once*: when the answer is lost (5xx, timeout, cut connection) the call is sent again
+        after a backoff, at most ``retry_limit`` times, although the round may have begun. ``settle`` mends that.
+
+        :param test_id: the test.
+        :param queue_timeout: seconds that may be spent waiting out rate limits and a busy test (409); the connection's
+            when ``None``.
+        :param settle: called when an answer was lost, with the time before the first send that was lost (epoch
+            seconds by ThousandEyes' clock); says whether the round has begun all the same. The call is sent again only
+            when it has not.
+        :param wait: sleeps out a wait in place of the hook.
+        :return: when the run was accepted, and how often it was sent.
+        :raises ThousandEyesRateLimitError: when the limit lasts longer than ``queue_timeout``.
+        :raises ThousandEyesAuthError: on 401 and 403.
+        :raises ThousandEyesNotFoundError: on 404.
+        :raises ThousandEyesRequestError: on 400 and other 4xx, and for a test that stays busy.
+        :raises ThousandEyesServerError: on 5xx, also on the last attempt.
+        :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
+        :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
+        """
+        call = self._calls().run(test_id)
+        attempts = self._attempts(call, queue_timeout)
+        sent, lost_at = 0, None
+        while True:
+            before = self.server_now()
+            outcome, decision, attempts = self._attempt(call, attempts)
+            sent += not (isinstance(outcome, NoAnswer) and not outcome.sent)
+            if isinstance(decision, Settle):
+                lost_at = before if lost_at is None else lost_at
+                if settle is not None:
+                    self.log.warning(
+                        "%s: the answer is lost (%s); looking whether the round has begun",
+                        call.label,
+                        decision.reason,
+                    )
+                    if settle(lost_at):
+                        return RunCall(lost_at, lost_at, sent)
+                    if isinstance(decision.otherwise, Wait):
+                        self.log.info("%s: no round has begun; sending it again", call.label)
+                        continue
+                decision = decision.otherwise
+            if isinstance(decision, GiveUp):
+                raise error_for(call, outcome, decision, self._scrub)
+            if isinstance(decision, Wait):
+                self._wait(call, attempts, decision, wait)
+                continue
+            assert isinstance(outcome, Answer)
+            accepted_at = outcome.time(self._now())
+            return RunCall(accepted_at, accepted_at if lost_at is None else lost_at, sent)
+
+    def create_instant_test(self, test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.
+
+        When the answer is lost, the test is looked for by ``testName``, which ThousandEyes keeps unique, before the
+        call is sent again. A definition without a name is never sent again.
+
+        :param test_type: one of the twelve types that have an instant form.
+        :param definition: the body as the API defines it for the type.
+        :return: the created test.
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        call, name = self._calls().create(test_type, definition), definition.get("testName")
+        attempts = self._attempts(call)
+        while True:
+            outcome, decision, attempts = self._attempt(call, attempts)
+            if isinstance(decision, Settle):
+                created = self._created(call, name, decision.reason) if name else None
+                if created is not None:
+                    return self.get_test(created, test_type)
+                decision = decision.otherwise if name else GiveUp(f"{decision.reason}; {_NAMELESS}")
+            if isinstance(decision, GiveUp):
+                raise error_for(call, outcome, decision, self._scrub)
+            if isinstance(decision, Wait):
+                self._wait(call, attempts, decision)
+                continue
+            assert isinstance(outcome, Answer)
+            return dict(outcome.json())
+
+    def _created(self, call: Call, name: str, reason: str) -> str | None:
+        """The id of the test called ``name``, when a creation whose answer was lost made it after all."""
+        self.log.warning("%s: the answer is lost (%s); looking for the test by its name", call.label, reason)
+        for test in self.list_tests():
+            if test.get("testName") == name and test.get("testId"):
+                self.log.info("%s: it exists, its id is %s", call.label, test["testId"])
+                return str(test["testId"])
+        self.log.info("%s: there is no such test", call.label)
+        return None
+
+    def get_test_results(
+        self,
+        test_id: str | int,
+        result_type: str,
+        *,
+        window: str | int | None = None,
+        start_date: str | datetime | None = None,
+        end_date: str | datetime | None = None,
+        direction: str | None = None,
+        expand: str | Iterable[str] | None = None,
+        time_left: Callable[[], float] | None = None,
+    ) -> dict[str, Any]:
+        """All pages of ``GET /test-results/{testId}/{result_type}``.
+
+        Without a window or dates ThousandEyes gives the newest round.
+
+        :param test_id: the test.
+        :param result_type: ``network``, ``http-server``, ...
+        :param window: how far to look back: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
+        :param start_date: instead of ``window``: from when, ISO 8601 or a datetime (UTC when it has no zone).
+        :param end_date: with ``start_date``: until when; now when left out.
+        :param direction: ``to-target``, ``from-target`` or ``bidirectional``, for network measurements.
+        :param expand: ``header``, ``certificate`` or both, for ``http-server``.
+        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
+        :return: ``{"test": …, "results": […]}``; ``test`` is empty when the answer has none.
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        call = self._calls().results(
+            test_id,
+            result_type,
+            window=window,
+            start_date=start_date,
+            end_date=end_date,
+            direction=direction,
+            expand=expand,
+        )
+        test: dict[str, Any] = {}
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        for _ in range(MOST_PAGES):
+            answer = self._perform(call, time_left=time_left)
+            page = answer.json()
+            rows += page["results"]
+            if not test and isinstance(page.get("test"), dict):
+                test = page["test"]
+            link = next_link(page)
+            if link is None:
+                return {"test": test, "results": rows}
+            call = self._calls().next_page(call, answer.url, link)
+            if link in seen:
+                raise ThousandEyesConnectionError(f"{call.label}: the pages link back to themselves")
+            seen.add(link)
+        raise ThousandEyesConnectionError(f"{call.label}: more than {MOST_PAGES} pages; no end in sight")
+
+    def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
+        """The definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
+
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        return dict(self._perform(self._calls().test(test_id, test_type)).json())
+
+    def list_tests(self) -> list[dict[str, Any]]:
+        """The configured tests: ``GET /tests``. Whether instant tests are among them is not documented.
+
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        return self._list(operations.TESTS)
+
+    def list_agents(self) -> list[dict[str, Any]]:
+        """The cloud and enterprise agents, with the state of the latter: ``GET /agents``.
+
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        return self._list(operations.AGENTS)
+
+    def list_account_groups(self) -> list[dict[str, Any]]:
+        """The account groups that the token can use: ``GET /account-groups``.
+
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        return self._list(operations.ACCOUNT_GROUPS)
+
+    def create_snapshot(
+        self,
+        test_id: str | int,
+        display_name: str,
+        start_date: str | datetime,
+        end_date: str | datetime,
+        is_public: bool = False,
+    ) -> dict[str, Any]:
+        """Share a range of results: ``POST /tests/{testId}/snapshot``.
+
+        An organization has five in five minutes, so the call is never sent again after a lost answer.
+
+        :param test_id: the test.
+        :param display_name: title of the snapshot.
+        :param start_date: from when, ISO 8601 or a datetime (UTC when it has no zone).
+        :param end_date: until when, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
+        :param is_public: sent as it is; false unless asked for, since ThousandEyes' texts on it contradict each other.
+        :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        call = self._calls().snapshot(test_id, display_name, start_date, end_date, is_public)
+        return dict(self._perform(call).json())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the connection works, for the Test button. Reads only; no test is run.
+
+        :return: a flag, and a message that names the user, the account group in force and the quota left, or what
+            is wrong.
+        """
+        try:
+            user = self._at_once(operations.CURRENT_USER)
+            groups = self._at_once(operations.ACCOUNT_GROUPS)["accountGroups"]
+            return self._connection_report(user, groups)
+        except Exception as error:
+            return False, self._scrub(str(error))
+
+    def _at_once(self, operation: Operation) -> dict[str, Any]:
+        """The answer to an operation while a person waits: with little patience."""
+        call = self._calls().simple(operation)
+        usual = self._attempts(call)
+        brief = replace(
+            usual, retry_limit=min(usual.retry_limit, 2), queue_timeout=min(usual.queue_timeout, 5.0)
+        )
+        return dict(self._perform(call, attempts=brief).json())
+
+    def _connection_report(self, user: dict[str, Any], groups: list[dict[str, Any]]) -> tuple[bool, str]:
+        names = {str(group.get("aid")): str(group.get("accountGroupName")) for group in groups}
+        aid = self.account_group_id
+        how = "chosen by the connection"
+        if aid is None:
+            default = user.get("loginAccountGroup")
+            default = default if isinstance(default, dict) else {}
+            aid, how = str(default.get("aid", "unknown")), "the token's default"
+            names.setdefault(aid, str(default.get("accountGroupName", "unknown")))
+        elif aid not in names:
+            known = ", ".join(f"{name!r} ({aid_})" for aid_, name in sorted(names.items())) or "none"
+            return False, f"The account group {aid} is not among those of this token: {known}"
+        who = " ".join(str(user[key]) for key in ("name", "email") if user.get(key)) or "an unnamed user"
+        quota = self.quota().get("organization")
+        left = ""
+        if quota and quota.remaining is not None:
+            of = f" of {quota.limit:.0f}" if quota.limit else ""
+            left = f"; {quota.remaining:.0f}{of} requests are left in this window"
+        return True, (
+            f"{self.settings.base_url} knows you as {who}; account group {names[aid]!r} ({aid}), {how}{left}"
+        )
+
+    # -- the server's clock and quota ----------------------------------------------------------------------------
+
+    def server_now(self) -> float:
+        """ThousandEyes' clock, epoch seconds, as far as its answers told it; the local one before the first."""
+        return self._now() + (self._clock_offset or 0.0)
+
+    def quota(self) -> dict[str, Quota]:
+        """What is left of each rate limit, as the newest answer told it."""
+        return quotas(self._newest) if self._newest else {}
+
+    def polling_gap(self) -> float:
+        """Seconds to keep between two reads, so that a fifth of the organization's quota stays free."""
+        return polling_gap(self._newest, self._now()) if self._newest else 0.0
+
+    def _heard(self, answer: Answer) -> None:
+        self._newest = answer
+        now = self._now()
+        told = answer.time(math.nan)
+        if not math.isnan(told):
+            offset = told - now
+            known = self._clock_offset
+            # `Date` is cut to the second, so of samples that agree the largest is nearest to the truth.
+            self._clock_offset = (
+                max(offset, known) if known is not None and abs(offset - known) <= 2 else offset
+            )
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _calls(self) -> Calls:
+        return Calls(self.settings.base_url, self.account_group_id)
+
+    def _list(self, operation: Operation) -> list[dict[str, Any]]:
+        return list(self._perform(self._calls().simple(operation)).json()[operation.member])
+
+    def _attempts(self, call: Call, queue_timeout: float | None = None) -> Attempts:
+        settings = self.settings
+        queue = settings.queue_timeout if queue_timeout is None else queue_timeout
+        return Attempts(call.operation.sending, settings.retry_limit, queue)
+
+    def _perform(
+        self, call: Call, *, time_left: Callable[[], float] | None = None, attempts: Attempts | None = None
+    ) -> Answer:
+        """Send ``call`` until its answer is the result; for operations of which nothing is to be settled."""
+        state = self._attempts(call) if attempts is None else attempts
+        while True:
+            left = math.inf if time_left is None else time_left()
+            outcome, decision, state = self._attempt(call, state, left)
+            if isinstance(decision, Wait):
+                self._wait(call, state, decision)
+                continue
+            if isinstance(decision, Accept) and isinstance(outcome, Answer):
+                return outcome
+            given_up = decision if isinstance(decision, GiveUp) else GiveUp(str(decision))
+            raise error_for(call, outcome, given_up, self._scrub)
+
+    def _attempt(
+        self, call: Call, attempts: Attempts, time_left: float = math.inf
+    ) -> tuple[Answer | NoAnswer, Decision, Attempts]:
+        """Send once, and decide what to do next."""
+        session = self.get_conn()
+        self.requests_sent += 1
+        outcome = send(session, call, self.settings.timeout)
+        unusable = None
+        if isinstance(outcome, Answer):
+            self._heard(outcome)
+            unusable = call.operation.unusable(outcome)
+        decision, attempts = attempts.after(
+            outcome, now=self._now(), chance=self._chance(), unusable=unusable, time_left=time_left
+        )
+        if isinstance(decision, Accept) and decision.warning:
+            self.log.warning("%s: %s", call.label, decision.warning)
+        return outcome, decision, attempts
+
+    def _wait(
+        self, call: Call, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None
+    ) -> None:
+        made = attempts.failures + attempts.refusals
+        reason = self._scrub(wait.reason)
+        self.log.warning("%s: attempt %d: %s; again in %.1f s", call.label, made, reason, wait.seconds)
+        if instead is None:
+            self._sleep(wait.seconds)
+        else:
+            instead(wait)
+        if wait.throttled:
+            self.throttled_seconds += wait.seconds
+
+    def _scrub(self, text: str) -> str:
+        """``text`` without the token and the passwords of proxies, should a server or a library repeat them."""
+        for secret in self._settings.secrets() if self._settings else ():
+            text = text.replace(secret, "***")
+        return text
+
+
+_NAMELESS = "not sent again, since without a testName nobody can tell whether the test exists"
