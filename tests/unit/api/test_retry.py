@@ -1,0 +1,334 @@
+"""The retry rules, cell by cell: what happened x what kind of request it was."""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.http import Answer, NoAnswer
+from thousandeyes_provider.api.retry import Accept, Attempts, GiveUp, Sending, Settle, Wait
+
+NOW = 1_790_000_000.0
+READ, RUN, CREATE, SNAPSHOT = Sending.READ, Sending.RUN, Sending.CREATE, Sending.SNAPSHOT
+WRITES = (RUN, CREATE, SNAPSHOT)
+EVERY = (READ, *WRITES)
+ORG = "x-organization-rate-limit-"
+RUNS = "x-instant-test-rate-limit-"
+
+
+def answer(status, *, date=NOW, **headers):
+    named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    if date is not None:
+        named.setdefault("date", formatdate(date, usegmt=True))
+    return Answer(status, named, b"", "http://te/v7/x")
+
+
+def limits(*, org=None, runs=None, date=NOW, status=429, **more):
+    """An answer with the headers of the given families, each (limit, remaining, reset)."""
+    headers = dict(more)
+    for prefix, family in ((ORG, org), (RUNS, runs)):
+        for field, value in zip(("limit", "remaining", "reset"), family or (), strict=False):
+            if value is not None:
+                headers[prefix + field] = str(value)
+    if date is not None:
+        headers["date"] = formatdate(date, usegmt=True)
+    return Answer(status, headers, b"", "http://te/v7/x")
+
+
+def decide(sending, outcome, *, chance=0.5, now=NOW, **more):
+    return Attempts(sending).after(outcome, now=now, chance=chance, **more)[0]
+
+
+class TestSuccess:
+    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize("status", [200, 201, 202, 204])
+    def test_a_usable_answer_is_accepted(self, sending, status):
+        assert decide(sending, answer(status)) == Accept()
+
+    def test_a_body_on_the_run_call_is_accepted_with_a_warning(self):
+        decision = decide(RUN, answer(200), unusable="not the empty one that was expected")
+        assert isinstance(decision, Accept)
+        assert "not the empty one" in (decision.warning or "")
+
+    def test_a_read_that_is_cut_short_is_sent_again(self):
+        assert isinstance(decide(READ, answer(200), unusable="a body that is not JSON"), Wait)
+
+    def test_a_creation_with_a_garbled_answer_is_settled_first(self):
+        assert isinstance(decide(CREATE, answer(201), unusable="an empty body"), Settle)
+
+    def test_a_snapshot_with_a_garbled_answer_is_never_sent_again(self):
+        assert isinstance(decide(SNAPSHOT, answer(201), unusable="an empty body"), GiveUp)
+
+
+class TestErrorsThatNoRetryMends:
+    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize(
+        "status", [400, 401, 403, 404, 405, 410, 413, 415, 422, 451, 300, 302, 304, 501, 505]
+    )
+    def test_error_at_once(self, sending, status):
+        assert decide(sending, answer(status)) == GiveUp(str(status))
+
+    @pytest.mark.parametrize("sending", [READ, CREATE, SNAPSHOT])
+    def test_409_is_an_error_where_nothing_can_be_busy(self, sending):
+        assert isinstance(decide(sending, answer(409)), GiveUp)
+
+    @pytest.mark.parametrize("sending", EVERY)
+    def test_a_certificate_that_is_not_trusted(self, sending):
+        outcome = NoAnswer("the server's certificate is not trusted", sent=False, final=True)
+        assert isinstance(decide(sending, outcome), GiveUp)
+
+
+class TestLostAnswers:
+    LOST = [
+        *(answer(status) for status in (500, 502, 503, 504)),
+        NoAnswer("timeout", sent=True),
+        NoAnswer("connection cut", sent=True),
+    ]
+
+    @pytest.mark.parametrize("outcome", LOST)
+    def test_reads_are_sent_again_after_a_backoff(self, outcome):
+        assert isinstance(decide(READ, outcome), Wait)
+
+    @pytest.mark.parametrize("outcome", LOST)
+    @pytest.mark.parametrize("sending", [RUN, CREATE])
+    def test_run_and_create_are_settled_before_anything_is_sent_again(self, sending, outcome):
+        decision = decide(sending, outcome)
+        assert isinstance(decision, Settle)
+        assert isinstance(decision.otherwise, Wait)
+
+    @pytest.mark.parametrize("outcome", LOST)
+    def test_a_snapshot_is_never_sent_again(self, outcome):
+        assert isinstance(decide(SNAPSHOT, outcome), GiveUp)
+
+    @pytest.mark.parametrize("sending", EVERY)
+    def test_without_a_connection_nothing_is_lost_and_it_is_sent_again(self, sending):
+        assert isinstance(decide(sending, NoAnswer("could not connect", sent=False)), Wait)
+
+    @pytest.mark.parametrize("limit", [1, 2, 5])
+    @pytest.mark.parametrize("outcome", [*LOST, NoAnswer("could not connect", sent=False)])
+    def test_at_most_retry_limit_attempts(self, limit, outcome):
+        attempts, decision = Attempts(READ, retry_limit=limit), None
+        for _ in range(limit):
+            assert not isinstance(decision, GiveUp)
+            decision, attempts = attempts.after(outcome, now=NOW, chance=0.5)
+        assert isinstance(decision, GiveUp)
+
+    def test_the_last_lost_run_is_settled_too_and_fails_only_when_nothing_has_begun(self):
+        decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, chance=0.5)
+        assert isinstance(decision, Settle)
+        assert isinstance(decision.otherwise, GiveUp)
+
+    def test_retry_after_is_honoured_and_nothing_shorter_is_waited(self):
+        decision = decide(READ, answer(503, **{"retry-after": 7}))
+        assert isinstance(decision, Wait)
+        assert 7 < decision.seconds < 8
+
+    def test_a_retry_after_beyond_queue_timeout_is_not_begun(self):
+        assert isinstance(decide(READ, answer(503, **{"retry-after": 86400})), GiveUp)
+
+    def test_no_backoff_goes_beyond_the_time_that_is_left(self):
+        assert isinstance(decide(READ, answer(503), chance=1.0, time_left=0.5), GiveUp)
+
+
+class TestBackoff:
+    def test_doubles_from_1_s_to_30_s_with_full_jitter(self):
+        attempts, longest = Attempts(READ, retry_limit=9), []
+        for _ in range(8):
+            decision, after = attempts.after(answer(500), now=NOW, chance=1.0)
+            shortest, _ = attempts.after(answer(500), now=NOW, chance=0.0)
+            assert isinstance(decision, Wait)
+            assert isinstance(shortest, Wait)
+            assert shortest.seconds == 0
+            longest.append(decision.seconds)
+            attempts = after
+        assert longest == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+class TestRateLimits:
+    """429: until the reset of the exhausted set, by the server's own clock; then Retry-After; then backoff."""
+
+    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize(
+        ("case", "refused", "expected"),
+        [
+            ("organization only", limits(org=(240, 0, NOW + 20)), 20),
+            ("instant tests only", limits(runs=(24, 0, NOW + 30)), 30),
+            ("both, one exhausted", limits(org=(240, 200, NOW + 50), runs=(24, 0, NOW + 30)), 30),
+            ("both, the other exhausted", limits(org=(240, 0, NOW + 50), runs=(24, 9, NOW + 30)), 50),
+            ("both exhausted", limits(org=(240, 0, NOW + 20), runs=(24, 0, NOW + 45)), 45),
+            ("neither exhausted: unclear", limits(org=(240, 5, NOW + 20), runs=(24, 5, NOW + 45)), 45),
+            ("remaining missing", limits(org=(240, None, NOW + 20), runs=(24, None, NOW + 45)), 45),
+            ("remaining missing in one", limits(org=(240, None, NOW + 20), runs=(24, 5, NOW + 45)), 20),
+            ("remaining is garbage", limits(org=(240, "soon", NOW + 20)), 20),
+            ("remaining negative", limits(org=(240, -3, NOW + 20)), 20),
+            ("reset with a fraction", limits(org=(240, 0, NOW + 20.5)), 20.5),
+            ("reset wins over Retry-After", limits(org=(240, 0, NOW + 20), **{"retry-after": "3"}), 20),
+            ("one past, one ahead, both exhausted", limits(org=(1, 0, NOW - 9), runs=(1, 0, NOW + 9)), 9),
+            ("no headers, Retry-After in seconds", limits(**{"retry-after": "12"}), 12),
+            (
+                "no headers, Retry-After as a date",
+                limits(**{"retry-after": formatdate(NOW + 15, usegmt=True)}),
+                15,
+            ),
+            ("reset past, Retry-After", limits(org=(240, 0, NOW - 5), **{"retry-after": "8"}), 8),
+            ("reset is garbage, Retry-After", limits(org=(240, 0, "later"), **{"retry-after": "8"}), 8),
+        ],
+    )
+    def test_waits_until(self, sending, case, refused, expected):
+        decision = decide(sending, refused)
+        assert isinstance(decision, Wait), case
+        assert decision.throttled
+        assert expected < decision.seconds <= expected + 1, "a little positive jitter on top, always"
+
+    @pytest.mark.parametrize(
+        ("case", "refused"),
+        [
+            ("no headers", limits()),
+            ("no headers, no date", limits(date=None)),
+            ("reset past", limits(org=(240, 0, NOW - 3600))),
+            ("reset now", limits(org=(240, 0, NOW))),
+            ("reset in seconds, not epoch", limits(org=(240, 0, 30))),
+            ("reset is garbage", limits(org=(240, 0, "tomorrow"))),
+            ("reset is empty", limits(org=(240, 0, ""))),
+            ("reset is negative", limits(org=(240, 0, -1))),
+            ("reset overflows", limits(org=(240, 0, "9" * 400))),
+            ("reset is nan", limits(org=(240, 0, "nan"))),
+            (
+                "everything is garbage",
+                limits(org=("a", "b", "c"), runs=("", "-", "%"), **{"retry-after": "?"}),
+            ),
+            ("Retry-After is garbage", limits(**{"retry-after": "soon"})),
+            ("Retry-After is 0", limits(**{"retry-after": "0"})),
+            ("Retry-After is negative", limits(**{"retry-after": "-5"})),
+            ("Retry-After is past", limits(**{"retry-after": formatdate(NOW - 60, usegmt=True)})),
+        ],
+    )
+    def test_backs_off_where_nothing_usable_is_announced(self, case, refused):
+        decision = decide(READ, refused, chance=1.0)
+        assert isinstance(decision, Wait), case
+        assert decision.throttled
+        assert 1 < decision.seconds < 2, "first backoff and jitter"
+
+    @pytest.mark.parametrize("wrong_by", [-7200, 7200, -86400 * 365, 86400 * 365])
+    def test_a_wrong_local_clock_does_no_harm(self, wrong_by):
+        decision = decide(READ, limits(org=(240, 0, NOW + 20)), now=NOW + wrong_by)
+        assert isinstance(decision, Wait)
+        assert 20 < decision.seconds < 21
+
+    @pytest.mark.parametrize("wrong_by", [-7200, 7200])
+    def test_a_wrong_clock_of_the_server_does_no_harm(self, wrong_by):
+        decision = decide(READ, limits(org=(240, 0, NOW + wrong_by + 20), date=NOW + wrong_by))
+        assert isinstance(decision, Wait)
+        assert 20 < decision.seconds < 21
+
+    @pytest.mark.parametrize("date", ["yesterday", "", "Mon, 99 Foo 2026 99:99:99 GMT"])
+    def test_without_a_usable_date_the_local_clock_has_to_do(self, date):
+        refused = Answer(429, {ORG + "remaining": "0", ORG + "reset": str(NOW + 20), "date": date}, b"", "")
+        decision = decide(READ, refused)
+        assert isinstance(decision, Wait)
+        assert 20 < decision.seconds < 21
+
+    def test_a_reset_hours_ahead_is_not_waited_for_and_is_named(self):
+        decision = decide(READ, limits(runs=(24, 0, NOW + 7200)))
+        assert isinstance(decision, GiveUp)
+        assert decision.reset is not None
+        assert (decision.reset.at, decision.reset.bucket) == (NOW + 7200, "instant-test")
+
+    def test_waits_for_rate_limits_do_not_count_as_attempts(self):
+        attempts = Attempts(READ, retry_limit=1, queue_timeout=300)
+        for _ in range(8):
+            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 3)), now=NOW, chance=0.5)
+            assert isinstance(decision, Wait)
+        assert isinstance(attempts.after(answer(200), now=NOW, chance=0.5)[0], Accept)
+
+    def test_all_waits_together_stay_within_queue_timeout(self):
+        attempts, waited = Attempts(READ, queue_timeout=60), 0.0
+        while True:
+            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 25)), now=NOW, chance=0.5)
+            if isinstance(decision, GiveUp):
+                break
+            assert isinstance(decision, Wait)
+            waited += decision.seconds
+        assert 50 < waited <= 60
+        assert attempts.queued == waited
+
+    def test_queue_timeout_0_waits_for_nothing(self):
+        decision, _ = Attempts(READ, queue_timeout=0).after(limits(), now=NOW, chance=0.5)
+        assert isinstance(decision, GiveUp)
+
+    def test_no_wait_goes_beyond_the_time_that_is_left(self):
+        decision = decide(READ, limits(org=(240, 0, NOW + 20)), time_left=10)
+        assert isinstance(decision, GiveUp)
+        assert decision.reset is not None
+
+    def test_the_reason_says_whose_limit_and_how_long(self):
+        decision = decide(RUN, limits(runs=(24, 0, NOW + 23)))
+        assert isinstance(decision, Wait)
+        assert decision.reason == "429, the instant-test limit resets in 23 s"
+
+
+class TestBusy:
+    def test_409_on_run_is_waited_out_within_queue_timeout_and_is_no_attempt(self):
+        attempts, sends = Attempts(RUN, retry_limit=1, queue_timeout=100), 0
+        while True:
+            decision, attempts = attempts.after(answer(409), now=NOW, chance=1.0)
+            sends += 1
+            if isinstance(decision, GiveUp):
+                break
+            assert isinstance(decision, Wait)
+        assert sends > 4
+        assert attempts.queued <= 100
+        assert attempts.failures == 0
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            *(prefix + field for prefix in (ORG, RUNS) for field in ("limit", "remaining", "reset")),
+            "retry-after",
+            "date",
+        ]
+    ),
+    st.one_of(
+        st.text(st.characters(max_codepoint=255), max_size=12),
+        st.integers().map(str),
+        st.floats().map(str),
+        st.integers(0, 2**33).map(lambda at: formatdate(at, usegmt=True)),
+    ),
+)
+OUTCOMES = st.one_of(
+    st.builds(Answer, st.integers(100, 999), HEADERS, st.just(b""), st.just("")),
+    st.builds(NoAnswer, st.just("cut"), st.booleans(), st.booleans()),
+)
+
+
+@given(
+    outcomes=st.lists(OUTCOMES, max_size=12),
+    sending=st.sampled_from(EVERY),
+    limit=st.integers(1, 6),
+    queue=st.floats(0, 600),
+    chance=st.floats(0, 1),
+    unusable=st.sampled_from([None, "HTML"]),
+)
+def test_whatever_comes_back_the_waits_are_finite_and_bounded(
+    outcomes, sending, limit, queue, chance, unusable
+):
+    attempts = Attempts(sending, limit, queue)
+    throttled = 0.0
+    failures = 0
+    for outcome in outcomes:
+        decision, attempts = attempts.after(outcome, now=NOW, chance=chance, unusable=unusable)
+        if isinstance(decision, Settle):
+            decision = decision.otherwise
+        if not isinstance(decision, Wait):
+            break
+        assert math.isfinite(decision.seconds)
+        assert decision.seconds >= 0
+        throttled += decision.seconds if decision.throttled else 0
+        failures += not decision.throttled
+    assert throttled <= queue
+    assert failures < limit

@@ -1,0 +1,253 @@
+"""Reading rounds through the hook: what there was before a run, and what has come of it since."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from thousandeyes_provider.api.expectation import (
+    Agent,
+    Expected,
+    directions_of,
+    expected_from_rows,
+    expected_from_test,
+    result_types_of,
+    rows_per_agent,
+)
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
+from thousandeyes_provider.api.rounds import app_link, newest_round, window_back_to
+from thousandeyes_provider.api.run import Plan
+from thousandeyes_provider.exceptions import (
+    ThousandEyesApiError,
+    ThousandEyesAuthError,
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRequestError,
+)
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+_MULTIPLIED = ("dns-server", "agent-to-agent")
+"""Test types of which the definition says how many rows an agent has."""
+
+
+@dataclass
+class RoundReader:
+    """Reads the rounds of one test.
+
+    :param hook: what it reads through.
+    :param test_id: the test.
+    :param log: where it says what it does.
+    """
+
+    hook: ThousandEyesHook
+    test_id: str
+    log: logging.Logger | Any
+    _token_was_renewed: bool = field(default=False, init=False)
+
+    # -- before the run ------------------------------------------------------------------------------------------
+
+    def plan(
+        self, *, test_type: str | None, result_types: Sequence[str] | None, expected: Expected | None
+    ) -> Plan:
+        """Learn what has to be known before the test is run, with as few requests as that takes.
+
+        :param test_type: the type, if the DAG says it.
+        :param result_types: what to wait for, if the DAG says it; else what is judged by default for the type.
+        :param expected: who should report, if the DAG says it.
+        :raises ThousandEyesConfigurationError: when the type cannot be learned, or does not fit.
+        :raises ThousandEyesError: when ThousandEyes does not let us read.
+        """
+        known: Mapping[str, Any] = {}
+        if test_type is None:
+            test_type, known = self._learn_type()
+        if expected is None or test_type in _MULTIPLIED:
+            known = {**known, **(self._definition(test_type) or {})}
+        wanted = tuple(result_types or result_types_of(test_type, known))
+        unfit = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
+        if unfit:
+            raise ThousandEyesConfigurationError(
+                f"result_types {', '.join(unfit)}: a test of type {test_type} has only "
+                f"{', '.join(TEST_TYPES[test_type].result_types)}"
+            )
+        rows, known = self._newest(test_type, wanted, known)
+        told = known.get("type")
+        if told in TEST_TYPES and told != test_type:
+            raise ThousandEyesConfigurationError(
+                f"test_type {test_type!r}: ThousandEyes says that test {self.test_id} is of type {told!r}"
+            )
+        if expected is None:
+            expected = expected_from_test(known)
+        if expected.source == "unknown":
+            expected = expected_from_rows([row for found in rows.values() for row in found])
+        link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
+        plan = Plan(
+            test_id=self.test_id,
+            test_type=test_type,
+            account_group_id=self.hook.account_group_id,
+            directions={name: directions_of(test_type, name, known) for name in wanted},
+            rows_per_agent={name: rows_per_agent(test_type, name, known, rows[name]) for name in wanted},
+            expected=expected,
+            remembered={name: newest_round(found) for name, found in rows.items()},
+            test_name=str(known.get("testName") or "")[:200],
+            test_link=link,
+        )
+        return plan
+
+    def remember(self, plan: Plan) -> Plan:
+        """The plan with the newest rounds of now."""
+        rows = {name: self._newest_rows(name, found)[0] for name, found in plan.directions.items()}
+        return replace(plan, remembered={name: newest_round(found) for name, found in rows.items()})
+
+    def _learn_type(self) -> tuple[str, Mapping[str, Any]]:
+        """The type of the test: from the list of tests, else from whichever results it has."""
+        known = ", ".join(TEST_TYPES)
+        try:
+            for test in self.hook.list_tests():
+                if str(test.get("testId")) == self.test_id:
+                    return self._fit(test.get("type"), "the list of tests"), test
+        except (ThousandEyesNotFoundError, ThousandEyesRequestError) as error:
+            self.log.info("The list of tests does not help: %s", error)
+        except ThousandEyesAuthError as error:
+            if error.status != 403:
+                raise
+            self.log.info("The list of tests is not open to this token: %s", error)
+        for result_type in RESULT_TYPES:
+            try:
+                test = self.hook.get_test_results(self.test_id, result_type)["test"]
+            except (ThousandEyesNotFoundError, ThousandEyesRequestError):
+                continue
+            if test.get("type"):
+                return self._fit(test["type"], f"its {result_type} results"), test
+        raise ThousandEyesConfigurationError(
+            f"The type of test {self.test_id} cannot be learned: it is not in the list of tests, and has no results. "
+            f"Check the id and the account group ({self.hook.account_group_id or 'the default of the token'}), "
+            f"or give test_type=, one of {known}"
+        )
+
+    def _fit(self, told: Any, source: str) -> str:
+        if told not in TEST_TYPES:
+            raise ThousandEyesConfigurationError(
+                f"Test {self.test_id} is of type {told!r}, of which there are no instant tests; "
+                f"one of {', '.join(TEST_TYPES)}"
+            )
+        self.log.info("Test %s is of type %s, says %s", self.test_id, told, source)
+        return str(told)
+
+    def _definition(self, test_type: str) -> Mapping[str, Any] | None:
+        """The test's definition, where ThousandEyes gives it."""
+        try:
+            return self.hook.get_test(self.test_id, test_type)
+        except ThousandEyesApiError as error:
+            if error.status not in (400, 403, 404):
+                raise
+            self.log.info("The definition of test %s is not to be had: %s", self.test_id, error)
+            return None
+
+    def _newest(
+        self, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
+    ) -> tuple[dict[str, list[Row]], Mapping[str, Any]]:
+        """The rows of the newest rounds, and what is known of the test with what its results say of it."""
+        rows: dict[str, list[Row]] = {}
+        for result_type in wanted:
+            directions = directions_of(test_type, result_type, known)
+            rows[result_type], test = self._newest_rows(result_type, directions)
+            known = {**test, **known}
+        return rows, known
+
+    def _newest_rows(
+        self, result_type: str, directions: Sequence[str | None]
+    ) -> tuple[list[Row], Mapping[str, Any]]:
+        rows: list[Row] = []
+        test: Mapping[str, Any] = {}
+        for direction in directions:
+            try:
+                found = self.hook.get_test_results(self.test_id, result_type, direction=direction)
+            except ThousandEyesNotFoundError:
+                continue
+            rows += found["results"]
+            test = test or found["test"]
+        return rows, test
+
+    # -- after the run -------------------------------------------------------------------------------------------
+
+    def look(
+        self, plan: Plan, since: float, time_left: Callable[[], float] | None = None
+    ) -> dict[str, list[Row]]:
+        """One look at every result type of ``plan``.
+
+        No rows and 404 mean "not yet". A read that fails is a warning: what could not be read is left out.
+
+        :param plan: which result types, in which directions.
+        :param since: when the run was accepted, epoch seconds by ThousandEyes' clock.
+        :param time_left: seconds until the deadline; no retry waits beyond that.
+        :return: the rows of each result type that could be read.
+        :raises ThousandEyesAuthError: on 403, and on a second 401: at the first the connection is read once more, in
+            case the token was renewed.
+        """
+        found: dict[str, list[Row]] = {}
+        for result_type, directions in plan.directions.items():
+            for direction in directions:
+                try:
+                    rows = self._rows_since(result_type, direction, since, time_left)
+                except ThousandEyesNotFoundError:
+                    rows = []
+                except ThousandEyesAuthError:
+                    raise
+                except ThousandEyesError as error:
+                    self.log.warning("The %s results could not be read this time: %s", result_type, error)
+                    continue
+                found.setdefault(result_type, []).extend(rows)
+        return found
+
+    def _rows_since(
+        self, result_type: str, direction: str | None, since: float, time_left: Callable[[], float] | None
+    ) -> list[Row]:
+        window = window_back_to(since, self.hook.server_now())
+        try:
+            return list(
+                self.hook.get_test_results(
+                    self.test_id, result_type, window=window, direction=direction, time_left=time_left
+                )["results"]
+            )
+        except ThousandEyesAuthError as error:
+            if error.status != 401 or self._token_was_renewed:
+                raise
+            self._token_was_renewed = True
+            self.log.warning(
+                "The token was refused; reading the connection once more, it may be new: %s", error
+            )
+            self.hook.close()
+            return self._rows_since(result_type, direction, since, time_left)
+
+    def states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:
+        """What ThousandEyes says of agents that are missing: ``online``, ``offline``, ``disabled``, or ``unknown``.
+
+        ``None`` for all when the agents cannot be listed: a missing explanation is no reason to lose the evidence.
+        """
+        if not agents:
+            return {}
+        try:
+            listed = self.hook.list_agents()
+        except ThousandEyesError as error:
+            self.log.warning("The state of the missing agents could not be learned: %s", error)
+            return dict.fromkeys(agents)
+        return {
+            agent: next((_state(one) for one in listed if _is(agent, one)), "unknown") for agent in agents
+        }
+
+
+def _is(agent: Agent, listed: Mapping[str, Any]) -> bool:
+    if agent.agent_id:
+        return str(listed.get("agentId")) == agent.agent_id
+    return str(listed.get("agentName", "")).strip().casefold() == agent.agent_name.strip().casefold()
+
+
+def _state(listed: Mapping[str, Any]) -> str:
+    if listed.get("enabled") is False:
+        return "disabled"
+    return str(listed.get("agentState") or "online")

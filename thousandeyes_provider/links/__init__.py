@@ -1,0 +1,1 @@
+"""Extra links on the task's page."""

@@ -1,0 +1,129 @@
+"""Reading the arguments of operators and sensors: the same checks when a DAG is parsed and when its task runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import XComArg
+from thousandeyes_provider.api.expectation import Expected, expected_from_argument, share_or_count
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.api.values import boolean, seconds
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.validation.verdict import allowed_errors
+
+
+def is_literal(value: Any) -> bool:
+    """Whether a value is known when the DAG is parsed: neither a template nor another task's output."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if isinstance(value, XComArg):
+        return False
+    if isinstance(value, Mapping):
+        return all(map(is_literal, value.values()))
+    return not isinstance(value, list | tuple | set) or all(map(is_literal, value))
+
+
+def read(owner: str, name: str, value: Any, reader: Callable[[Any], Any]) -> Any:
+    """Read an argument.
+
+    :param owner: whose argument, for the error.
+    :param name: its name.
+    :param value: what the DAG gives.
+    :param reader: makes of it what is needed, or raises ``ValueError`` with what was expected.
+    :raises ThousandEyesConfigurationError: naming the task, the argument, the value and what was expected.
+    """
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise ThousandEyesConfigurationError(f"{owner}: {name}={value!r}: {error}") from None
+
+
+def an_id(value: Any) -> str:
+    """The id of a test."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or text in ("", "None", ".", ".."):
+        raise ValueError("expected the id of a test, such as '281474976710706'")
+    return text
+
+
+def an_optional_id(value: Any) -> str | None:
+    """The id of an account group; ``None`` when it is left out."""
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected the id of an account group (aid)")
+    return str(value).strip()
+
+
+def a_test_type(value: Any) -> str | None:
+    """One of the twelve test types; ``None`` when it is left out."""
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+        return None
+    return _one_of(value, TEST_TYPES)
+
+
+def result_types(value: Any) -> tuple[str, ...] | None:
+    """A result type, or a list of them, of which at least one can be judged; ``None`` when it is left out."""
+    if value is None or value == "":
+        return None
+    named = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(named, list | tuple) or not named:
+        raise ValueError(f"expected a list of {', '.join(RESULT_TYPES)}")
+    found = tuple(dict.fromkeys(_one_of(name, RESULT_TYPES) for name in named))
+    if not any(RESULT_TYPES[name].judged for name in found):
+        raise ValueError("none of these can be judged, so that no run would ever pass")
+    return found
+
+
+def expected_agents(value: Any) -> Expected | None:
+    """A number of agents, or a list of their ids and names; ``None`` when it is left out."""
+    return expected_from_argument(value)
+
+
+def min_agents(value: Any) -> Any:
+    """A count of agents (1 or more) or a fraction; kept as it is, since a fraction needs to know of how many."""
+    if value is None or value == "":
+        return None
+    if share_or_count(value, 1000, "min_agents") == 0:
+        raise ValueError("expected at least one agent")
+    return value
+
+
+def max_agent_errors(value: Any) -> int | float:
+    """A count of agents, or a fraction of those that report."""
+    return allowed_errors(value)
+
+
+def a_flag(value: Any) -> bool:
+    """True or false."""
+    found = boolean(value)
+    if found is None:
+        raise ValueError("expected True or False")
+    return found
+
+
+def a_positive_time(value: Any) -> float:
+    """Seconds or a timedelta, more than 0."""
+    found = seconds(value)
+    if found is None or found <= 0:
+        raise ValueError("expected seconds or a timedelta, more than 0")
+    return found
+
+
+def a_time(value: Any) -> float:
+    """Seconds or a timedelta, 0 or more."""
+    found = seconds(value)
+    if found is None or found < 0:
+        raise ValueError("expected seconds or a timedelta, 0 or more")
+    return found
+
+
+def _one_of(value: Any, choices: Mapping[str, Any]) -> str:
+    text = value.strip() if isinstance(value, str) else value
+    if text in choices:
+        return str(text)
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"{hint}expected one of {', '.join(choices)}")

@@ -1,0 +1,1 @@
+"""Judging a round and saying what was found. Pure: no network, no Airflow."""

@@ -1,0 +1,170 @@
+"""The evidence of a run: one JSON object that says what was asked, seen and decided. It goes to XCom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from thousandeyes_provider.api.expectation import Agent, Expected
+from thousandeyes_provider.api.http import iso_time
+from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
+from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of
+from thousandeyes_provider.api.values import number
+from thousandeyes_provider.validation.verdict import Judgement, Verdict
+
+LARGEST = 48 * 1024
+"""Bytes of the evidence as JSON: it has to fit where XComs are kept."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An expected agent of which rows are missing.
+
+    :param agent: who.
+    :param state: what ThousandEyes says of it: ``online``, ``offline``, ``disabled``, ``unknown`` (not listed), or
+        ``None`` when that could not be learned.
+    :param lacking: which rows, when it has sent some.
+    """
+
+    agent: Agent
+    state: str | None = None
+    lacking: str | None = None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that evidence is made of.
+
+    Times are epoch seconds by ThousandEyes' clock; the rest is named as in the evidence.
+    """
+
+    test_id: str
+    test_name: str
+    test_type: str
+    account_group_id: str | None
+    verdict: Verdict
+    started_at: float
+    finished_at: float
+    rounds: Mapping[str, int]
+    run_calls: int
+    requests: int
+    throttled_seconds: float
+    expected: Expected
+    reported: Sequence[Agent]
+    missing: Sequence[Missing]
+    judgement: Judgement
+    rows: Mapping[str, Sequence[Row]] = field(repr=False)
+    links: Mapping[str, str]
+
+
+def evidence(seen: Observed) -> dict[str, Any]:
+    """The evidence of a run, at most :data:`LARGEST` bytes of JSON; ``cut`` says what was left out to get there."""
+    told: dict[str, Any] = {
+        "test_id": seen.test_id,
+        "test_name": seen.test_name,
+        "test_type": seen.test_type,
+        "account_group_id": seen.account_group_id,
+        "verdict": seen.verdict.value,
+        "started_at": iso_time(seen.started_at),
+        "finished_at": iso_time(seen.finished_at),
+        "rounds": dict(seen.rounds),
+        "run_calls": seen.run_calls,
+        "requests": seen.requests,
+        "throttled_seconds": round(seen.throttled_seconds, 1),
+        "agents": {
+            "expected": [_agent(agent) for agent in seen.expected.agents],
+            "expected_count": seen.expected.count,
+            "expected_source": seen.expected.source,
+            "reported": [_agent(agent) for agent in seen.reported],
+            "missing": [
+                _agent(missing.agent, state=missing.state)
+                | ({"lacking": missing.lacking} if missing.lacking else {})
+                for missing in seen.missing
+            ],
+            "failed": [_agent(error.agent, errors=list(error.reasons)) for error in seen.judgement.errors],
+            "allowed_errors": seen.judgement.allowed,
+        },
+        "checks": [],
+        "metrics": _metrics(seen.rows),
+        "samples": _samples(seen.rows),
+        "links": dict(seen.links),
+    }
+    return fit(told)
+
+
+def fit(told: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
+    """``told`` in at most ``largest`` bytes of JSON: the least important lists are shortened first.
+
+    What was cut stands in ``cut``: where, and how many entries.
+    """
+    agents = told["agents"]
+    places: list[tuple[str, Any, str]] = [
+        ("samples", told, "samples"),
+        ("agents.expected", agents, "expected"),
+        ("agents.reported", agents, "reported"),
+        ("agents.failed", agents, "failed"),
+        ("agents.missing", agents, "missing"),
+    ]
+    for name, holder, key in places:
+        excess = _size(told) - largest
+        if excess <= 0:
+            break
+        whole = holder[key]
+        entries = list(whole.items()) if isinstance(whole, dict) else list(whole)
+        keep = len(entries)
+        cut = told.setdefault("cut", {})
+        while keep and _size(told) > largest:
+            keep = keep // 2 if keep > 8 else keep - 1
+            kept = entries[:keep]
+            holder[key] = dict(kept) if isinstance(whole, dict) else kept
+            cut[name] = len(entries) - keep
+    return told
+
+
+def _size(told: Mapping[str, Any]) -> int:
+    return len(json.dumps(told).encode())
+
+
+def _agent(agent: Agent, **more: Any) -> dict[str, Any]:
+    return {"agent_id": agent.agent_id, "agent_name": agent.agent_name, **more}
+
+
+def _values(rows: Mapping[str, Sequence[Row]]) -> Iterable[tuple[str, str, Row, float]]:
+    for result_type, found in sorted(rows.items()):
+        for metric, _ in RESULT_TYPES[result_type].metrics:
+            for row in found:
+                value = number(row.get(metric))
+                if value is not None:
+                    yield result_type, metric, row, value
+
+
+def _metrics(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Least, mean and greatest value of each metric over the rows that have it, by result type."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for result_type, metric, _, value in _values(rows):
+        values.setdefault((result_type, metric), []).append(value)
+    told: dict[str, dict[str, dict[str, float]]] = {}
+    for (result_type, metric), found in values.items():
+        told.setdefault(result_type, {})[metric] = {
+            "min": min(found),
+            "mean": round(sum(found) / len(found), 3),
+            "max": max(found),
+        }
+    return told
+
+
+def _samples(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float | list[float]]]:
+    """The values of each agent, by ``result type.metric``; a list where it has several rows."""
+    told: dict[str, dict[str, Any]] = {}
+    for result_type, metric, row, value in _values(rows):
+        of_agent = told.setdefault(agent_id_of(row) or agent_name_of(row), {})
+        name = f"{result_type}.{metric}"
+        if name not in of_agent:
+            of_agent[name] = value
+        elif isinstance(of_agent[name], list):
+            of_agent[name].append(value)
+        else:
+            of_agent[name] = [of_agent[name], value]
+    return told
