@@ -1,0 +1,34 @@
+"""A local ThousandEyes v7 API: for trying things out, for demos, and for testing DAGs with no account.
+
+``python -m thousandeyes_provider.simulator`` serves it, the pytest fixture ``thousandeyes_simulator`` and
+:class:`Simulator` start it inside a process. What the API does not document is a switch (:class:`Switches`).
+Importing this package costs nothing; the server's libraries are imported when a simulator is made.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.simulator.faults import Fault
+    from thousandeyes_provider.simulator.handle import Simulator
+    from thousandeyes_provider.simulator.model import RoundState
+    from thousandeyes_provider.simulator.service import Request
+    from thousandeyes_provider.simulator.switches import Switches
+
+__all__ = ["Fault", "Request", "RoundState", "Simulator", "Switches"]
+
+_HOME = {
+    "Fault": "faults",
+    "Request": "service",
+    "RoundState": "model",
+    "Simulator": "handle",
+    "Switches": "switches",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,144 @@
+"""The agents and account groups of the simulated organization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from thousandeyes_provider.simulator.checks import check_choice, check_number, check_text
+
+AGENT_TYPES = ("cloud", "enterprise")
+AGENT_STATES = ("online", "offline", "disabled")
+
+
+@dataclass(frozen=True)
+class AccountGroup:
+    """An account group; the first of an organization is the login account group of its user.
+
+    :param aid: its id, as in ``?aid=``.
+    :param name: what a person calls it.
+    """
+
+    aid: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A cloud or enterprise agent.
+
+    :param agent_id: its id; small for cloud agents, large for enterprise agents.
+    :param name: unique as well.
+    :param agent_type: from :data:`AGENT_TYPES`.
+    :param state: from :data:`AGENT_STATES`; the API tells it of enterprise agents only. An agent that is not
+        online reports nothing.
+    :param location: city and country.
+    :param country_id: two letters.
+    :param latitude: degrees.
+    :param longitude: degrees.
+    :raises ValueError: for another type or state, naming the choices.
+    """
+
+    agent_id: str
+    name: str
+    agent_type: str = "cloud"
+    state: str = "online"
+    location: str = "Frankfurt am Main, Germany"
+    country_id: str = "DE"
+    latitude: float = 50.11
+    longitude: float = 8.68
+
+    def __post_init__(self) -> None:
+        for name in ("agent_id", "name", "location", "country_id"):
+            check_text(name, getattr(self, name))
+        check_choice("agent_type", self.agent_type, AGENT_TYPES)
+        check_choice("state", self.state, AGENT_STATES)
+        check_number("latitude", self.latitude)
+        check_number("longitude", self.longitude)
+
+    @property
+    def address(self) -> str:
+        """An address from a range that is reserved for documentation."""
+        return f"198.51.100.{sum(map(ord, self.agent_id)) % 250 + 1}"
+
+    def as_result(self) -> dict[str, Any]:
+        """The agent as a row of results tells it."""
+        return {
+            "agentId": self.agent_id,
+            "agentName": self.name,
+            "countryId": self.country_id,
+            "location": self.location,
+        }
+
+    def as_listed(self) -> dict[str, Any]:
+        """The agent as a test definition tells it; ``/agents`` knows more of enterprise agents."""
+        return {
+            **self.as_result(),
+            "agentType": self.agent_type,
+            "ipAddresses": [self.address],
+            "publicIpAddresses": [self.address],
+            "network": "Example Transit (AS 64500)",
+            "prefix": "198.51.100.0/24",
+            "coordinates": {"latitude": self.latitude, "longitude": self.longitude},
+            "enabled": self.state != "disabled",
+            "verifySslCertificates": True,
+        }
+
+
+ACCOUNT_GROUPS = (AccountGroup("1001", "Network Operations"), AccountGroup("1002", "Web Platform"))
+
+AGENTS = (
+    Agent("14410", "Frankfurt, Germany"),
+    Agent(
+        "14412",
+        "Ashburn, VA",
+        location="Ashburn, Virginia, US",
+        country_id="US",
+        latitude=39.04,
+        longitude=-77.49,
+    ),
+    Agent("14419", "Singapore", location="Singapore", country_id="SG", latitude=1.35, longitude=103.82),
+    Agent(
+        "281474976710801",
+        "vienna-office-1",
+        "enterprise",
+        location="Vienna, Austria",
+        country_id="AT",
+        latitude=48.21,
+        longitude=16.37,
+    ),
+    Agent(
+        "281474976710802",
+        "zurich-branch-2",
+        "enterprise",
+        location="Zurich, Switzerland",
+        country_id="CH",
+        latitude=47.38,
+        longitude=8.54,
+    ),
+)
+
+_CITIES = (
+    ("London, England", "London, United Kingdom", "GB", 51.51, -0.13),
+    ("Tokyo, Japan", "Tokyo, Japan", "JP", 35.68, 139.69),
+    ("Sao Paulo, Brazil", "Sao Paulo, Brazil", "BR", -23.55, -46.63),
+    ("Sydney, Australia", "Sydney, Australia", "AU", -33.87, 151.21),
+    ("Johannesburg, South Africa", "Johannesburg, South Africa", "ZA", -26.20, 28.05),
+    ("Toronto, Canada", "Toronto, Canada", "CA", 43.65, -79.38),
+    ("Mumbai, India", "Mumbai, India", "IN", 19.08, 72.88),
+    ("Warsaw, Poland", "Warsaw, Poland", "PL", 52.23, 21.01),
+)
+
+
+def further_agent(number: int) -> Agent:
+    """The cloud agent number ``number`` (from 0) beyond the default ones, for tests with very many agents."""
+    name, location, country_id, latitude, longitude = _CITIES[number % len(_CITIES)]
+    lap = number // len(_CITIES)
+    return Agent(
+        str(14500 + number),
+        f"{name} ({lap + 1})" if lap else name,
+        location=location,
+        country_id=country_id,
+        latitude=latitude,
+        longitude=longitude,
+    )

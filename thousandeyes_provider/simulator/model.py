@@ -1,0 +1,706 @@
+"""The state of the simulated ThousandEyes: agents, tests, their rounds, and which rows can be seen when.
+
+Nothing here sleeps, sends or looks at a clock: the real time comes in as ``now`` (epoch seconds, float), and
+the simulator's clock is that plus the switch ``clock_offset``. Rows are not stored; a round knows when each
+agent's rows land, and the figures follow from seed, test, agent and round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.simulator import definitions, rows
+from thousandeyes_provider.simulator.agents import ACCOUNT_GROUPS, AGENT_STATES, AGENTS, Agent, further_agent
+from thousandeyes_provider.simulator.checks import (
+    check_boolean,
+    check_choice,
+    check_names,
+    check_number,
+    check_whole,
+)
+from thousandeyes_provider.simulator.switches import Switches
+
+OUTCOMES = ("ok", "error")
+CONDUCT = ("outcomes", "metrics", "delays", "silent")
+DEFAULT_HISTORY = (300.0,)
+MINUTE = 60
+_NOTHING: Any = object()
+
+
+class Busy(Exception):
+    """A run was refused because one is going on (switch ``run_while_running``)."""
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How the agents behave in a round.
+
+    Each part is one value for all agents, or a dict by agent (id or name), by result type, or nested either
+    way; what names the agent counts for more than what names the result type.
+
+    :param outcomes: ``"ok"``, or ``"error"`` for a measurement that fails.
+    :param metrics: fields to put into rows; ``None`` leaves a field out. Fields that stand under no result
+        type go into the rows that have such a field.
+    :param delays: seconds from the start of the round until the rows land (simulated); ``None``: never.
+        Without one, an agent takes 2 to 6 s, always the same.
+    :param silent: ids of agents that never report, whatever ``delays`` says.
+    """
+
+    outcomes: Any = "ok"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    delays: Any = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
+
+    def delay(self, agent_id: str, result_type: str, usual: float) -> float | None:
+        """Seconds until the agent's rows of this type land; ``None``: never."""
+        if agent_id in self.silent:
+            return None
+        found = _leaf(self.delays, agent_id, result_type)
+        return usual if found is _NOTHING else found
+
+    def fails(self, agent_id: str, result_type: str) -> bool:
+        """Whether the agent's measurement of this type fails."""
+        return bool(_leaf(self.outcomes, agent_id, result_type) == "error")
+
+    def changes(self, agent_id: str, result_type: str, names: Iterable[str]) -> dict[str, Any]:
+        """What ``metrics`` puts into the agent's rows of this type, which as a rule have ``names``."""
+        known = frozenset(names)
+
+        def collect(level: Mapping[str, Any], scoped: bool) -> dict[str, Any]:
+            found = {
+                name: value for name, value in level.items() if name[:1] != ":" and (scoped or name in known)
+            }
+            for key in (f":type:{result_type}", f":agent:{agent_id}"):
+                if key in level:
+                    found = rows.merged_changes(
+                        found, collect(level[key], scoped or key.startswith(":type:"))
+                    )
+            return found
+
+        return collect(self.metrics, False)
+
+
+def _leaf(tree: Any, agent_id: str, result_type: str) -> Any:
+    if not isinstance(tree, Mapping):
+        return tree
+    for key in (f":agent:{agent_id}", f":type:{result_type}"):
+        if key in tree:
+            found = _leaf(tree[key], agent_id, result_type)
+            if found is not _NOTHING:
+                return found
+    return _NOTHING
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run of a test.
+
+    :param number: counted from the first round of the test.
+    :param round_id: epoch second of its start by the simulator's clock, as the API gives it.
+    :param started: its start in real epoch seconds.
+    :param began: the same by the simulator's clock, in whole seconds.
+    :param by: who started it.
+    :param agents: ids of the agents that it runs on.
+    :param lands: real epoch seconds at which the rows of an agent and a result type land; ``None``: never.
+    :param conduct: how the agents behave in it.
+    """
+
+    number: int
+    round_id: int
+    started: float
+    began: int
+    by: str
+    agents: tuple[str, ...]
+    lands: Mapping[tuple[str, str], float | None]
+    conduct: Conduct
+
+    def landed(self, agent_id: str, result_type: str, now: float) -> bool:
+        """Whether the rows of this agent and result type can be there at ``now``."""
+        when = self.lands.get((agent_id, result_type))
+        return when is not None and when <= now
+
+    def begun(self, result_type: str, now: float) -> bool:
+        """Whether any row of this type has landed."""
+        return any(self.landed(agent_id, result_type, now) for agent_id in self.agents)
+
+    def complete(self, result_type: str, now: float) -> bool:
+        """Whether every agent's rows of this type have landed; never so when one stays silent."""
+        return all(self.landed(agent_id, result_type, now) for agent_id in self.agents)
+
+    def last_landing(self) -> float:
+        """When the last agent that reports at all has reported, in real epoch seconds."""
+        return max((when for when in self.lands.values() if when is not None), default=self.started)
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """A round as an observer from outside sees it.
+
+    :param round_id: as in the API's rows.
+    :param started: real epoch seconds.
+    :param by: who started it: ``"api"``, ``"history"``, or what :meth:`World.run` was told.
+    :param reported: result type to the ids of the agents whose rows have landed.
+    :param missing: result type to the ids of the agents whose rows have not.
+    """
+
+    round_id: int
+    started: float
+    by: str
+    reported: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, tuple[str, ...]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every agent's rows of every result type have landed."""
+        return not any(self.missing.values())
+
+
+@dataclass
+class SimulatedTest:
+    """An instant test.
+
+    :param definition: the fields of its type, as in a test definition.
+    :param agents: ids of its agents.
+    :param dns_servers: names of the DNS servers of a dns-server test.
+    :param switches: those that this test has otherwise than the whole API.
+    :param conduct: how its agents behave in rounds that are started from now on.
+    :param coming: the conduct of the very next rounds, one each, before ``conduct`` counts again.
+    """
+
+    __test__ = False  # not a pytest class, whatever the name says
+
+    test_id: str
+    test_type: str
+    name: str
+    account_group_id: str
+    agents: tuple[str, ...]
+    definition: dict[str, Any]
+    dns_servers: tuple[str, ...] = ()
+    created: float = 0.0
+    switches: dict[str, Any] = field(default_factory=dict)
+    conduct: Conduct = field(default_factory=Conduct)
+    coming: list[Conduct] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def result_types(self) -> tuple[str, ...]:
+        """The result types that it has."""
+        return definitions.result_types(
+            self.test_type, bool(self.definition.get("networkMeasurements", True))
+        )
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions in which it measures."""
+        direction = self.definition.get("direction", "to-target")
+        return ("to-target", "from-target") if direction == "bidirectional" else (direction,)
+
+
+@dataclass(frozen=True)
+class SeenRow:
+    """A row that can be seen: of which round, agent, and (DNS server or direction) key."""
+
+    round: Round
+    agent_id: str
+    key: str
+
+
+_ADD_TEST = (
+    "test_type",
+    "test_id",
+    "name",
+    "agents",
+    "dns_servers",
+    "direction",
+    "target_agent",
+    "network_measurements",
+    "account_group_id",
+    "definition",
+    "history",
+    "switches",
+    "next_runs",
+    *CONDUCT,
+)
+_CHANGE_TEST = (
+    "name",
+    "agents",
+    "dns_servers",
+    "direction",
+    "network_measurements",
+    "definition",
+    "switches",
+    "next_runs",
+    *CONDUCT,
+)
+
+
+class World:
+    """The simulated organization.
+
+    :param now: the real time at which it begins, in epoch seconds.
+    :param switches: how the API behaves.
+    :param speed: by how much simulated durations are shorter than they say.
+    :param seed: what the figures are made from.
+    :param default_tests: whether it begins with one test of each type.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        switches: Switches | None = None,
+        *,
+        speed: float = 1.0,
+        seed: int = 7,
+        default_tests: bool = True,
+    ) -> None:
+        check_number("speed", speed, 0.001)
+        check_whole("seed", seed)
+        self.switches = switches or Switches()
+        self.speed = float(speed)
+        self.seed = seed
+        self.account_groups = list(ACCOUNT_GROUPS)
+        self.agents: dict[str, Agent] = {agent.agent_id: agent for agent in AGENTS}
+        self.tests: dict[str, SimulatedTest] = {}
+        self._next_id = 202801
+        if default_tests:
+            for position, test_type in enumerate(TEST_TYPES):
+                self.add_test(now, **_default_test(position, test_type))
+
+    # time
+
+    def clock(self, now: float) -> float:
+        """The simulator's clock, in epoch seconds."""
+        return now + self.switches.clock_offset
+
+    def real(self, seconds: float) -> float:
+        """How many real seconds a simulated duration takes."""
+        return seconds / self.speed
+
+    # agents
+
+    def add_agent(self, **spec: Any) -> Agent:
+        """Add an agent (fields of :class:`Agent`; without an id it gets one).
+
+        :raises ValueError: for an unknown field, and when its id or name is taken.
+        """
+        check_names(spec, tuple(Agent.__dataclass_fields__), "field of an agent")
+        if "name" not in spec:
+            raise ValueError("name: an agent needs one")
+        enterprise = spec.get("agent_type") == "enterprise"
+        agent = Agent(**{"agent_id": self._free_agent_id(281474976710803 if enterprise else 15000), **spec})
+        if agent.agent_id in self.agents:
+            raise ValueError(f"agent_id: {agent.agent_id!r} is taken")
+        if agent.name in [other.name for other in self.agents.values()]:
+            raise ValueError(f"name: {agent.name!r} is taken")
+        self.agents[agent.agent_id] = agent
+        return agent
+
+    def change_agent(self, ref: str, state: str) -> Agent:
+        """Set the state of an agent; it concerns rounds that start from now on.
+
+        :raises ValueError: for another state or agent, naming the choices.
+        """
+        check_choice("state", state, AGENT_STATES)
+        agent_id = self.agent_id(ref)
+        self.agents[agent_id] = replace(self.agents[agent_id], state=state)
+        return self.agents[agent_id]
+
+    def agent_id(self, ref: str) -> str:
+        """The id of the agent with this id or name.
+
+        :raises ValueError: when there is none, naming those that there are.
+        """
+        found = self._find_agent(ref)
+        if found is None:
+            known = ", ".join(f"{agent.name!r} ({agent.agent_id})" for agent in self.agents.values())
+            raise ValueError(f"no agent {ref!r}; known: {known}")
+        return found
+
+    def _find_agent(self, ref: str) -> str | None:
+        if ref in self.agents:
+            return ref
+        return next((agent.agent_id for agent in self.agents.values() if agent.name == ref), None)
+
+    def _free_agent_id(self, first: int) -> str:
+        while str(first) in self.agents:
+            first += 1
+        return str(first)
+
+    def _agent_ids(self, wanted: int | Iterable[str]) -> tuple[str, ...]:
+        if isinstance(wanted, int) and not isinstance(wanted, bool):
+            if wanted < 1:
+                raise ValueError(f"agents: {wanted} are too few, 1 at least")
+            number = 0
+            while len(self.agents) < wanted:
+                agent = further_agent(number)
+                number += 1
+                if self._find_agent(agent.agent_id) is None and self._find_agent(agent.name) is None:
+                    self.agents[agent.agent_id] = agent
+            return tuple(self.agents)[:wanted]
+        if isinstance(wanted, str | bool) or not isinstance(wanted, Iterable):
+            raise ValueError(f"agents: {wanted!r} is neither a list of ids or names nor a count")
+        found = tuple(dict.fromkeys(self.agent_id(ref) for ref in wanted))
+        if not found:
+            raise ValueError("agents: a test needs one at least")
+        return found
+
+    # tests
+
+    def add_test(self, now: float, **spec: Any) -> SimulatedTest:
+        """Add an instant test.
+
+        Takes, by name: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a count),
+        ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
+        ``network_measurements`` (true), ``account_group_id``, ``definition`` (further fields of its type),
+        ``history`` (a list of ages of earlier rounds in seconds by the clock, or dicts of ``ago`` and a
+        conduct), ``switches``, ``next_runs`` (a list of conducts, one for each coming run), and the conduct
+        of its agents: ``outcomes``, ``metrics``, ``delays``, ``silent``.
+
+        :raises ValueError: for whatever is not one of the choices, naming them.
+        """
+        check_names(spec, _ADD_TEST, "field of a test")
+        test_type: Any = spec.get("test_type")
+        check_choice("test_type", test_type, TEST_TYPES)
+        test_id = str(spec.get("test_id") or self._free_test_id())
+        if test_id in self.tests:
+            raise ValueError(f"test_id: {test_id!r} is taken")
+        name = spec.get("name") or f"Instant {test_type} test {test_id}"
+        if name in [test.name for test in self.tests.values()]:
+            raise ValueError(f"name: {name!r} is taken")
+        account_group_id = str(spec.get("account_group_id") or self.account_groups[0].aid)
+        if account_group_id not in [group.aid for group in self.account_groups]:
+            known = ", ".join(group.aid for group in self.account_groups)
+            raise ValueError(f"account_group_id: {account_group_id!r} is none of {known}")
+        definition = {**definitions.TEMPLATES[test_type]}
+        agents: tuple[str, ...] = ()
+        if definitions.has_target_agent(test_type):
+            given = spec.get("definition") or {}
+            target = self.agent_id(
+                spec.get("target_agent") or given.get("targetAgentId") or AGENTS[-1].agent_id
+            )
+            definition["targetAgentId"] = target
+            agents = tuple(agent_id for agent_id in self.agents if agent_id != target)
+        elif spec.get("target_agent") is not None:
+            raise ValueError(f"target_agent: a {test_type} test has none")
+        test = SimulatedTest(
+            test_id,
+            test_type,
+            str(name),
+            account_group_id,
+            agents or tuple(self.agents),
+            definition,
+            ("ns1.example.net", "ns2.example.net") if test_type == "dns-server" else (),
+            created=now,
+        )
+        history = _history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
+        self.change_test(test, **{name: value for name, value in spec.items() if name in _CHANGE_TEST})
+        for ago, conduct in sorted(history, key=lambda entry: -entry[0]):
+            check_names(conduct, CONDUCT, "field of a round")
+            self._start(test, now - ago, "history", self._conducted(test.conduct, conduct), aged=ago)
+        self.tests[test_id] = test
+        return test
+
+    def change_test(self, test: SimulatedTest, **spec: Any) -> None:
+        """Change a test, with the names that :meth:`add_test` takes. Rounds that have begun stay as they are.
+
+        :raises ValueError: for whatever is not one of the choices, naming them.
+        """
+        check_names(spec, _CHANGE_TEST, "field of a test")
+        definition, agents, servers = dict(test.definition), test.agents, test.dns_servers
+        if spec.get("definition") is not None:
+            definition.update(definitions.kept(spec["definition"]))
+        if spec.get("direction") is not None:
+            if test.test_type != "agent-to-agent":
+                raise ValueError(f"direction: a {test.test_type} test has none to choose")
+            check_choice("direction", spec["direction"], definitions.DIRECTIONS)
+            definition["direction"] = spec["direction"]
+        if spec.get("network_measurements") is not None:
+            check_boolean("network_measurements", spec["network_measurements"])
+            definition["networkMeasurements"] = spec["network_measurements"]
+        if spec.get("agents") is not None:
+            agents = self._agent_ids(spec["agents"])
+        if spec.get("dns_servers") is not None:
+            if test.test_type != "dns-server":
+                raise ValueError(f"dns_servers: a {test.test_type} test has none")
+            servers = _texts("dns_servers", spec["dns_servers"])
+        switches = {**test.switches, **self.switches.checked_for_one_test(spec.get("switches") or {})}
+        conduct = self._conducted(test.conduct, {name: spec[name] for name in CONDUCT if name in spec})
+        coming = [self._conducted(conduct, each) for each in spec.get("next_runs") or ()]
+        test.name = str(spec.get("name") or test.name)
+        test.definition, test.agents, test.dns_servers = definition, agents, servers
+        test.switches, test.conduct = switches, conduct
+        if "next_runs" in spec:
+            test.coming = coming
+
+    def switches_of(self, test: SimulatedTest) -> Switches:
+        """The switches that are in force for a test."""
+        return self.switches.changed(test.switches) if test.switches else self.switches
+
+    def _free_test_id(self) -> str:
+        while str(self._next_id) in self.tests:
+            self._next_id += 1
+        self._next_id += 1
+        return str(self._next_id - 1)
+
+    def _conducted(self, conduct: Conduct, spec: Mapping[str, Any]) -> Conduct:
+        """``conduct`` with the parts that ``spec`` names replaced."""
+        if not isinstance(spec, Mapping):
+            raise ValueError(f"{spec!r} is no dict of {', '.join(CONDUCT)}")
+        check_names(spec, CONDUCT, "conduct")
+        parts: dict[str, Any] = {}
+        if "outcomes" in spec:
+            parts["outcomes"] = self._tree(
+                "outcomes", "ok" if spec["outcomes"] is None else spec["outcomes"], _outcome
+            )
+        if "delays" in spec:
+            parts["delays"] = self._tree("delays", spec["delays"], _delay)
+        if "metrics" in spec:
+            parts["metrics"] = self._fields(spec["metrics"] or {}, False)
+        if "silent" in spec:
+            silent = spec["silent"] or ()
+            if isinstance(silent, str) or not isinstance(silent, Iterable):
+                raise ValueError(f"silent: {silent!r} is no list of agents")
+            parts["silent"] = tuple(self.agent_id(ref) for ref in silent)
+        return replace(conduct, **parts)
+
+    def _key(self, name: Any) -> str | None:
+        """How a conduct names an agent or a result type."""
+        if name in RESULT_TYPES:
+            return f":type:{name}"
+        agent_id = self._find_agent(name)
+        return None if agent_id is None else f":agent:{agent_id}"
+
+    def _tree(self, what: str, value: Any, check: Callable[[Any], None]) -> Any:
+        if not isinstance(value, Mapping):
+            check(value)
+            return value
+        found = {}
+        for name, part in value.items():
+            key = self._key(name)
+            if key is None:
+                known = ", ".join([*RESULT_TYPES, *(agent.name for agent in self.agents.values())])
+                raise ValueError(f"{what}: {name!r} is neither a result type nor an agent; known: {known}")
+            found[key] = self._tree(what, part, check)
+        return found
+
+    def _fields(self, value: Any, scoped: bool) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"metrics: {value!r} is no dict of fields")
+        found: dict[str, Any] = {}
+        for name, part in value.items():
+            key = self._key(name)
+            if key is not None:
+                found[key] = self._fields(part, scoped or key.startswith(":type:"))
+            elif isinstance(part, Mapping) and not scoped and name not in rows.EXPANDED:
+                known = ", ".join([*RESULT_TYPES, *(agent.name for agent in self.agents.values())])
+                raise ValueError(f"metrics: {name!r} is neither a result type nor an agent; known: {known}")
+            else:
+                found[str(name)] = part
+        return found
+
+    # rounds
+
+    def run(self, test: SimulatedTest, now: float, by: str = "api", **conduct: Any) -> Round | None:
+        """Run a test; ``conduct`` is for this round alone.
+
+        :returns: the new round; ``None`` when the run was merged into the one that is going on.
+        :raises Busy: when one is going on and the switches say so.
+        """
+        switches = self.switches_of(test)
+        if switches.run_while_running != "new-round" and self.running(test, now):
+            if switches.run_while_running == "409":
+                raise Busy
+            return None
+        base = test.coming[0] if test.coming else test.conduct
+        started = self._start(test, now, by, self._conducted(base, conduct))
+        if test.coming:
+            del test.coming[0]
+        return started
+
+    def running(self, test: SimulatedTest, now: float) -> bool:
+        """Whether a run of this test is going on."""
+        if not test.rounds:
+            return False
+        last, busy = test.rounds[-1], self.switches_of(test).run_busy
+        return now < (last.started + self.real(busy) if busy else last.last_landing())
+
+    def _start(self, test: SimulatedTest, now: float, by: str, conduct: Conduct, aged: float = 0.0) -> Round:
+        began = math.floor(self.clock(now))
+        if self.switches_of(test).round_ids == "minute":
+            round_id = began - began % MINUTE
+        else:
+            taken = {earlier.round_id for earlier in test.rounds}
+            round_id = began
+            while round_id in taken:
+                round_id += 1
+        lands: dict[tuple[str, str], float | None] = {}
+        for agent_id in test.agents:
+            usual = Random(f"{self.seed}|{test.test_id}|{agent_id}|delay").uniform(2, 6)
+            for result_type in TEST_TYPES[test.test_type].result_types:
+                delay = conduct.delay(agent_id, result_type, usual)
+                if delay is None or self.agents[agent_id].state != "online":
+                    lands[agent_id, result_type] = None
+                else:
+                    # history has happened: its rows are there, however slow the agents are from now on
+                    lands[agent_id, result_type] = now + (
+                        min(self.real(delay), aged) if aged else self.real(delay)
+                    )
+        number = len(test.rounds)
+        test.rounds.append(Round(number, round_id, now, began, by, test.agents, lands, conduct))
+        return test.rounds[-1]
+
+    def round_states(self, test: SimulatedTest, now: float) -> list[RoundState]:
+        """The rounds of a test, the oldest first."""
+        return [
+            RoundState(
+                each.round_id,
+                each.started,
+                each.by,
+                {
+                    name: tuple(agent for agent in each.agents if each.landed(agent, name, now))
+                    for name in test.result_types
+                },
+                {
+                    name: tuple(agent for agent in each.agents if not each.landed(agent, name, now))
+                    for name in test.result_types
+                },
+            )
+            for each in test.rounds
+        ]
+
+    # results
+
+    def seen_rows(
+        self,
+        test: SimulatedTest,
+        result_type: str,
+        now: float,
+        *,
+        between: tuple[float, float] | None = None,
+        directions: tuple[str, ...] = ("to-target",),
+    ) -> list[SeenRow]:
+        """The rows that can be seen, the oldest round first, its agents in the order of the test.
+
+        :param between: the first and the last second, by the simulator's clock, in which a round may have
+            begun; ``None``: the newest round alone.
+        :param directions: for network and path-vis.
+        """
+        switches = self.switches_of(test)
+        shown = self._shown(test, result_type, now, switches.newest_round)
+        if between is None:
+            shown = self._newest(shown, result_type, now, switches.newest_round)
+        else:
+            first, last = between[0] - switches.window_slack, between[1]
+            shown = [each for each in shown if math.floor(first) <= each.began <= last]
+        seen: dict[tuple[int, str, str], SeenRow] = {}
+        for each in shown:
+            for agent_id in each.agents:
+                if each.landed(agent_id, result_type, now):
+                    for key in self._row_keys(test, result_type, directions):
+                        # runs that share a round id (minutes): what the later one reported stands
+                        seen[each.round_id, agent_id, key] = SeenRow(each, agent_id, key)
+        order = {agent_id: position for position, agent_id in enumerate(self.agents)}
+        return sorted(seen.values(), key=lambda row: (row.round.round_id, order[row.agent_id]))
+
+    def ever_seen(self, test: SimulatedTest, result_type: str, now: float) -> bool:
+        """Whether the test has any row of this type to show."""
+        return bool(self._shown(test, result_type, now, self.switches_of(test).newest_round))
+
+    @staticmethod
+    def _shown(test: SimulatedTest, result_type: str, now: float, newest_round: str) -> list[Round]:
+        """The rounds with rows to show; "previous" hides an incomplete one until a newer one is complete."""
+        begun = [each for each in test.rounds if each.begun(result_type, now)]
+        if newest_round != "previous":
+            return begun
+        whole = [each.number for each in begun if each.complete(result_type, now)]
+        return [each for each in begun if whole and each.number <= whole[-1]]
+
+    @staticmethod
+    def _newest(shown: list[Round], result_type: str, now: float, newest_round: str) -> list[Round]:
+        if not shown:
+            return []
+        ids = {shown[-1].round_id}
+        if newest_round == "both" and not shown[-1].complete(result_type, now):
+            ids.update([each.round_id for each in shown if each.round_id not in ids][-1:])
+        return [each for each in shown if each.round_id in ids]
+
+    @staticmethod
+    def _row_keys(test: SimulatedTest, result_type: str, directions: tuple[str, ...]) -> tuple[str, ...]:
+        if result_type == "dns-server":
+            return test.dns_servers
+        return directions if result_type in ("network", "path-vis") else ("",)
+
+    def row(self, test: SimulatedTest, result_type: str, seen: SeenRow) -> dict[str, Any]:
+        """The fields of a row that are about its result type, everything expanded."""
+        measured = rows.Measured(
+            self.seed,
+            test.test_id,
+            seen.agent_id,
+            seen.round.number,
+            seen.round.began,
+            seen.key,
+            test.definition,
+        )
+        conduct = seen.round.conduct
+        row, names = rows.measured_row(
+            result_type,
+            measured,
+            failed=conduct.fails(seen.agent_id, result_type),
+            spelling=self.switches_of(test).error_type_spelling,
+        )
+        if result_type == "dns-server":
+            row["serverId"] = dns_server_id(seen.key)
+        return rows.merged(row, conduct.changes(seen.agent_id, result_type, names))
+
+
+def dns_server_id(name: str) -> str:
+    """The id of a DNS server: some number that belongs to its name."""
+    return str(1000 + Random(name).randrange(9000))
+
+
+def _default_test(position: int, test_type: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"test_type": test_type, "test_id": default_test_id(test_type)}
+    spec["name"] = f"Demo {test_type}"
+    if test_type == "agent-to-agent":
+        spec["direction"] = "bidirectional"
+    return spec
+
+
+def default_test_id(test_type: str) -> str:
+    """The id of the test of this type with which a simulator begins."""
+    return str(202701 + list(TEST_TYPES).index(test_type))
+
+
+def _history(given: Any) -> list[tuple[float, Mapping[str, Any]]]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise ValueError(f"history: {given!r} is no list of ages in seconds")
+    found: list[tuple[float, Mapping[str, Any]]] = []
+    for entry in given:
+        conduct = dict(entry) if isinstance(entry, Mapping) else {"ago": entry}
+        ago: Any = conduct.pop("ago", None)
+        check_number("history", ago, 0.001)
+        found.append((float(ago), conduct))
+    return found
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{name}: {given!r} is no list of texts")
+    found = tuple(given)
+    if not found or not all(isinstance(text, str) and text for text in found):
+        raise ValueError(f"{name}: {given!r} is no list of texts")
+    return found
+
+
+def _outcome(value: Any) -> None:
+    check_choice("outcomes", value, OUTCOMES)
+
+
+def _delay(value: Any) -> None:
+    if value is not None:
+        check_number("delays", value, 0)

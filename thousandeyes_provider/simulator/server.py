@@ -1,0 +1,114 @@
+"""The simulator on a socket: requests in, deliveries out. Everything that decides is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from thousandeyes_provider.simulator.service import Call, Service
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.simulator.answers import Answer, Delivery
+    from thousandeyes_provider.simulator.control import Control
+
+_PIECES = 20
+
+
+async def serve(service: Service, control: Control, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Start serving in the running event loop.
+
+    :param port: 0 for a free one.
+    :returns: what to ``cleanup()`` in the end, and the port.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        raw = request.rel_url.raw_path
+        segments = tuple(unquote(part) for part in raw.split("/")[1:])
+        if segments[:1] == ("control",):
+            return _whole(control.handle(request.method, segments[1:], body, time.time()))
+        base = f"{request.scheme}://{request.host}"
+        if segments[:1] == ("v7",):
+            base, segments = f"{base}/v7", segments[1:]
+        call = Call(
+            request.method,
+            raw,
+            segments,
+            base,
+            dict(request.query),
+            request.headers.get("Authorization", ""),
+            request.headers.get("User-Agent", ""),
+            body,
+        )
+        return await _deliver(request, service.handle(call, time.time()))
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner, int(runner.addresses[0][1])
+
+
+def _whole(answer: Answer) -> web.Response:
+    headers = dict(answer.headers)
+    if answer.content_type is not None:
+        headers["Content-Type"] = answer.content_type
+    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    if answer.content_type is None:
+        response.headers.popall("Content-Type", None)
+        response.headers["Content-Length"] = "0"
+    return response
+
+
+async def _deliver(request: web.Request, delivery: Delivery) -> web.StreamResponse:
+    if delivery.first_byte_after:
+        await asyncio.sleep(delivery.first_byte_after)
+    if delivery.answer is None:
+        _cut(request)
+        return web.Response()
+    response = _whole(delivery.answer)
+    if delivery.cut_after is None and not delivery.body_takes:
+        return response
+    return await _in_pieces(request, delivery, delivery.answer)
+
+
+async def _in_pieces(request: web.Request, delivery: Delivery, answer: Answer) -> web.StreamResponse:
+    body = answer.body or b" " * _PIECES
+    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+    response.content_type = (answer.content_type or "text/plain").split(";")[0]
+    response.content_length = len(body)
+    await response.prepare(request)
+    try:
+        if delivery.cut_after is not None:
+            await response.write(body[: delivery.cut_after])
+            _close(request)
+            return response
+        size = max(len(body) // _PIECES, 1)
+        pieces = [body[at : at + size] for at in range(0, len(body), size)]
+        for piece in pieces:
+            await asyncio.sleep(delivery.body_takes / len(pieces))
+            await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the client has had enough
+    return response
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _close(request: web.Request) -> None:
+    """Close after what was written has gone out."""
+    if request.transport is not None:
+        request.transport.close()
