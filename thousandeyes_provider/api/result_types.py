@@ -154,7 +154,7 @@ RESULT_TYPES: Mapping[str, ResultType] = {
         ResultType("path-vis", (), None, ("direction",)),
         ResultType(
             "http-server",
-            (("responseTime", "ms"), ("responseCode", ""), ("totalTime", "ms")),
+            (("responseTime", "ms"), ("totalTime", "ms")),
             lambda row: _typed(row, "errorDetails", _absent(row, "responseTime")),
         ),
         ResultType(

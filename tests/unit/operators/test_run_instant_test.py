@@ -1,0 +1,617 @@
+"""RunInstantTestOperator against a simulated ThousandEyes: what is run, waited for, judged, and left behind."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    InstantTestNoResults,
+    ThousandEyesAuthError,
+    ThousandEyesConfigurationError,
+    ThousandEyesConnectionError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRateLimitError,
+    ThousandEyesRequestError,
+    ThousandEyesServerError,
+)
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+FRANKFURT, ASHBURN, SINGAPORE = "Frankfurt, Germany", "Ashburn, VA", "Singapore"
+VIENNA, ZURICH = "vienna-office-1", "zurich-branch-2"
+
+
+def names(agents):
+    return sorted(agent["agent_name"] for agent in agents)
+
+
+class TestGoodRun:
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_every_type_of_test_passes(self, simulator, worker, test_type):
+        test_id = simulator.add_test(test_type)
+        evidence = worker.rerun(test_id)
+        assert evidence["verdict"] == "passed"
+        assert evidence["test_type"] == test_type
+        assert list(evidence["rounds"]) == sorted(TEST_TYPES[test_type].default)
+        assert set(evidence["rounds"].values()) == {simulator.rounds(test_id)[-1].round_id}
+        assert evidence["agents"]["missing"] == evidence["agents"]["failed"] == []
+        assert evidence["run_calls"] == simulator.run_calls(test_id) == 1
+
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_every_type_of_test_fails_when_an_agent_reports_an_error(self, simulator, worker, test_type):
+        test_id = simulator.add_test(test_type, outcomes={FRANKFURT: "error"})
+        with pytest.raises(InstantTestFailed) as failure:
+            worker.rerun(test_id)
+        assert names(failure.value.evidence["agents"]["failed"]) == [FRANKFURT]
+        assert FRANKFURT in str(failure.value)
+        assert worker.evidence == failure.value.evidence
+        assert worker.evidence["verdict"] == "failed"
+
+    def test_with_type_and_agents_given_it_takes_the_remembered_round_the_run_and_the_polls(
+        self, simulator, worker
+    ):
+        test_id = simulator.add_test("http-server")
+        evidence = worker.rerun(test_id, test_type="http-server", expected_agents=5)
+        assert [request.operation for request in simulator.requests][:2] == ["results", "run"]
+        assert {request.operation for request in simulator.requests[2:]} == {"results"}
+        assert evidence["requests"] == len(simulator.requests)
+
+    def test_the_account_group_goes_on_every_request_that_takes_it(self, simulator, worker):
+        test_id = simulator.add_test("http-server", account_group_id="1002")
+        simulator.set_switches(page_size=2, links_carry_aid=False)
+        evidence = worker.rerun(test_id, account_group_id=1002)
+        assert evidence["account_group_id"] == "1002"
+        assert {dict(request.query).get("aid") for request in simulator.requests} == {"1002"}
+
+    def test_the_links_are_pushed_as_soon_as_they_are_known(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        evidence = worker.rerun(test_id)
+        assert worker.pushed["thousandeyes_test_link"] == evidence["links"]["test"]
+        assert worker.pushed["thousandeyes_round_link"] == evidence["links"]["round"]
+        assert str(evidence["rounds"]["http-server"]) in evidence["links"]["round"]
+
+    def test_a_test_without_a_history_passes_and_has_its_links(self, simulator, worker):
+        test_id = simulator.add_test("http-server", history=[])
+        evidence = worker.rerun(test_id)
+        assert evidence["verdict"] == "passed"
+        assert worker.pushed["thousandeyes_test_link"] == evidence["links"]["test"]
+
+    def test_some_errors_are_allowed_by_count_or_fraction(self, simulator, worker):
+        test_id = simulator.add_test("http-server", outcomes={FRANKFURT: "error"})
+        assert worker.rerun(test_id, max_agent_errors=1)["verdict"] == "passed"
+        assert worker.rerun(test_id, max_agent_errors="0.2")["verdict"] == "passed"
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, max_agent_errors=0.1)
+
+    def test_without_waiting_it_returns_the_handle(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        before = simulator.rounds(test_id)[-1].round_id
+        handle = worker.rerun(test_id, wait_for_results=False, timeout=timedelta(minutes=5))
+        assert handle["test_id"] == test_id
+        assert handle["test_type"] == "http-server"
+        assert handle["result_types"] == ["http-server"]
+        assert handle["remembered"] == {"http-server": before}
+        assert handle["deadline"] == handle["accepted_at"] + 300
+        assert [agent["agent_name"] for agent in handle["expected_agents"]] == [
+            FRANKFURT, ASHBURN, SINGAPORE, VIENNA, ZURICH,
+        ]  # fmt: skip
+        assert (handle["expected_source"], handle["run_calls"]) == ("test", 1)
+        assert len(simulator.rounds(test_id)) == 2
+
+    def test_further_result_types_are_waited_for_and_judged_when_named(self, simulator, worker):
+        test_id = simulator.add_test("http-server", metrics={"network": {"loss": 100.0}})
+        with pytest.raises(InstantTestFailed, match="network: loss 100 %"):
+            worker.rerun(test_id, result_types=["http-server", "network"])
+
+
+class TestLearningTheType:
+    def test_from_the_list_of_tests(self, simulator, worker):
+        test_id = simulator.add_test("dns-trace")
+        assert worker.rerun(test_id)["test_type"] == "dns-trace"
+        assert simulator.requests[0].operation == "tests"
+
+    @pytest.mark.parametrize("missing", ["404", "400", "empty"])
+    @pytest.mark.parametrize("test_type", ["agent-to-server", "sip-server", "dnssec", "voice"])
+    def test_from_its_results_where_it_is_not_listed(self, simulator, worker, test_type, missing):
+        simulator.set_switches(listed_in_tests=False, missing_result_type=missing)
+        test_id = simulator.add_test(test_type)
+        assert worker.rerun(test_id)["test_type"] == test_type
+
+    def test_else_it_asks_for_it_before_anything_is_run(self, simulator, worker):
+        simulator.set_switches(listed_in_tests=False, before_first_data="404")
+        test_id = simulator.add_test("http-server", history=[])
+        with pytest.raises(ThousandEyesConfigurationError, match="test_type=, one of agent-to-server"):
+            worker.rerun(test_id)
+        assert simulator.run_calls(test_id) == 0
+
+    def test_a_wrong_type_is_noticed_before_anything_is_run(self, simulator, worker):
+        test_id = simulator.add_test("dns-trace")
+        simulator.set_switches(missing_result_type="empty")
+        with pytest.raises(ThousandEyesConfigurationError, match="is of type 'dns-trace'"):
+            worker.rerun(test_id, test_type="http-server")
+        assert simulator.run_calls(test_id) == 0
+
+
+class TestFreshness:
+    """A round that was there before the run is never judged."""
+
+    @pytest.mark.parametrize("newest", ["partial", "previous", "both"])
+    def test_only_the_new_round_counts_whatever_is_shown_meanwhile(self, simulator, worker, newest):
+        test_id = simulator.add_test(
+            "http-server", switches={"newest_round": newest}, history=[{"ago": 300, "outcomes": "error"}]
+        )
+        assert worker.rerun(test_id)["verdict"] == "passed"
+
+    @pytest.mark.parametrize("newest", ["partial", "previous", "both"])
+    @pytest.mark.parametrize("before_first", ["empty", "404"])
+    def test_a_good_old_round_is_not_taken_for_a_new_one_that_stays_empty(
+        self, simulator, worker, newest, before_first
+    ):
+        simulator.set_switches(newest_round=newest, before_first_data=before_first, window_slack=600)
+        test_id = simulator.add_test("http-server")
+        simulator.change_test(test_id, silent=[FRANKFURT, ASHBURN, SINGAPORE, VIENNA, ZURICH])
+        with pytest.raises(InstantTestNoResults):
+            worker.rerun(test_id, timeout=1)
+        assert worker.evidence["verdict"] == "no_results"
+        assert worker.evidence["rounds"] == {}
+        assert len(worker.evidence["agents"]["missing"]) == 5
+
+    @pytest.mark.parametrize("before_first", ["empty", "404"])
+    def test_nothing_at_first_means_not_yet(self, simulator, worker, before_first):
+        simulator.set_switches(before_first_data=before_first)
+        test_id = simulator.add_test("http-server", history=[], delays=8)
+        assert worker.rerun(test_id)["verdict"] == "passed"
+
+    def test_somebody_elses_run_just_before_ours_is_not_judged(self, simulator, worker):
+        test_id = simulator.add_test("http-server", history=[])
+        theirs = simulator.run(test_id, outcomes="error", delays=0)
+        time.sleep(1.1)
+        evidence = worker.rerun(test_id)
+        assert evidence["verdict"] == "passed"
+        assert evidence["rounds"]["http-server"] > theirs
+
+    def test_somebody_elses_run_while_ours_waits_for_its_turn_is_not_judged(self, simulator, worker):
+        test_id = simulator.add_test("http-server", history=[])
+        simulator.throttle(1, 62, operation="run")
+        # Our run is refused for 6 s; theirs begins, fails and is complete in that time.
+        import threading
+
+        theirs = threading.Timer(2.5, lambda: simulator.run(test_id, outcomes="error", delays=0))
+        theirs.start()
+        assert worker.rerun(test_id)["verdict"] == "passed"
+        assert [state.by for state in simulator.rounds(test_id)] == ["somebody else", "api"]
+
+    def test_somebody_elses_run_just_after_ours_neither_replaces_nor_completes_it(self, simulator, worker):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        worker.xcom_push, push = (
+            lambda key, value: (
+                push(key, value),
+                key.endswith("round_link") and self.theirs(simulator, test_id),
+            ),
+            worker.xcom_push,
+        )
+        with pytest.raises(InstantTestIncomplete):
+            worker.rerun(test_id, timeout=4)
+        assert names(worker.evidence["agents"]["missing"]) == [ZURICH]
+        assert worker.evidence["rounds"]["http-server"] == simulator.rounds(test_id)[-2].round_id
+
+    @staticmethod
+    def theirs(simulator, test_id):
+        time.sleep(1.1)
+        simulator.run(test_id, delays=0, silent=[])
+
+    def test_rounds_floored_to_the_minute_are_told_apart(self, simulator, worker, monkeypatch):
+        test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
+        simulator.run(test_id, outcomes="error", delays=0)
+        slept = []
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        def sleep(seconds):
+            slept.append(seconds)
+            # The minute passes for the simulator, not for us.
+            if seconds > 5 or len(slept) == 1:
+                simulator.set_switches(clock_offset=60)
+            time.sleep(min(seconds, 0.3))
+
+        monkeypatch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+        assert worker.rerun(test_id)["verdict"] == "passed"
+        first, second = simulator.rounds(test_id)
+        assert (first.round_id % 60, second.round_id - first.round_id) == (0, 60)
+
+    @pytest.mark.parametrize("offset", [-7200, 7200])
+    def test_a_wrong_clock_on_either_side_does_no_harm(self, simulator, worker, offset):
+        simulator.set_switches(clock_offset=offset)
+        test_id = simulator.add_test("http-server")
+        assert worker.rerun(test_id)["verdict"] == "passed"
+
+
+class TestCompleteness:
+    def test_a_silent_agent_is_named_with_its_state(self, simulator, worker):
+        simulator.change_agent(ZURICH, "offline")
+        test_id = simulator.add_test("http-server")
+        with pytest.raises(InstantTestIncomplete, match="zurich-branch-2 is missing, state offline"):
+            worker.rerun(test_id, timeout=1.5)
+        assert worker.evidence["verdict"] == "incomplete"
+        assert worker.evidence["agents"]["missing"] == [
+            {"agent_id": "281474976710802", "agent_name": ZURICH, "state": "offline"}
+        ]
+        assert len(worker.evidence["agents"]["reported"]) == 4
+
+    def test_min_agents_is_enough_after_the_grace_time(self, simulator, worker):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        begun = time.monotonic()
+        evidence = worker.rerun(test_id, min_agents=4, grace=3, poll_interval=0.2, timeout=30)
+        assert 3 <= time.monotonic() - begun < 5
+        assert evidence["verdict"] == "passed"
+        assert names(evidence["agents"]["missing"]) == [ZURICH]
+
+    def test_the_grace_time_ends_early_when_everybody_has_reported(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        assert worker.rerun(test_id, min_agents="0.6", grace=600)["agents"]["missing"] == []
+
+    def test_one_dns_server_of_two_is_not_complete(self, simulator, worker):
+        test_id = simulator.add_test("dns-server", agents=[FRANKFURT, VIENNA])
+        # One of the two rows of an agent never comes.
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        whole = ThousandEyesHook.get_test_results
+
+        def without_one(hook, *args, **kwargs):
+            found = whole(hook, *args, **kwargs)
+            rows = found["results"]
+            found["results"] = [
+                r for r in rows if (r["agent"]["agentName"], r["server"][:3]) != (VIENNA, "ns2")
+            ]
+            return found
+
+        ThousandEyesHook.get_test_results = without_one
+        try:
+            with pytest.raises(InstantTestIncomplete, match="vienna-office-1 is missing.*dns-server 1 of 2"):
+                worker.rerun(test_id, timeout=1.5)
+        finally:
+            ThousandEyesHook.get_test_results = whole
+
+    def test_both_directions_of_a_bidirectional_test_are_waited_for(self, simulator, worker):
+        test_id = simulator.add_test("agent-to-agent", direction="bidirectional")
+        worker.rerun(test_id)
+        asked = {
+            dict(request.query).get("direction")
+            for request in simulator.requests
+            if request.operation == "results"
+        }
+        assert asked == {"to-target", "from-target"}
+
+    def test_result_types_that_land_at_different_times_are_all_waited_for(self, simulator, worker):
+        test_id = simulator.add_test("page-load", delays={"http-server": 1, "page-load": 20})
+        evidence = worker.rerun(test_id)
+        assert set(evidence["rounds"]) == {"http-server", "page-load"}
+
+    @pytest.mark.parametrize(
+        ("lookup", "history", "source"),
+        [("agents", [300], "test"), ("no-agents", [300], "remembered"), ("404", [300], "remembered")],
+    )
+    def test_who_should_report_and_who_says_so(self, simulator, worker, lookup, history, source):
+        simulator.set_switches(typed_lookup=lookup)
+        test_id = simulator.add_test("http-server", history=history)
+        agents = worker.rerun(test_id)["agents"]
+        assert agents["expected_source"] == source
+        assert len(agents["expected"]) == 5
+
+    @pytest.mark.parametrize(
+        "expected",
+        [
+            5,
+            "5",
+            [FRANKFURT, "14412", 14419],
+            f"{VIENNA}, {ZURICH}",
+            '["14410", "zurich-branch-2"]',
+            [ZURICH.upper()],
+        ],
+    )
+    def test_who_should_report_by_argument(self, simulator, worker, expected):
+        test_id = simulator.add_test("http-server")
+        assert worker.rerun(test_id, expected_agents=expected)["agents"]["expected_source"] == "argument"
+
+    def test_when_nobody_knows_who_should_report_60_s_without_news_are_complete(
+        self, simulator, worker, monkeypatch
+    ):
+        simulator.set_switches(typed_lookup="404")
+        test_id = simulator.add_test("http-server", history=[], delays=1)
+        clock = FastClock(monkeypatch)
+        evidence = worker.rerun(test_id, test_type="http-server", poll_interval=10, timeout=600)
+        assert evidence["agents"]["expected_source"] == "unknown"
+        assert evidence["agents"]["expected_count"] is None
+        assert 60 <= clock.slept < 100
+
+    def test_a_fraction_of_an_unknown_number_is_refused_before_the_run(self, simulator, worker):
+        simulator.set_switches(typed_lookup="404")
+        test_id = simulator.add_test("http-server", history=[])
+        with pytest.raises(ThousandEyesConfigurationError, match="fraction"):
+            worker.rerun(test_id, test_type="http-server", min_agents=0.5)
+        assert simulator.run_calls(test_id) == 0
+
+    def test_more_than_there_are_is_refused_before_the_run(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        with pytest.raises(ThousandEyesConfigurationError, match="min_agents=6, but only 5"):
+            worker.rerun(test_id, min_agents=6)
+        assert simulator.run_calls(test_id) == 0
+
+    @pytest.mark.parametrize("switch", ["numbers_as_text", "extra_fields"])
+    def test_odd_answers_make_no_difference(self, simulator, worker, switch):
+        simulator.set_switches(**{switch: True}, row_order="shuffled", page_size=2)
+        assert worker.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
+
+    @pytest.mark.parametrize("spelling", ["None", "none", "null", "absent"])
+    def test_every_spelling_of_no_error(self, simulator, worker, spelling):
+        simulator.set_switches(error_type_spelling=spelling)
+        assert worker.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
+
+
+class FastClock:
+    """Time that passes only by sleeping: each sleep takes a tenth of a second, and counts in full."""
+
+    def __init__(self, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        self.slept = 0.0
+        monkeypatch.setattr(ThousandEyesHook, "_sleep", staticmethod(self.sleep))
+        monkeypatch.setattr(RunInstantTestOperator, "_monotonic", staticmethod(lambda: self.slept))
+
+    def sleep(self, seconds):
+        self.slept += seconds
+        time.sleep(min(seconds, 0.1))
+
+
+class TestLostAnswers:
+    @pytest.mark.parametrize("kind", ["status", "cut", "html"])
+    def test_one_run_call_when_it_has_started_and_the_first_agent_reports_late(self, simulator, worker, kind):
+        test_id = simulator.add_test("http-server", delays=20)
+        simulator.fail("run", kind, started=True, **({"status": 502} if kind != "cut" else {}))
+        evidence = worker.rerun(test_id, settle_time=5)
+        assert evidence["verdict"] == "passed"
+        assert evidence["run_calls"] == simulator.run_calls(test_id) == 1
+
+    @pytest.mark.parametrize("kind", ["status", "cut"])
+    def test_two_run_calls_when_it_has_not_started(self, simulator, worker, kind):
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", kind, started=False, **({"status": 502} if kind == "status" else {}))
+        evidence = worker.rerun(test_id, settle_time=1)
+        assert evidence["verdict"] == "passed"
+        assert evidence["run_calls"] == simulator.run_calls(test_id) == 2
+
+    def test_at_most_retry_limit_run_calls(self, simulator, worker, connection):
+        connection(retry_limit=2)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", status=503, times=None, detail="maintenance")
+        with pytest.raises(ThousandEyesServerError, match="maintenance"):
+            worker.rerun(test_id, settle_time=0.3)
+        assert simulator.run_calls(test_id) == 2
+
+    def test_a_run_that_began_late_after_all_is_still_ours(self, simulator, worker):
+        """Sent twice, because the first run showed up only after settle_time: the first round is the one judged."""
+        test_id = simulator.add_test(
+            "http-server", next_runs=[{"delays": 15}, {"delays": 60, "outcomes": "error"}]
+        )
+        simulator.fail("run", status=502, started=True)
+        evidence = worker.rerun(test_id, settle_time=1)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
+
+    def test_without_waiting_a_lost_answer_is_sent_again(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", status=502, started=True)
+        handle = worker.rerun(test_id, wait_for_results=False)
+        assert handle["run_calls"] == simulator.run_calls(test_id) == 2
+
+    def test_a_failed_poll_is_not_a_verdict(self, simulator, worker, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("results", status=500, skip=1, times=3)
+        simulator.fail("results", "html", skip=1, times=1, status=200)
+        assert worker.rerun(test_id)["verdict"] == "passed"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            (400, ThousandEyesRequestError),
+            (401, ThousandEyesAuthError),
+            (403, ThousandEyesAuthError),
+            (404, ThousandEyesNotFoundError),
+            (422, ThousandEyesRequestError),
+        ],
+    )
+    def test_an_error_of_the_run_call_is_final_and_spends_no_task_retry(
+        self, simulator, worker, status, error
+    ):
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", status=status, detail="the reason why")
+        said = "Invalid access token" if status == 401 else "the reason why"
+        with pytest.raises(error, match=said) as failure:
+            worker.rerun(test_id)
+        assert isinstance(failure.value, AirflowFailException)
+        assert simulator.run_calls(test_id) == 1
+
+    def test_with_a_retry_policy_the_plain_class_is_raised(self, simulator, worker):
+        operator = RunInstantTestOperator(
+            task_id="validate", test_id="1", test_type="http-server", expected_agents=1
+        )
+        operator.retry_policy = object()
+        with pytest.raises(ThousandEyesNotFoundError) as failure:
+            worker.execute(operator)
+        assert type(failure.value) is ThousandEyesNotFoundError
+
+    def test_what_a_retry_may_mend_is_left_to_retries(self, simulator, worker, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("results", status=500)
+        with pytest.raises(ThousandEyesServerError) as failure:
+            worker.rerun(test_id)
+        assert not isinstance(failure.value, AirflowFailException)
+
+    def test_a_rate_limit_beyond_queue_timeout_fails_at_once(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        simulator.throttle(9, 9000, operation="run")
+        with pytest.raises(ThousandEyesRateLimitError) as failure:
+            worker.rerun(test_id, queue_timeout=60)
+        assert failure.value.bucket == "instant-test"
+        assert failure.value.reset_at is not None
+        assert simulator.run_calls(test_id) == 1
+
+    def test_a_busy_test_is_waited_for(self, simulator, worker):
+        simulator.set_switches(run_while_running="409", run_busy=20)
+        test_id = simulator.add_test("http-server", delays=1)
+        simulator.run(test_id)
+        evidence = worker.rerun(test_id)
+        assert evidence["verdict"] == "passed"
+        assert evidence["throttled_seconds"] > 0
+
+    def test_a_403_while_waiting_ends_the_wait_with_the_evidence_so_far(self, simulator, worker):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        simulator.fail("results", status=403, skip=5, times=None)
+        with pytest.raises(ThousandEyesAuthError):
+            worker.rerun(test_id)
+        assert worker.evidence["verdict"] == "incomplete"
+        assert len(worker.evidence["agents"]["reported"]) == 4
+
+    def test_a_token_that_is_renewed_while_waiting_is_read_from_the_connection_once(
+        self, simulator, worker, connection
+    ):
+        test_id = simulator.add_test("http-server")
+        simulator.fail("results", status=401, skip=1)
+        assert worker.rerun(test_id)["verdict"] == "passed"
+        simulator.fail("results", status=401, skip=1, times=2)
+        with pytest.raises(ThousandEyesAuthError):
+            worker.rerun(test_id)
+
+    def test_without_a_server_it_says_so(self, simulator, worker, connection):
+        connection(retry_limit=1)
+        simulator.stop()
+        with pytest.raises(ThousandEyesConnectionError, match="could not connect"):
+            worker.rerun("1", test_type="http-server")
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("argument", "value", "says"),
+        [
+            ("test_id", "", "id of a test"),
+            ("test_id", None, "id of a test"),
+            ("test_type", "http_server", "did you mean 'http-server'"),
+            ("test_type", "bgp", "expected one of agent-to-server"),
+            ("result_types", ["network", "http"], "'http'"),
+            ("result_types", ["path-vis"], "none of these can be judged"),
+            ("result_types", [], "expected a list"),
+            ("expected_agents", 0, "starts at 1"),
+            ("expected_agents", [], "neither a number"),
+            ("expected_agents", {"a": 1}, "neither a number"),
+            ("min_agents", 0, "at least one"),
+            ("min_agents", 1.5, "fraction"),
+            ("min_agents", "many", "fraction"),
+            ("max_agent_errors", -1, "count of agents"),
+            ("max_agent_errors", 1.2, "count of agents"),
+            ("max_agent_errors", True, "count of agents"),
+            ("grace", -1, "0 or more"),
+            ("poll_interval", 0, "more than 0"),
+            ("timeout", "soon", "seconds or a timedelta"),
+            ("timeout", timedelta(0), "more than 0"),
+            ("settle_time", None, "seconds"),
+            ("queue_timeout", "-5", "0 or more"),
+            ("wait_for_results", "maybe", "True or False"),
+            ("account_group_id", ["a"], "account group"),
+        ],
+    )
+    def test_a_wrong_value_raises_when_the_dag_is_parsed(self, argument, value, says):
+        arguments = {"task_id": "validate", "test_id": "1", argument: value}
+        with pytest.raises(ThousandEyesConfigurationError, match=says) as failure:
+            RunInstantTestOperator(**arguments)
+        assert f"{argument}={value!r}" in str(failure.value)
+        assert "'validate'" in str(failure.value)
+
+    @pytest.mark.parametrize(
+        ("argument", "value"),
+        [("test_id", "  "), ("test_type", "htp"), ("expected_agents", "0"), ("account_group_id", True)],
+    )
+    def test_a_wrong_rendered_value_raises_before_anything_is_sent(self, simulator, worker, argument, value):
+        operator = RunInstantTestOperator(task_id="validate", test_id="{{ x }}")
+        operator.test_id = "1"
+        setattr(operator, argument, value)
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            worker.execute(operator)
+        assert isinstance(failure.value, AirflowFailException)
+        assert simulator.requests == []
+
+    @pytest.mark.parametrize("argument", RunInstantTestOperator.template_fields)
+    def test_templates_are_left_alone_until_they_are_rendered(self, argument):
+        operator = RunInstantTestOperator(
+            **{"task_id": "validate", "test_id": "1", argument: "{{ params.x }}"}
+        )
+        assert getattr(operator, argument) == "{{ params.x }}"
+
+    def test_rendered_numbers_may_be_text(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        evidence = worker.rerun(
+            test_id,
+            min_agents="4",
+            grace="0",
+            max_agent_errors="0",
+            timeout="6",
+            queue_timeout="60",
+            expected_agents="5",
+        )
+        assert evidence["verdict"] == "passed"
+
+
+class TestThePage:
+    """The task's log is a page of the product."""
+
+    def test_it_tells_the_story_and_never_the_token(self, simulator, worker, log):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        simulator.throttle(1, 10, operation="run")
+        simulator.fail("run", status=502, started=False)
+        with pytest.raises(InstantTestIncomplete) as failure:
+            worker.rerun(test_id, timeout=2, settle_time=0.5)
+        told = log()
+        story = [
+            "waiting for http-server from 5 agents (source: test)",
+            "429, the instant-test limit resets in",
+            "the answer is lost (502); looking whether the round has begun",
+            "No fresh round within 0.5 s",
+            "Run accepted at",
+            "4 of 5 agents reported",
+            "waiting for zurich-branch-2",
+            "verdict        INCOMPLETE",
+        ]
+        places = [told.find(line) for line in story]
+        assert -1 not in places, story[places.index(-1)]
+        assert places == sorted(places)
+        everything = [
+            told,
+            str(failure.value),
+            repr(failure.value),
+            repr(failure.value.__dict__),
+            repr(worker.pushed),
+        ]
+        everything += [
+            repr(worker.operator.hook),
+            repr(vars(worker.operator.hook)),
+            repr(worker.operator.__dict__),
+        ]
+        for text in everything:
+            assert "t0ken" not in text
+
+    def test_a_server_that_repeats_the_token_does_not_spread_it(self, simulator, worker, log):
+        simulator.fail(
+            "results", status=400, detail="bad header: Bearer t0ken-that-nobody-may-see", times=None
+        )
+        test_id = simulator.add_test("http-server")
+        with pytest.raises(ThousandEyesRequestError) as failure:
+            worker.rerun(test_id, test_type="http-server", expected_agents=5)
+        assert "Bearer ***" in str(failure.value)
+        assert "t0ken" not in log() + repr(failure.value) + repr(failure.value.__dict__)
