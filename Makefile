@@ -8,6 +8,7 @@
 
 .DEFAULT_GOAL := test
 
+PYTHONS := $(or $(PYTHON),python3.12 python3.13 python3.11 python3 python)
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(PY) -m uv
@@ -56,12 +57,12 @@ clean:
 # uv's version comes from the lock, too; it keeps pip when it removes what the lock does not name.
 $(STAMP): $(LOCK) pyproject.toml
 	@usable() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
-	if ! usable $(PY); then \
-		for candidate in $(or $(PYTHON),python3.12 python3.13 python3.11 python3 python); do \
+	if ! usable $(PY) || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		for candidate in $(PYTHONS); do \
 			if usable "$$candidate"; then found=$$candidate; break; fi; \
 		done; \
 		if [ -z "$${found:-}" ]; then \
-			echo "Python 3.11 or later is needed, and $(or $(PYTHON),none of python3.12 python3.13 python3.11 python3 python) is." >&2; \
+			echo "No Python 3.11 or later found; tried $(PYTHONS)." >&2; \
 			echo "Install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; \
 		fi; \
 		echo "Making $(VENV) with $$("$$found" --version)"; \

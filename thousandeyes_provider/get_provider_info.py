@@ -92,8 +92,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-thousandeyes",
         "name": "ThousandEyes",
-        "description": "`Cisco ThousandEyes <https://www.thousandeyes.com/>`__: rerun instant tests as steps of a "
-        "pipeline, and go on or stop by their results.",
+        "description": "`Cisco ThousandEyes <https://www.thousandeyes.com/>`__: instant tests as steps of a pipeline.",
         "integrations": [
             {
                 "integration-name": "ThousandEyes",

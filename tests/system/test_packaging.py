@@ -1,0 +1,201 @@
+"""What a user has after installing the distribution: asked of Airflow's own commands, and of a wheel built here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import warnings
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import thousandeyes_provider
+from thousandeyes_provider.get_provider_info import (
+    CONNECTION_FIELDS,
+    CONNECTION_LABEL,
+    CONNECTION_TYPE,
+    FIELD_BEHAVIOUR,
+    get_provider_info,
+)
+
+pytestmark = pytest.mark.system
+
+DISTRIBUTION = "airflow-provider-thousandeyes"
+CHECKOUT = Path(__file__).parents[2]
+TROUBLE = re.compile(r"warn|error|traceback|could not", re.IGNORECASE)
+
+
+def airflow_environment(home: Path, **settings: str) -> dict[str, str]:
+    return os.environ | {"AIRFLOW_HOME": str(home), "COLUMNS": "250"} | settings
+
+
+def run(*arguments: str, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python. Its first place to import from is ``cwd``, so that decides what is found."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, **settings
+    )
+
+
+def entry_points(group: str) -> dict[str, str]:
+    return {
+        point.name: point.value
+        for point in metadata.distribution(DISTRIBUTION).entry_points
+        if point.group == group
+    }
+
+
+def test_the_version_is_the_one_of_the_package() -> None:
+    assert metadata.version(DISTRIBUTION) == thousandeyes_provider.__version__
+
+
+def test_airflow_finds_the_provider_by_its_entry_point() -> None:
+    (point,) = metadata.distribution(DISTRIBUTION).entry_points.select(group="apache_airflow_provider")
+    assert point.load()() == get_provider_info()
+
+
+def test_pytest_finds_the_simulator_by_its_entry_point() -> None:
+    assert entry_points("pytest11") == {
+        "thousandeyes_simulator": "thousandeyes_provider.simulator.pytest_plugin"
+    }
+
+
+def test_the_metadata_lead_to_documentation_and_source() -> None:
+    urls = metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
+    assert {url.partition(",")[0] for url in urls} >= {"Documentation", "Source", "Changelog", "Issues"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+COMMANDS = {
+    "providers list": ["airflow-provider-thousandeyes", thousandeyes_provider.__version__],
+    "providers get airflow-provider-thousandeyes": [thousandeyes_provider.__version__],
+    "providers hooks": ["thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook", "thousandeyes_conn_id"],
+    "providers links": get_provider_info()["extra-links"],
+}
+
+# Airflow takes seconds to start: one process for all commands.
+RUN_COMMANDS = """
+import sys
+from airflow.__main__ import main
+for command in sys.argv[1:]:
+    sys.argv = ["airflow", *command.split()]
+    print("$", command, flush=True)
+    main()
+"""
+
+
+@pytest.mark.parametrize("load_examples", ["True", "False"])
+def test_airflow_shows_the_provider_without_a_warning(load_examples: str, home: Path) -> None:
+    environment = airflow_environment(home, AIRFLOW__CORE__LOAD_EXAMPLES=load_examples)
+    done = run("-c", RUN_COMMANDS, *COMMANDS, cwd=home, env=environment)
+    assert done.returncode == 0, done.stderr
+    outputs = re.split(r"^\$ .*\n", done.stdout, flags=re.MULTILINE)[1:]
+    for output, shown in zip(outputs, COMMANDS.values(), strict=True):
+        for text in shown:
+            assert text in output
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [line for line in lines if "thousandeyes" in line.lower() and TROUBLE.search(line)] == []
+    assert "Traceback" not in done.stderr
+
+
+def test_airflow_knows_the_hook_and_both_links() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    with warnings.catch_warnings():
+        # For tasks Airflow 3.3 has another manager, but it is this one that the web server and the CLI use.
+        warnings.simplefilter("ignore")
+        hook = manager.hooks[CONNECTION_TYPE]
+    assert hook is not None
+    assert (hook.hook_name, hook.package_name) == (CONNECTION_LABEL, DISTRIBUTION)
+    assert hook.connection_id_attribute_name == "thousandeyes_conn_id"
+    assert hook.connection_testable
+    assert set(get_provider_info()["extra-links"]) <= set(manager.extra_links_class_names)
+
+
+def test_the_web_interface_gets_the_whole_form() -> None:
+    services = importlib.import_module("airflow.api_fastapi.core_api.services.ui.connections")
+    (form,) = (
+        meta for meta in services.HookMetaService.hook_meta_data() if meta.connection_type == CONNECTION_TYPE
+    )
+    assert form.standard_fields.login.hidden
+    assert form.standard_fields.password.title == FIELD_BEHAVIOUR["relabeling"]["password"]
+    assert form.standard_fields.host.placeholder == "https://api.thousandeyes.com"
+    assert {
+        name: (field["schema"]["title"], field["description"], field["schema"]["type"])
+        for name, field in form.extra_fields.items()
+    } == {
+        name: (field["label"], field["description"], field["schema"]["type"])
+        for name, field in CONNECTION_FIELDS.items()
+    }
+
+
+def test_the_hook_itself_declares_the_form_for_airflow_2() -> None:
+    """Airflow looks for the two methods in the class that provider info names, not in its parents."""
+    from thousandeyes_provider.hooks import form
+    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+    assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= vars(ThousandEyesHook).keys()
+    assert ThousandEyesHook.get_ui_field_behaviour() == form.ui_field_behaviour()
+
+
+@pytest.fixture(scope="module")
+def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what an installation of the wheel would put into site-packages."""
+    built, unpacked = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("site-packages")
+    done = run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(built), cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    return unpacked
+
+
+def test_the_wheel_is_typed_and_licensed(installed_wheel: Path) -> None:
+    assert (installed_wheel / "thousandeyes_provider" / "py.typed").is_file()
+    assert list(installed_wheel.glob("*.dist-info/licenses/LICENSE"))
+
+
+def test_the_wheel_has_nothing_but_the_package_and_its_examples(installed_wheel: Path) -> None:
+    folders = {path.name for path in installed_wheel.iterdir() if path.suffix != ".dist-info"}
+    assert folders == {"thousandeyes_provider", "airflow_provider_thousandeyes"}
+    assert not [path for path in installed_wheel.rglob("*") if path.suffix == ".pyc"]
+
+
+def test_airflow_lists_the_examples_of_the_wheel(installed_wheel: Path, home: Path) -> None:
+    script = (
+        "from airflow.dag_processing.bundles.manager import DagBundlesManager\n"
+        "for bundle in DagBundlesManager().get_all_dag_bundles(): print('bundle', bundle.name, bundle.path)\n"
+    )
+    done = run(
+        "-c",
+        script,
+        cwd=home,
+        env=airflow_environment(home, AIRFLOW__CORE__LOAD_EXAMPLES="True", PYTHONPATH=str(installed_wheel)),
+    )
+    assert "Could not load provider module" not in done.stdout + done.stderr
+    examples = installed_wheel / "airflow_provider_thousandeyes" / "example_dags"
+    assert f"bundle {DISTRIBUTION}-example-dags {examples}" in done.stdout
+    assert {path.name for path in examples.glob("*.py")} == {
+        path.name for path in (CHECKOUT / "example_dags").glob("*.py")
+    }
+
+
+def test_a_checkout_raises_no_error_either(home: Path) -> None:
+    done = run(
+        "-c",
+        "from airflow.dag_processing.bundles.manager import DagBundlesManager; DagBundlesManager()",
+        cwd=home,
+        env=airflow_environment(home, AIRFLOW__CORE__LOAD_EXAMPLES="True"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Could not load provider module" not in done.stdout + done.stderr

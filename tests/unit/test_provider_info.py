@@ -1,0 +1,170 @@
+"""The declaration that Airflow reads at discovery, and the connection form that is derived from it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR, get_provider_info
+from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
+from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
+
+STANDARD_FIELDS = {"description", "host", "schema", "login", "password", "port", "extra"}
+
+# A value other than the default for every field: as JSON has it, and as a text field stores it.
+TYPED = {
+    "account_group_id": ("1234", "1234"),
+    "timeout": (12.5, "12.5"),
+    "retry_limit": (2, "2"),
+    "queue_timeout": (0, "0"),
+    "proxies": ({"https": "http://proxy.example.com:3128"}, '{"https": "http://proxy.example.com:3128"}'),
+    "verify": (False, "false"),
+    "cert": (["client.pem", "client.key"], '["client.pem", "client.key"]'),
+    "trust_env": (False, "false"),
+    "allow_http": (True, "true"),
+}
+
+
+def settings(extra: dict[str, Any]) -> ConnectionSettings:
+    return read_connection("te", host=None, schema=None, port=None, password="token", extra=extra)
+
+
+def test_reading_it_imports_nothing_but_the_standard_library() -> None:
+    script = (
+        "import sys; from thousandeyes_provider.get_provider_info import get_provider_info; get_provider_info();"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    # -S: what site-packages imports at start is not ours; so the package has to be put on the path.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": package_root()},
+    )
+    assert done.stdout.strip() in ("['__main__', 'thousandeyes_provider']", "['thousandeyes_provider']")
+
+
+def package_root() -> str:
+    return importlib.import_module("thousandeyes_provider").__path__[0].rpartition("/")[0]
+
+
+def test_airflow_accepts_it() -> None:
+    from airflow import providers_manager
+
+    schema = providers_manager._read_schema_from_resources_or_local_file("provider_info.schema.json")
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_it_is_plain_json() -> None:
+    assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
+
+
+def test_everything_it_names_exists() -> None:
+    info = get_provider_info()
+    modules = [
+        name for kind in ("hooks", "operators") for entry in info[kind] for name in entry["python-modules"]
+    ]
+    classes = [entry["hook-class-name"] for entry in info["connection-types"]] + info["extra-links"]
+    for name in modules:
+        importlib.import_module(name)
+    for name in classes:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+@pytest.mark.parametrize("name", CONNECTION_FIELDS)
+def test_every_field_may_stay_empty(name: str) -> None:
+    assert "null" in CONNECTION_FIELDS[name]["schema"]["type"]
+
+
+@pytest.mark.parametrize("name", CONNECTION_FIELDS)
+def test_only_switches_store_a_default(name: str) -> None:
+    schema = CONNECTION_FIELDS[name]["schema"]
+    assert ("default" in schema) == ("boolean" in schema["type"])
+
+
+def test_the_form_has_exactly_the_extras_that_the_hook_reads() -> None:
+    assert set(TYPED) == set(CONNECTION_FIELDS)
+    assert settings({name: typed for name, (typed, _) in TYPED.items()}).warnings == ()
+
+
+def test_an_untouched_form_is_a_connection_without_extras() -> None:
+    stored = {name: field["schema"].get("default") for name, field in CONNECTION_FIELDS.items()}
+    assert settings(stored) == settings({})
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_text_is_read_like_json(name: str) -> None:
+    typed, text = TYPED[name]
+    assert settings({name: text}) == settings({name: typed})
+
+
+@pytest.mark.parametrize("name", ["timeout", "retry_limit", "queue_timeout"])
+def test_the_default_that_is_shown_is_the_one_that_is_used(name: str) -> None:
+    default = getattr(settings({}), name)
+    assert float(FIELD_BEHAVIOUR["placeholders"][name]) == default
+    assert CONNECTION_FIELDS[name]["description"].endswith(f"Empty: {default:g}.")
+
+
+def test_the_standard_fields_are_relabeled_and_the_login_is_hidden() -> None:
+    behaviour = ui_field_behaviour()
+    assert behaviour["hidden_fields"] == ["login"]
+    assert "token" in behaviour["relabeling"]["password"].lower()
+    assert set(behaviour["relabeling"]) <= STANDARD_FIELDS
+    assert set(behaviour["placeholders"]) <= STANDARD_FIELDS | set(CONNECTION_FIELDS)
+
+
+class FakeTextWidget:
+    def __call__(self, field: Any, **kwargs: Any) -> str:
+        return str(field.data)
+
+
+class FakeStringField:
+    """Takes what Airflow 3.0 and 3.1 put in wtforms' place takes, which is less than wtforms does."""
+
+    def __init__(self, label: str | None = None, *, description: str = "", widget: Any = None) -> None:
+        self.label, self.description, self.widget = label, description, widget
+
+
+@pytest.fixture
+def old_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form libraries of Airflow 2.11, which Airflow 3 has not."""
+    for name, contents in {
+        "wtforms": {"StringField": FakeStringField},
+        "flask_appbuilder": {},
+        "flask_appbuilder.fieldwidgets": {"BS3TextFieldWidget": FakeTextWidget},
+    }.items():
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.mark.usefixtures("old_airflow")
+def test_old_airflow_draws_the_same_fields() -> None:
+    widgets = connection_form_widgets()
+    assert {name: (widget.label, widget.description) for name, widget in widgets.items()} == {
+        name: (field["label"], field["description"]) for name, field in CONNECTION_FIELDS.items()
+    }
+
+
+@pytest.mark.usefixtures("old_airflow")
+@pytest.mark.parametrize("name", TYPED)
+def test_old_airflow_shows_what_it_can_read_again(name: str) -> None:
+    typed, text = TYPED[name]
+    shown = connection_form_widgets()[name].widget(SimpleNamespace(data=typed))
+    assert shown == text
+
+
+@pytest.mark.usefixtures("old_airflow")
+def test_old_airflow_shows_text_and_nothing_as_they_are() -> None:
+    widget = connection_form_widgets()["verify"].widget
+    assert widget(SimpleNamespace(data="/etc/ssl/ca.pem")) == "/etc/ssl/ca.pem"
+    assert widget(SimpleNamespace(data=None)) == "None"
