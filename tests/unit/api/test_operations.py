@@ -1,0 +1,120 @@
+"""The operations: what is sent, and which answers are usable."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from thousandeyes_provider.api import operations
+from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.operations import next_link
+from thousandeyes_provider.api.retry import Sending
+
+EVERY = [value for value in vars(operations).values() if isinstance(value, operations.Operation)]
+
+
+def answer(body, kind="application/json"):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(200, {"content-type": kind}, raw, "")
+
+
+@pytest.mark.parametrize(
+    ("operation", "sent"),
+    [
+        (operations.RUN, "POST /tests/7/run"),
+        (operations.CREATE, "POST /tests/http-server/instant"),
+        (operations.SNAPSHOT, "POST /tests/7/snapshot"),
+        (operations.RESULTS, "GET /test-results/7/network"),
+        (operations.TEST, "GET /tests/http-server/7"),
+        (operations.TESTS, "GET /tests"),
+        (operations.AGENTS, "GET /agents"),
+        (operations.ACCOUNT_GROUPS, "GET /account-groups"),
+        (operations.CURRENT_USER, "GET /users/current"),
+    ],
+)
+def test_method_and_path(operation, sent):
+    parts = {"test_id": 7, "test_type": "http-server", "result_type": "network"}
+    parts = {name: value for name, value in parts.items() if f"{{{name}}}" in operation.path}
+    assert f"{operation.method} {operation.fill(**parts)}" == sent
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=lambda operation: operation.name)
+def test_only_reads_may_be_repeated_at_will(operation):
+    assert (operation.sending is Sending.READ) == (operation.method == "GET")
+
+
+def test_an_id_cannot_leave_its_place():
+    assert operations.RUN.fill(test_id="1/run?x#{test_id}") == "/tests/1%2Frun%3Fx%23%7Btest_id%7D/run"
+
+
+class TestUsable:
+    @pytest.mark.parametrize("body", [b"", b"  \r\n"])
+    def test_the_empty_answer_to_a_run_is_right(self, body):
+        assert operations.RUN.unusable(answer(body)) is None
+
+    def test_any_other_answer_to_a_run_is_odd(self):
+        assert operations.RUN.unusable(answer({"ok": True})) == "not the empty one that was expected"
+
+    @pytest.mark.parametrize(
+        ("operation", "body"),
+        [
+            (operations.RESULTS, {"results": []}),
+            (operations.RESULTS, {"results": [{}], "test": {}, "more": 1}),
+            (operations.CREATE, {"testId": "7"}),
+            (operations.TEST, {"testId": 7}),
+            (operations.SNAPSHOT, {"id": "s"}),
+            (operations.TESTS, {"tests": []}),
+            (operations.AGENTS, {"agents": [{"agentId": "1"}]}),
+            (operations.ACCOUNT_GROUPS, {"accountGroups": []}),
+            (operations.CURRENT_USER, {}),
+        ],
+    )
+    def test_what_the_operation_returns(self, operation, body):
+        assert operation.unusable(answer(body)) is None
+
+    @pytest.mark.parametrize("operation", [one for one in EVERY if one.member is not None])
+    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"roundId": 1', b"null", b"[]", b"7"])
+    def test_cut_short_html_or_no_object(self, operation, body):
+        assert operation.unusable(answer(body))
+
+    @pytest.mark.parametrize(
+        ("operation", "body"),
+        [
+            (operations.RESULTS, {}),
+            (operations.RESULTS, {"results": None}),
+            (operations.RESULTS, {"results": {}}),
+            (operations.RESULTS, {"results": [1]}),
+            (operations.RESULTS, {"results": [[]]}),
+            (operations.CREATE, {"testId": None}),
+            (operations.CREATE, {"testId": True}),
+            (operations.CREATE, {"testId": []}),
+            (operations.TEST, {"error": "x"}),
+            (operations.TESTS, {"tests": "none"}),
+        ],
+    )
+    def test_an_object_of_something_else(self, operation, body):
+        assert operation.unusable(answer(body))
+
+    def test_html_is_named_by_its_type_and_size_and_not_repeated(self):
+        told = operations.RESULTS.unusable(answer(b"<html>secret</html>", "text/html; charset=utf-8"))
+        assert told == "a body that is not JSON (text/html, 19 bytes)"
+
+
+class TestNextLink:
+    def test_the_link(self):
+        assert (
+            next_link({"_links": {"next": {"href": "https://te/v7/x?cursor=1"}}})
+            == "https://te/v7/x?cursor=1"
+        )
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            *({}, {"_links": None}, {"_links": []}, {"_links": {}}, {"_links": {"next": None}}),
+            *({"_links": {"next": {}}}, {"_links": {"next": {"href": None}}}, {"_links": {"next": "x"}}),
+            *({"_links": {"next": {"href": ""}}}, {"_links": {"self": {"href": "x"}}}),
+        ],
+    )
+    def test_the_last_page_has_none(self, page):
+        assert next_link(page) is None

@@ -1,0 +1,103 @@
+"""Error bodies: every shape that ThousandEyes documents, and what proxies put in their place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.problems import read_problem
+
+
+def problem(status, body=b"", kind="application/problem+json"):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_problem(Answer(status, {"content-type": kind}, raw, ""))
+
+
+class TestShapes:
+    def test_problem_json(self):
+        found = problem(
+            404,
+            {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "No test has this id"},
+        )
+        assert str(found) == "Not Found: No test has this id"
+
+    def test_a_400_names_each_wrong_field(self):
+        found = problem(
+            400,
+            {
+                "title": "Bad Request",
+                "detail": "Validation failed",
+                "errors": [
+                    {"code": "invalid", "field": "interval", "message": "must be one of 60, 120"},
+                    {"message": "no agents"},
+                ],
+            },
+        )
+        assert str(found) == "Bad Request: Validation failed [interval: must be one of 60, 120; no agents]"
+        assert found.errors[0] == {
+            "code": "invalid",
+            "field": "interval",
+            "message": "must be one of 60, 120",
+        }
+
+    def test_a_401_has_the_shape_of_oauth(self):
+        found = problem(401, {"error": "invalid_token", "error_description": "The token has expired"})
+        assert str(found) == "invalid_token: The token has expired"
+
+    def test_the_older_shape_with_a_timestamp(self):
+        found = problem(
+            403, {"timestamp": 1384309800000, "status": 403, "error": "Forbidden", "message": "No View tests"}
+        )
+        assert str(found) == "Forbidden: No View tests"
+
+    def test_a_title_that_is_repeated_is_said_once(self):
+        assert str(
+            problem(403, {"title": "Insufficient permissions", "detail": "Insufficient permissions"})
+        ) == ("Insufficient permissions")
+
+    @pytest.mark.parametrize("body", [b"", b"   ", b"[]", b"null", b'"oops"', b"{}", b'{"title": ', b"\xff"])
+    def test_without_a_usable_body_the_status_speaks(self, body):
+        assert str(problem(502, body)) == "Bad Gateway"
+
+    def test_a_status_that_nobody_knows(self):
+        assert str(problem(599)) == "unknown status"
+
+    def test_a_page_of_html_is_not_repeated(self):
+        assert str(problem(502, b"<html><h1>proxy</h1></html>", "text/html")) == "Bad Gateway"
+
+    def test_a_line_of_plain_text_is(self):
+        found = problem(503, b"upstream timed out\n", "text/plain; charset=utf-8")
+        assert str(found) == "Service Unavailable: upstream timed out"
+
+    @pytest.mark.parametrize("errors", ["x", {"a": 1}, [None, 3, [], {}], [{"field": None}], 7])
+    def test_errors_of_an_unknown_shape_do_no_harm(self, errors):
+        assert str(problem(400, {"title": "Bad Request", "errors": errors})) == "Bad Request"
+
+    def test_errors_that_are_texts_are_messages(self):
+        assert (
+            str(problem(400, {"title": "Bad Request", "errors": ["no agents"]})) == "Bad Request [no agents]"
+        )
+
+    def test_long_texts_are_cut(self):
+        assert len(str(problem(400, {"title": "t" * 9999, "detail": "d" * 9999}))) < 1100
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["title", "detail", "error", "error_description", "errors", "message", "status"])
+
+
+@given(
+    st.integers(100, 999),
+    st.one_of(st.binary(), JSON.map(json.dumps).map(str.encode), st.dictionaries(KEYS, JSON).map(json.dumps)),
+)
+def test_whatever_the_body_is_there_is_something_to_say(status, body):
+    raw = body.encode() if isinstance(body, str) else body
+    assert str(read_problem(Answer(status, {"content-type": "text/plain"}, raw, "")))
