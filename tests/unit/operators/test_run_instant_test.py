@@ -67,7 +67,7 @@ class TestGoodRun:
         simulator.set_switches(page_size=2, links_carry_aid=False)
         evidence = worker.rerun(test_id, account_group_id=1002)
         assert evidence["account_group_id"] == "1002"
-        assert {dict(request.query).get("aid") for request in simulator.requests} == {"1002"}
+        assert {request.query.get("aid") for request in simulator.requests} == {"1002"}
 
     def test_the_links_are_pushed_as_soon_as_they_are_known(self, simulator, worker):
         test_id = simulator.add_test("http-server")
@@ -281,9 +281,7 @@ class TestCompleteness:
         test_id = simulator.add_test("agent-to-agent", direction="bidirectional")
         worker.rerun(test_id)
         asked = {
-            dict(request.query).get("direction")
-            for request in simulator.requests
-            if request.operation == "results"
+            request.query.get("direction") for request in simulator.requests if request.operation == "results"
         }
         assert asked == {"to-target", "from-target"}
 

@@ -1,0 +1,528 @@
+"""The hook against a simulated ThousandEyes over HTTP: what is sent, how often, and what is raised."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+
+import pytest
+import requests
+
+from airflow.models.connection import Connection
+from airflow.providers.http.hooks.http import HttpHook
+from thousandeyes_provider import __version__
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.exceptions import (
+    ThousandEyesApiError,
+    ThousandEyesAuthError,
+    ThousandEyesConfigurationError,
+    ThousandEyesConnectionError,
+    ThousandEyesError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRateLimitError,
+    ThousandEyesRequestError,
+    ThousandEyesServerError,
+    without_retry,
+)
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+HTTP_TEST, NETWORK_TEST = "202703", "202701"
+READS = {
+    "tests": lambda hook: hook.list_tests(),
+    "agents": lambda hook: hook.list_agents(),
+    "account-groups": lambda hook: hook.list_account_groups(),
+    "test": lambda hook: hook.get_test(HTTP_TEST, "http-server"),
+    "results": lambda hook: hook.get_test_results(HTTP_TEST, "http-server"),
+}
+SNAPSHOT = ("it", "2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z")
+
+
+class TestOperations:
+    def test_it_is_an_http_hook_and_its_constructor_does_nothing(self, monkeypatch):
+        monkeypatch.setattr(
+            ThousandEyesHook, "get_connection", lambda *_: pytest.fail("reads the connection")
+        )
+        assert isinstance(ThousandEyesHook("nowhere"), HttpHook)
+
+    def test_run_is_a_post_without_a_body_and_gives_the_time_of_the_server(self, simulator, hook):
+        before = time.time()
+        call = hook.run_instant_test(HTTP_TEST)
+        assert before - 1 <= call.accepted_at <= time.time()
+        assert (call.sent, call.earliest_start) == (1, call.accepted_at)
+        request = simulator.requests[-1]
+        assert (request.method, request.path) == ("POST", f"/v7/tests/{HTTP_TEST}/run")
+        assert request.user_agent == f"airflow-provider-thousandeyes/{__version__}"
+        assert len(simulator.rounds(HTTP_TEST)) == 2
+
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_get_test_has_the_agents(self, hook, test_type):
+        listed = next(test for test in hook.list_tests() if test["type"] == test_type)
+        test = hook.get_test(listed["testId"], test_type)
+        assert test["testId"] == listed["testId"]
+        assert test["agents"]
+
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_results_have_rows_and_the_test(self, hook, test_type):
+        listed = next(test for test in hook.list_tests() if test["type"] == test_type)
+        for result_type in TEST_TYPES[test_type].result_types:
+            found = hook.get_test_results(listed["testId"], result_type)
+            assert found["test"]["type"] == test_type
+            assert found["results"]
+
+    def test_lists(self, hook):
+        assert len(hook.list_tests()) == 12
+        assert {agent["agentName"] for agent in hook.list_agents()} >= {"Frankfurt, Germany"}
+        assert [group["aid"] for group in hook.list_account_groups()] == ["1001", "1002"]
+
+    def test_create_makes_a_test_that_runs(self, simulator, hook):
+        definition = {"testName": "new", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
+        created = hook.create_instant_test("http-server", definition)
+        assert created["testName"] == "new"
+        assert [agent["agentId"] for agent in created["agents"]] == ["14410"]
+        assert len(simulator.rounds(created["testId"])) == 1
+
+    def test_snapshot_gives_a_share_link(self, hook):
+        snapshot = hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
+        assert snapshot["_links"]["appLink"]["href"].startswith("https://")
+
+    def test_period_direction_and_expansion_are_asked_for(self, simulator, hook):
+        hook.get_test_results(HTTP_TEST, "http-server", window="2h", expand=["header", "certificate"])
+        hook.get_test_results(
+            NETWORK_TEST, "network", start_date="2026-11-01T00:00:00+01:00", direction="to-target"
+        )
+        first, second = (request.query for request in simulator.requests)
+        assert first == {"window": "2h", "expand": "header,certificate"}
+        assert second == {"startDate": "2026-10-31T23:00:00Z", "direction": "to-target"}
+
+    @pytest.mark.parametrize("by", ["argument", "connection", "nobody"])
+    def test_aid_is_the_arguments_else_the_connections_else_left_out(self, simulator, connect, by):
+        hook = connect(
+            aid="1002" if by == "argument" else None,
+            **({} if by == "nobody" else {"account_group_id": "1001"}),
+        )
+        test_id = simulator.add_test("http-server", account_group_id="1002" if by == "argument" else "1001")
+        hook.list_tests()
+        hook.list_agents()
+        hook.list_account_groups()
+        hook.get_test(test_id, "http-server")
+        hook.get_test_results(test_id, "http-server")
+        hook.run_instant_test(test_id)
+        expected = {"argument": "1002", "connection": "1001", "nobody": None}[by]
+        for request in simulator.requests:
+            wanted = None if request.operation == "account-groups" else expected
+            assert request.query.get("aid") == wanted, request
+
+    def test_one_session_for_the_life_of_the_hook(self, hook):
+        assert hook.get_conn() is hook.get_conn()
+        session = hook.get_conn()
+        hook.list_tests()
+        assert hook.get_conn() is session
+
+
+class TestPages:
+    def test_all_pages_are_read_with_aid_on_each(self, simulator, connect):
+        simulator.set_switches(page_size=2, links_carry_aid=False)
+        hook = connect(account_group_id="1001")
+        assert len(hook.get_test_results(HTTP_TEST, "http-server")["results"]) == 5
+        assert [request.query.get("aid") for request in simulator.requests] == ["1001"] * 3
+
+    def test_aid_is_not_added_twice(self, simulator, connect):
+        simulator.set_switches(page_size=2)
+        connect(account_group_id="1001").get_test_results(HTTP_TEST, "http-server")
+        for request in simulator.requests:
+            assert request.query["aid"] == "1001"
+
+    def test_a_link_to_another_origin_is_refused(self, simulator, hook):
+        simulator.set_switches(page_size=2, foreign_next=True)
+        with pytest.raises(ThousandEyesConnectionError, match="another origin"):
+            hook.get_test_results(HTTP_TEST, "http-server")
+        assert len(simulator.requests) == 1
+
+    def test_pages_without_an_end_come_to_one(self, simulator, hook, monkeypatch):
+        from thousandeyes_provider.hooks import thousandeyes
+
+        monkeypatch.setattr(thousandeyes, "MOST_PAGES", 20)
+        simulator.set_switches(endless_next=True, organization_limit=10_000)
+        with pytest.raises(ThousandEyesConnectionError, match="page"):
+            hook.get_test_results(HTTP_TEST, "http-server")
+        assert len(simulator.requests) <= 20
+
+
+class TestRetries:
+    @pytest.mark.parametrize("operation", READS)
+    @pytest.mark.parametrize("status", [500, 502, 503, 504])
+    def test_a_read_gets_through_after_5xx(self, simulator, hook, operation, status):
+        simulator.fail(operation, status=status, times=2)
+        READS[operation](hook)
+        assert simulator.count(operation) == 3
+
+    @pytest.mark.parametrize("status", [500, 502, 503, 504])
+    @pytest.mark.parametrize("limit", [1, 3])
+    def test_at_most_retry_limit_are_sent(self, simulator, connect, status, limit):
+        hook = connect(retry_limit=limit)
+        hook._chance = lambda: 0.01
+        simulator.fail("*", status=status, times=None, detail="down for maintenance")
+        for operation, call in {**READS, "run": lambda hook: hook.run_instant_test(HTTP_TEST)}.items():
+            with pytest.raises(ThousandEyesServerError, match="down for maintenance") as failure:
+                call(hook)
+            assert simulator.count(operation) == limit
+            assert failure.value.status == status
+
+    @pytest.mark.parametrize("kind", ["cut", "cut-body", "html", "empty", "not-json"])
+    def test_a_read_gets_through_after_an_answer_that_is_none(self, simulator, hook, kind):
+        simulator.fail("results", kind, times=2, **({"status": 200} if kind == "html" else {}))
+        assert hook.get_test_results(HTTP_TEST, "http-server")["results"]
+        assert simulator.count("results") == 3
+
+    @pytest.mark.parametrize("kind", ["slow-first-byte", "slow-body"])
+    def test_a_request_is_over_when_its_time_is(self, simulator, connect, kind):
+        hook = connect(timeout=0.4, retry_limit=1)
+        simulator.fail("results", kind, seconds=5)
+        begun = time.monotonic()
+        with pytest.raises(ThousandEyesConnectionError, match="timeout"):
+            hook.get_test_results(HTTP_TEST, "http-server")
+        assert time.monotonic() - begun < 1.5
+
+    def test_a_body_that_is_too_large_is_not_read_to_its_end(self, simulator, hook, monkeypatch):
+        from thousandeyes_provider.hooks import transport
+
+        monkeypatch.setattr(transport, "LARGEST_BODY", 1000)
+        with pytest.raises(ThousandEyesConnectionError, match="more than 1000 bytes"):
+            hook.get_test_results(HTTP_TEST, "http-server")
+        assert simulator.count("results") == 1
+
+    @pytest.mark.parametrize("started", [True, False])
+    def test_run_by_itself_is_at_least_once(self, simulator, hook, started):
+        simulator.fail("run", status=502, started=started)
+        call = hook.run_instant_test(HTTP_TEST)
+        assert call.sent == simulator.run_calls(HTTP_TEST) == 2
+        assert len(simulator.rounds(HTTP_TEST)) == 2 + started
+
+    def test_a_body_on_the_run_call_is_taken_with_a_warning(self, simulator, hook, log):
+        simulator.fail("run", status=200, body='{"roundId": 1}', started=True)
+        hook.run_instant_test(HTTP_TEST)
+        assert simulator.run_calls(HTTP_TEST) == 1
+        assert "accepted, though the answer is not the empty one" in log()
+
+    def test_a_creation_whose_answer_is_lost_leads_to_one_test(self, simulator, hook):
+        definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
+        simulator.fail("create", status=502, started=True)
+        created = hook.create_instant_test("http-server", definition)
+        assert created["testName"] == "once"
+        assert simulator.count("create") == 1
+
+    def test_a_creation_that_was_not_carried_out_is_sent_again(self, simulator, hook):
+        definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
+        simulator.fail("create", "cut", started=False)
+        assert hook.create_instant_test("http-server", definition)["testName"] == "once"
+        assert simulator.count("create") == 2
+
+    def test_a_creation_without_a_name_is_never_sent_again(self, simulator, hook):
+        simulator.fail("create", status=502, started=True)
+        with pytest.raises(ThousandEyesServerError, match="without a testName"):
+            hook.create_instant_test(
+                "http-server", {"url": "https://example.com", "agents": [{"agentId": "14410"}]}
+            )
+        assert simulator.count("create") == 1
+
+    def test_a_snapshot_is_never_sent_again(self, simulator, hook):
+        simulator.fail("snapshot", status=502, started=True)
+        with pytest.raises(ThousandEyesServerError, match="may exist"):
+            hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
+        assert simulator.count("snapshot") == 1
+
+    def test_each_retry_is_one_line(self, simulator, hook, log):
+        simulator.fail("results", status=503, times=2)
+        hook.get_test_results(HTTP_TEST, "http-server")
+        lines = [line for line in log().splitlines() if "again in" in line]
+        assert len(lines) == 2
+        assert f"http-server results of test {HTTP_TEST}: attempt 1: 503; again in 0.0 s" in lines[0]
+
+
+class TestRateLimits:
+    @pytest.mark.parametrize("local_clock_is_off_by", [0, -7200, 7200])
+    def test_it_waits_for_the_announced_reset_by_the_servers_clock(
+        self, simulator, connect, local_clock_is_off_by
+    ):
+        hook = connect()
+        hook._now = lambda: time.time() + local_clock_is_off_by
+        simulator.throttle(1, 3, operation="results")
+        hook.get_test_results(HTTP_TEST, "http-server")
+        first, second = simulator.requests
+        assert 3 <= second.at - first.at <= 5
+        assert 3 <= hook.throttled_seconds <= 5
+
+    def test_eight_in_a_row_get_through(self, simulator, hook, sleeps):
+        simulator.throttle(8, 20, operation="run")
+        hook.run_instant_test(HTTP_TEST)
+        assert simulator.run_calls(HTTP_TEST) == 9
+        assert len(sleeps) == 8
+        assert all(19 < seconds < 22 for seconds in sleeps)
+
+    @pytest.mark.parametrize("families", ["both", "organization", "instant", "none"])
+    @pytest.mark.parametrize("retry_after", ["none", "seconds", "date"])
+    def test_it_gets_through_whatever_is_announced(self, simulator, hook, sleeps, families, retry_after):
+        simulator.set_switches(quota_headers=families, retry_after=retry_after, reset="past")
+        simulator.throttle(1, 20, operation="run")
+        hook.run_instant_test(HTTP_TEST)
+        assert simulator.run_calls(HTTP_TEST) == 2
+        (seconds,) = sleeps
+        assert seconds < 2 if retry_after == "none" else 18 < seconds < 22
+
+    def test_a_reset_beyond_queue_timeout_fails_at_once_and_says_when(self, simulator, connect):
+        hook = connect(queue_timeout=10)
+        simulator.throttle(9, 60, operation="run", bucket="instant")
+        begun = time.time()
+        with pytest.raises(ThousandEyesRateLimitError, match="longer than queue_timeout 10 s") as failure:
+            hook.run_instant_test(HTTP_TEST)
+        assert time.time() - begun < 1
+        assert failure.value.bucket == "instant-test"
+        assert abs(failure.value.reset_at.timestamp() - begun - 60) < 3
+        assert simulator.run_calls(HTTP_TEST) == 1
+
+    def test_the_quota_and_the_pace_come_from_the_newest_answer(self, simulator, hook):
+        assert hook.quota() == {}
+        assert hook.polling_gap() == 0
+        simulator.set_switches(organization_limit=10)
+        for _ in range(9):
+            hook.list_tests()
+        assert hook.quota()["organization"].remaining == 1
+        assert hook.polling_gap() > 50
+
+
+class TestErrors:
+    STATUSES = {
+        400: ThousandEyesRequestError,
+        401: ThousandEyesAuthError,
+        403: ThousandEyesAuthError,
+        404: ThousandEyesNotFoundError,
+        409: ThousandEyesRequestError,
+        418: ThousandEyesRequestError,
+    }
+
+    @pytest.mark.parametrize("operation", [*READS, "run"])
+    @pytest.mark.parametrize("status", STATUSES)
+    def test_one_request_and_thousandeyes_own_words(self, simulator, hook, operation, status):
+        if (operation, status) == ("run", 409):
+            pytest.skip("a busy test is waited for")
+        body = {"title": "Nope", "status": status, "detail": "because of this", "instance": "/v7"}
+        if status == 400:
+            body["errors"] = [{"code": "X-1", "field": "window", "message": "is wrong"}]
+        simulator.fail(operation, status=status, body=json.dumps(body))
+        call = {**READS, "run": lambda hook: hook.run_instant_test(HTTP_TEST)}[operation]
+        with pytest.raises(self.STATUSES[status]) as failure:
+            call(hook)
+        assert simulator.count(operation) == 1
+        error = failure.value
+        assert (error.status, error.title, error.detail) == (status, "Nope", "because of this")
+        assert "because of this" in str(error)
+        assert error.url.startswith(simulator.url)
+        if status == 400:
+            assert error.errors == [{"code": "X-1", "field": "window", "message": "is wrong"}]
+            assert "window: is wrong" in str(error)
+
+    def test_a_wrong_token(self, simulator, connect, monkeypatch):
+        connect()
+        fields = {**simulator.connection(), "password": "another-token"}
+        monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
+        with pytest.raises(ThousandEyesAuthError, match="invalid_token") as failure:
+            ThousandEyesHook().list_tests()
+        assert "another-token" not in str(failure.value) + repr(failure.value)
+
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    @pytest.mark.parametrize(
+        "target", ["https://elsewhere.example/v7/tests", "//elsewhere.example/x", "ftp://127.0.0.1/"]
+    )
+    def test_a_redirect_to_another_origin_is_not_followed(self, simulator, hook, status, target):
+        simulator.fail("tests", status=status, headers={"Location": target})
+        with pytest.raises(ThousandEyesConnectionError, match="another origin"):
+            hook.list_tests()
+        assert simulator.count() == 1
+
+    def test_a_redirect_within_the_origin_is_followed(self, simulator, hook):
+        simulator.fail("tests", status=302, headers={"Location": "/v7/tests?x=1"})
+        assert len(hook.list_tests()) == 12
+
+    def test_redirects_without_an_end_come_to_one(self, simulator, hook):
+        simulator.fail("tests", status=302, headers={"Location": "/v7/tests"}, times=None)
+        with pytest.raises(ThousandEyesConnectionError, match="redirects"):
+            hook.list_tests()
+
+    @pytest.mark.parametrize(
+        "test_id", ["../agents?", "1/../../agents", "1?x=1", "1#", "1%2f..%2fagents", "a b"]
+    )
+    def test_no_test_id_reaches_another_endpoint(self, simulator, hook, test_id):
+        with pytest.raises(ThousandEyesError):
+            hook.run_instant_test(test_id)
+        for request in simulator.requests:
+            assert request.operation in ("run", None)
+            assert request.query == {}
+
+    @pytest.mark.parametrize("test_id", ["", " ", ".", "..", None, True])
+    def test_what_is_no_id_is_refused_before_anything_is_sent(self, simulator, hook, test_id):
+        with pytest.raises(ThousandEyesConfigurationError, match="test_id"):
+            hook.run_instant_test(test_id)
+        assert simulator.requests == []
+
+    @pytest.mark.parametrize(
+        ("call", "says"),
+        [
+            (lambda hook: hook.get_test("1", "http"), "test_type 'http' is not one of agent-to-server"),
+            (lambda hook: hook.get_test_results("1", "https"), "result_type 'https' is not one of network"),
+            (lambda hook: hook.get_test_results("1", "network", direction="up"), "direction 'up'"),
+            (lambda hook: hook.get_test_results("1", "http-server", expand="body"), "expand 'body'"),
+            (lambda hook: hook.get_test_results("1", "network", window="1y"), "window '1y'"),
+            (
+                lambda hook: hook.get_test_results("1", "network", window="1h", start_date="2026-01-01"),
+                "exclude",
+            ),
+            (lambda hook: hook.get_test_results("1", "network", end_date="2026-01-01"), "needs a start_date"),
+            (lambda hook: hook.get_test_results("1", "network", start_date="today"), "start_date 'today'"),
+            (lambda hook: hook.create_instant_test("bgp", {}), "test_type 'bgp'"),
+            (
+                lambda hook: hook.create_snapshot("1", "n", "2026-01-01T00:00", "2026-01-01T03:00"),
+                "3:00:00 apart",
+            ),
+        ],
+    )
+    def test_wrong_arguments_are_named_before_anything_is_sent(self, simulator, hook, call, says):
+        with pytest.raises(ThousandEyesConfigurationError, match=says):
+            call(hook)
+        assert simulator.requests == []
+
+    def test_errors_survive_pickling(self):
+        error = ThousandEyesRateLimitError("m", status=429, title="t", bucket="organization")
+        for one in (error, without_retry(ThousandEyesNotFoundError("m", status=404))):
+            same = pickle.loads(pickle.dumps(one))
+            assert (type(same), str(same), same.__dict__) == (type(one), str(one), one.__dict__)
+
+    def test_the_tree_of_errors(self):
+        assert issubclass(ThousandEyesApiError, ThousandEyesError)
+        assert issubclass(ThousandEyesConfigurationError, ValueError)
+
+
+class TestConnection:
+    FIELDS = {"conn_type": "thousandeyes", "password": "s3cret-token"}
+
+    def hook_on(self, monkeypatch, value):
+        monkeypatch.setenv("AIRFLOW_CONN_TE", value if isinstance(value, str) else json.dumps(value))
+        return ThousandEyesHook("te")
+
+    def test_by_json(self, monkeypatch):
+        settings = self.hook_on(
+            monkeypatch, {**self.FIELDS, "extra": {"account_group_id": 7, "timeout": "5"}}
+        ).settings
+        assert settings.base_url == "https://api.thousandeyes.com/v7"
+        assert (settings.token, settings.account_group_id, settings.timeout) == ("s3cret-token", "7", 5.0)
+
+    @pytest.mark.parametrize(
+        ("uri", "base_url"),
+        [
+            ("thousandeyes://:s3cret-token@", "https://api.thousandeyes.com/v7"),
+            ("thousandeyes://:s3cret-token@/?timeout=5", "https://api.thousandeyes.com/v7"),
+            ("thousandeyes://:s3cret-token@127.0.0.1:8080/http?timeout=5", "http://127.0.0.1:8080/v7"),
+            ("thousandeyes://https://:s3cret-token@te.example:444/?timeout=5", "https://te.example:444/v7"),
+            ("thousandeyes://:s3cret-token@te.example%2Fgateway/https", "https://te.example/gateway"),
+        ],
+    )
+    def test_by_uri(self, monkeypatch, uri, base_url):
+        settings = self.hook_on(monkeypatch, uri).settings
+        assert (settings.base_url, settings.token) == (base_url, "s3cret-token")
+        assert settings.timeout == (5.0 if "timeout" in uri else 30.0)
+
+    def test_what_airflow_writes_as_a_uri_is_read_back(self, monkeypatch):
+        fields = {**self.FIELDS, "host": "http://127.0.0.1:9/te", "extra": json.dumps({"retry_limit": 2})}
+        settings = self.hook_on(monkeypatch, Connection(conn_id="te", **fields).get_uri()).settings
+        assert (settings.base_url, settings.retry_limit) == ("http://127.0.0.1:9/te", 2)
+
+    @pytest.mark.parametrize(
+        ("fields", "says"),
+        [
+            ({"password": ""}, "there is no token"),
+            ({"password": "two words"}, "no bearer token"),
+            ({"host": "te.example", "schema": "http"}, "plain http to te.example"),
+            ({"host": "http://te.example"}, "plain http to te.example"),
+            ({"schema": "ftp"}, "schema 'ftp'"),
+            ({"extra": {"timeout": "soon", "retry_limit": 0}}, "'timeout' is 'soon'.*'retry_limit' is 0"),
+            ({"extra": "[1]"}, "extra is a JSON list"),
+            ({"extra": "{not json"}, "extra is not JSON"),
+            ({"extra": {"verify": "/no/such/file"}}, "'verify': there is no file '/no/such/file'"),
+            ({"extra": {"cert": ["/no/cert", "/no/key"]}}, "'cert': there is no file"),
+        ],
+    )
+    def test_what_is_refused_is_named_before_anything_is_sent(self, monkeypatch, fields, says):
+        monkeypatch.setattr(requests.Session, "request", lambda *_, **__: pytest.fail("sent"))
+        hook = self.hook_on(monkeypatch, {**self.FIELDS, **fields})
+        with pytest.raises(ThousandEyesConfigurationError, match=says) as failure:
+            hook.list_tests()
+        assert "'te'" in str(failure.value)
+
+    def test_http_to_elsewhere_can_be_allowed(self, monkeypatch):
+        fields = {**self.FIELDS, "host": "te.example", "schema": "http", "extra": {"allow_http": "true"}}
+        assert self.hook_on(monkeypatch, fields).settings.base_url == "http://te.example/v7"
+
+    def test_an_unknown_extra_is_a_warning_and_no_header(self, monkeypatch, log):
+        hook = self.hook_on(monkeypatch, {**self.FIELDS, "extra": {"timout": 5, "X-Evil": "1"}})
+        assert "X-Evil" not in hook.get_conn().headers
+        assert "did you mean 'timeout'" in log()
+
+    def test_options_of_requests_have_the_meaning_of_the_http_provider(self, monkeypatch, tmp_path):
+        ca = tmp_path / "ca.pem"
+        ca.write_text("")
+        extra = {
+            "verify": str(ca),
+            "cert": str(ca),
+            "trust_env": "false",
+            "proxies": {"https": "http://u:pa55word@p:3128"},
+        }
+        hook = self.hook_on(monkeypatch, {**self.FIELDS, "extra": extra})
+        session = hook.get_conn()
+        assert (session.verify, session.cert, session.trust_env) == (str(ca), str(ca), False)
+        assert session.proxies == {"https": "http://u:pa55word@p:3128"}
+        assert hook.settings.secrets() == ("s3cret-token", "pa55word")
+        assert "pa55word" not in repr(hook.settings)
+        assert "s3cret" not in repr(vars(session)) + repr(hook.settings)
+
+    def test_netrc_does_not_replace_the_token(self, simulator, connect, monkeypatch, tmp_path):
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login x password y\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        assert connect(trust_env=True).list_tests()
+
+
+class TestTestConnection:
+    def test_it_names_the_user_the_default_account_group_and_the_quota(self, simulator, connect):
+        ok, message = connect().test_connection()
+        assert ok
+        assert "sam@example.com" in message
+        assert "'Network Operations' (1001), the token's default" in message
+        assert "238 of 240 requests are left" in message
+        assert {request.method for request in simulator.requests} == {"GET"}
+
+    def test_it_says_when_the_account_group_was_chosen(self, connect):
+        ok, message = connect(aid="1002").test_connection()
+        assert ok
+        assert "(1002), chosen" in message
+
+    def test_a_wrong_account_group_names_those_that_there_are(self, connect):
+        ok, message = connect(aid="999").test_connection()
+        assert not ok
+        assert "account group 999 is not among those of this token: 'Network Operations' (1001)" in message
+
+    def test_a_server_that_is_not_there(self, simulator, connect):
+        hook = connect(retry_limit=1)
+        simulator.stop()
+        ok, message = hook.test_connection()
+        assert not ok
+        assert "could not connect" in message
+
+    def test_a_wrong_connection(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_TE", json.dumps({"conn_type": "thousandeyes"}))
+        ok, message = ThousandEyesHook("te").test_connection()
+        assert not ok
+        assert "there is no token" in message
+
+
+def test_every_result_type_is_one_that_the_hook_reads():
+    assert set(RESULT_TYPES) >= {name for test_type in TEST_TYPES.values() for name in test_type.result_types}
