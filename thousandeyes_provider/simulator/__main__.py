@@ -97,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     given = parser.parse_args(arguments)
+    if not 0 <= given.port <= 65535:
+        parser.error(f"--port: {given.port} is no port")
     try:
         switches = Switches(**{switch.name: getattr(given, switch.name) for switch in fields(Switches)})
         world = World(

@@ -138,7 +138,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """Its base URL, without a path; ``/v7`` is possible behind it and not needed."""
-        return f"http://{self._host}:{self.port}"
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
 
     @property
     def token(self) -> str:

@@ -196,7 +196,9 @@ class SimulatedTest:
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions in which it measures."""
+        """The directions in which it measures; only agent-to-agent tests have a choice."""
+        if self.test_type != "agent-to-agent":
+            return ("to-target",)
         direction = self.definition.get("direction", "to-target")
         return ("to-target", "from-target") if direction == "bidirectional" else (direction,)
 
@@ -321,9 +323,9 @@ class World:
             raise ValueError(f"no agent {ref!r}; known: {known}")
         return found
 
-    def _find_agent(self, ref: str) -> str | None:
-        if ref in self.agents:
-            return ref
+    def _find_agent(self, ref: Any) -> str | None:
+        if str(ref) in self.agents:
+            return str(ref)
         return next((agent.agent_id for agent in self.agents.values() if agent.name == ref), None)
 
     def _free_agent_id(self, first: int) -> str:
@@ -331,17 +333,18 @@ class World:
             first += 1
         return str(first)
 
-    def _agent_ids(self, wanted: int | Iterable[str]) -> tuple[str, ...]:
+    def _agent_ids(self, wanted: int | Iterable[str], target: str | None) -> tuple[str, ...]:
+        """The agents that are named, or so many of them; in that case not the one that is the ``target``."""
         if isinstance(wanted, int) and not isinstance(wanted, bool):
             if wanted < 1:
                 raise ValueError(f"agents: {wanted} are too few, 1 at least")
             number = 0
-            while len(self.agents) < wanted:
+            while len(self.agents) - (target in self.agents) < wanted:
                 agent = further_agent(number)
                 number += 1
                 if self._find_agent(agent.agent_id) is None and self._find_agent(agent.name) is None:
                     self.agents[agent.agent_id] = agent
-            return tuple(self.agents)[:wanted]
+            return tuple(agent_id for agent_id in self.agents if agent_id != target)[:wanted]
         if isinstance(wanted, str | bool) or not isinstance(wanted, Iterable):
             raise ValueError(f"agents: {wanted!r} is neither a list of ids or names nor a count")
         found = tuple(dict.fromkeys(self.agent_id(ref) for ref in wanted))
@@ -417,13 +420,14 @@ class World:
         if spec.get("direction") is not None:
             if test.test_type != "agent-to-agent":
                 raise ValueError(f"direction: a {test.test_type} test has none to choose")
-            check_choice("direction", spec["direction"], definitions.DIRECTIONS)
             definition["direction"] = spec["direction"]
+        if test.test_type == "agent-to-agent":
+            check_choice("direction", definition.get("direction"), definitions.DIRECTIONS)
         if spec.get("network_measurements") is not None:
             check_boolean("network_measurements", spec["network_measurements"])
             definition["networkMeasurements"] = spec["network_measurements"]
         if spec.get("agents") is not None:
-            agents = self._agent_ids(spec["agents"])
+            agents = self._agent_ids(spec["agents"], definition.get("targetAgentId"))
         if spec.get("dns_servers") is not None:
             if test.test_type != "dns-server":
                 raise ValueError(f"dns_servers: a {test.test_type} test has none")

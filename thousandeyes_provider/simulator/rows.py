@@ -79,7 +79,7 @@ def _network(measured: Measured, figures: _Figures) -> Row:
 
 
 def _path_vis(measured: Measured, figures: _Figures) -> Row:
-    traces = int(number(measured.definition.get("numPathTraces")) or 3)
+    traces = min(int(number(measured.definition.get("numPathTraces")) or 3), 10)
     return {
         "pathTraces": [
             {

@@ -39,7 +39,7 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
             raw,
             segments,
             base,
-            dict(request.query),
+            {name: ",".join(request.query.getall(name)) for name in request.query},
             request.headers.get("Authorization", ""),
             request.headers.get("User-Agent", ""),
             body,
@@ -94,8 +94,9 @@ async def _in_pieces(request: web.Request, delivery: Delivery, answer: Answer) -
             return response
         size = max(len(body) // _PIECES, 1)
         pieces = [body[at : at + size] for at in range(0, len(body), size)]
-        for piece in pieces:
-            await asyncio.sleep(delivery.body_takes / len(pieces))
+        for number, piece in enumerate(pieces):
+            if number:
+                await asyncio.sleep(delivery.body_takes / (len(pieces) - 1))
             await response.write(piece)
         await response.write_eof()
     except ConnectionError:

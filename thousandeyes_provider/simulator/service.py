@@ -49,7 +49,7 @@ class Call:
     :param path: as it was sent, for the log.
     :param segments: the parts of the path, decoded one by one, without a leading ``v7``.
     :param base: scheme, host, port and ``/v7`` when that was asked for, for links.
-    :param query: the last value of each parameter.
+    :param query: the value of each parameter; several of one name are joined with commas.
     :param authorization: that header, or ``""``. It is looked at and forgotten.
     :param user_agent: that header, or ``""``.
     :param body: the whole body. It is looked at and forgotten.
@@ -73,7 +73,7 @@ class Request:
     :param at: when it came in, real epoch seconds.
     :param method: ``GET``, ``POST``, …
     :param path: as it was sent.
-    :param query: the last value of each parameter.
+    :param query: the value of each parameter; several of one name are joined with commas.
     :param status: what was answered; ``None`` when the connection was cut.
     :param operation: a name from ``OPERATIONS``; ``None`` for a path that the API does not have.
     :param test_id: the test that it was about, if any.
@@ -743,7 +743,7 @@ def _spoilt(fault: Fault, answer: Answer | None, path: str, quota: Mapping[str, 
     if fault.kind == "cut-body":
         # an answer with no body (run) gets one that is announced and never comes
         return Delivery(answer, cut_after=len(answer.body) // 2)
-    if fault.kind == "slow-first-byte":
+    if fault.kind == "slow-first-byte" or not answer.body:
         return Delivery(answer, first_byte_after=fault.seconds)
     return Delivery(answer, body_takes=fault.seconds)
 

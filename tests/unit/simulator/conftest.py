@@ -1,0 +1,90 @@
+"""A simulated API without a socket: requests go straight into the service, at a time that the test chooses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from thousandeyes_provider.simulator.answers import Answer, Delivery
+from thousandeyes_provider.simulator.model import World
+from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.switches import Switches
+
+NOW = 1_800_000_015.0
+"""A quarter of a minute past a full minute."""
+
+
+@dataclass
+class Api:
+    """The API at a moment. ``api.now += 3`` is how time goes by."""
+
+    service: Service
+    now: float = NOW
+
+    @property
+    def world(self) -> World:
+        return self.service.world
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        token: str = "Bearer secret-token",
+        agent: str = "pytest",
+    ) -> Delivery:
+        parts = urlsplit(url)
+        segments = tuple(parts.path.split("/")[1:])
+        call = Call(
+            method,
+            parts.path,
+            segments[1:] if segments[0] == "v7" else segments,
+            "http://127.0.0.1:8080/v7",
+            dict(parse_qsl(parts.query)),
+            token,
+            agent,
+            b"" if body is None else json.dumps(body).encode(),
+        )
+        return self.service.handle(call, self.now)
+
+    def ask(self, method: str, url: str, body: Any = None, **how: str) -> Answer:
+        answer = self.send(method, url, body, **how).answer
+        assert answer is not None
+        return answer
+
+    def get(self, url: str) -> Any:
+        answer = self.ask("GET", url)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body)
+
+    def rows(self, test_id: str, result_type: str, query: str = "") -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.get(f"/test-results/{test_id}/{result_type}{query}")["results"]
+        return rows
+
+    def round_ids(self, test_id: str, result_type: str, query: str = "") -> set[int]:
+        return {row["roundId"] for row in self.rows(test_id, result_type, query)}
+
+    def status(self, method: str, url: str, body: Any = None) -> int:
+        return self.ask(method, url, body).status
+
+    def run(self, test_id: str) -> int:
+        return self.status("POST", f"/tests/{test_id}/run")
+
+
+@pytest.fixture
+def make_api() -> Callable[..., Api]:
+    """Makes an :class:`Api`; takes switches, and ``speed``, ``tokens``, ``default_tests``."""
+
+    def make(
+        *, speed: float = 1.0, tokens: list[str] | None = None, default_tests: bool = True, **switches: Any
+    ) -> Api:
+        world = World(NOW, Switches().changed(switches), speed=speed, default_tests=default_tests)
+        return Api(Service(world, tokens))
+
+    return make

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from thousandeyes_provider.simulator.switches import PER_TEST, SWITCH_NAMES, Switches
+
+
+def test_an_unknown_word_is_answered_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="newest_round: 'old' is none of partial, previous, both"):
+        Switches(newest_round="old")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("listed_in_tests", "yes"),
+        ("listed_in_tests", 1),
+        ("page_size", -1),
+        ("page_size", 2.5),
+        ("page_size", True),
+        ("clock_offset", float("nan")),
+        ("clock_offset", "60"),
+        ("instant_limit", 0),
+        ("quota_window", 0),
+        ("error_type_spelling", None),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        Switches().changed({name: value})
+
+
+def test_an_unknown_switch_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match="unknown switch newest_rounds; known: newest_round, before_first_data"
+    ):
+        Switches().changed({"newest_rounds": "both"})
+
+
+def test_what_concerns_the_whole_api_is_no_switch_of_a_test() -> None:
+    assert Switches().checked_for_one_test({"page_size": 2}) == {"page_size": 2}
+    for name in sorted(set(SWITCH_NAMES) - set(PER_TEST)):
+        with pytest.raises(ValueError, match="unknown switch of a test"):
+            Switches().checked_for_one_test({name: getattr(Switches(), name)})
+
+
+def test_a_change_leaves_the_original_alone() -> None:
+    switches = Switches()
+    assert switches.changed({"round_ids": "minute"}).round_ids == "minute"
+    assert switches == Switches()
