@@ -101,7 +101,7 @@ class TestBaseUrl:
         ],
     )
     def test_what_is_no_address_is_refused_and_named(self, host, schema, port, named):
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError, match=r"host|schema|port") as caught:
             base_url(host, schema, port)
         assert named in str(caught.value)
 
@@ -114,6 +114,19 @@ class TestBaseUrl:
         assert not url.endswith("/")
         assert origin(sent_to(url)) == origin(url)
         assert "@" not in urlsplit(url).netloc
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("user:s3cret@te.example", "https://user:s3cret@te.example", "s3cret@te.example"),
+            *("https://user:s3cret/x@te.example", "user:12/s3cret@te.example", "user:s3cret#x@te.example"),
+            *("user:s3cret@https://te.example", "ftp://user:s3cret@te.example", "user:s3\\cret@te.example"),
+        ],
+    )
+    def test_a_password_in_the_host_is_refused_and_not_repeated(self, host):
+        with pytest.raises(ValueError, match="must not carry a user or password") as caught:
+            base_url(host)
+        assert "cret" not in str(caught.value)
 
 
 class TestLoopback:
