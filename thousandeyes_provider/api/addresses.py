@@ -61,10 +61,12 @@ def base_url(host: str | None, schema: str | None = None, port: int | None = Non
 
 def is_loopback(url: str) -> bool:
     """Whether the host of ``url`` is this machine by its name or address; nothing is looked up."""
-    name = (urlsplit(url).hostname or "").rstrip(".").lower()
+    name = (urlsplit(url).hostname or "").lower()
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
+        # "127.0.0.1." is a name, which any resolver may answer as it likes.
+        name = name.removesuffix(".")
         return name == "localhost" or name.endswith(".localhost")
 
 

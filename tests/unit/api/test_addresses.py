@@ -147,6 +147,7 @@ class TestLoopback:
             *("localhost.localdomain", "localhost-evil", "127.0.0.1-evil.com", "0.0.0.0", "10.0.0.1"),
             *("128.0.0.1", "[::2]", "[2001:db8::1]", "127.1", "2130706433", "0x7f.1", "0177.0.0.1"),
             *("evil.com/localhost", "evil.com/127.0.0.1", "1.0.0.127.in-addr.arpa", "localhost_"),
+            *("127.0.0.1.", "localhost.."),
         ],
     )
     def test_not_this_machine(self, host):
