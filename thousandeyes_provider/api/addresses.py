@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 DEFAULT_HOST = "https://api.thousandeyes.com"
 VERSION_PATH = "/v7"
@@ -82,12 +82,12 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def follow(url: str, link: str) -> str:
-    """The address of ``link`` as found in an answer from ``url``.
+    """The address of ``link`` as found in an answer from ``url``, without a fragment: that is never sent.
 
     :raises ValueError: when it leads to another origin, where the token must not go.
     """
     try:
-        target = urljoin(url, link)
+        target = urldefrag(urljoin(url, link)).url
     except ValueError:
         raise ValueError(f"the link {link[:200]!r} is not an address") from None
     if origin(target) != origin(url) or "@" in urlsplit(target).netloc:
@@ -104,7 +104,10 @@ def path_part(value: object, name: str) -> str:
     text = str(value).strip()
     if value is None or isinstance(value, bool) or text in ("", ".", ".."):
         raise ValueError(f"{name} {value!r} is not an id")
-    return quote(text, safe="")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} {value!r} is not an id") from None
 
 
 def _is_ipv6(text: str) -> bool:

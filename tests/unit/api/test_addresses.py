@@ -183,6 +183,7 @@ class TestFollow:
             ("?cursor=x", "https://te.example:8443/v7/test-results/1/network?cursor=x"),
             ("HTTPS://TE.example:8443/v7/x", "https://TE.example:8443/v7/x"),
             ("//te.example:8443/v7/x", "https://te.example:8443/v7/x"),
+            ("/v7/x?cursor=y#here", "https://te.example:8443/v7/x?cursor=y"),
         ],
     )
     def test_a_link_within_the_origin_is_followed(self, link, expected):
@@ -282,7 +283,7 @@ class TestPathParts:
     def test_an_id_stays_one_part_of_the_path(self, value, expected):
         assert path_part(value, "test_id") == expected
 
-    @pytest.mark.parametrize("value", ["", " ", "\n", ".", "..", " .. ", None, True, False])
+    @pytest.mark.parametrize("value", ["", " ", "\n", ".", "..", " .. ", None, True, False, "\ud800"])
     def test_what_is_no_id_is_refused_and_named(self, value):
         with pytest.raises(ValueError, match=r"^test_id .* is not an id$"):
             path_part(value, "test_id")
