@@ -9,6 +9,7 @@ from typing import Any
 from thousandeyes_provider.api.http import Answer
 
 _LONGEST = 500
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Problem:
         text = self.title if self.detail in (None, self.title) else f"{self.title}: {self.detail}"
         fields = "; ".join(
             f"{error['field']}: {error['message']}" if error.get("field") else error.get("message", "")
-            for error in self.errors
+            for error in self.errors[:_MOST_SHOWN]
         )
+        if len(self.errors) > _MOST_SHOWN:
+            fields += f"; and {len(self.errors) - _MOST_SHOWN} more"
         return f"{text} [{fields}]" if fields else text
 
 

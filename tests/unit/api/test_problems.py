@@ -82,6 +82,12 @@ class TestShapes:
             str(problem(400, {"title": "Bad Request", "errors": ["no agents"]})) == "Bad Request [no agents]"
         )
 
+    def test_many_field_errors_are_counted_in_the_text_and_kept_in_the_data(self):
+        errors = [{"field": f"f{nth}", "message": "wrong"} for nth in range(500)]
+        found = problem(400, {"title": "Bad Request", "errors": errors})
+        assert str(found).endswith("f9: wrong; and 490 more]")
+        assert len(found.errors) == 500
+
     def test_long_texts_are_cut(self):
         assert len(str(problem(400, {"title": "t" * 9999, "detail": "d" * 9999}))) < 1100
 
