@@ -566,10 +566,10 @@ class Service:
         if call.query.get("direction") == "bidirectional":
             seen = [SeenRow(row.round, row.agent_id, "bidirectional") for row in seen]
         page_size = switches.page_size or max(len(seen), 1)
-        if switches.endless_next and seen:
-            offset %= len(seen)
+        # pages that never end begin anew, under cursors that are new every time
+        first = offset % len(seen) if switches.endless_next and seen else offset
         body["results"] = [
-            self._row(test, result_type, row, expand) for row in seen[offset : offset + page_size]
+            self._row(test, result_type, row, expand) for row in seen[first : first + page_size]
         ]
         if between is not None:
             body["startDate"], body["endDate"] = (answers.iso(moment) for moment in between)

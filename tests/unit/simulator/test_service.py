@@ -1,0 +1,758 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+
+NOW = 1_800_000_015.0
+HTTP, AGENT_TO_AGENT, AGENT_TO_SERVER, DNS, PAGE_LOAD = "202703", "202702", "202701", "202708", "202704"
+ORGANIZATION, INSTANT = "X-Organization-Rate-Limit", "X-Instant-Test-Rate-Limit"
+
+MakeApi = Callable[..., Any]
+
+
+def follow(api: Any, url: str) -> list[dict[str, Any]]:
+    """All pages."""
+    pages = []
+    while True:
+        pages.append(api.get(url))
+        if "next" not in pages[-1]["_links"]:
+            return pages
+        parts = urlsplit(pages[-1]["_links"]["next"]["href"])
+        url = f"{parts.path}?{parts.query}"
+
+
+class TestAccess:
+    @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dTpw", "secret", "Bearer two tokens"])
+    def test_without_a_bearer_token_it_is_401_in_a_shape_of_its_own(
+        self, make_api: MakeApi, header: str
+    ) -> None:
+        answer = make_api().ask("GET", "/v7/tests", token=header)
+        assert answer.status == 401
+        assert json.loads(answer.body) == {
+            "error": "invalid_token",
+            "error_description": "Invalid access token",
+        }
+        assert f"{ORGANIZATION}-Limit" not in answer.headers
+
+    def test_any_token_does_when_none_was_named(self, make_api: MakeApi) -> None:
+        assert make_api().ask("GET", "/tests", token="Bearer whatever").status == 200
+
+    def test_only_the_named_tokens_do_when_some_were(self, make_api: MakeApi) -> None:
+        api = make_api(tokens=["one", "two"])
+        statuses = [
+            api.ask("GET", "/tests", token=f"Bearer {token}").status for token in ("one", "two", "three")
+        ]
+        assert statuses == [200, 200, 401]
+
+    @pytest.mark.parametrize("choice", ["403", "404"])
+    def test_an_account_group_that_the_user_has_not(self, make_api: MakeApi, choice: str) -> None:
+        api = make_api(foreign_aid=choice)
+        for method, path in (
+            ("GET", "/tests"),
+            ("GET", f"/tests/http-server/{HTTP}"),
+            ("GET", f"/test-results/{HTTP}/http-server"),
+            ("GET", "/agents"),
+            ("POST", f"/tests/{HTTP}/run"),
+            ("POST", f"/tests/{HTTP}/snapshot"),
+            ("POST", "/tests/http-server/instant"),
+        ):
+            assert api.status(method, f"{path}?aid=9999", {}) == int(choice)
+
+    def test_a_test_belongs_to_its_account_group(self, make_api: MakeApi) -> None:
+        api = make_api()
+        test_id = api.world.add_test(NOW, test_type="dnssec", account_group_id="1002").test_id
+        assert api.run(test_id) == 404
+        assert api.status("POST", f"/tests/{test_id}/run?aid=1002") == 200
+        assert api.status("POST", f"/tests/{HTTP}/run?aid=1002") == 404
+        assert api.status("POST", f"/tests/{HTTP}/run?aid=1001") == 200
+        assert [test["testId"] for test in api.get("/tests?aid=1002")["tests"]] == [test_id]
+
+    def test_the_account_groups_say_which_is_the_default_one(self, make_api: MakeApi) -> None:
+        groups = make_api().get("/account-groups")["accountGroups"]
+        assert {group["aid"]: group["isDefaultAccountGroup"] for group in groups} == {
+            "1001": True,
+            "1002": False,
+        }
+        assert make_api().get("/users/current")["loginAccountGroup"]["aid"] == "1001"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/nothing", 404),
+            ("GET", "/tests/", 404),
+            ("GET", f"/tests/{HTTP}", 404),
+            ("GET", f"/tests/page-load/{HTTP}", 404),
+            ("GET", f"/test-results/{HTTP}/bgp", 404),
+            ("GET", f"/test-results/{HTTP}", 404),
+            ("POST", "/tests/1/run", 404),
+            ("GET", f"/tests/{HTTP}/run", 405),
+            ("DELETE", "/tests", 405),
+            ("POST", f"/test-results/{HTTP}/http-server", 405),
+        ],
+    )
+    def test_what_is_not_there(self, make_api: MakeApi, method: str, path: str, status: int) -> None:
+        answer = make_api().ask(method, f"/v7{path}", {})
+        assert answer.status == status
+        assert answer.content_type == "application/problem+json"
+        body = json.loads(answer.body)
+        assert set(body) == {"type", "title", "status", "detail", "instance"}
+        assert (body["status"], body["instance"]) == (status, f"/v7{path}")
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("window=1h&startDate=2026-01-01T00:00:00Z", "window"),
+            ("window=1h&endDate=2026-01-01T00:00:00Z", "window"),
+            ("window=-1h", "window"),
+            ("window=1.5h", "window"),
+            ("window=1y", "window"),
+            ("endDate=2026-01-01T00:00:00Z", "startDate"),
+            ("startDate=yesterday", "startDate"),
+            ("startDate=2026-01-01T00:00:00Z&endDate=2025-01-01T00:00:00Z", "endDate"),
+            ("cursor=abc", "cursor"),
+            ("cursor=WzEsMl0=", "cursor"),
+            ("expand=body", "expand"),
+        ],
+    )
+    def test_a_wrong_parameter_is_400_and_named(self, make_api: MakeApi, query: str, field: str) -> None:
+        answer = make_api().ask("GET", f"/test-results/{HTTP}/http-server?{query}")
+        assert answer.status == 400
+        assert [error["field"] for error in json.loads(answer.body)["errors"]] == [field]
+
+
+class TestRun:
+    def test_a_run_is_answered_with_nothing(self, make_api: MakeApi) -> None:
+        api = make_api()
+        answer = api.ask("POST", f"/v7/tests/{HTTP}/run")
+        assert (answer.status, answer.body, answer.content_type) == (200, b"", None)
+        assert "Location" not in answer.headers
+        assert len(api.world.tests[HTTP].rounds) == 2
+
+    def test_a_run_shows_up_as_a_newer_round(self, make_api: MakeApi) -> None:
+        api = make_api()
+        (before,) = api.round_ids(HTTP, "http-server")
+        api.run(HTTP)
+        assert api.round_ids(HTTP, "http-server") == {before}
+        api.now += 10
+        assert api.round_ids(HTTP, "http-server") == {1_800_000_015}
+
+    @pytest.mark.parametrize(
+        ("choice", "statuses"), [("new-round", [200] * 2), ("merge", [200] * 2), ("409", [200, 409])]
+    )
+    def test_a_run_while_one_is_going_on(self, make_api: MakeApi, choice: str, statuses: list[int]) -> None:
+        api = make_api(run_while_running=choice)
+        assert [api.run(HTTP), api.run(HTTP)] == statuses
+        assert len(api.world.tests[HTTP].rounds) == (3 if choice == "new-round" else 2)
+
+
+class TestResults:
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_every_row_says_who_and_when(self, make_api: MakeApi, test_type: str) -> None:
+        api = make_api()
+        test_id = next(test["testId"] for test in api.get("/tests")["tests"] if test["type"] == test_type)
+        for result_type in TEST_TYPES[test_type].result_types:
+            body = api.get(f"/test-results/{test_id}/{result_type}")
+            assert body["test"]["testId"] == test_id
+            assert "agents" not in body["test"]
+            for row in body["results"]:
+                assert set(row["agent"]) == {"agentId", "agentName", "countryId", "location"}
+                assert row["roundId"] == row["startTime"] == 1_799_999_715
+                assert row["date"] == "2027-01-15T07:55:15Z"
+                assert row["endTime"] > row["startTime"]
+                link = parse_qs(urlsplit(row["_links"]["appLink"]["href"]).query)
+                assert link == {
+                    "testId": [test_id],
+                    "roundId": ["1799999715"],
+                    "agentId": [row["agent"]["agentId"]],
+                }
+
+    @pytest.mark.parametrize("choice", ["empty", "404"])
+    def test_before_the_first_data(self, make_api: MakeApi, choice: str) -> None:
+        api = make_api(before_first_data=choice)
+        test_id = api.world.add_test(NOW, test_type="http-server", history=[], delays=5).test_id
+        expected = 200 if choice == "empty" else 404
+        for url in (f"/test-results/{test_id}/http-server", f"/test-results/{test_id}/http-server?window=1h"):
+            assert api.status("GET", url) == expected
+            api.run(test_id)
+            assert api.status("GET", url) == expected
+        api.now += 5
+        assert len(api.rows(test_id, "http-server")) == 5
+
+    def test_an_old_round_is_no_404_but_outside_of_a_window(self, make_api: MakeApi) -> None:
+        api = make_api(before_first_data="404")
+        assert api.rows(HTTP, "http-server", "?window=299") == []
+        assert len(api.rows(HTTP, "http-server", "?window=300s")) == 5
+        assert len(api.rows(HTTP, "http-server", "?window=5m")) == 5
+
+    def test_a_window_may_reach_a_little_further_back(self, make_api: MakeApi) -> None:
+        api = make_api(window_slack=60.0)
+        assert api.rows(HTTP, "http-server", "?window=239") == []
+        assert len(api.rows(HTTP, "http-server", "?window=240")) == 5
+
+    def test_a_window_and_dates_are_told_back(self, make_api: MakeApi) -> None:
+        api = make_api()
+        body = api.get(f"/test-results/{HTTP}/http-server?window=1h")
+        assert (body["startDate"], body["endDate"]) == ("2027-01-15T07:00:15Z", "2027-01-15T08:00:15Z")
+        dates = "startDate=2027-01-15T07:55:15Z&endDate=2027-01-15T07:55:15Z"
+        body = api.get(f"/test-results/{HTTP}/http-server?{dates}")
+        assert (body["startDate"], body["endDate"]) == ("2027-01-15T07:55:15Z", "2027-01-15T07:55:15Z")
+        assert len(body["results"]) == 5
+        assert "startDate" not in api.get(f"/test-results/{HTTP}/http-server")
+
+    @pytest.mark.parametrize(("choice", "status"), [("404", 404), ("400", 400), ("empty", 200)])
+    def test_a_result_type_that_the_test_does_not_have(
+        self, make_api: MakeApi, choice: str, status: int
+    ) -> None:
+        api = make_api(missing_result_type=choice)
+        answer = api.ask("GET", f"/test-results/{HTTP}/page-load")
+        assert answer.status == status
+        if status == 200:
+            assert json.loads(answer.body)["results"] == []
+            assert json.loads(answer.body)["test"]["type"] == "http-server"
+
+    @pytest.mark.parametrize(
+        ("direction", "test_direction", "result_type", "expected"),
+        [
+            (None, "to-target", "network", ["to-target"]),
+            (None, "from-target", "network", ["from-target"]),
+            (None, "bidirectional", "network", ["to-target"]),
+            ("from-target", "bidirectional", "network", ["from-target"]),
+            ("bidirectional", "bidirectional", "network", ["bidirectional"]),
+            (None, "bidirectional", "path-vis", ["to-target", "from-target"]),
+            ("from-target", "bidirectional", "path-vis", ["from-target"]),
+            ("from-target", "to-target", "network", 400),
+            ("to-target", "from-target", "network", 400),
+            ("bidirectional", "to-target", "network", 400),
+            ("bidirectional", "bidirectional", "path-vis", 400),
+            ("sideways", "bidirectional", "network", 400),
+        ],
+    )
+    def test_directions(
+        self, make_api: MakeApi, direction: str | None, test_direction: str, result_type: str, expected: Any
+    ) -> None:
+        api = make_api()
+        test = api.world.add_test(
+            NOW, test_type="agent-to-agent", direction=test_direction, agents=["Singapore"]
+        )
+        url = f"/test-results/{test.test_id}/{result_type}" + (f"?direction={direction}" if direction else "")
+        if expected == 400:
+            assert api.status("GET", url) == 400
+        else:
+            assert [row["direction"] for row in api.get(url)["results"]] == expected
+
+    def test_path_vis_can_default_to_one_direction(self, make_api: MakeApi) -> None:
+        api = make_api(path_vis_direction="to-target")
+        assert {row["direction"] for row in api.rows(AGENT_TO_AGENT, "path-vis")} == {"to-target"}
+
+    def test_other_tests_have_one_direction(self, make_api: MakeApi) -> None:
+        assert make_api().status("GET", f"/test-results/{HTTP}/network?direction=from-target") == 400
+
+    @pytest.mark.parametrize(
+        ("expand", "fields"),
+        [
+            ("", set()),
+            ("?expand=header", {"headers"}),
+            ("?expand=certificate", {"sslCertificates"}),
+            ("?expand=header,certificate", {"headers", "sslCertificates"}),
+        ],
+    )
+    def test_headers_and_certificates_come_when_they_are_asked_for(
+        self, make_api: MakeApi, expand: str, fields: set[str]
+    ) -> None:
+        (row, *_) = make_api().rows(HTTP, "http-server", expand)
+        assert {"headers", "sslCertificates"} & set(row) == fields
+
+    def test_rows_can_come_in_any_order(self, make_api: MakeApi) -> None:
+        in_order, shuffled = make_api(), make_api(row_order="shuffled")
+        for api in (in_order, shuffled):
+            api.world.add_test(NOW, test_type="http-server", test_id="1", agents=30)
+
+        def agents(api: Any) -> list[str]:
+            return [row["agent"]["agentId"] for row in api.rows("1", "http-server")]
+
+        assert agents(in_order) != agents(shuffled)
+        assert sorted(agents(in_order)) == sorted(agents(shuffled))
+
+    @pytest.mark.parametrize(
+        ("spelling", "expected"), [("None", "None"), ("none", "none"), ("null", None), ("unknown", "None")]
+    )
+    def test_no_error_can_be_spelled_in_many_ways(
+        self, make_api: MakeApi, spelling: str, expected: Any
+    ) -> None:
+        assert make_api(error_type_spelling=spelling).rows(HTTP, "http-server")[0]["errorType"] == expected
+
+    def test_no_error_can_be_absent(self, make_api: MakeApi) -> None:
+        assert "errorType" not in make_api(error_type_spelling="absent").rows(HTTP, "http-server")[0]
+
+    def test_an_error_can_be_one_that_nobody_knows(self, make_api: MakeApi) -> None:
+        api = make_api(error_type_spelling="unknown")
+        api.world.add_test(NOW, test_type="http-server", test_id="1", outcomes="error")
+        assert api.rows("1", "http-server")[0]["errorType"] == "quic-migration"
+
+    def test_numbers_can_be_text(self, make_api: MakeApi) -> None:
+        (row, *_) = make_api(numbers_as_text=True).rows(HTTP, "http-server")
+        assert (row["responseCode"], row["roundId"]) == ("200", "1799999715")
+
+    def test_there_can_be_fields_that_nobody_knows(self, make_api: MakeApi) -> None:
+        body = make_api(extra_fields=True).get(f"/test-results/{HTTP}/http-server")
+        assert "simulatedNovelty" in body
+        assert "simulatedNovelty" in body["results"][0]
+
+
+class TestPages:
+    def test_there_is_one_page_unless_a_size_is_set(self, make_api: MakeApi) -> None:
+        assert len(follow(make_api(), f"/test-results/{HTTP}/http-server")) == 1
+
+    @pytest.mark.parametrize("row_order", ["sorted", "shuffled"])
+    def test_all_pages_together_are_all_rows(self, make_api: MakeApi, row_order: str) -> None:
+        api = make_api(page_size=2, row_order=row_order)
+        pages = follow(api, f"/v7/test-results/{HTTP}/http-server?window=1h&aid=1001")
+        assert [len(page["results"]) for page in pages] == [2, 2, 1]
+        assert len({row["agent"]["agentId"] for page in pages for row in page["results"]}) == 5
+        assert all(page["test"]["testId"] == HTTP for page in pages)
+
+    def test_pages_show_the_moment_of_the_first_one(self, make_api: MakeApi) -> None:
+        api = make_api(page_size=2)
+        first = api.get(f"/test-results/{HTTP}/http-server")
+        api.run(HTTP)
+        api.now += 10
+        parts = urlsplit(first["_links"]["next"]["href"])
+        second = api.get(f"{parts.path}?{parts.query}")
+        assert {row["roundId"] for page in (first, second) for row in page["results"]} == {1_799_999_715}
+
+    @pytest.mark.parametrize("carry", [True, False])
+    def test_the_next_link_repeats_the_question_and_perhaps_the_aid(
+        self, make_api: MakeApi, carry: bool
+    ) -> None:
+        api = make_api(page_size=2, links_carry_aid=carry)
+        body = api.get(f"/test-results/{HTTP}/network?window=1h&aid=1001&direction=to-target")
+        link = urlsplit(body["_links"]["next"]["href"])
+        query = parse_qs(link.query)
+        assert (
+            f"{link.scheme}://{link.netloc}{link.path}"
+            == f"http://127.0.0.1:8080/v7/test-results/{HTTP}/network"
+        )
+        assert (query["window"], query["direction"]) == (["1h"], ["to-target"])
+        assert ("aid" in query) == carry
+
+    def test_the_next_link_can_point_to_another_origin(self, make_api: MakeApi) -> None:
+        body = make_api(page_size=2, foreign_next=True).get(f"/test-results/{HTTP}/http-server")
+        assert body["_links"]["next"]["href"].startswith("http://localhost:8080/v7/test-results/")
+
+    def test_the_next_links_need_not_end(self, make_api: MakeApi) -> None:
+        api = make_api(endless_next=True)
+        url, cursors = f"/test-results/{HTTP}/http-server", set()
+        for _ in range(10):
+            body = api.get(url)
+            assert len(body["results"]) == 5
+            parts = urlsplit(body["_links"]["next"]["href"])
+            url = f"{parts.path}?{parts.query}"
+            cursors.add(parts.query)
+        assert len(cursors) == 10
+
+
+class TestTests:
+    def test_agents_are_told_when_they_are_asked_for(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert "agents" not in api.get(f"/tests/http-server/{HTTP}")
+        assert len(api.get(f"/tests/http-server/{HTTP}?expand=agent")["agents"]) == 5
+
+    def test_or_not(self, make_api: MakeApi) -> None:
+        assert "agents" not in make_api(typed_lookup="no-agents").get(
+            f"/tests/http-server/{HTTP}?expand=agent"
+        )
+        assert make_api(typed_lookup="404").status("GET", f"/tests/http-server/{HTTP}?expand=agent") == 404
+
+    def test_what_multiplies_rows_is_in_the_definition(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert api.get(f"/tests/agent-to-agent/{AGENT_TO_AGENT}")["direction"] == "bidirectional"
+        servers = api.get(f"/tests/dns-server/{DNS}")["dnsServers"]
+        assert {server["serverId"] for server in servers} == {
+            row["serverId"] for row in api.rows(DNS, "dns-server")
+        }
+
+    def test_links_lead_to_the_results(self, make_api: MakeApi) -> None:
+        links = make_api().get(f"/tests/page-load/{PAGE_LOAD}")["_links"]
+        assert links["self"]["href"] == f"http://127.0.0.1:8080/v7/tests/page-load/{PAGE_LOAD}"
+        assert [link["href"].rpartition("/")[2] for link in links["testResults"]] == [
+            "page-load",
+            "http-server",
+            "network",
+            "path-vis",
+        ]
+
+    def test_instant_tests_are_listed_or_not(self, make_api: MakeApi) -> None:
+        assert len(make_api().get("/tests")["tests"]) == 12
+        assert make_api(listed_in_tests=False).get("/tests")["tests"] == []
+        api = make_api(listed_in_tests=False)
+        api.world.change_test(api.world.tests[HTTP], switches={"listed_in_tests": True})
+        assert [test["testId"] for test in api.get("/tests")["tests"]] == [HTTP]
+
+
+class TestAgents:
+    def test_enterprise_agents_tell_their_state(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.world.change_agent("vienna-office-1", "offline")
+        api.world.change_agent("zurich-branch-2", "disabled")
+        agents = {agent["agentName"]: agent for agent in api.get("/agents")["agents"]}
+        assert [
+            (agent["agentState"], agent["enabled"]) for agent in agents.values() if "agentState" in agent
+        ] == [
+            ("offline", True),
+            ("disabled", False),
+        ]
+        assert [agent["agentType"] for agent in agents.values()] == ["cloud"] * 3 + ["enterprise"] * 2
+
+    def test_one_type_can_be_asked_for(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert len(api.get("/agents?agentTypes=enterprise")["agents"]) == 2
+        assert len(api.get("/agents?agentTypes=enterprise,cloud")["agents"]) == 5
+        assert api.status("GET", "/agents?agentTypes=human") == 400
+
+
+class TestCreate:
+    DEFINITION: ClassVar = {
+        "testName": "Release 7",
+        "url": "https://shop.example",
+        "agents": [{"agentId": "14410"}],
+    }
+
+    def test_a_created_test_is_started(self, make_api: MakeApi) -> None:
+        api = make_api()
+        answer = api.ask("POST", "/v7/tests/http-server/instant?expand=agent", self.DEFINITION)
+        made = json.loads(answer.body)
+        assert answer.status == 201
+        assert answer.headers["Location"].endswith(f"/v7/tests/http-server/{made['testId']}")
+        assert [agent["agentId"] for agent in made["agents"]] == ["14410"]
+        assert made["_links"]["testResults"][0]["href"].endswith(
+            f"/test-results/{made['testId']}/http-server"
+        )
+        assert (made["testName"], made["url"]) == ("Release 7", "https://shop.example")
+        api.now += 10
+        assert api.round_ids(made["testId"], "http-server") == {1_800_000_015}
+        assert api.run(made["testId"]) == 200
+
+    def test_agents_are_not_told_unless_asked_for(self, make_api: MakeApi) -> None:
+        answer = make_api().ask("POST", "/tests/http-server/instant", self.DEFINITION)
+        assert "agents" not in json.loads(answer.body)
+
+    def test_a_name_can_be_had_once(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert api.status("POST", "/tests/http-server/instant", self.DEFINITION) == 201
+        answer = api.ask("POST", "/tests/http-server/instant", self.DEFINITION)
+        assert answer.status == 400
+        assert [error["field"] for error in json.loads(answer.body)["errors"]] == ["testName"]
+
+    @pytest.mark.parametrize(
+        ("test_type", "definition", "fields"),
+        [
+            ("http-server", {}, ["url", "agents"]),
+            ("http-server", {"url": "https://x", "agents": [{"agentId": "9"}]}, ["agents"]),
+            ("http-server", {"url": "https://x", "agents": [{"id": "14410"}]}, ["agents"]),
+            ("http-server", {"url": 5, "agents": []}, ["url", "agents"]),
+            ("voice", {"targetAgentId": "9", "agents": [{"agentId": "14410"}]}, ["targetAgentId"]),
+            ("sip-server", {"targetSipCredentials": {}, "agents": [{"agentId": "14410"}]}, None),
+            (
+                "agent-to-agent",
+                {"targetAgentId": "14412", "direction": "up", "agents": [{"agentId": "14410"}]},
+                None,
+            ),
+        ],
+    )
+    def test_a_wrong_definition_is_refused(
+        self, make_api: MakeApi, test_type: str, definition: dict[str, Any], fields: list[str] | None
+    ) -> None:
+        api = make_api(default_tests=False)
+        answer = api.ask("POST", f"/tests/{test_type}/instant", definition)
+        assert answer.status == 400
+        if fields:
+            assert [error["field"] for error in json.loads(answer.body)["errors"]] == fields
+        assert api.world.tests == {}
+
+    @pytest.mark.parametrize("body", [None, [1], "text"])
+    def test_a_body_that_is_no_object_is_refused(self, make_api: MakeApi, body: Any) -> None:
+        assert make_api().status("POST", "/tests/http-server/instant", body) == 400
+
+    def test_secrets_are_not_kept(self, make_api: MakeApi) -> None:
+        api = make_api()
+        definition = {
+            "url": "ftp://x",
+            "requestType": "list",
+            "username": "u",
+            "password": "hunter2",
+            "customHeaders": {"root": {"X-Key": "hunter2"}},
+            "agents": [{"agentId": "14410"}],
+        }
+        answer = api.ask("POST", "/tests/ftp-server/instant", definition)
+        assert answer.status == 201
+        assert b"hunter2" not in answer.body
+        assert "hunter2" not in repr(api.world.tests)
+
+
+class TestSnapshot:
+    BODY: ClassVar = {
+        "displayName": "Before",
+        "startDate": "2027-01-15T06:00:00Z",
+        "endDate": "2027-01-15T08:00:00Z",
+        "isPublic": False,
+    }
+
+    def test_a_snapshot_is_a_link(self, make_api: MakeApi) -> None:
+        answer = make_api().ask("POST", f"/tests/{HTTP}/snapshot", self.BODY)
+        assert answer.status == 201
+        assert json.loads(answer.body)["_links"]["appLink"]["href"].startswith("https://")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"displayName": ""}, "displayName"),
+            ({"startDate": "2027-01-15T05:00:00Z"}, "endDate"),
+            ({"startDate": "today"}, "startDate"),
+            ({"endDate": None}, "endDate"),
+            ({"startDate": "2027-01-15T07:00:00Z", "endDate": "2027-01-15T09:00:00Z"}, "endDate"),
+            ({"isPublic": "no"}, "isPublic"),
+        ],
+    )
+    def test_a_wrong_one_is_refused(self, make_api: MakeApi, change: dict[str, Any], field: str) -> None:
+        answer = make_api().ask("POST", f"/tests/{HTTP}/snapshot", {**self.BODY, **change})
+        assert answer.status == 400
+        assert [error["field"] for error in json.loads(answer.body)["errors"]] == [field]
+
+    def test_there_are_five_in_five_minutes(self, make_api: MakeApi) -> None:
+        api = make_api(speed=10)
+        statuses = [api.status("POST", f"/tests/{HTTP}/snapshot", self.BODY) for _ in range(6)]
+        assert statuses == [201] * 5 + [429]
+        api.now += 30
+        assert api.status("POST", f"/tests/{HTTP}/snapshot", self.BODY) == 201
+
+
+class TestRateLimits:
+    def quota(self, answer: Any, family: str) -> tuple[int, int, int]:
+        limit, remaining, reset = (
+            int(answer.headers[f"{family}-{part}"]) for part in ("Limit", "Remaining", "Reset")
+        )
+        return limit, remaining, reset
+
+    def test_reading_counts_for_the_organization_and_running_in_both(self, make_api: MakeApi) -> None:
+        api = make_api()
+        read = api.ask("GET", "/tests")
+        assert self.quota(read, ORGANIZATION) == (240, 239, 1_800_000_075)
+        assert f"{INSTANT}-Limit" not in read.headers
+        api.now += 10
+        run = api.ask("POST", f"/tests/{HTTP}/run")
+        assert self.quota(run, ORGANIZATION) == (240, 238, 1_800_000_075)
+        assert self.quota(run, INSTANT) == (24, 23, 1_800_000_085)
+
+    def test_errors_count_and_refusals_do_not(self, make_api: MakeApi) -> None:
+        api = make_api(organization_limit=3)
+        assert api.status("GET", "/nothing") == 404
+        assert api.status("GET", "/tests?aid=9") == 403
+        assert api.ask("GET", "/tests", token="").status == 401
+        assert [api.status("GET", "/tests") for _ in range(5)] == [200, 429, 429, 429, 429]
+
+    def test_the_25th_run_of_a_minute_is_refused_and_starts_nothing(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert {api.run(HTTP) for _ in range(24)} == {200}
+        answer = api.ask("POST", f"/tests/{HTTP}/run")
+        assert answer.status == 429
+        assert self.quota(answer, INSTANT) == (24, 0, 1_800_000_075)
+        assert self.quota(answer, ORGANIZATION)[1] == 216
+        assert "Retry-After" not in answer.headers
+        assert len(api.world.tests[HTTP].rounds) == 25
+        assert api.status("GET", "/tests") == 200
+        api.now += 60
+        assert api.run(HTTP) == 200
+
+    def test_speed_makes_the_window_shorter(self, make_api: MakeApi) -> None:
+        api = make_api(speed=20, instant_limit=1)
+        assert [api.run(HTTP), api.run(HTTP)] == [200, 429]
+        assert self.quota(api.ask("POST", f"/tests/{HTTP}/run"), INSTANT)[2] == 1_800_000_018
+        api.now += 3
+        assert api.run(HTTP) == 200
+
+    @pytest.mark.parametrize(
+        ("choice", "families"),
+        [
+            ("both", {ORGANIZATION, INSTANT}),
+            ("organization", {ORGANIZATION}),
+            ("instant", {INSTANT}),
+            ("none", set()),
+        ],
+    )
+    def test_the_families_of_headers_can_be_chosen(
+        self, make_api: MakeApi, choice: str, families: set[str]
+    ) -> None:
+        api = make_api(quota_headers=choice, instant_limit=1)
+        for status in (200, 429):
+            answer = api.ask("POST", f"/tests/{HTTP}/run")
+            assert answer.status == status
+            assert {name.rpartition("-")[0] for name in answer.headers if "Rate-Limit" in name} == families
+
+    def test_remaining_can_be_missing(self, make_api: MakeApi) -> None:
+        headers = make_api(omit_remaining=True).ask("POST", f"/tests/{HTTP}/run").headers
+        assert not [name for name in headers if name.endswith("-Remaining")]
+        assert f"{INSTANT}-Reset" in headers
+
+    @pytest.mark.parametrize(
+        ("choice", "expected"), [("seconds", "45"), ("date", "Fri, 15 Jan 2027 08:01:15 GMT")]
+    )
+    def test_retry_after_can_be_there(self, make_api: MakeApi, choice: str, expected: str) -> None:
+        api = make_api(retry_after=choice, instant_limit=1)
+        assert "Retry-After" not in api.ask("POST", f"/tests/{HTTP}/run").headers
+        api.now += 15
+        assert api.ask("POST", f"/tests/{HTTP}/run").headers["Retry-After"] == expected
+
+    def test_the_reset_can_lie_in_the_past(self, make_api: MakeApi) -> None:
+        api = make_api(reset="past", instant_limit=1)
+        api.run(HTTP)
+        assert self.quota(api.ask("POST", f"/tests/{HTTP}/run"), INSTANT)[2] < api.now
+
+    def test_date_and_reset_are_by_the_clock_of_the_simulator(self, make_api: MakeApi) -> None:
+        answer = make_api(clock_offset=-7200.0).ask("GET", "/tests")
+        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == 1_800_000_015 - 7200
+        assert self.quota(answer, ORGANIZATION)[2] == 1_800_000_075 - 7200
+
+    def test_requests_can_be_throttled_by_number(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.service.throttle(2, 7.5, "run")
+        assert api.status("GET", "/tests") == 200
+        refused = api.ask("POST", f"/tests/{HTTP}/run")
+        assert (refused.status, self.quota(refused, INSTANT)) == (429, (24, 0, 1_800_000_023))
+        assert [api.run(HTTP), api.run(HTTP)] == [429, 200]
+
+    def test_the_throttled_bucket_can_be_chosen(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.service.throttle(1, 30, bucket="organization")
+        refused = api.ask("POST", f"/tests/{HTTP}/run")
+        assert self.quota(refused, ORGANIZATION)[1] == 0
+        assert self.quota(refused, INSTANT)[1] == 24
+
+    @pytest.mark.parametrize("wrong", [(0, 1), (1, "x"), (1, 1, "runs"), (1, 1, "run", "all")])
+    def test_a_wrong_throttle_is_refused(self, make_api: MakeApi, wrong: tuple[Any, ...]) -> None:
+        with pytest.raises(ValueError, match=r"times|seconds|operation|bucket"):
+            make_api().service.throttle(*wrong)
+
+
+class TestFaults:
+    def fail(self, api: Any, operation: str, kind: str = "status", **spec: Any) -> None:
+        from thousandeyes_provider.simulator.faults import Fault
+
+        api.service.faults.add(Fault(operation, kind, **spec))
+
+    @pytest.mark.parametrize("kind", ["status", "cut", "html", "empty", "not-json"])
+    @pytest.mark.parametrize("started", [True, False])
+    def test_a_run_whose_answer_is_lost_has_started_or_not(
+        self, make_api: MakeApi, kind: str, started: bool
+    ) -> None:
+        api = make_api()
+        self.fail(api, "run", kind, started=started)
+        delivery = api.send("POST", f"/tests/{HTTP}/run")
+        assert len(api.world.tests[HTTP].rounds) == 1 + started
+        assert (delivery.answer is None) == (kind == "cut")
+        assert api.run(HTTP) == 200, "the fault is used up"
+
+    def test_a_status_can_be_dressed(self, make_api: MakeApi) -> None:
+        api = make_api()
+        self.fail(api, "tests", status=503, headers={"Retry-After": "3"}, title="Busy", detail="Come back")
+        answer = api.ask("GET", "/tests")
+        body = json.loads(answer.body)
+        assert (answer.status, body["title"], body["detail"]) == (503, "Busy", "Come back")
+        assert answer.headers["Retry-After"] == "3"
+        assert f"{ORGANIZATION}-Remaining" in answer.headers
+
+    def test_a_proxy_has_no_quota_headers(self, make_api: MakeApi) -> None:
+        api = make_api()
+        self.fail(api, "*", "html", status=200)
+        answer = api.ask("GET", "/tests")
+        assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
+        assert not [name for name in answer.headers if name.startswith("X-")]
+
+    def test_slow_and_cut_answers_are_the_right_ones(self, make_api: MakeApi) -> None:
+        api = make_api()
+        whole = len(api.ask("GET", "/account-groups").body)
+        self.fail(api, "account-groups", "slow-first-byte", seconds=3)
+        self.fail(api, "account-groups", "slow-body", seconds=4)
+        self.fail(api, "account-groups", "cut-body")
+        slow, trickling, cut = (api.send("GET", "/account-groups") for _ in range(3))
+        assert (slow.first_byte_after, trickling.body_takes, cut.cut_after) == (3, 4, whole // 2)
+        assert [len(each.answer.body) for each in (slow, trickling, cut)] == [whole] * 3
+
+    def test_a_refused_request_uses_no_fault_up(self, make_api: MakeApi) -> None:
+        api = make_api(instant_limit=1)
+        api.run(HTTP)
+        self.fail(api, "run", status=500)
+        assert api.run(HTTP) == 429
+        assert api.ask("POST", f"/tests/{HTTP}/run", token="").status == 401
+        api.now += 60
+        assert api.run(HTTP) == 500
+
+
+class TestLog:
+    def test_the_log_tells_what_was_asked_and_answered(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.ask("GET", f"/v7/test-results/{HTTP}/network?window=1h", agent="curl/8")
+        api.run("1")
+        first, second = api.service.log
+        assert (first.seq, first.at, first.method, first.status) == (1, NOW, "GET", 200)
+        assert first.path == f"/v7/test-results/{HTTP}/network"
+        assert (first.query, first.user_agent) == ({"window": "1h"}, "curl/8")
+        assert (first.operation, first.test_id, first.result_type) == ("results", HTTP, "network")
+        assert (second.operation, second.test_id, second.status) == ("run", "1", 404)
+
+    def test_requests_are_counted_by_operation_and_test(self, make_api: MakeApi) -> None:
+        api = make_api()
+        for test_id in (HTTP, HTTP, DNS):
+            api.run(test_id)
+        api.get("/tests")
+        count = api.service.count
+        assert (count(), count("run"), count("run", HTTP), count("tests"), count(None, DNS)) == (
+            4,
+            3,
+            2,
+            1,
+            1,
+        )
+        with pytest.raises(ValueError, match="operation: 'runs' is none of"):
+            count("runs")
+
+    def test_a_cut_connection_has_no_status(self, make_api: MakeApi) -> None:
+        api = make_api()
+        TestFaults().fail(api, "run", "cut")
+        api.send("POST", f"/tests/{HTTP}/run")
+        assert api.service.log[-1].status is None
+
+    def test_the_token_is_nowhere(self, make_api: MakeApi) -> None:
+        api = make_api()
+        for method, path in (("GET", "/tests"), ("POST", f"/tests/{HTTP}/run"), ("GET", "/nothing")):
+            answer = api.ask(method, path)
+            assert b"secret-token" not in answer.body
+            assert "secret-token" not in repr(answer)
+        assert "secret-token" not in repr(list(api.service.log)) + repr(vars(api.service)) + repr(
+            vars(api.world)
+        )
+
+
+def test_every_result_type_can_be_asked_for_by_every_test(make_api: MakeApi) -> None:
+    api = make_api(missing_result_type="empty", organization_limit=1000)
+    for test in api.get("/tests")["tests"]:
+        expected = set(TEST_TYPES[test["type"]].result_types)
+        assert {name for name in RESULT_TYPES if api.rows(test["testId"], name)} == expected
+
+
+def test_error_fields_of_agent_to_server_tests_are_in_network(make_api: MakeApi) -> None:
+    api = make_api()
+    api.world.change_test(api.world.tests[AGENT_TO_SERVER], outcomes={"Singapore": "error"})
+    api.run(AGENT_TO_SERVER)
+    api.now += 10
+    losses = {row["agent"]["agentName"]: row["loss"] for row in api.rows(AGENT_TO_SERVER, "network")}
+    assert losses.pop("Singapore") == 100
+    assert set(losses.values()) == {0}
