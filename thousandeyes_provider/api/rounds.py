@@ -19,6 +19,9 @@ TOLERANCE = 60.0
 
 _MINUTE = 60
 
+_CLOCK_ERROR = 5.0
+"""Seconds that our reading of ThousandEyes' clock may be behind it: ``Date`` is cut to the second."""
+
 
 def round_of(row: Row) -> int | None:
     """The round of a row, the epoch second at which it started; ``None`` for a row that does not say."""
@@ -51,10 +54,11 @@ def wait_for_next_minute(remembered: Iterable[int | None], now: float) -> float:
 
     :param remembered: the newest round of each result type.
     :param now: ThousandEyes' clock, epoch seconds.
-    :return: 0 unless a remembered round began on a full minute, and that minute is not over.
+    :return: 0 unless a remembered round began on a full minute, and that minute is not over. One that is yet to
+        begin by our reading of the clock has begun, if it is near.
     """
     ends = (found + _MINUTE for found in remembered if found is not None and found % _MINUTE == 0)
-    return max((end - now for end in ends if 0 < end - now <= _MINUTE), default=0.0)
+    return max((end - now for end in ends if 0 < end - now <= _MINUTE + _CLOCK_ERROR), default=0.0)
 
 
 def window_back_to(started: float, now: float) -> str:

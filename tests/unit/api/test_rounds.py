@@ -98,6 +98,13 @@ class TestWaitForTheNextMinute:
     def test_otherwise_nothing_is_waited_for(self, remembered):
         assert wait_for_next_minute(remembered, MINUTE + 5.0) == 0
 
+    @pytest.mark.parametrize("behind", [0.1, 1, 2.5, 5])
+    def test_a_clock_that_is_read_a_little_late_does_not_hide_the_round_of_this_minute(self, behind):
+        assert wait_for_next_minute([MINUTE], MINUTE - behind) == 60 + behind
+
+    def test_a_round_of_the_far_future_is_not_waited_for(self):
+        assert wait_for_next_minute([MINUTE + 3600], MINUTE) == 0
+
     def test_one_result_type_of_this_minute_is_enough(self):
         assert wait_for_next_minute([MINUTE - 60, None, MINUTE], MINUTE + 20) == 40
 
