@@ -19,14 +19,16 @@ TOLERANCE = 60.0
 
 _MINUTE = 60
 
+_YEAR_10000 = 253_402_300_800
+
 _CLOCK_ERROR = 5.0
 """Seconds that our reading of ThousandEyes' clock may be behind it: ``Date`` is cut to the second."""
 
 
 def round_of(row: Row) -> int | None:
-    """The round of a row, the epoch second at which it started; ``None`` for a row that does not say."""
-    told = whole_number(row.get("roundId"))
-    return whole_number(row.get("startTime")) if told is None else told
+    """The round of a row, the epoch second at which it started; ``None`` for a row that says no date."""
+    told = (whole_number(row.get(key)) for key in ("roundId", "startTime"))
+    return next((found for found in told if found is not None and 0 < found < _YEAR_10000), None)
 
 
 def newest_round(rows: Iterable[Row]) -> int | None:

@@ -35,12 +35,14 @@ class TestRoundOfARow:
     def test_is_its_round_id_also_as_text(self, told):
         assert round_of({"roundId": told}) == 1_384_309_800
 
-    @pytest.mark.parametrize("told", [None, "", "latest", True, 1.5, []])
+    @pytest.mark.parametrize("told", [None, "", "latest", True, 1.5, [], 0, -5, 1_384_309_800_000, 10**30])
     def test_else_when_it_started(self, told):
         assert round_of({"roundId": told, "startTime": 1_384_309_800}) == 1_384_309_800
         assert round_of({"startTime": "1384309800"}) == 1_384_309_800
 
-    @pytest.mark.parametrize("silent", [{}, {"roundId": None}, {"roundId": "x", "startTime": "y"}])
+    @pytest.mark.parametrize(
+        "silent", [{}, {"roundId": None}, {"roundId": "x", "startTime": "y"}, {"roundId": 10**30}]
+    )
     def test_else_nobody_knows_and_it_is_never_fresh(self, silent):
         assert round_of(silent) is None
         assert not is_fresh(silent, remembered=None, started_after=0)
