@@ -350,7 +350,7 @@ class RunInstantTestOperator(BaseOperator):
             verdict = Verdict.PASSED if judgement.passed else Verdict.FAILED
         told = self._evidence(handle, waiting, verdict)
         # A record for each line, so that the columns stand below each other in every log view.
-        for line in table(told).splitlines():
+        for line in filter(None, table(told).splitlines()):
             self.log.info("%s", line)
         if verdict is Verdict.PASSED:
             return told
