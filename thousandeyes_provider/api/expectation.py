@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections import defaultdict
@@ -74,11 +75,7 @@ def expected_from_argument(value: Any) -> Expected | None:
         if not text or text == "None":
             return None
         if text.startswith("["):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                # A rendered template gives Python's spelling of a list.
-                value = [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
+            value = _list_in(text)
         elif whole_number(text) is not None:
             value = whole_number(text)
         else:
@@ -190,10 +187,20 @@ def share_or_count(value: Any, of: int | None, name: str) -> int | None:
     return None if of is None else math.ceil(fraction * of - 1e-9)
 
 
+def _list_in(text: str) -> Any:
+    """The list that a text spells: as JSON, or as Python, which is what a rendered template gives."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
+
+
 def _agent_named(entry: Any) -> Agent:
     if isinstance(entry, int) and not isinstance(entry, bool):
         return Agent(agent_id=str(entry))
     if isinstance(entry, str) and entry.strip():
         text = entry.strip()
-        return Agent(agent_id=text) if text.isdigit() else Agent(agent_name=text)
+        return Agent(agent_id=text) if text.isascii() and text.isdigit() else Agent(agent_name=text)
     raise ValueError(f"{entry!r} is neither the id nor the name of an agent")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,17 @@ class TestArgument:
     def test_ids_and_names_as_a_list_or_as_text(self, value):
         expected = expected_from_argument(value)
         assert expected == Expected("argument", (*by_id("7"), *by_name("Oslo")), 2)
+
+    @pytest.mark.parametrize("names", [["Oslo, Norway", "Rome, Italy"], ["Xi'an, China", 'the "lab"', "[x]"]])
+    def test_names_with_commas_and_quotes_survive_a_template(self, names):
+        assert expected_from_argument(str(names)).agents == by_name(*names)
+        assert expected_from_argument(json.dumps(names)).agents == by_name(*names)
+
+    def test_a_list_without_quotes_is_one_too(self):
+        assert expected_from_argument("[7, Oslo]").agents == (*by_id("7"), *by_name("Oslo"))
+
+    def test_only_plain_digits_are_an_id(self):
+        assert expected_from_argument(["\N{SUPERSCRIPT TWO}"]).agents == by_name("\N{SUPERSCRIPT TWO}")
 
     def test_one_name(self):
         assert expected_from_argument("Oslo") == Expected("argument", by_name("Oslo"), 1)
