@@ -1,0 +1,131 @@
+"""The run handle: what it takes to wait for a round, through XCom and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.api.run import Plan, RunHandle
+
+LINK = "https://app.thousandeyes.com/view/tests?testId=7"
+
+
+def handle(**more):
+    settings = {
+        "test_id": "7",
+        "test_type": "dns-server",
+        "account_group_id": "11",
+        "directions": {"dns-server": (None,), "network": ("to-target", "from-target")},
+        "rows_per_agent": {"dns-server": None, "network": 2},
+        "expected": Expected.of("test", [Agent("1", "Oslo"), Agent("", "Rome")]),
+        "remembered": {"dns-server": 1_790_000_000, "network": None},
+        "test_name": "Checkout",
+        "test_link": LINK,
+    }
+    plan = Plan(**(settings | more))
+    return RunHandle(
+        plan,
+        accepted_at=1_790_000_100.5,
+        earliest_start=1_790_000_098.0,
+        deadline=1_790_000_700.5,
+        run_calls=2,
+    )
+
+
+EXPECTED = st.one_of(
+    st.just(UNKNOWN),
+    st.builds(lambda count: Expected("argument", count=count), st.integers(1)),
+    st.builds(
+        lambda names: Expected.of("remembered", [Agent(one, f"n{one}") for one in names]),
+        st.lists(st.text(min_size=1), min_size=1),
+    ),
+)
+
+
+@given(
+    expected=EXPECTED,
+    account_group_id=st.none() | st.text(min_size=1),
+    remembered=st.fixed_dictionaries({"dns-server": st.none() | st.integers(1, 2**33), "network": st.none()}),
+)
+def test_what_goes_through_xcom_comes_back_the_same(**more):
+    there = handle(**more)
+    assert RunHandle.from_json(json.loads(json.dumps(there.to_json(), allow_nan=False))) == there
+
+
+def test_it_has_everything_that_is_documented():
+    told = handle().to_json()
+    assert (
+        told.items()
+        >= {
+            "test_id": "7",
+            "test_type": "dns-server",
+            "account_group_id": "11",
+            "accepted_at": 1_790_000_100.5,
+            "deadline": 1_790_000_700.5,
+            "result_types": ["dns-server", "network"],
+            "remembered": {"dns-server": 1_790_000_000, "network": None},
+            "expected_source": "test",
+            "run_calls": 2,
+        }.items()
+    )
+    assert told["expected_agents"] == [
+        {"agent_id": "1", "agent_name": "Oslo"},
+        {"agent_id": "", "agent_name": "Rome"},
+    ]
+
+
+def test_a_count_and_unknown_agents_are_told_apart():
+    assert handle(expected=Expected("argument", count=5)).to_json()["expected_agents"] == 5
+    assert handle(expected=UNKNOWN).to_json()["expected_agents"] is None
+
+
+def test_what_is_documented_is_enough_to_read_it():
+    told = handle().to_json()
+    for further in ("test_name", "earliest_start", "directions", "rows_per_agent", "test_link"):
+        del told[further]
+    read = RunHandle.from_json(told)
+    assert read.earliest_start == read.accepted_at
+    assert read.plan.directions == {"dns-server": (None,), "network": (None,)}
+    assert read.plan.rows_per_agent == {"dns-server": 1, "network": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["test_id", "test_type", "accepted_at", "deadline", "result_types", "remembered", "run_calls"]
+)
+def test_what_is_missing_is_named(name):
+    told = handle().to_json()
+    del told[name]
+    with pytest.raises(ValueError, match=name):
+        RunHandle.from_json(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("test_type", "bgp"),
+        ("test_type", None),
+        ("result_types", []),
+        ("result_types", ["bgp"]),
+        ("result_types", "network"),
+        ("accepted_at", "soon"),
+        ("accepted_at", None),
+        ("deadline", "nan"),
+    ],
+)
+def test_what_is_wrong_is_named(name, wrong):
+    with pytest.raises(ValueError, match=name):
+        RunHandle.from_json(handle().to_json() | {name: wrong})
+
+
+@pytest.mark.parametrize("told", [None, [], "handle", 7, {}])
+def test_what_is_no_handle_is_refused(told):
+    with pytest.raises(ValueError, match="run handle"):
+        RunHandle.from_json(told)
+
+
+def test_the_link_is_not_in_the_repr():
+    assert LINK not in repr(handle())
