@@ -29,7 +29,7 @@ class State(Enum):
     ENOUGH = "enough"
     """``min_agents`` have reported, and the grace time for the others is over."""
     QUIET = "quiet"
-    """It is not known who should report, and nobody new has for a while."""
+    """It is not known which rows there should be, everybody known has reported, and nothing new has come for a while."""
     DEADLINE = "deadline"
     """The time is up."""
 
@@ -163,9 +163,7 @@ class Waiting:
         """Whether every expected row is there."""
         if not self.known_extent():
             return False
-        if self.expected.agents:
-            return not self.missing()
-        return len(self.reported()) >= (self.expected.count or 0)
+        return self._everybody_reported()
 
     def state(self, now: float) -> State:
         """What to do at ``now``, right after a look."""
@@ -189,10 +187,17 @@ class Waiting:
             turning.append(self.enough_since + self.grace)
         return min([due, *(point for point in turning if point > now)])
 
+    def _everybody_reported(self) -> bool:
+        """Whether no expected agent is missing, as far as it is known who is expected."""
+        if self.expected.agents:
+            return not self.missing()
+        return len(self.reported()) >= (self.expected.count or 0)
+
     def _quiet_at(self) -> float:
+        """When the round counts as complete although nobody knows its extent, should nothing new come."""
         if self.known_extent() or self.last_news is None or not self.rows():
             return math.inf
-        if set(self.rows()) != set(self.rows_per_agent):
+        if set(self.rows()) != set(self.rows_per_agent) or not self._everybody_reported():
             return math.inf
         return self.last_news + QUIET
 

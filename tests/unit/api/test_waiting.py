@@ -196,6 +196,15 @@ class TestUnknownAgents:
         assert seen.look({"dns-server": [row("a", serverId="1")]}, 70).state(70) is State.QUIET
 
 
+    @pytest.mark.parametrize("expected", ["abc", Expected("argument", count=3)])
+    def test_quiet_is_no_excuse_for_an_agent_that_is_known_and_silent(self, expected):
+        dns = waiting(expected, types=("dns-server",), per_agent=None)
+        seen = dns.look({"dns-server": rows("a", serverId="1")}, 10)
+        seen = seen.look({"dns-server": rows("a", serverId="1")}, 400)
+        assert seen.state(400) is State.WAITING
+        assert seen.look({}, DEADLINE).state(DEADLINE) is State.DEADLINE
+
+
 class TestEnough:
     def test_the_others_get_the_grace_time_and_no_more(self):
         seen = waiting("abcde", min_agents=4, grace=3).look({HTTP: rows("abcd")}, 10)
