@@ -201,9 +201,11 @@ class Waiting:
             return math.inf
         return self.last_news + QUIET
 
-    def _ours(self) -> set[tuple[str, tuple[str, ...]]]:
+    def _ours(self) -> set[tuple[object, ...]]:
         """What tells apart the rows of our round that are there."""
-        return {(name, row_key(name, row)) for name, rows in self.rows().items() for row in rows}
+        return {
+            (name, round_of(row), row_key(name, row)) for name, rows in self.rows().items() for row in rows
+        }
 
     def _counts(self) -> dict[str, dict[str, int]]:
         counts: dict[str, dict[str, int]] = {name: {} for name in self.rows_per_agent}

@@ -179,6 +179,11 @@ class TestUnknownAgents:
         seen = waiting(UNKNOWN).look({HTTP: rows("a")}, 10).look({HTTP: rows("abc", LATER)}, 50)
         assert seen.look({HTTP: []}, 70).state(70) is State.QUIET
 
+    def test_an_earlier_round_that_shows_up_late_starts_the_60_s_anew(self):
+        seen = waiting(UNKNOWN).look({HTTP: rows("ab", LATER)}, 10).look({HTTP: rows("ab")}, 69)
+        assert seen.look({HTTP: []}, 128).state(128) is State.WAITING
+        assert seen.look({HTTP: []}, 129).state(129) is State.QUIET
+
     def test_nothing_at_all_is_not_quiet(self):
         seen = waiting(UNKNOWN).look({HTTP: []}, 10).look({HTTP: rows("a", REMEMBERED)}, 400)
         assert seen.state(400) is State.WAITING
@@ -194,7 +199,6 @@ class TestUnknownAgents:
         seen = dns.look({"dns-server": [row("a", serverId="1")]}, 10)
         assert seen.look({"dns-server": [row("a", serverId="1")]}, 69).state(69) is State.WAITING
         assert seen.look({"dns-server": [row("a", serverId="1")]}, 70).state(70) is State.QUIET
-
 
     @pytest.mark.parametrize("expected", ["abc", Expected("argument", count=3)])
     def test_quiet_is_no_excuse_for_an_agent_that_is_known_and_silent(self, expected):
