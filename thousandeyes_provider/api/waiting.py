@@ -50,6 +50,7 @@ class Waiting:
     :param grace: seconds that the others are waited for after that.
     :param seen: fresh rows so far, by result type and what tells them apart.
     :param last_news: when something new was last seen.
+    :param last_answer: when every result type was last answered.
     :param enough_since: since when ``min_agents`` have reported.
     """
 
@@ -63,6 +64,7 @@ class Waiting:
     grace: float = 60.0
     seen: Mapping[str, Mapping[tuple[object, ...], Row]] = field(default_factory=dict)
     last_news: float | None = None
+    last_answer: float | None = None
     enough_since: float | None = None
 
     def look(self, found: Mapping[str, Iterable[Row]], now: float) -> Waiting:
@@ -80,7 +82,11 @@ class Waiting:
                 ):
                     known[(round_of(row), *row_key(result_type, row))] = row
         after = replace(self, seen=seen)
-        after = replace(after, last_news=now if after._ours() != self._ours() else self.last_news)
+        after = replace(
+            after,
+            last_news=now if after._ours() != self._ours() else self.last_news,
+            last_answer=now if set(self.rows_per_agent) <= set(found) else self.last_answer,
+        )
         enough = self.min_agents is not None and len(after.reported()) >= self.min_agents
         since = (self.enough_since if self.enough_since is not None else now) if enough else None
         return replace(after, enough_since=since)
@@ -171,7 +177,8 @@ class Waiting:
             return State.COMPLETE
         if self.enough_since is not None and now >= self.enough_since + self.grace:
             return State.ENOUGH
-        if self._quiet_at() <= now:
+        # A look that failed brought nothing new either, but says nothing about what is there.
+        if self._quiet_at() <= (-math.inf if self.last_answer is None else self.last_answer):
             return State.QUIET
         return State.DEADLINE if now >= self.deadline else State.WAITING
 

@@ -184,6 +184,13 @@ class TestUnknownAgents:
         assert seen.look({HTTP: []}, 128).state(128) is State.WAITING
         assert seen.look({HTTP: []}, 129).state(129) is State.QUIET
 
+    def test_looks_that_fail_are_no_quiet_minute(self):
+        seen = waiting(UNKNOWN, types=("page-load", HTTP)).look({"page-load": rows("a"), HTTP: rows("a")}, 10)
+        seen = seen.look({}, 40).look({HTTP: rows("a")}, 70)
+        assert seen.state(70) is State.WAITING
+        assert seen.next_look(70) == 80
+        assert seen.look({"page-load": [], HTTP: []}, 80).state(80) is State.QUIET
+
     def test_nothing_at_all_is_not_quiet(self):
         seen = waiting(UNKNOWN).look({HTTP: []}, 10).look({HTTP: rows("a", REMEMBERED)}, 400)
         assert seen.state(400) is State.WAITING
@@ -263,11 +270,13 @@ class TestNextLook:
 
 
 ROWS = st.builds(
-    lambda result_type, agent, round_id, server: (result_type, row(agent, round_id, serverId=server)),
+    lambda result_type, agent, round_id, place: (result_type, row(agent, round_id, **place)),
     st.sampled_from(["dns-server", "network"]),
     st.sampled_from("abcde"),
     st.sampled_from([REMEMBERED - 60, REMEMBERED, RUN_AT - 10, OURS, LATER, LATER + 60]),
-    st.sampled_from(["1", "2"]),
+    st.sampled_from(
+        [{"serverId": "1", "direction": "to-target"}, {"serverId": "2", "direction": "from-target"}]
+    ),
 )
 EXPECTED = st.one_of(
     st.just(UNKNOWN),
