@@ -46,7 +46,7 @@ class Waiting:
     :param expected: who should report.
     :param deadline: when the waiting ends.
     :param poll_interval: seconds between two looks, when nothing asks for more.
-    :param min_agents: how many agents are enough; ``None`` for all.
+    :param min_agents: how many of the expected agents are enough; ``None`` for all.
     :param grace: seconds that the others are waited for after that.
     :param seen: fresh rows so far, by result type and what tells them apart.
     :param last_news: when something new was last seen.
@@ -87,7 +87,7 @@ class Waiting:
             last_news=now if after._ours() != self._ours() else self.last_news,
             last_answer=now if set(self.rows_per_agent) <= set(found) else self.last_answer,
         )
-        enough = self.min_agents is not None and len(after.reported()) >= self.min_agents
+        enough = self.min_agents is not None and after._expected_and_reported() >= self.min_agents
         since = (self.enough_since if self.enough_since is not None else now) if enough else None
         return replace(after, enough_since=since)
 
@@ -193,6 +193,12 @@ class Waiting:
         if self.enough_since is not None:
             turning.append(self.enough_since + self.grace)
         return min([due, *(point for point in turning if point > now)])
+
+    def _expected_and_reported(self) -> int:
+        """How many of those who are expected have reported; of all, where they are not known one by one."""
+        if self.expected.agents:
+            return len(self.expected.agents) - len(self.missing())
+        return len(self.reported())
 
     def _everybody_reported(self) -> bool:
         """Whether no expected agent is missing, as far as it is known who is expected."""

@@ -239,6 +239,11 @@ class TestEnough:
         assert seen.state(10) is State.WAITING
         assert seen.look({"dns-server": [row("a", serverId="2")]}, 20).state(20) is State.ENOUGH
 
+    def test_agents_that_nobody_expects_are_not_among_them(self):
+        seen = waiting("abc", min_agents=2, grace=0).look({HTTP: rows("axyz")}, 10)
+        assert seen.state(10) is State.WAITING
+        assert seen.look({HTTP: rows("b")}, 20).state(20) is State.ENOUGH
+
     def test_without_min_agents_there_is_no_grace(self):
         assert waiting("abc", grace=0).look({HTTP: rows("ab")}, 10).state(500) is State.WAITING
 
