@@ -149,7 +149,7 @@ RESULT_TYPES: Mapping[str, ResultType] = {
             "network",
             (("loss", "%"), ("avgLatency", "ms"), ("jitter", "ms")),
             lambda row: _detailed(row, "errorDetails", _absent(row, "loss"), _lost_everything(row)),
-            ("direction",),
+            ("direction", "server"),
         ),
         ResultType("path-vis", (), None, ("direction",)),
         ResultType(

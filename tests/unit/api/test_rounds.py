@@ -152,6 +152,7 @@ class TestWhoSentARow:
             ("dns-server", {"serverId": "1", "server": "a"}, {"serverId": "2", "server": "b"}),
             ("dns-server", {"server": "a"}, {"server": "b"}),
             ("network", {"direction": "to-target"}, {"direction": "from-target"}),
+            ("network", {"server": "ns1.example:53"}, {"server": "ns2.example:53"}),
             ("path-vis", {"direction": "to-target"}, {"direction": "from-target"}),
         ],
     )

@@ -97,6 +97,10 @@ class TestOurRound:
         seen = waiting().look({HTTP: rows("ab")}, 10).look({HTTP: rows("c")}, 20)
         assert seen.state(20) is State.COMPLETE
 
+    def test_the_network_of_each_dns_server_is_a_row_of_its_own(self):
+        measured = [row("a", server="ns1:53", loss=100), row("a", server="ns2:53", loss=0)]
+        assert waiting("a", types=("network",)).look({"network": measured}, 10).rows()["network"] == measured
+
     def test_a_row_that_is_served_again_is_read_anew(self):
         seen = waiting("a").look({HTTP: [row("a")]}, 10).look({HTTP: [row("a", responseTime=5)]}, 20)
         assert seen.rows()[HTTP] == [row("a", responseTime=5)]
