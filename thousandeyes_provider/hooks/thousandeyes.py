@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow.providers.common.compat.sdk import mask_secret
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider import __version__
 from thousandeyes_provider.api import operations
@@ -31,6 +30,11 @@ from thousandeyes_provider.hooks.connection import ConnectionSettings, read_conn
 from thousandeyes_provider.hooks.errors import error_for
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
 from thousandeyes_provider.hooks.transport import BearerAuth, send
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 2.11; common-compat has it only since 1.22
+    from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef,import-not-found,unused-ignore]
 
 if TYPE_CHECKING:
     from requests import Session

@@ -293,16 +293,17 @@ class RunInstantTestOperator(BaseOperator):
         """Look until the round is complete, or enough of it is there, or the time is up."""
         now = self._monotonic()
         waiting = self._waiting(handle, now + handle.deadline - self.hook.server_now())
-        state = State.WAITING
+        state, deadline = State.WAITING, waiting.deadline
+
+        def time_left() -> float:
+            return deadline - self._monotonic()
+
         try:
             while state is State.WAITING:
                 now = self._monotonic()
                 due = waiting.next_look(now, self._pace(handle.plan))
                 self.hook._sleep(max(due - now, 0.0))
-                deadline = waiting.deadline
-                found = self._reader.look(
-                    handle.plan, handle.earliest_start, lambda: deadline - self._monotonic()
-                )
+                found = self._reader.look(handle.plan, handle.earliest_start, time_left)
                 now = self._monotonic()
                 before, waiting = waiting, waiting.look(found, now)
                 state = waiting.state(now)
@@ -335,7 +336,7 @@ class RunInstantTestOperator(BaseOperator):
             len(reported),
             "" if now.expected.count is None else f" of {now.expected.count}",
             f": new {_few(new)}" if new else "",
-            f"; waiting for {_few(missing)}" if missing else "",
+            f". Waiting for {_few(missing)}" if missing else "",
         )
 
     def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
@@ -450,5 +451,5 @@ def _expectation(plan: Plan) -> str:
 
 
 def _few(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
+    shown = "; ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -272,7 +272,7 @@ class TestCompleteness:
 
         ThousandEyesHook.get_test_results = without_one
         try:
-            with pytest.raises(InstantTestIncomplete, match="vienna-office-1 is missing.*dns-server 1 of 2"):
+            with pytest.raises(InstantTestIncomplete, match=r"vienna-office-1 is missing.*dns-server 1 of 2"):
                 worker.rerun(test_id, timeout=1.5)
         finally:
             ThousandEyesHook.get_test_results = whole
@@ -583,7 +583,7 @@ class TestThePage:
             "No fresh round within 0.5 s",
             "Run accepted at",
             "4 of 5 agents reported",
-            "waiting for zurich-branch-2",
+            "Waiting for zurich-branch-2",
             "verdict        INCOMPLETE",
         ]
         places = [told.find(line) for line in story]

@@ -1,0 +1,100 @@
+"""A real Airflow in a throw-away home, with its own database, and a simulated ThousandEyes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thousandeyes_provider.simulator import Simulator
+
+DAGS = Path(__file__).parent / "dags"
+TOKEN = "t0ken-that-nobody-may-see"
+
+
+@pytest.fixture(scope="session")
+def airflow():
+    """The Airflow of this session, its database migrated."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def simulator():
+    with Simulator(tokens=[TOKEN], speed=10, default_tests=False) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a DAG run left behind.
+
+    :param states: state of each task instance, by task id and map index.
+    :param tries: its try number.
+    :param xcoms: every XCom, by task id, map index and key.
+    :param rendered: rendered fields, by task id and map index.
+    """
+
+    states: dict[tuple[str, int], str]
+    tries: dict[tuple[str, int], int]
+    xcoms: dict[tuple[str, int, str], Any]
+    rendered: dict[tuple[str, int], Any]
+
+
+@pytest.fixture
+def run_dag(airflow, simulator, monkeypatch):
+    """Runs a DAG of ``tests/system/dags`` with a configuration."""
+    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3)))
+
+    def run(dag_id, **conf):
+        os.environ["NO_PROXY"] = "127.0.0.1"
+        dag = _dag(dag_id)
+        return _outcome(dag.test(run_conf=conf))
+
+    return run
+
+
+def _dag(dag_id):
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    bag = DagBag(dag_folder=str(DAGS))
+    assert not bag.import_errors
+    return bag.dags[dag_id]
+
+
+def _outcome(dag_run):
+    from sqlalchemy import select
+
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.utils.session import create_session
+
+    try:
+        from airflow.models.xcom import XComModel
+    except ImportError:
+        from airflow.models.xcom import BaseXCom as XComModel
+    with create_session() as session:
+        instances = [
+            found for found in dag_run.get_task_instances(session=session) if found.dag_id == dag_run.dag_id
+        ]
+        xcoms = session.scalars(
+            select(XComModel).where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id)
+        )
+        fields = session.scalars(
+            select(RenderedTaskInstanceFields).where(
+                RenderedTaskInstanceFields.dag_id == dag_run.dag_id,
+                RenderedTaskInstanceFields.run_id == dag_run.run_id,
+            )
+        )
+        return Outcome(
+            {(one.task_id, one.map_index): str(one.state) for one in instances},
+            {(one.task_id, one.map_index): one.try_number for one in instances},
+            {(one.task_id, one.map_index, one.key): XComModel.deserialize_value(one) for one in xcoms},
+            {(one.task_id, one.map_index): one.rendered_fields for one in fields},
+        )

@@ -1,0 +1,35 @@
+"""DAGs that the system tests run in a real Airflow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, task
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+QUICK = {"poll_interval": 0.2, "timeout": 2, "settle_time": 1}
+
+with DAG("rerun", schedule=None, params={"test_id": "", "min_agents": "", "type": "http-server"}):
+    RunInstantTestOperator(
+        task_id="validate",
+        test_id="{{ params.test_id }}",
+        test_type="{{ params.type }}",
+        account_group_id="1001",
+        retries=1,
+        retry_delay=timedelta(seconds=0),
+        **QUICK,
+    )
+
+with DAG("mapped", schedule=None, params={"tests": []}):
+
+    @task
+    def named(params=None):
+        return params["tests"]
+
+    RunInstantTestOperator.partial(task_id="validate", **QUICK).expand_kwargs(named())
+
+with DAG("without_xcom", schedule=None, params={"test_id": ""}):
+    RunInstantTestOperator(task_id="validate", test_id="{{ params.test_id }}", do_xcom_push=False, **QUICK)
+
+with DAG("handle", schedule=None, params={"test_id": ""}):
+    RunInstantTestOperator(task_id="start", test_id="{{ params.test_id }}", wait_for_results=False, **QUICK)
