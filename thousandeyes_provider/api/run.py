@@ -105,13 +105,13 @@ class RunHandle:
         missing = [name for name in needed if name not in told]
         if missing:
             raise ValueError(f"the run handle has no {', '.join(missing)}")
-        if told["test_type"] not in TEST_TYPES:
+        if str(told["test_type"]) not in TEST_TYPES:
             raise ValueError(
                 f"test_type {told['test_type']!r} of the run handle is not one of {', '.join(TEST_TYPES)}"
             )
-        result_types = list(told["result_types"])
-        unknown = [name for name in result_types if name not in RESULT_TYPES]
-        if unknown or not result_types:
+        result_types = told["result_types"]
+        known = isinstance(result_types, list) and all(str(name) in RESULT_TYPES for name in result_types)
+        if not known or not result_types:
             raise ValueError(
                 f"result_types {result_types!r} of the run handle are not among {', '.join(RESULT_TYPES)}"
             )
@@ -119,15 +119,15 @@ class RunHandle:
         if accepted_at is None or deadline is None:
             raise ValueError("accepted_at and deadline of the run handle are not epoch seconds")
         earliest = number(told.get("earliest_start"))
-        directions = told.get("directions") or {}
-        rows = told.get("rows_per_agent") or {}
-        remembered = told["remembered"]
+        directions = _by_result_type(told, "directions")
+        rows = _by_result_type(told, "rows_per_agent")
+        remembered = _by_result_type(told, "remembered")
         return cls(
             Plan(
                 test_id=str(told["test_id"]),
                 test_type=told["test_type"],
                 account_group_id=told.get("account_group_id"),
-                directions={name: tuple(directions.get(name, [None])) for name in result_types},
+                directions={name: tuple(directions.get(name) or [None]) for name in result_types},
                 rows_per_agent={name: whole_number(rows.get(name, 1)) for name in result_types},
                 expected=_expected(told.get("expected_agents"), str(told.get("expected_source", "unknown"))),
                 remembered={name: whole_number(remembered.get(name)) for name in result_types},
@@ -141,8 +141,17 @@ class RunHandle:
         )
 
 
+def _by_result_type(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = told.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{name} of the run handle is {found!r}, expected an object by result type")
+    return found
+
+
 def _expected(told: Any, source: str) -> Expected:
     if isinstance(told, list):
+        if not all(isinstance(agent, Mapping) for agent in told):
+            raise ValueError(f"expected_agents of the run handle are {told!r}, expected objects")
         return Expected.of(
             source,
             (Agent(str(agent.get("agent_id", "")), str(agent.get("agent_name", ""))) for agent in told),
