@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,15 @@ from thousandeyes_provider.validation.verdict import Judgement, Verdict
 
 LARGEST = 48 * 1024
 """Bytes of the evidence as JSON: it has to fit where XComs are kept."""
+
+LONGEST_TEXT = 200
+"""Characters of any one text; a longer one ends in an ellipsis."""
+
+MOST_ERRORS = 10
+"""Errors that are told of one agent, before the rest is only counted."""
+
+LONGEST_LINK = 2000
+"""Characters of a link; a longer one is left out, since half a link leads nowhere."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,16 @@ class Observed:
 
 
 def evidence(seen: Observed) -> dict[str, Any]:
-    """The evidence of a run, at most :data:`LARGEST` bytes of JSON; ``cut`` says what was left out to get there."""
+    """The evidence of a run, at most :data:`LARGEST` bytes of JSON; ``cut`` says what was left out to get there.
+
+    Texts are one line each, whatever ThousandEyes sent, and end in an ellipsis where they were longer.
+    """
+    links = {name: link for name, link in seen.links.items() if link.isascii() and len(link) <= LONGEST_LINK}
     told: dict[str, Any] = {
-        "test_id": seen.test_id,
-        "test_name": seen.test_name,
+        "test_id": _line(seen.test_id),
+        "test_name": _line(seen.test_name),
         "test_type": seen.test_type,
-        "account_group_id": seen.account_group_id,
+        "account_group_id": None if seen.account_group_id is None else _line(seen.account_group_id),
         "verdict": seen.verdict.value,
         "started_at": iso_time(seen.started_at),
         "finished_at": iso_time(seen.finished_at),
@@ -79,18 +93,20 @@ def evidence(seen: Observed) -> dict[str, Any]:
             "expected_source": seen.expected.source,
             "reported": [_agent(agent) for agent in seen.reported],
             "missing": [
-                _agent(missing.agent, state=missing.state)
-                | ({"lacking": missing.lacking} if missing.lacking else {})
+                _agent(missing.agent, state=missing.state and _line(missing.state))
+                | ({"lacking": _line(missing.lacking)} if missing.lacking else {})
                 for missing in seen.missing
             ],
-            "failed": [_agent(error.agent, errors=list(error.reasons)) for error in seen.judgement.errors],
+            "failed": [_agent(error.agent, errors=_errors(error.reasons)) for error in seen.judgement.errors],
             "allowed_errors": seen.judgement.allowed,
         },
         "checks": [],
         "metrics": _metrics(seen.rows),
         "samples": _samples(seen.rows),
-        "links": dict(seen.links),
+        "links": links,
     }
+    if len(links) < len(seen.links):
+        told["cut"] = {"links": len(seen.links) - len(links)}
     return fit(told)
 
 
@@ -108,19 +124,28 @@ def fit(told: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
         ("agents.missing", agents, "missing"),
     ]
     for name, holder, key in places:
-        excess = _size(told) - largest
-        if excess <= 0:
+        if _size(told) <= largest:
             break
-        whole = holder[key]
-        entries = list(whole.items()) if isinstance(whole, dict) else list(whole)
-        keep = len(entries)
-        cut = told.setdefault("cut", {})
-        while keep and _size(told) > largest:
-            keep = keep // 2 if keep > 8 else keep - 1
-            kept = entries[:keep]
-            holder[key] = dict(kept) if isinstance(whole, dict) else kept
-            cut[name] = len(entries) - keep
+        _shorten(told, name, holder, key, largest)
     return told
+
+
+def _shorten(told: dict[str, Any], name: str, holder: dict[str, Any], key: str, largest: int) -> None:
+    """Keep as many entries of ``holder[key]`` as fit, from the beginning."""
+    whole = holder[key]
+    entries = list(whole.items()) if isinstance(whole, dict) else list(whole)
+    if not entries:
+        return
+    cut = told.setdefault("cut", {})
+
+    def keep(count: int) -> bool:
+        """Keep ``count`` entries; whether that is too much."""
+        kept = entries[:count]
+        holder[key], cut[name] = dict(kept) if isinstance(whole, dict) else kept, len(entries) - count
+        return _size(told) > largest
+
+    # The least number that is too much is one more than the greatest that fits.
+    keep(bisect_left(range(1, len(entries)), True, key=keep))
 
 
 def _size(told: Mapping[str, Any]) -> int:
@@ -128,7 +153,18 @@ def _size(told: Mapping[str, Any]) -> int:
 
 
 def _agent(agent: Agent, **more: Any) -> dict[str, Any]:
-    return {"agent_id": agent.agent_id, "agent_name": agent.agent_name, **more}
+    return {"agent_id": _line(agent.agent_id), "agent_name": _line(agent.agent_name), **more}
+
+
+def _errors(reasons: Sequence[str]) -> list[str]:
+    told = [_line(reason) for reason in reasons[:MOST_ERRORS]]
+    return told if len(reasons) <= MOST_ERRORS else [*told, f"and {len(reasons) - MOST_ERRORS} more"]
+
+
+def _line(text: str) -> str:
+    """``text`` as one line of at most :data:`LONGEST_TEXT` characters, without any that a log could not show."""
+    line = " ".join("".join(one if one.isprintable() else " " for one in text[: 4 * LONGEST_TEXT]).split())
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _values(rows: Mapping[str, Sequence[Row]]) -> Iterable[tuple[str, str, Row, float]]:
@@ -149,7 +185,7 @@ def _metrics(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, dict[str,
     for (result_type, metric), found in values.items():
         told.setdefault(result_type, {})[metric] = {
             "min": min(found),
-            "mean": round(sum(found) / len(found), 3),
+            "mean": round(sum(value / len(found) for value in found), 3),
             "max": max(found),
         }
     return told
@@ -159,7 +195,7 @@ def _samples(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float | l
     """The values of each agent, by ``result type.metric``; a list where it has several rows."""
     told: dict[str, dict[str, Any]] = {}
     for result_type, metric, row, value in _values(rows):
-        of_agent = told.setdefault(agent_id_of(row) or agent_name_of(row), {})
+        of_agent = told.setdefault(_line(agent_id_of(row) or agent_name_of(row)), {})
         name = f"{result_type}.{metric}"
         if name not in of_agent:
             of_agent[name] = value

@@ -1,0 +1,257 @@
+"""The evidence: plain JSON of at most 48 KiB that says what was asked, seen, decided, and left out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
+from thousandeyes_provider.validation.verdict import Verdict, judge
+
+AT = 1_790_000_000
+HTTP = "http-server"
+LINK = "https://app.thousandeyes.com/view/tests?testId=7"
+
+
+def row(agent, name=None, **more):
+    return {"roundId": AT, "agent": {"agentId": agent, "agentName": name or f"name {agent}"}, **more}
+
+
+def agents(*ids):
+    return [Agent(one, f"name {one}") for one in ids]
+
+
+def observed(rows=None, *, allowed=0, **more):
+    rows = {HTTP: [row("1", responseTime=100), row("2", responseTime=300)]} if rows is None else rows
+    seen = {
+        "test_id": "7",
+        "test_name": "Checkout",
+        "test_type": HTTP,
+        "account_group_id": None,
+        "verdict": Verdict.PASSED,
+        "started_at": AT + 2.5,
+        "finished_at": AT + 60.9,
+        "rounds": dict.fromkeys(rows, AT),
+        "run_calls": 1,
+        "requests": 9,
+        "throttled_seconds": 3.14159,
+        "expected": Expected.of("test", agents("1", "2")),
+        "reported": agents("1", "2"),
+        "missing": [],
+        "judgement": judge(rows, allowed),
+        "rows": rows,
+        "links": {"test": LINK},
+    }
+    return Observed(**(seen | more))
+
+
+def many(count, name="name", error=None):
+    """A round of ``count`` agents, of which every other one is bad and every fifth is missing."""
+    ids = [str(nth) for nth in range(count)]
+    more = {"errorType": "Connect", "errorDetails": error or "connection refused"}
+    rows = {
+        HTTP: [row(one, f"{name} {one}", responseTime=5, **(more if int(one) % 2 else {})) for one in ids]
+    }
+    listed = [Agent(one, f"{name} {one}") for one in ids]
+    return observed(
+        rows,
+        expected=Expected.of("test", listed),
+        reported=listed,
+        missing=[Missing(one, "offline", "http-server 0 of 1") for one in listed[::5]],
+    )
+
+
+def size(told):
+    return len(json.dumps(told, allow_nan=False).encode())
+
+
+class TestContents:
+    def test_what_was_asked_seen_and_decided(self):
+        assert evidence(observed()) == {
+            "test_id": "7",
+            "test_name": "Checkout",
+            "test_type": HTTP,
+            "account_group_id": None,
+            "verdict": "passed",
+            "started_at": "2026-09-21T14:13:22Z",
+            "finished_at": "2026-09-21T14:14:20Z",
+            "rounds": {HTTP: AT},
+            "run_calls": 1,
+            "requests": 9,
+            "throttled_seconds": 3.1,
+            "agents": {
+                "expected": [
+                    {"agent_id": "1", "agent_name": "name 1"},
+                    {"agent_id": "2", "agent_name": "name 2"},
+                ],
+                "expected_count": 2,
+                "expected_source": "test",
+                "reported": [
+                    {"agent_id": "1", "agent_name": "name 1"},
+                    {"agent_id": "2", "agent_name": "name 2"},
+                ],
+                "missing": [],
+                "failed": [],
+                "allowed_errors": 0,
+            },
+            "checks": [],
+            "metrics": {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}},
+            "samples": {"1": {"http-server.responseTime": 100}, "2": {"http-server.responseTime": 300}},
+            "links": {"test": LINK},
+        }
+
+    def test_missing_agents_have_their_state_and_what_they_lack(self):
+        missing = [Missing(Agent("3", "Rome"), "offline"), Missing(Agent("4"), None, "dns-server 1 of 2")]
+        assert evidence(observed(missing=missing))["agents"]["missing"] == [
+            {"agent_id": "3", "agent_name": "Rome", "state": "offline"},
+            {"agent_id": "4", "agent_name": "", "state": None, "lacking": "dns-server 1 of 2"},
+        ]
+
+    def test_failed_agents_have_their_errors(self):
+        rows = {HTTP: [row("1", responseTime=5), row("2", errorType="SSL", errorDetails="expired")]}
+        told = evidence(observed(rows, allowed=3))["agents"]
+        assert told["failed"] == [
+            {"agent_id": "2", "agent_name": "name 2", "errors": ["http-server: SSL: expired"]}
+        ]
+        assert told["allowed_errors"] == 3
+
+    def test_agents_that_nobody_lists(self):
+        told = evidence(observed(expected=UNKNOWN))["agents"]
+        assert (told["expected"], told["expected_count"], told["expected_source"]) == ([], None, "unknown")
+
+    def test_text_numbers_count_and_what_is_no_number_is_left_out(self):
+        rows = {
+            HTTP: [row("1", responseTime="40"), row("2", responseTime="n/a"), row("3", responseTime=20.0)]
+        }
+        told = evidence(observed(rows))
+        assert told["metrics"] == {HTTP: {"responseTime": {"min": 20, "mean": 30, "max": 40}}}
+        assert set(told["samples"]) == {"1", "3"}
+
+    def test_several_rows_of_an_agent_are_a_list(self):
+        rows = {"dns-server": [row("1", resolutionTime=one, serverId=str(one)) for one in (3, 4, 5)]}
+        assert evidence(observed(rows))["samples"] == {"1": {"dns-server.resolutionTime": [3, 4, 5]}}
+
+    def test_without_any_rows(self):
+        told = evidence(observed({}, verdict=Verdict.NO_RESULTS, reported=[]))
+        assert (told["verdict"], told["rounds"], told["metrics"], told["samples"]) == (
+            "no_results",
+            {},
+            {},
+            {},
+        )
+
+    def test_nothing_is_cut_that_fits(self):
+        assert "cut" not in evidence(observed())
+        assert "cut" not in evidence(many(50))
+
+    def test_extreme_figures_stay_plain_json(self):
+        rows = {HTTP: [row(str(nth), responseTime=1.7e308) for nth in range(3)]}
+        assert json.loads(json.dumps(evidence(observed(rows)), allow_nan=False))
+
+
+class TestSize:
+    @pytest.mark.parametrize("count", [100, 300, 1000, 3000])
+    def test_any_number_of_agents_fits_and_the_least_important_goes_first(self, count):
+        told = evidence(many(count))
+        assert size(told) <= LARGEST
+        if count > 100:
+            assert told["cut"]["samples"] > 0
+        assert told["agents"]["missing"], "who is missing goes last"
+
+    def test_cut_says_how_many_entries_were_left_out_and_where(self):
+        told = evidence(many(1000))
+        lists = {
+            f"agents.{name}": told["agents"][name] for name in ("expected", "reported", "failed", "missing")
+        }
+        left = {name: len(kept) for name, kept in (lists | {"samples": told["samples"]}).items()}
+        whole = {
+            "samples": 1000,
+            "agents.expected": 1000,
+            "agents.reported": 1000,
+            "agents.failed": 500,
+            "agents.missing": 200,
+        }
+        assert {name: whole[name] - left[name] for name in whole if whole[name] > left[name]} == told["cut"]
+
+    @pytest.mark.parametrize("count", [250, 300, 400, 700])
+    def test_no_more_is_cut_than_has_to_be(self, count):
+        assert LARGEST - 200 < size(evidence(many(count))) <= LARGEST
+
+    def test_a_text_is_one_line_of_bounded_length(self):
+        told = evidence(many(2, name="Oslo,\n\tNor\x1bway\ud800", error="a\r\nb" + "x" * 5000))
+        assert told["agents"]["reported"][0]["agent_name"] == "Oslo, Nor way 0"
+        error = told["agents"]["failed"][0]["errors"][0]
+        assert error.startswith("http-server: Connect: a b")
+        assert len(error) <= 200
+        assert evidence(observed(test_name="x" * 500))["test_name"] == "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"
+
+    def test_of_many_errors_of_one_agent_the_first_are_told_and_the_rest_counted(self):
+        rows = {"dns-server": [row("1", serverId=str(nth), errorDetails=f"e{nth}") for nth in range(500)]}
+        (failed,) = evidence(observed(rows))["agents"]["failed"]
+        assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]
+
+    def test_a_link_is_left_out_rather_than_shortened(self):
+        told = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))
+        assert (told["links"], told["cut"]) == ({"test": LINK}, {"links": 1})
+
+
+WILD = st.text(max_size=60) | st.sampled_from([0, 1, 300, 5_000]).map(
+    lambda length: "\N{PILE OF POO}" * length
+)
+ROWS = st.builds(
+    lambda agent, name, error, value, repeat: [
+        row(
+            agent,
+            name,
+            errorType=error,
+            errorDetails=error,
+            problemDetail=error,
+            serverId=str(nth),
+            loss=value,
+            responseTime=value,
+            resolutionTime=value,
+            availability=value,
+        )
+        for nth in range(repeat)
+    ],
+    st.integers(0, 10**15).map(str) | WILD,
+    WILD,
+    WILD,
+    st.integers() | st.floats() | WILD,
+    st.sampled_from([1, 2, 40]),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.dictionaries(st.sampled_from(sorted(RESULT_TYPES)), st.lists(ROWS, max_size=5), max_size=6),
+    texts=st.fixed_dictionaries(dict.fromkeys(("test_id", "test_name", "account_group_id"), WILD)),
+    links=st.dictionaries(st.sampled_from(["test", "round"]), WILD),
+    state=st.none() | WILD,
+    lacking=st.none() | WILD,
+    repeat=st.sampled_from([1, 10, 300]),
+)
+def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
+    rows, texts, links, state, lacking, repeat
+):
+    rows = {name: [one for some in found for one in some] for name, found in rows.items()}
+    listed = [
+        Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for some in rows.values() for one in some
+    ]
+    told = evidence(
+        observed(
+            rows,
+            expected=Expected("test", tuple(listed * repeat)[:2000], 7),
+            reported=listed,
+            missing=[Missing(agent, state, lacking) for agent in listed],
+            links=links,
+            **texts,
+        )
+    )
+    assert size(told) <= LARGEST
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
