@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,12 @@ def _outcome(dag_run):
 
     try:
         from airflow.models.xcom import XComModel
-    except ImportError:
+    except ImportError:  # Airflow 2.11, where a value is deserialized as it is loaded
         from airflow.models.xcom import BaseXCom as XComModel
+
+        value_of = operator.attrgetter("value")
+    else:
+        value_of = XComModel.deserialize_value
     with create_session() as session:
         instances = [
             found for found in dag_run.get_task_instances(session=session) if found.dag_id == dag_run.dag_id
@@ -95,6 +100,6 @@ def _outcome(dag_run):
         return Outcome(
             {(one.task_id, one.map_index): str(one.state) for one in instances},
             {(one.task_id, one.map_index): one.try_number for one in instances},
-            {(one.task_id, one.map_index, one.key): XComModel.deserialize_value(one) for one in xcoms},
+            {(one.task_id, one.map_index, one.key): value_of(one) for one in xcoms},
             {(one.task_id, one.map_index): one.rendered_fields for one in fields},
         )
