@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def check_boolean(name: str, value: Any) -> None:
     """:raises ValueError: when ``value`` is neither true nor false."""
     if not isinstance(value, bool):
         raise ValueError(f"{name}: {value!r} is neither true nor false")
+
+
+def check_dict(name: str, value: Any) -> None:
+    """:raises ValueError: when ``value`` is no dict."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}: {value!r} is no dict")
 
 
 def check_text(name: str, value: Any) -> None:

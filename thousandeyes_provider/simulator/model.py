@@ -19,8 +19,10 @@ from thousandeyes_provider.simulator.agents import ACCOUNT_GROUPS, AGENT_STATES,
 from thousandeyes_provider.simulator.checks import (
     check_boolean,
     check_choice,
+    check_dict,
     check_names,
     check_number,
+    check_text,
     check_whole,
 )
 from thousandeyes_provider.simulator.switches import Switches
@@ -29,6 +31,7 @@ OUTCOMES = ("ok", "error")
 CONDUCT = ("outcomes", "metrics", "delays", "silent")
 DEFAULT_HISTORY = (300.0,)
 MINUTE = 60
+MOST_AGENTS = 1000
 _NOTHING: Any = object()
 
 
@@ -336,8 +339,8 @@ class World:
     def _agent_ids(self, wanted: int | Iterable[str], target: str | None) -> tuple[str, ...]:
         """The agents that are named, or so many of them; in that case not the one that is the ``target``."""
         if isinstance(wanted, int) and not isinstance(wanted, bool):
-            if wanted < 1:
-                raise ValueError(f"agents: {wanted} are too few, 1 at least")
+            if not 1 <= wanted <= MOST_AGENTS:
+                raise ValueError(f"agents: {wanted} is out of range, 1 to {MOST_AGENTS}")
             number = 0
             while len(self.agents) - (target in self.agents) < wanted:
                 agent = further_agent(number)
@@ -369,6 +372,7 @@ class World:
         check_names(spec, _ADD_TEST, "field of a test")
         test_type: Any = spec.get("test_type")
         check_choice("test_type", test_type, TEST_TYPES)
+        _check_parts(spec)
         test_id = str(spec.get("test_id") or self._free_test_id())
         if test_id in self.tests:
             raise ValueError(f"test_id: {test_id!r} is taken")
@@ -414,6 +418,7 @@ class World:
         :raises ValueError: for whatever is not one of the choices, naming them.
         """
         check_names(spec, _CHANGE_TEST, "field of a test")
+        _check_parts(spec)
         definition, agents, servers = dict(test.definition), test.agents, test.dns_servers
         if spec.get("definition") is not None:
             definition.update(definitions.kept(spec["definition"]))
@@ -690,6 +695,21 @@ def _history(given: Any) -> list[tuple[float, Mapping[str, Any]]]:
         check_number("history", ago, 0.001)
         found.append((float(ago), conduct))
     return found
+
+
+def _check_parts(spec: Mapping[str, Any]) -> None:
+    """:raises ValueError: when a part of a test is of another kind than it must be."""
+    for name in ("test_id", "target_agent", "account_group_id"):
+        value = spec.get(name)
+        if isinstance(value, bool) or not isinstance(value, str | int | None):
+            raise ValueError(f"{name}: {value!r} is no text")
+    if spec.get("name") is not None:
+        check_text("name", spec["name"])
+    for name in ("definition", "switches"):
+        if spec.get(name) is not None:
+            check_dict(name, spec[name])
+    if not isinstance(spec.get("next_runs"), list | tuple | None):
+        raise ValueError(f"next_runs: {spec['next_runs']!r} is no list of dicts")
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:

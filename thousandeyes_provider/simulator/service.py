@@ -36,6 +36,7 @@ LOG_LENGTH = 100_000
 SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
 SNAPSHOTS = 5
 SNAPSHOT_WINDOW = 300.0
+LAST_SECOND = 253_402_300_800
 BUCKETS = ("organization", "instant")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FAMILY = {"organization": "X-Organization-Rate-Limit", "instant": "X-Instant-Test-Rate-Limit"}
@@ -772,14 +773,18 @@ def _words(call: Call, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _moment(text: Any) -> float | None:
-    """The epoch seconds of a date and time; UTC when it does not say otherwise. ``None`` when it is none."""
+    """The epoch seconds of a date and time; UTC when it does not say otherwise.
+
+    ``None`` when it is none, or one before 1970.
+    """
     if not isinstance(text, str) or "T" not in text:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return epoch if 0 <= epoch < LAST_SECOND else None
 
 
 def _cursor(offset: int, shown_at: float) -> str:

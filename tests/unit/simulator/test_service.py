@@ -117,6 +117,8 @@ class TestErrors:
             ("window=1y", "window"),
             ("endDate=2026-01-01T00:00:00Z", "startDate"),
             ("startDate=yesterday", "startDate"),
+            ("startDate=0001-01-01T00:00:00%2B14:00", "startDate"),
+            ("startDate=2026-01-01T00:00:00Z&endDate=9999-12-31T23:59:59-14:00", "endDate"),
             ("startDate=2026-01-01T00:00:00Z&endDate=2025-01-01T00:00:00Z", "endDate"),
             ("cursor=abc", "cursor"),
             ("cursor=WzEsMl0=", "cursor"),
