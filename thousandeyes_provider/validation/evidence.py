@@ -24,6 +24,9 @@ LONGEST_TEXT = 200
 MOST_ERRORS = 10
 """Errors that are told of one agent, before the rest is only counted."""
 
+LEAST_KEPT = 20
+"""Entries that stay of each list until every list is down to them: of everything a person wants to see some."""
+
 LONGEST_LINK = 2000
 """Characters of a link; a longer one is left out, since half a link leads nowhere."""
 
@@ -123,29 +126,32 @@ def fit(told: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
         ("agents.failed", agents, "failed"),
         ("agents.missing", agents, "missing"),
     ]
-    for name, holder, key in places:
-        if _size(told) <= largest:
-            break
-        _shorten(told, name, holder, key, largest)
+    for least in (LEAST_KEPT, 0):
+        for name, holder, key in places:
+            if _size(told) <= largest:
+                return told
+            if len(holder[key]) > least:
+                _shorten(told, name, holder, key, largest, least)
     return told
 
 
-def _shorten(told: dict[str, Any], name: str, holder: dict[str, Any], key: str, largest: int) -> None:
-    """Keep as many entries of ``holder[key]`` as fit, from the beginning."""
+def _shorten(
+    told: dict[str, Any], name: str, holder: dict[str, Any], key: str, largest: int, least: int
+) -> None:
+    """Keep as many entries of ``holder[key]`` as fit, from the beginning, and ``least`` in any case."""
     whole = holder[key]
     entries = list(whole.items()) if isinstance(whole, dict) else list(whole)
-    if not entries:
-        return
     cut = told.setdefault("cut", {})
+    gone = cut.get(name, 0)
 
     def keep(count: int) -> bool:
         """Keep ``count`` entries; whether that is too much."""
         kept = entries[:count]
-        holder[key], cut[name] = dict(kept) if isinstance(whole, dict) else kept, len(entries) - count
+        holder[key], cut[name] = dict(kept) if isinstance(whole, dict) else kept, gone + len(entries) - count
         return _size(told) > largest
 
     # The least number that is too much is one more than the greatest that fits.
-    keep(bisect_left(range(1, len(entries)), True, key=keep))
+    keep(least + bisect_left(range(least + 1, len(entries)), True, key=keep))
 
 
 def _size(told: Mapping[str, Any]) -> int:

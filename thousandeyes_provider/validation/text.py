@@ -15,14 +15,14 @@ MOST_AGENTS = 20
 def summary(evidence: Mapping[str, Any]) -> str:
     """What someone reads at night: verdict, test, figures, the first few agents, the link, where the rest is."""
     agents = evidence["agents"]
-    lines = [f"{_title(evidence)}: {evidence['verdict']}. {_counts(agents)}."]
+    lines = [f"{_title(evidence)}: {evidence['verdict']}. {_counts(evidence)}."]
     failed, missing = agents["failed"], agents["missing"]
     lines += [f"  {_name(agent)}: {'; '.join(agent['errors'])}" for agent in failed[:5]]
-    if len(failed) > 5:
-        lines.append(f"  and {len(failed) - 5} more with an error")
+    if (more := _total(evidence, "failed") - len(failed[:5])) > 0:
+        lines.append(f"  and {more} more with an error")
     lines += [f"  {_name(agent)} is missing{_state(agent)}" for agent in missing[:5]]
-    if len(missing) > 5:
-        lines.append(f"  and {len(missing) - 5} more missing")
+    if (more := _total(evidence, "missing") - len(missing[:5])) > 0:
+        lines.append(f"  and {more} more missing")
     link = evidence["links"].get("round") or evidence["links"].get("test")
     if link:
         lines.append(f"  ThousandEyes: {link}")
@@ -32,7 +32,6 @@ def summary(evidence: Mapping[str, Any]) -> str:
 
 def table(evidence: Mapping[str, Any]) -> str:
     """The evidence as a table of at most some forty lines, whatever the number of agents."""
-    agents = evidence["agents"]
     facts = [
         ("verdict", evidence["verdict"].upper()),
         ("test", _title(evidence)),
@@ -41,7 +40,7 @@ def table(evidence: Mapping[str, Any]) -> str:
         ("rounds", ", ".join(f"{name} {iso_time(at)}" for name, at in evidence["rounds"].items()) or "none"),
         ("run calls", f"{evidence['run_calls']} of {evidence['requests']} requests"),
         ("throttled", f"{evidence['throttled_seconds']:g} s"),
-        ("agents", _counts(agents)),
+        ("agents", _counts(evidence)),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts]
@@ -59,13 +58,19 @@ def _agent_rows(evidence: Mapping[str, Any]) -> list[str]:
     failed = {_key(agent) for agent in agents["failed"]}
     rows = [(_name(agent), "ERROR", "; ".join(agent["errors"])) for agent in agents["failed"]]
     rows += [(_name(agent), "MISSING", _state(agent).strip(" ,")) for agent in agents["missing"]]
-    rows += [
-        (_name(agent), "ok", _sample(evidence["samples"].get(_key(agent), {})))
-        for agent in agents["reported"]
-        if _key(agent) not in failed
+    if not _cut(evidence, "failed"):  # else an agent with an error could be taken for one without
+        rows += [
+            (_name(agent), "ok", _sample(evidence["samples"].get(_key(agent), {})))
+            for agent in agents["reported"]
+            if _key(agent) not in failed
+        ]
+    shown = [
+        ("agent", "", "result"),
+        *((_clip(name, 48), state, _clip(result, 160)) for name, state, result in rows[:MOST_AGENTS]),
     ]
-    shown = [("agent", "", "result"), *rows[:MOST_AGENTS]]
-    if len(rows) > MOST_AGENTS:
+    if any(_cut(evidence, name) for name in ("failed", "missing", "reported")):
+        shown.append(("and more, counted above", "", ""))
+    elif len(rows) > MOST_AGENTS:
         shown.append((f"and {len(rows) - MOST_AGENTS} more", "", ""))
     return [*_columns(shown), ""] if rows else []
 
@@ -92,6 +97,10 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def _clip(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def _sample(values: Mapping[str, Any]) -> str:
     told = []
     for name, value in values.items():
@@ -110,10 +119,21 @@ def _title(evidence: Mapping[str, Any]) -> str:
     return f"{evidence['test_type']} test {evidence['test_id']}{name}"
 
 
-def _counts(agents: Mapping[str, Any]) -> str:
-    cut = "" if agents["expected_count"] is None else f" of {agents['expected_count']}"
-    said = f"{len(agents['reported'])}{cut} agents reported (expected by: {agents['expected_source']})"
-    return f"{said}, {len(agents['failed'])} with an error, {agents['allowed_errors']} allowed"
+def _counts(evidence: Mapping[str, Any]) -> str:
+    agents = evidence["agents"]
+    of = "" if agents["expected_count"] is None else f" of {agents['expected_count']}"
+    reported, failed = _total(evidence, "reported"), _total(evidence, "failed")
+    said = f"{reported}{of} agents reported (expected by: {agents['expected_source']})"
+    return f"{said}, {failed} with an error, {agents['allowed_errors']} allowed"
+
+
+def _total(evidence: Mapping[str, Any], name: str) -> int:
+    """How many agents there were, those that were left out for size among them."""
+    return len(evidence["agents"][name]) + _cut(evidence, name)
+
+
+def _cut(evidence: Mapping[str, Any], name: str) -> int:
+    return int(evidence.get("cut", {}).get(f"agents.{name}", 0))
 
 
 def _name(agent: Mapping[str, Any]) -> str:

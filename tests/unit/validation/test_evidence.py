@@ -161,7 +161,11 @@ class TestSize:
         assert size(told) <= LARGEST
         if count > 100:
             assert told["cut"]["samples"] > 0
-        assert told["agents"]["missing"], "who is missing goes last"
+        assert len(told["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
+
+    def test_of_every_list_some_entries_stay_as_long_as_that_is_possible(self):
+        told = evidence(many(5000))["agents"]
+        assert all(len(told[name]) >= 20 for name in ("expected", "reported", "failed", "missing"))
 
     def test_cut_says_how_many_entries_were_left_out_and_where(self):
         told = evidence(many(1000))
