@@ -95,7 +95,7 @@ def read_connection(
                 faults.append(f"extra {name!r}{shown} expected {expected}")
     allow_http = values.pop("allow_http", False)
 
-    token = re.sub(r"^bearer\s+", "", (password or "").strip(), flags=re.IGNORECASE)
+    token = re.sub(r"^bearer(\s+|$)", "", (password or "").strip(), flags=re.IGNORECASE)
     if not token:
         faults.append("there is no token: put the ThousandEyes API bearer token into the password field")
     elif not _TOKEN.fullmatch(token):
@@ -185,18 +185,27 @@ def _proxies(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not value:
         raise ValueError
     for scheme, proxy in value.items():
-        if not isinstance(scheme, str) or not isinstance(proxy, str) or not urlsplit(proxy).hostname:
+        if not isinstance(scheme, str) or not isinstance(proxy, str):
+            raise ValueError
+        parts = urlsplit(proxy)
+        # A password with a slash in it would make its user the host, and would not be known as a secret.
+        if not parts.hostname or "@" in parts.path + parts.query + parts.fragment or parts.port == 0:
             raise ValueError
     return dict(value)
 
 
 def _cert(value: Any) -> str | tuple[str, str]:
     value = _json_text(value, "[")
+    paths = [value] if isinstance(value, str) else value
+    if not isinstance(paths, list | tuple) or not all(
+        isinstance(path, str) and path.strip() for path in paths
+    ):
+        raise ValueError
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, str) for part in value):
-        return value[0], value[1]
-    raise ValueError
+    if len(paths) != 2:
+        raise ValueError
+    return paths[0].strip(), paths[1].strip()
 
 
 _EXTRAS: Mapping[str, tuple[Callable[[Any], Any], str]] = {

@@ -1,0 +1,207 @@
+"""The fields of a connection: every extra as JSON or text, every fault named, no secret in any of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
+from thousandeyes_provider.hooks.connection import read_connection
+
+TOKEN = "t0ken-5ecret"
+PROXY = "http://scott:t1ger%21@proxy.example:3128"
+
+
+def read(extra=None, *, host=None, schema=None, port=None, password=TOKEN):
+    return read_connection(
+        "te", host=host, schema=schema, port=port, password=password, extra={} if extra is None else extra
+    )
+
+
+def fault(*args, **kwargs):
+    with pytest.raises(ThousandEyesConfigurationError) as caught:
+        read(*args, **kwargs)
+    return str(caught.value)
+
+
+class TestDefaults:
+    def test_a_token_is_all_that_is_needed(self):
+        found = read()
+        assert (found.base_url, found.token) == ("https://api.thousandeyes.com/v7", TOKEN)
+        assert (found.account_group_id, found.timeout, found.retry_limit) == (None, 30, 5)
+        assert (found.queue_timeout, found.proxies, found.verify) == (300, None, True)
+        assert (found.cert, found.trust_env, found.warnings) == (None, True, ())
+
+    @pytest.mark.parametrize("empty", [None, "", {}])
+    def test_what_a_form_leaves_empty_has_its_default(self, empty):
+        names = ("account_group_id", "timeout", "retry_limit", "queue_timeout", "proxies", "verify", "cert")
+        assert read(dict.fromkeys([*names, "trust_env", "allow_http"], empty)) == read()
+
+
+class TestExtras:
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            *(("account_group_id", value, "1234") for value in ("1234", 1234, " 1234 ")),
+            *(("timeout", value, 12.5) for value in (12.5, "12.5", " 12.5 ", "1.25e1")),
+            *(("retry_limit", value, 3) for value in (3, "3", 3.0, "3.0")),
+            *(("queue_timeout", value, 60) for value in (60, "60", 60.0)),
+            *(("queue_timeout", value, 0) for value in (0, "0")),
+            *(("verify", value, False) for value in (False, "false", "False", 0, "0", "no")),
+            *(("verify", value, True) for value in (True, "true", "True", 1, "1")),
+            *(("verify", value, "/etc/ca.pem") for value in ("/etc/ca.pem", " /etc/ca.pem ")),
+            *(("trust_env", value, False) for value in (False, "false", "off", 0)),
+            *(("trust_env", value, True) for value in (True, "true", "on", 1)),
+            ("cert", "/etc/client.pem", "/etc/client.pem"),
+            *(
+                ("cert", value, ("/c.pem", "/k.pem"))
+                for value in (["/c.pem", "/k.pem"], '["/c.pem", "/k.pem"]')
+            ),
+            *(
+                ("proxies", value, {"https": PROXY})
+                for value in ({"https": PROXY}, f'{{"https": "{PROXY}"}}')
+            ),
+            ("proxies", PROXY, {"http": PROXY, "https": PROXY}),
+        ],
+    )
+    def test_each_in_its_own_type_or_as_text(self, name, value, expected):
+        found = getattr(read({name: value}), name)
+        assert found == expected
+        assert type(found) is type(expected) or not isinstance(expected, bool)
+
+    @pytest.mark.parametrize(
+        ("name", "wrong", "expected"),
+        [
+            *(
+                ("account_group_id", wrong, "the id of an account group")
+                for wrong in (True, 1.5, [1], {"a": 1}, " ")
+            ),
+            *(
+                ("timeout", wrong, "more than 0")
+                for wrong in (0, -1, "0", "soon", True, [], "nan", "inf", "5s")
+            ),
+            *(("retry_limit", wrong, "1 or more") for wrong in (0, "0", -1, 1.5, "many", True, [3])),
+            *(("queue_timeout", wrong, "0 or more") for wrong in (-1, "-0.1", "long", "inf", False)),
+            *(("verify", wrong, "true, false, or the path") for wrong in (2, 1.0, [], {"a": 1}, " ")),
+            *(("trust_env", wrong, "true or false") for wrong in (2, "maybe", [], " ")),
+            *(("allow_http", wrong, "true or false") for wrong in (2, "maybe", [], "yes please")),
+            *(
+                ("cert", wrong, "the path of a client certificate")
+                for wrong in (1, True, ["a"], ["a", 1], "[1")
+            ),
+            *(("cert", wrong, "the path of a client certificate") for wrong in (" ", ["a", " "], '["a"]')),
+        ],
+    )
+    def test_a_wrong_one_is_named_with_its_value_and_what_was_expected(self, name, wrong, expected):
+        text = fault({name: wrong})
+        assert f"'te': extra {name!r} is {wrong!r}, expected " in text
+        assert expected in text
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            *(5, True, [], ["http://scott:t1ger@p"], "{", "{}", " ", "scott:t1ger@proxy:1", {"https": 5}),
+            *({"https": None}, {"https": ""}, {"https": "scott:t1ger@proxy"}, {"https": "http://"}),
+            *({"https": "http://scott:t1ger/x@proxy:1"}, {"https": "http://scott:12/t1ger@proxy:1"}),
+            *({"https": "http://scott:t1ger@proxy:port"}, {"https": "http://[t1ger"}),
+        ],
+    )
+    def test_wrong_proxies_are_named_and_never_shown(self, wrong):
+        text = fault({"proxies": wrong})
+        assert "extra 'proxies' expected an object of proxy addresses by scheme, or one address" in text
+        assert "t1ger" not in text
+
+    @pytest.mark.parametrize("extra", [[], [1], "text", 5, True])
+    def test_an_extra_that_is_no_object(self, extra):
+        assert "expected an object" in fault(extra)
+
+    def test_an_unknown_one_is_a_warning_with_the_likely_name_and_never_its_value(self):
+        (near, far) = read({"time_out": TOKEN, "X-Header": TOKEN}).warnings
+        assert near == "unknown extra 'time_out' is ignored: did you mean 'timeout'?"
+        assert far.startswith("unknown extra 'X-Header' is ignored: known are account_group_id, timeout, ")
+
+    def test_all_faults_are_in_one_error(self):
+        text = fault(
+            {"timeout": "x", "retry_limit": 0, "proxies": 5, "verify": "true"}, password=" ", schema="ftp"
+        )
+        for part in ("'timeout' is 'x'", "'retry_limit' is 0", "'proxies'", "no token", "schema 'ftp'"):
+            assert part in text
+
+
+class TestToken:
+    @pytest.mark.parametrize("password", [TOKEN, f" {TOKEN}\n", f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
+    def test_may_be_pasted_with_what_stands_around_it(self, password):
+        assert read(password=password).token == TOKEN
+
+    @pytest.mark.parametrize("password", [None, "", "  ", "\n", "Bearer", "Bearer "])
+    def test_without_one_nothing_works(self, password):
+        assert "there is no token" in fault(password=password)
+
+    @pytest.mark.parametrize(
+        "password", [f"{TOKEN} x", f"{TOKEN}\r\nX-Evil: 1", f"{TOKEN}\u20ac", f"{TOKEN}\x00x"]
+    )
+    def test_what_cannot_be_one_is_refused_and_not_repeated(self, password):
+        text = fault(password=password)
+        assert "the password is no bearer token" in text
+        assert TOKEN not in text
+
+
+class TestPlainHttp:
+    @pytest.mark.parametrize(
+        "host", ["te.example", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.1", None]
+    )
+    @pytest.mark.parametrize("allow", [{}, {"allow_http": "false"}, {"allow_http": None}])
+    def test_is_refused_before_anything_is_sent(self, host, allow):
+        assert "would show the token to everybody on the way" in fault(allow, host=host, schema="http")
+
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "http://localhost:8080/v7"])
+    def test_to_this_machine_is_fine(self, host):
+        assert read(host=host, schema="http").base_url.startswith("http://")
+
+    @pytest.mark.parametrize("allow", [True, "true", 1])
+    def test_is_fine_where_it_is_allowed(self, allow):
+        assert read({"allow_http": allow}, host="http://te.example").base_url == "http://te.example/v7"
+
+
+class TestSecrets:
+    def test_the_passwords_of_proxies_are_masked_as_written_and_decoded(self):
+        assert read({"proxies": {"https": PROXY, "http": PROXY}}).secrets() == (TOKEN, "t1ger%21", "t1ger!")
+
+    def test_neither_the_token_nor_a_proxy_is_in_the_repr(self):
+        shown = repr(read({"proxies": {"https": PROXY}}))
+        assert TOKEN not in shown
+        assert "t1ger" not in shown
+
+    VALUES = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=8),
+        st.lists(st.text(max_size=3), max_size=3),
+        st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+    )
+    NAMES = st.sampled_from(
+        [
+            *("account_group_id", "timeout", "retry_limit", "queue_timeout", "verify", "cert", "trust_env"),
+            *("allow_http", "proxies", "timeuot"),
+        ]
+    )
+
+    @given(
+        extra=st.dictionaries(NAMES, VALUES),
+        proxy=st.sampled_from(["", ":1", ":port", "/", "/@x", "#", "?"]),
+        host=st.none() | st.text(max_size=12) | st.just(f"user:{TOKEN}@te.example"),
+        schema=st.sampled_from([None, "", "http", "https", "ftp"]),
+        port=st.none() | st.integers(-1, 70000),
+        password=st.sampled_from([TOKEN, f"{TOKEN} {TOKEN}", f"Bearer {TOKEN}", f"{TOKEN}\n{TOKEN}"]),
+    )
+    def test_whatever_is_wrong_no_secret_is_told(self, extra, proxy, host, schema, port, password):
+        extra = {**extra, "proxies": {"https": f"http://scott:t1ger@proxy{proxy}"}}
+        try:
+            told = repr(read(extra, host=host, schema=schema, port=port, password=password))
+        except ThousandEyesError as error:
+            told = str(error) + repr(error)
+        assert TOKEN not in told
+        assert "t1ger" not in told
