@@ -35,7 +35,7 @@ KINDS: Mapping[str, str] = {
     "slow-first-byte": "nothing comes for `seconds`",
     "slow-body": "the body trickles in over `seconds`",
     "html": "a proxy's HTML page, with `status` 200 or another",
-    "empty": "200 with no body",
+    "empty": "200 with no body (on a run: what success looks like, and nothing started unless `started`)",
     "not-json": "200 with a body that says JSON and is none",
 }
 """The kinds of fault, and what each does."""

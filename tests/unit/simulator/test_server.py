@@ -55,7 +55,6 @@ def test_a_run_is_an_empty_200_with_a_length_and_both_families_of_headers(simula
     answer = run(simulator)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["Content-Length"] == "0"
-    assert "Content-Type" not in answer.headers
     assert answer.headers["X-Organization-Rate-Limit-Remaining"] == "239"
     assert answer.headers["X-Instant-Test-Rate-Limit-Remaining"] == "23"
 
