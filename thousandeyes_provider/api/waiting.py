@@ -29,7 +29,7 @@ class State(Enum):
     ENOUGH = "enough"
     """``min_agents`` have reported, and the grace time for the others is over."""
     QUIET = "quiet"
-    """It is not known which rows there should be, everybody known has reported, and nothing new has come for a while."""
+    """Nobody knows which rows there should be; all known agents have reported, and nothing new has come for a while."""
     DEADLINE = "deadline"
     """The time is up."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
@@ -371,6 +371,7 @@ def test_looks_always_move_forward_and_pass_no_turning_point(start, looks, pace)
             return
 
 
+@settings(max_examples=30)
 @given(WAITINGS, st.integers(0, 2**32))
 def test_the_waiting_always_ends_at_the_deadline_at_the_latest(start, seed):
     chance, seen, now = random.Random(seed), start, 0.0

@@ -231,7 +231,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(
     rows=st.dictionaries(st.sampled_from(sorted(RESULT_TYPES)), st.lists(ROWS, max_size=5), max_size=6),
     texts=st.fixed_dictionaries(dict.fromkeys(("test_id", "test_name", "account_group_id"), WILD)),
