@@ -168,10 +168,11 @@ def progress(lines: Any) -> Iterator[str]:
 def outcome() -> tuple[dict[str, str], dict[str, Any]]:
     """The states of the tasks of the newest run, and the evidence that its validation left in XCom."""
     # Only now, since Airflow reads its environment when it is imported.
+    from sqlalchemy import select
+
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import select
 
     with create_session() as session:
         newest = session.scalars(

@@ -5,10 +5,7 @@ It sends and sleeps. What to do after each answer is decided in :mod:`thousandey
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,31 +15,22 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from airflow.providers.http.hooks.http import HttpHook
-from thousandeyes_provider import __version__
 from thousandeyes_provider.api import operations
 from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.api.operations import Operation, next_link
-from thousandeyes_provider.api.quota import Quota, polling_gap, quotas
+from thousandeyes_provider.api.operations import Operation
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesConnectionError
-from thousandeyes_provider.hooks.calls import Call, Calls
-from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
-from thousandeyes_provider.hooks.errors import error_for
+from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
+from thousandeyes_provider.hooks.calls import Call
+from thousandeyes_provider.hooks.client import HEADERS, ApiClient, Pages
+from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
+from thousandeyes_provider.hooks.masking import mask_secret
 from thousandeyes_provider.hooks.transport import BearerAuth, send
-
-try:
-    from airflow.sdk.log import mask_secret
-except ImportError:  # Airflow 2.11; common-compat has it only since 1.22
-    from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef,import-not-found,unused-ignore]
 
 if TYPE_CHECKING:
     from requests import Session
 
-USER_AGENT = f"airflow-provider-thousandeyes/{__version__}"
-
-MOST_PAGES = 1000
-"""Pages of one result; a longer chain of links is taken for one without an end."""
+__all__ = ["RunCall", "ThousandEyesAsyncHook", "ThousandEyesHook"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,7 @@ class RunCall:
     sent: int
 
 
-class ThousandEyesHook(HttpHook):
+class ThousandEyesHook(ApiClient, HttpHook):
     """Talk to ThousandEyes' API v7 through a connection of type ``thousandeyes``.
 
     Reads are retried after 5xx, timeouts and cut connections with backoff, at most ``retry_limit`` attempts; a 429 is
@@ -77,22 +65,15 @@ class ThousandEyesHook(HttpHook):
     conn_type = "thousandeyes"
     hook_name = "ThousandEyes"
 
-    _now = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)
-    _chance = staticmethod(random.random)
 
     def __init__(
         self, thousandeyes_conn_id: str = default_conn_name, account_group_id: str | int | None = None
     ) -> None:
         super().__init__(http_conn_id=thousandeyes_conn_id)
         self.thousandeyes_conn_id = thousandeyes_conn_id
-        self._own_account_group = account_group_id
-        self._settings: ConnectionSettings | None = None
         self._session: Session | None = None
-        self._clock_offset: float | None = None
-        self._newest: Answer | None = None
-        self.requests_sent = 0
-        self.throttled_seconds = 0.0
+        self._begin(account_group_id)
 
     # -- the connection form of Airflow 2.11; 3.2 and later read it from the provider's metadata -----------------
 
@@ -110,22 +91,16 @@ class ThousandEyesHook(HttpHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """What the connection says; read once.
+        """What the connection says; read with the first use.
 
         :raises ThousandEyesConfigurationError: when a field is not what it should be.
         """
         if self._settings is None:
-            self._settings = self._read_connection()
-            for warning in self._settings.warnings:
-                self.log.warning("Connection '%s': %s", self.thousandeyes_conn_id, warning)
+            connection = self.get_connection(self.thousandeyes_conn_id)
+            self._settings = self._settings_of(connection, connection.extra_dejson)
+            for secret in self._settings.secrets():
+                mask_secret(secret)
         return self._settings
-
-    @property
-    def account_group_id(self) -> str | None:
-        """The account group in force: the argument, else the connection's, else ``None`` (the token's default)."""
-        if self._own_account_group not in (None, ""):
-            return str(self._own_account_group).strip() or None
-        return self.settings.account_group_id
 
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
@@ -142,9 +117,7 @@ class ThousandEyesHook(HttpHook):
             session.verify, session.cert = settings.verify, settings.cert
             session.proxies = dict(settings.proxies or {})
             session.trust_env = settings.trust_env
-            session.headers.update(
-                {"User-Agent": USER_AGENT, "Accept": "application/hal+json, application/json"}
-            )
+            session.headers.update(HEADERS)
             self.base_url, self._base_url_initialized = settings.base_url, True
             self._session = self._configure_session_from_mount_adapters(session)
         if headers:
@@ -156,36 +129,6 @@ class ThousandEyesHook(HttpHook):
         if self._session is not None:
             self._session.close()
         self._session = self._settings = None
-
-    def _read_connection(self) -> ConnectionSettings:
-        connection = self.get_connection(self.thousandeyes_conn_id)
-        # Airflow masks what the extra's key names tell it to when it is parsed; what is not JSON it drops.
-        extra = connection.extra_dejson
-        if connection.extra and not extra:
-            try:
-                extra = json.loads(connection.extra)
-            except ValueError:
-                raise ThousandEyesConfigurationError(
-                    f"Connection {self.thousandeyes_conn_id!r}: extra is not JSON, expected an object"
-                ) from None
-        settings = read_connection(
-            self.thousandeyes_conn_id,
-            host=connection.host,
-            schema=connection.schema,
-            port=connection.port,
-            password=connection.password,
-            extra=extra,
-        )
-        for secret in settings.secrets():
-            mask_secret(secret)
-        files = [("verify", settings.verify)] if isinstance(settings.verify, str) else []
-        certificates = (settings.cert,) if isinstance(settings.cert, str) else settings.cert or ()
-        for name, path in [*files, *(("cert", path) for path in certificates)]:
-            if not os.path.exists(path):
-                raise ThousandEyesConfigurationError(
-                    f"Connection {self.thousandeyes_conn_id!r}: extra {name!r}: there is no file {path!r}"
-                )
-        return settings
 
     # -- operations ---------------------------------------------------------------------------------------------
 
@@ -240,7 +183,7 @@ class ThousandEyesHook(HttpHook):
                         continue
                 decision = decision.otherwise
             if isinstance(decision, GiveUp):
-                raise error_for(call, outcome, decision, self._scrub)
+                raise self._error(call, outcome, decision)
             if isinstance(decision, Wait):
                 self._wait(call, attempts, decision, wait)
                 continue
@@ -269,7 +212,7 @@ class ThousandEyesHook(HttpHook):
                     return self.get_test(created, test_type)
                 decision = decision.otherwise if name else GiveUp(f"{decision.reason}; {_NAMELESS}")
             if isinstance(decision, GiveUp):
-                raise error_for(call, outcome, decision, self._scrub)
+                raise self._error(call, outcome, decision)
             if isinstance(decision, Wait):
                 self._wait(call, attempts, decision)
                 continue
@@ -313,7 +256,8 @@ class ThousandEyesHook(HttpHook):
         :return: ``{"test": …, "results": […]}``; ``test`` is empty when the answer has none.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        call = self._calls().results(
+        pages = Pages(
+            self._calls(),
             test_id,
             result_type,
             window=window,
@@ -322,23 +266,9 @@ class ThousandEyesHook(HttpHook):
             direction=direction,
             expand=expand,
         )
-        test: dict[str, Any] = {}
-        rows: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        for _ in range(MOST_PAGES):
-            answer = self._perform(call, time_left=time_left)
-            page = answer.json()
-            rows += page["results"]
-            if not test and isinstance(page.get("test"), dict):
-                test = page["test"]
-            link = next_link(page)
-            if link is None:
-                return {"test": test, "results": rows}
-            call = self._calls().next_page(call, answer.url, link)
-            if link in seen:
-                raise ThousandEyesConnectionError(f"{call.label}: the pages link back to themselves")
-            seen.add(link)
-        raise ThousandEyesConnectionError(f"{call.label}: more than {MOST_PAGES} pages; no end in sight")
+        while pages.call is not None:
+            pages.take(self._perform(pages.call, time_left=time_left))
+        return pages.result()
 
     def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
         """The definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
@@ -435,44 +365,10 @@ class ThousandEyesHook(HttpHook):
             f"{self.settings.base_url} knows you as {who}; account group {names[aid]!r} ({aid}), {how}{left}"
         )
 
-    # -- the server's clock and quota ----------------------------------------------------------------------------
-
-    def server_now(self) -> float:
-        """ThousandEyes' clock, epoch seconds, as far as its answers told it; the local one before the first."""
-        return self._now() + (self._clock_offset or 0.0)
-
-    def quota(self) -> dict[str, Quota]:
-        """What is left of each rate limit, as the newest answer told it."""
-        return quotas(self._newest) if self._newest else {}
-
-    def polling_gap(self) -> float:
-        """Seconds to keep between two reads, so that a fifth of the organization's quota stays free."""
-        return polling_gap(self._newest, self._now()) if self._newest else 0.0
-
-    def _heard(self, answer: Answer) -> None:
-        self._newest = answer
-        now = self._now()
-        told = answer.time(math.nan)
-        if not math.isnan(told):
-            offset = told - now
-            known = self._clock_offset
-            # `Date` is cut to the second, so of samples that agree the largest is nearest to the truth.
-            self._clock_offset = (
-                max(offset, known) if known is not None and abs(offset - known) <= 2 else offset
-            )
-
     # -- sending -------------------------------------------------------------------------------------------------
-
-    def _calls(self) -> Calls:
-        return Calls(self.settings.base_url, self.account_group_id)
 
     def _list(self, operation: Operation) -> list[dict[str, Any]]:
         return list(self._perform(self._calls().simple(operation)).json()[operation.member])
-
-    def _attempts(self, call: Call, queue_timeout: float | None = None) -> Attempts:
-        settings = self.settings
-        queue = settings.queue_timeout if queue_timeout is None else queue_timeout
-        return Attempts(call.operation.sending, settings.retry_limit, queue)
 
     def _perform(
         self, call: Call, *, time_left: Callable[[], float] | None = None, attempts: Attempts | None = None
@@ -487,8 +383,7 @@ class ThousandEyesHook(HttpHook):
                 continue
             if isinstance(decision, Accept) and isinstance(outcome, Answer):
                 return outcome
-            given_up = decision if isinstance(decision, GiveUp) else GiveUp(str(decision))
-            raise error_for(call, outcome, given_up, self._scrub)
+            raise self._error(call, outcome, decision)
 
     def _attempt(
         self, call: Call, attempts: Attempts, time_left: float = math.inf
@@ -497,35 +392,18 @@ class ThousandEyesHook(HttpHook):
         session = self.get_conn()
         self.requests_sent += 1
         outcome = send(session, call, self.settings.timeout)
-        unusable = None
-        if isinstance(outcome, Answer):
-            self._heard(outcome)
-            unusable = call.operation.unusable(outcome)
-        decision, attempts = attempts.after(
-            outcome, now=self._now(), chance=self._chance(), unusable=unusable, time_left=time_left
-        )
-        if isinstance(decision, Accept) and decision.warning:
-            self.log.warning("%s: %s", call.label, decision.warning)
-        return outcome, decision, attempts
+        return outcome, *self._decide(call, attempts, outcome, time_left)
 
     def _wait(
         self, call: Call, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None
     ) -> None:
-        made = attempts.failures + attempts.refusals
-        reason = self._scrub(wait.reason)
-        self.log.warning("%s: attempt %d: %s; again in %.1f s", call.label, made, reason, wait.seconds)
+        self._tell(call, attempts, wait)
         if instead is None:
             self._sleep(wait.seconds)
         else:
             instead(wait)
         if wait.throttled:
             self.throttled_seconds += wait.seconds
-
-    def _scrub(self, text: str) -> str:
-        """``text`` without the token and the passwords of proxies, should a server or a library repeat them."""
-        for secret in self._settings.secrets() if self._settings else ():
-            text = text.replace(secret, "***")
-        return text
 
 
 _NAMELESS = "not sent again, since without a testName nobody can tell whether the test exists"

@@ -67,7 +67,7 @@ def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
             return _no_answer(error, timeout)
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = Answer(response.status_code, headers, body, url)
-        if not _redirects(answer, call.operation.method):
+        if not redirects(answer, call.operation.method):
             return answer
         try:
             url = follow(url, headers["location"])
@@ -137,7 +137,7 @@ def _root(error: BaseException) -> str:
     return str(error)[:300] or type(error).__name__
 
 
-def _redirects(answer: Answer, method: str) -> bool:
+def redirects(answer: Answer, method: str) -> bool:
     """Whether an answer asks for the same request at another address."""
     same = (301, 302, 303, 307, 308) if method == "GET" else (307, 308)
     return answer.status in same and bool(answer.headers.get("location"))

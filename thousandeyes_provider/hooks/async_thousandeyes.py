@@ -1,0 +1,178 @@
+"""The asynchronous hook: the reads that triggers need, under the rules of the synchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import BaseHook
+from thousandeyes_provider.api import operations
+from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.operations import Operation
+from thousandeyes_provider.api.retry import Accept, Attempts, Wait
+from thousandeyes_provider.hooks.async_transport import Session, open_session, send
+from thousandeyes_provider.hooks.calls import Call
+from thousandeyes_provider.hooks.client import ApiClient, Pages
+from thousandeyes_provider.hooks.masking import mask_secret
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.connection import ConnectionSettings
+
+
+class ThousandEyesAsyncHook(ApiClient, BaseHook):
+    """Read from ThousandEyes' API v7 without blocking an event loop.
+
+    Retries, rate limits, paging, timeouts, proxies and certificates are those of
+    :class:`~thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook`. The connection is read with the first request.
+    Close it when it is no longer used, or use it as an asynchronous context manager.
+
+    :param thousandeyes_conn_id: connection of type ``thousandeyes``.
+    :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
+        when it is not given.
+    :param connections: at most that many connections at a time.
+    """
+
+    _sleep = staticmethod(asyncio.sleep)
+
+    def __init__(
+        self,
+        thousandeyes_conn_id: str = "thousandeyes_default",
+        account_group_id: str | int | None = None,
+        *,
+        connections: int = 8,
+    ) -> None:
+        super().__init__()
+        self.thousandeyes_conn_id = thousandeyes_conn_id
+        self._connections = connections
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self._begin(account_group_id)
+
+    async def __aenter__(self) -> ThousandEyesAsyncHook:
+        """Nothing is opened before the first request."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the session."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the HTTP session; the next request reads the connection anew and opens another."""
+        session, self._session, self._settings = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def load(self) -> ConnectionSettings:
+        """Read the connection, if that has not been done yet.
+
+        :raises ThousandEyesConfigurationError: when a field is not what it should be.
+        """
+        async with self._opening:
+            if self._settings is None:
+                connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
+                settings = self._settings_of(connection, await _extra_of(connection))
+                for secret in settings.secrets():
+                    await _mask(secret)
+                self._settings = settings
+            return self._settings
+
+    async def get_test_results(
+        self,
+        test_id: str | int,
+        result_type: str,
+        *,
+        window: str | int | None = None,
+        start_date: str | datetime | None = None,
+        end_date: str | datetime | None = None,
+        direction: str | None = None,
+        expand: str | Iterable[str] | None = None,
+        time_left: Callable[[], float] | None = None,
+    ) -> dict[str, Any]:
+        """All pages of ``GET /test-results/{testId}/{result_type}``; see the synchronous hook."""
+        await self.load()
+        pages = Pages(
+            self._calls(),
+            test_id,
+            result_type,
+            window=window,
+            start_date=start_date,
+            end_date=end_date,
+            direction=direction,
+            expand=expand,
+        )
+        while pages.call is not None:
+            pages.take(await self._perform(pages.call, time_left=time_left))
+        return pages.result()
+
+    async def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
+        """The definition of a test with its agents; see the synchronous hook."""
+        await self.load()
+        return dict((await self._perform(self._calls().test(test_id, test_type))).json())
+
+    async def list_tests(self) -> list[dict[str, Any]]:
+        """The configured tests; see the synchronous hook."""
+        return await self._list(operations.TESTS)
+
+    async def list_agents(self) -> list[dict[str, Any]]:
+        """The agents and their states; see the synchronous hook."""
+        return await self._list(operations.AGENTS)
+
+    async def list_account_groups(self) -> list[dict[str, Any]]:
+        """The account groups that the token can use; see the synchronous hook."""
+        return await self._list(operations.ACCOUNT_GROUPS)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    async def _list(self, operation: Operation) -> list[dict[str, Any]]:
+        await self.load()
+        return list((await self._perform(self._calls().simple(operation))).json()[operation.member])
+
+    async def _perform(self, call: Call, *, time_left: Callable[[], float] | None = None) -> Answer:
+        """Send ``call`` until its answer is the result."""
+        state = self._attempts(call)
+        while True:
+            outcome = await self._send(call)
+            left = math.inf if time_left is None else time_left()
+            decision, state = self._decide(call, state, outcome, left)
+            if isinstance(decision, Wait):
+                await self._wait(call, state, decision)
+                continue
+            if isinstance(decision, Accept) and isinstance(outcome, Answer):
+                return outcome
+            raise self._error(call, outcome, decision)
+
+    async def _send(self, call: Call) -> Any:
+        settings = await self.load()
+        if self._session is None:
+            async with self._opening:
+                if self._session is None:
+                    self._session = await open_session(settings, self._connections)
+        self.requests_sent += 1
+        return await send(self._session, call, settings.timeout)
+
+    async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
+        self._tell(call, attempts, wait)
+        await self._sleep(wait.seconds)
+        if wait.throttled:
+            self.throttled_seconds += wait.seconds
+
+
+async def _extra_of(connection: Any) -> Any:
+    """The parsed extra. Up to Airflow 3.3.1 parsing it masks with a call that blocks, so it is kept off the loop."""
+    if hasattr(connection, "aextra_dejson"):
+        return await connection.aextra_dejson()
+    return await asyncio.to_thread(lambda: connection.extra_dejson)
+
+
+async def _mask(secret: str) -> None:
+    """Mask a secret in all logs, without blocking the loop on the supervisor."""
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:
+        await asyncio.to_thread(mask_secret, secret)
+    else:
+        await amask_secret(secret)
