@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 VALIDATE = ("validate", -1)
 LINKS = ("thousandeyes_test_link", "thousandeyes_round_link")

@@ -15,6 +15,7 @@ from enum import Enum
 from thousandeyes_provider.api.expectation import Agent, Expected
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, is_fresh, round_of, row_key
+from thousandeyes_provider.api.run import RunHandle
 
 QUIET = 60.0
 """Seconds without anything new after which a round of unknown agents counts as complete."""
@@ -66,6 +67,26 @@ class Waiting:
     last_news: float | None = None
     last_answer: float | None = None
     enough_since: float | None = None
+
+    @classmethod
+    def for_run(
+        cls, run: RunHandle, *, deadline: float, poll_interval: float, min_agents: int | None, grace: float
+    ) -> Waiting:
+        """The waiting for the round of a run.
+
+        :param run: the run.
+        :param deadline: when the waiting ends, by the clock that the other methods are told.
+        """
+        return cls(
+            rows_per_agent=run.plan.rows_per_agent,
+            remembered=run.plan.remembered,
+            started_after=run.earliest_start,
+            expected=run.plan.expected,
+            deadline=deadline,
+            poll_interval=poll_interval,
+            min_agents=min_agents,
+            grace=grace,
+        )
 
     def look(self, found: Mapping[str, Iterable[Row]], now: float) -> Waiting:
         """The state after a look at the results.

@@ -14,7 +14,7 @@ from thousandeyes_provider.api import operations
 from thousandeyes_provider.api.http import Answer
 from thousandeyes_provider.api.operations import Operation
 from thousandeyes_provider.api.retry import Accept, Attempts, Wait
-from thousandeyes_provider.hooks.async_transport import Session, open_session, send
+from thousandeyes_provider.hooks.account import Account
 from thousandeyes_provider.hooks.calls import Call
 from thousandeyes_provider.hooks.client import ApiClient, Pages
 from thousandeyes_provider.hooks.masking import mask_secret
@@ -33,7 +33,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
     :param thousandeyes_conn_id: connection of type ``thousandeyes``.
     :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
         when it is not given.
-    :param connections: at most that many connections at a time.
+    :param shared: whether to share connections and pace with all hooks of the same account on this event loop that
+        do so, as triggers do.
     """
 
     _sleep = staticmethod(asyncio.sleep)
@@ -43,13 +44,13 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         thousandeyes_conn_id: str = "thousandeyes_default",
         account_group_id: str | int | None = None,
         *,
-        connections: int = 8,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.thousandeyes_conn_id = thousandeyes_conn_id
-        self._connections = connections
-        self._session: Session | None = None
-        self._opening = asyncio.Lock()
+        self._shared = shared
+        self._account: Account | None = None
+        self._loading = asyncio.Lock()
         self._begin(account_group_id)
 
     async def __aenter__(self) -> ThousandEyesAsyncHook:
@@ -61,22 +62,23 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         await self.close()
 
     async def close(self) -> None:
-        """Close the HTTP session; the next request reads the connection anew and opens another."""
-        session, self._session, self._settings = self._session, None, None
-        if session is not None:
-            await session.close()
+        """Leave the account; the next request reads the connection anew."""
+        account, self._account, self._settings = self._account, None, None
+        if account is not None:
+            await account.release()
 
     async def load(self) -> ConnectionSettings:
         """Read the connection, if that has not been done yet.
 
         :raises ThousandEyesConfigurationError: when a field is not what it should be.
         """
-        async with self._opening:
+        async with self._loading:
             if self._settings is None:
                 connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
                 settings = self._settings_of(connection, await _extra_of(connection))
                 for secret in settings.secrets():
                     await _mask(secret)
+                self._account = Account.shared(settings) if self._shared else Account(settings, paced=False)
                 self._settings = settings
             return self._settings
 
@@ -147,12 +149,9 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
 
     async def _send(self, call: Call) -> Any:
         settings = await self.load()
-        if self._session is None:
-            async with self._opening:
-                if self._session is None:
-                    self._session = await open_session(settings, self._connections)
+        assert self._account is not None
         self.requests_sent += 1
-        return await send(self._session, call, settings.timeout)
+        return await self._account.send(call, settings.timeout)
 
     async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)

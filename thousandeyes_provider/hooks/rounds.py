@@ -17,7 +17,7 @@ from thousandeyes_provider.api.expectation import (
     rows_per_agent,
 )
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
-from thousandeyes_provider.api.rounds import app_link, newest_round, window_back_to
+from thousandeyes_provider.api.rounds import app_link, newest_round, round_of, window_back_to
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
@@ -29,10 +29,69 @@ from thousandeyes_provider.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 _MULTIPLIED = ("dns-server", "agent-to-agent")
 """Test types of which the definition says how many rows an agent has."""
+
+
+@dataclass
+class Renewal:
+    """Whether the connection was read once more because its token was refused; that is done once for a wait."""
+
+    done: bool = False
+
+
+class Look:
+    """One look at the results, told what each read gave. Both hooks' readers use it.
+
+    :param plan: which result types to look at, in which directions.
+    :param log: where it says what could not be read.
+    :param renewal: whether the token was renewed already.
+    """
+
+    def __init__(self, plan: Plan, log: Any, renewal: Renewal) -> None:
+        self.queries = [(name, direction) for name, found in plan.directions.items() for direction in found]
+        """What to read: result type and direction of each query."""
+        self.error: ThousandEyesError | None = None
+        """The last read that failed."""
+        self._log = log
+        self._renewal = renewal
+        self._rows: dict[str, list[Row]] = {}
+        self._failed: set[str] = set()
+
+    def answered(self, result_type: str, direction: str | None, rows: Sequence[Row]) -> None:
+        """Take the rows of one query."""
+        told = [{"direction": direction, **row} for row in rows] if direction else rows
+        self._rows.setdefault(result_type, []).extend(told)
+
+    def failed(self, result_type: str, error: ThousandEyesError) -> bool:
+        """Take the error of one query. 404 means "not yet"; any other is no verdict, and a warning.
+
+        :return: whether to read the connection again, and ask once more: at the first 401, in case the token was
+            renewed.
+        :raises ThousandEyesAuthError: on 403, and on a second 401.
+        """
+        if isinstance(error, ThousandEyesNotFoundError):
+            self._rows.setdefault(result_type, [])
+            return False
+        if isinstance(error, ThousandEyesAuthError):
+            if error.status != 401 or self._renewal.done:
+                raise error
+            self._renewal.done = True
+            self._log.warning(
+                "The token was refused; reading the connection once more, it may be new: %s", error
+            )
+            return True
+        self._log.warning("The %s results could not be read this time: %s", result_type, error)
+        self._failed.add(result_type)
+        self.error = error
+        return False
+
+    def rows(self) -> dict[str, list[Row]]:
+        """The rows of each result type of which every query was answered, fresh or not."""
+        return {name: rows for name, rows in self._rows.items() if name not in self._failed}
 
 
 @dataclass
@@ -47,7 +106,7 @@ class RoundReader:
     hook: ThousandEyesHook
     test_id: str
     log: logging.Logger | Any
-    _token_was_renewed: bool = field(default=False, init=False)
+    _renewal: Renewal = field(default_factory=Renewal, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -83,7 +142,10 @@ class RoundReader:
         if expected is None:
             expected = expected_from_test(known)
         if expected.source == "unknown":
-            expected = expected_from_rows([row for found in rows.values() for row in found])
+            newest = {name: newest_round(found) for name, found in rows.items()}
+            expected = expected_from_rows(
+                [row for name, found in rows.items() for row in found if round_of(row) == newest[name]]
+            )
         link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
         plan = Plan(
             test_id=self.test_id,
@@ -175,54 +237,32 @@ class RoundReader:
 
     # -- after the run -------------------------------------------------------------------------------------------
 
-    def look(
-        self, plan: Plan, since: float, time_left: Callable[[], float] | None = None
-    ) -> dict[str, list[Row]]:
+    def look(self, plan: Plan, since: float, time_left: Callable[[], float] | None = None) -> Look:
         """One look at every result type of ``plan``.
-
-        No rows and 404 mean "not yet". A read that fails is a warning: what could not be read is left out.
 
         :param plan: which result types, in which directions.
         :param since: when the run was accepted, epoch seconds by ThousandEyes' clock.
         :param time_left: seconds until the deadline; no retry waits beyond that.
-        :return: the rows of each result type that could be read.
-        :raises ThousandEyesAuthError: on 403, and on a second 401: at the first the connection is read once more, in
-            case the token was renewed.
+        :return: what was found.
+        :raises ThousandEyesAuthError: see :meth:`Look.failed`.
         """
-        found: dict[str, list[Row]] = {}
-        for result_type, directions in plan.directions.items():
-            for direction in directions:
+        look = Look(plan, self.log, self._renewal)
+        for result_type, direction in look.queries:
+            again = True
+            while again:
+                window = window_back_to(since, self.hook.server_now())
                 try:
-                    rows = self._rows_since(result_type, direction, since, time_left)
-                except ThousandEyesNotFoundError:
-                    rows = []
-                except ThousandEyesAuthError:
-                    raise
+                    found = self.hook.get_test_results(
+                        self.test_id, result_type, window=window, direction=direction, time_left=time_left
+                    )
                 except ThousandEyesError as error:
-                    self.log.warning("The %s results could not be read this time: %s", result_type, error)
-                    continue
-                found.setdefault(result_type, []).extend(rows)
-        return found
-
-    def _rows_since(
-        self, result_type: str, direction: str | None, since: float, time_left: Callable[[], float] | None
-    ) -> list[Row]:
-        window = window_back_to(since, self.hook.server_now())
-        try:
-            return list(
-                self.hook.get_test_results(
-                    self.test_id, result_type, window=window, direction=direction, time_left=time_left
-                )["results"]
-            )
-        except ThousandEyesAuthError as error:
-            if error.status != 401 or self._token_was_renewed:
-                raise
-            self._token_was_renewed = True
-            self.log.warning(
-                "The token was refused; reading the connection once more, it may be new: %s", error
-            )
-            self.hook.close()
-            return self._rows_since(result_type, direction, since, time_left)
+                    again = look.failed(result_type, error)
+                    if again:
+                        self.hook.close()
+                else:
+                    look.answered(result_type, direction, found["results"])
+                    again = False
+        return look
 
     def states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:
         """What ThousandEyes says of agents that are missing: ``online``, ``offline``, ``disabled``, or ``unknown``.
@@ -239,6 +279,39 @@ class RoundReader:
         return {
             agent: next((_state(one) for one in listed if _is(agent, one)), "unknown") for agent in agents
         }
+
+
+@dataclass
+class AsyncRoundReader:
+    """Looks at the rounds of one test without blocking an event loop.
+
+    :param hook: what it reads through.
+    :param log: where it says what could not be read.
+    """
+
+    hook: ThousandEyesAsyncHook
+    log: logging.Logger | Any
+    _renewal: Renewal = field(default_factory=Renewal, init=False)
+
+    async def look(self, plan: Plan, since: float, time_left: Callable[[], float] | None = None) -> Look:
+        """One look at every result type of ``plan``; see :meth:`RoundReader.look`."""
+        look = Look(plan, self.log, self._renewal)
+        for result_type, direction in look.queries:
+            again = True
+            while again:
+                window = window_back_to(since, self.hook.server_now())
+                try:
+                    found = await self.hook.get_test_results(
+                        plan.test_id, result_type, window=window, direction=direction, time_left=time_left
+                    )
+                except ThousandEyesError as error:
+                    again = look.failed(result_type, error)
+                    if again:
+                        await self.hook.close()
+                else:
+                    look.answered(result_type, direction, found["results"])
+                    again = False
+        return look
 
 
 def _is(agent: Agent, listed: Mapping[str, Any]) -> bool:

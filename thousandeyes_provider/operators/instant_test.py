@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
-from thousandeyes_provider.api.expectation import share_or_count
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 from thousandeyes_provider.api.http import iso_time
-from thousandeyes_provider.api.rounds import app_link, is_fresh, wait_for_next_minute
+from thousandeyes_provider.api.rounds import is_fresh, wait_for_next_minute
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.api.waiting import State, Waiting
-from thousandeyes_provider.exceptions import (
-    InstantTestFailed,
-    InstantTestIncomplete,
-    InstantTestNoResults,
-    ThousandEyesConfigurationError,
-    ThousandEyesError,
-    without_retry,
-)
-from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink, ThousandEyesTestLink
+from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
-from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
-from thousandeyes_provider.validation.text import summary, table
-from thousandeyes_provider.validation.verdict import Verdict, judge
+from thousandeyes_provider.operators.rounds import LINKS, RoundTask, few
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from thousandeyes_provider.api.retry import Wait
-    from thousandeyes_provider.hooks.rounds import RoundReader
-    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 LONG_WAIT = 5.0
 """Seconds of waiting for a turn after which the newest round is looked up once more before the run is sent."""
 
 
-class RunInstantTestOperator(BaseOperator):
+LATE = 60.0
+"""Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
+
+
+class RunInstantTestOperator(RoundTask, BaseOperator):
     """Rerun a ThousandEyes instant test, wait for what its agents see, and fail when that is bad.
 
     The round of this run is told from older ones by what was there before it, so that an old result is never judged.
@@ -71,6 +62,8 @@ class RunInstantTestOperator(BaseOperator):
     :param settle_time: seconds, or a timedelta, to look for a fresh round when the answer to the run call was lost.
     :param queue_timeout: seconds, or a timedelta, that may be spent before the run is accepted on rate limits and a
         busy test.
+    :param deferrable: wait in the triggerer instead of a worker, by default as Airflow's ``default_deferrable`` says.
+        The run is sent, and its round judged, by a worker all the same.
     :raises InstantTestFailed: the round is bad. No task retry is spent.
     :raises InstantTestIncomplete: at the deadline, agents were missing.
     :raises InstantTestNoResults: at the deadline, there was no fresh round.
@@ -90,10 +83,8 @@ class RunInstantTestOperator(BaseOperator):
         "thousandeyes_conn_id",
         "expected_agents",
     )
-    operator_extra_links = (ThousandEyesTestLink(), ThousandEyesRoundLink())
+    operator_extra_links = LINKS
     ui_color = "#e8f4fa"
-
-    _monotonic = staticmethod(time.monotonic)
 
     def __init__(
         self,
@@ -112,6 +103,7 @@ class RunInstantTestOperator(BaseOperator):
         timeout: float | timedelta = 600,
         settle_time: float | timedelta = 120,
         queue_timeout: float | timedelta = 3600,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -129,6 +121,7 @@ class RunInstantTestOperator(BaseOperator):
         self.timeout = timeout
         self.settle_time = settle_time
         self.queue_timeout = queue_timeout
+        self.deferrable = deferrable
         self._check_arguments(literals_only=True)
 
     # -- the task ------------------------------------------------------------------------------------------------
@@ -139,38 +132,69 @@ class RunInstantTestOperator(BaseOperator):
         :param context: Airflow's.
         :return: the evidence, or the run handle.
         """
-        try:
+        with self._ending():
             self._check_arguments(literals_only=False)
             plan = self._plan(context)
             handle = self._run(plan)
             if not self._read("wait_for_results"):
                 self.log.info("Not waiting for the results; the run handle is this task's return value")
                 return handle.to_json()
+            if self._read("deferrable"):
+                return self._defer_or_judge(context, handle)
             return self._judge(context, handle, *self._wait_for_round(context, handle))
-        except ThousandEyesError as error:
-            self._raise(error)
-        finally:
-            if "hook" in self.__dict__:
-                self.hook.close()
 
-    @cached_property
-    def hook(self) -> ThousandEyesHook:
-        """The hook, on the task's connection and account group."""
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Resume when the trigger has fired: read the rows once more and judge them.
 
-        return ThousandEyesHook(self.thousandeyes_conn_id, self._read("account_group_id"))
+        :param event: what :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger` fired.
+        :return: the evidence.
+        """
+        from thousandeyes_provider.triggers.instant_test import EVENT_STATES
 
-    @cached_property
-    def _reader(self) -> RoundReader:
-        from thousandeyes_provider.hooks.rounds import RoundReader
+        with self._ending():
+            if not isinstance(event, dict) or event.get("state") not in EVENT_STATES:
+                raise ThousandEyesError(
+                    f"{self._owner} was resumed with an event that it does not know: {event!r}"
+                )
+            return self._resume(context, event)
 
-        return RoundReader(self.hook, self._read("test_id"), self.log)
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; also when Airflow ended it because the triggerer was down past the deadline.
 
-    def _raise(self, error: ThousandEyesError) -> NoReturn:
-        """Raise ``error``, as one that spends no task retry if none can mend it and no retry policy decides that."""
-        if getattr(self, "retry_policy", None):
-            raise error
-        raise without_retry(error) from error.__cause__
+        Then the task still reads once more, and judges what there is.
+        """
+        if next_method != "__fail__":
+            return super().resume_execution(next_method, next_kwargs, context)
+        reason = (next_kwargs or {}).get("error")
+        self.log.warning("The wait in the triggerer ended early (%s); reading the results once more", reason)
+        with self._ending():
+            return self._resume(context, {})
+
+    def _resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        carried = context["ti"].xcom_pull(
+            task_ids=self.task_id, key=self.RUN_KEY, map_indexes=context["ti"].map_index
+        )
+        if not isinstance(carried, Mapping) or "run" not in carried:
+            raise ThousandEyesError(
+                f"{self._owner}: the XCom {self.RUN_KEY!r} of its run is gone: {carried!r}"
+            )
+        handle = RunHandle.from_json(carried["run"])
+        self._carried = (
+            int(carried["requests"]) + int(event.get("requests", 0)),
+            float(carried["throttled_seconds"]) + float(event.get("throttled_seconds", 0)),
+        )
+        state, waiting = self._last_read(context, handle, event)
+        if state is State.WAITING:
+            self.log.info("The round is not complete yet after all; waiting on")
+            self._wait_in_triggerer(context, handle)
+        return self._judge(context, handle, state, waiting)
+
+    def _account_group(self) -> str | None:
+        found: str | None = self._read("account_group_id")
+        return found
+
+    def _test(self) -> str:
+        return str(self._read("test_id"))
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -181,6 +205,8 @@ class RunInstantTestOperator(BaseOperator):
             expected=self._read("expected_agents"),
         )
         self._enough(plan)
+        # Whatever would keep the task from waiting comes to light before the run.
+        json.dumps(RunHandle(plan, 0.0, 0.0, 0.0, 0).to_json())
         self.log.info(
             "Test %s%s, %s: waiting for %s from %s",
             plan.test_id,
@@ -191,23 +217,6 @@ class RunInstantTestOperator(BaseOperator):
         )
         self._push_link(context, ThousandEyesTestLink, plan.test_link)
         return plan
-
-    def _enough(self, plan: Plan) -> int | None:
-        """``min_agents`` as a count, checked against how many there are."""
-        of = plan.expected.count
-        count = None
-        if self._read("min_agents") is not None:
-            count = share_or_count(self.min_agents, of, "min_agents")
-            if count is None:
-                raise ThousandEyesConfigurationError(
-                    f"{self._owner}: min_agents={self.min_agents!r} is a fraction of a number of agents that neither "
-                    "the test nor an earlier round tells; give expected_agents= as well, or a count"
-                )
-            if of is not None and count > of:
-                raise ThousandEyesConfigurationError(
-                    f"{self._owner}: min_agents={self.min_agents!r}, but only {of} agents are expected"
-                )
-        return count
 
     def _run(self, plan: Plan) -> RunHandle:
         """Run the test, in a way that its round can be told from every other."""
@@ -265,8 +274,8 @@ class RunInstantTestOperator(BaseOperator):
         while (left := ends - self._monotonic()) > 0:
             pause = max(self._read("poll_interval"), self._pace(plan))
             self.hook._sleep(min(pause, left))
-            found = self._reader.look(plan, lost_at, lambda: ends - self._monotonic())
-            for result_type, rows in found.items():
+            look = self._reader.look(plan, lost_at, lambda: ends - self._monotonic())
+            for result_type, rows in look.rows().items():
                 remembered = plan.remembered[result_type]
                 if any(is_fresh(row, remembered=remembered, started_after=lost_at) for row in rows):
                     self.log.info("The round has begun: the run is not sent again")
@@ -276,17 +285,40 @@ class RunInstantTestOperator(BaseOperator):
 
     # -- the round -----------------------------------------------------------------------------------------------
 
-    def _waiting(self, handle: RunHandle, deadline: float) -> Waiting:
-        plan = handle.plan
-        return Waiting(
-            rows_per_agent=plan.rows_per_agent,
-            remembered=plan.remembered,
-            started_after=handle.earliest_start,
-            expected=plan.expected,
-            deadline=deadline,
-            poll_interval=self._read("poll_interval"),
-            min_agents=self._enough(plan),
-            grace=self._read("grace"),
+    def _defer_or_judge(self, context: Context, handle: RunHandle) -> dict[str, Any]:
+        """Wait in the triggerer; a run that can be finished already is looked at before."""
+        if self.hook.server_now() - handle.accepted_at > self._read("poll_interval"):
+            state, waiting = self._last_read(context, handle, {})
+            if state is not State.WAITING:
+                return self._judge(context, handle, state, waiting)
+        return self._wait_in_triggerer(context, handle)
+
+    def _wait_in_triggerer(self, context: Context, handle: RunHandle) -> NoReturn:
+        """Defer until the round is there."""
+        from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
+
+        requests, throttled = self._carried
+        context["ti"].xcom_push(
+            key=self.RUN_KEY,
+            value={
+                "run": handle.to_json(),
+                "requests": self.hook.requests_sent + requests,
+                "throttled_seconds": self.hook.throttled_seconds + throttled,
+            },
+        )
+        left = max(handle.deadline - self.hook.server_now(), 0.0)
+        self.hook.close()
+        self.defer(
+            trigger=InstantTestResultsTrigger(
+                run=handle.to_json(),
+                thousandeyes_conn_id=self.thousandeyes_conn_id,
+                poll_interval=self._read("poll_interval"),
+                min_agents=self._enough(handle.plan),
+                grace=self._read("grace"),
+            ),
+            method_name="execute_complete",
+            # The trigger ends by itself; this is for the case that there is no triggerer to run it.
+            timeout=timedelta(seconds=left + LATE),
         )
 
     def _wait_for_round(self, context: Context, handle: RunHandle) -> tuple[State, Waiting]:
@@ -303,103 +335,19 @@ class RunInstantTestOperator(BaseOperator):
                 now = self._monotonic()
                 due = waiting.next_look(now, self._pace(handle.plan))
                 self.hook._sleep(max(due - now, 0.0))
-                found = self._reader.look(handle.plan, handle.earliest_start, time_left)
+                look = self._reader.look(handle.plan, handle.earliest_start, time_left)
                 now = self._monotonic()
-                before, waiting = waiting, waiting.look(found, now)
+                before, waiting = waiting, waiting.look(look.rows(), now)
                 state = waiting.state(now)
                 self._tell(context, before, waiting)
         except ThousandEyesError:
-            self._push(context, self._evidence(handle, waiting, _cut_short(waiting)))
+            self._push(context, self._evidence(handle, waiting, State.WAITING))
             raise
         return state, waiting
 
     def _pace(self, plan: Plan) -> float:
         """Seconds that one look at all result types should keep from the next."""
         return self.hook.polling_gap() * sum(map(len, plan.directions.values()))
-
-    def _tell(self, context: Context, before: Waiting, now: Waiting) -> None:
-        """One line, and the link, when something new has arrived."""
-        had, have = before.agents_seen(), now.agents_seen()
-        if have and not had:
-            rows = [row for found in now.rows().values() for row in found]
-            link = next((href for row in rows if (href := app_link(row))), "")
-            self._push_link(context, ThousandEyesRoundLink, link)
-            if not any(before.remembered.values()):
-                self._push_link(context, ThousandEyesTestLink, link)
-        reported = now.reported()
-        if len(have) == len(had) and len(reported) == len(before.reported()):
-            return
-        new = [str(agent) for agent in have if agent not in had]
-        missing = [str(agent) for agent in now.missing()]
-        self.log.info(
-            "%d%s agents reported%s%s",
-            len(reported),
-            "" if now.expected.count is None else f" of {now.expected.count}",
-            f": new {_few(new)}" if new else "",
-            f". Waiting for {_few(missing)}" if missing else "",
-        )
-
-    def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
-        """The evidence of a good round; the exception for any other, with the evidence pushed before."""
-        judgement = judge(waiting.rows(), self._read("max_agent_errors"))
-        enough = state is not State.DEADLINE or waiting.enough_since is not None
-        if not waiting.rows():
-            verdict = Verdict.NO_RESULTS
-        elif not enough or not judgement.judged:
-            verdict = Verdict.INCOMPLETE
-        else:
-            verdict = Verdict.PASSED if judgement.passed else Verdict.FAILED
-        told = self._evidence(handle, waiting, verdict)
-        # A record for each line, so that the columns stand below each other in every log view.
-        for line in filter(None, table(told).splitlines()):
-            self.log.info("%s", line)
-        if verdict is Verdict.PASSED:
-            return told
-        self._push(context, told)
-        raise _ERRORS[verdict](summary(told), told)
-
-    def _evidence(self, handle: RunHandle, waiting: Waiting, verdict: Verdict) -> dict[str, Any]:
-        plan, rows = handle.plan, waiting.rows()
-        missing = waiting.missing()
-        states = self._reader.states(missing)
-        round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
-        links = {"test": plan.test_link or round_link, "round": round_link}
-        return evidence(
-            Observed(
-                test_id=plan.test_id,
-                test_name=plan.test_name,
-                test_type=plan.test_type,
-                account_group_id=plan.account_group_id,
-                verdict=verdict,
-                started_at=handle.accepted_at,
-                finished_at=self.hook.server_now(),
-                rounds=waiting.rounds(),
-                run_calls=handle.run_calls,
-                requests=self.hook.requests_sent,
-                throttled_seconds=self.hook.throttled_seconds,
-                expected=plan.expected,
-                reported=waiting.reported(),
-                missing=[Missing(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
-                judgement=judge(rows, self._read("max_agent_errors")),
-                rows=rows,
-                links={name: link for name, link in links.items() if link},
-            )
-        )
-
-    # -- XCom ----------------------------------------------------------------------------------------------------
-
-    def _push(self, context: Context, told: dict[str, Any]) -> None:
-        """Push the evidence of a task that is about to fail, where Airflow puts the value of one that succeeds."""
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="return_value", value=told)
-
-    def _push_link(
-        self, context: Context, link: type[ThousandEyesTestLink] | type[ThousandEyesRoundLink], address: str
-    ) -> None:
-        if address:
-            context["ti"].xcom_push(key=link.xcom_key, value=address)
-
-    # -- arguments -----------------------------------------------------------------------------------------------
 
     _READERS: Mapping[str, Callable[[Any], Any]] = {
         "test_id": arguments.an_id,
@@ -415,41 +363,13 @@ class RunInstantTestOperator(BaseOperator):
         "timeout": arguments.a_positive_time,
         "settle_time": arguments.a_time,
         "queue_timeout": arguments.a_time,
+        "deferrable": arguments.a_flag,
     }
-
-    @property
-    def _owner(self) -> str:
-        return f"{type(self).__name__} {self.task_id!r}"
-
-    def _read(self, name: str) -> Any:
-        return arguments.read(self._owner, name, getattr(self, name), self._READERS[name])
-
-    def _check_arguments(self, *, literals_only: bool) -> None:
-        for name in self._READERS:
-            if not literals_only or arguments.is_literal(getattr(self, name)):
-                self._read(name)
-
-
-_ERRORS: Mapping[Verdict, type[InstantTestFailed | InstantTestIncomplete | InstantTestNoResults]] = {
-    Verdict.FAILED: InstantTestFailed,
-    Verdict.INCOMPLETE: InstantTestIncomplete,
-    Verdict.NO_RESULTS: InstantTestNoResults,
-}
-
-
-def _cut_short(waiting: Waiting) -> Verdict:
-    """The verdict on a round that could not be read to its end."""
-    return Verdict.INCOMPLETE if waiting.rows() else Verdict.NO_RESULTS
 
 
 def _expectation(plan: Plan) -> str:
     count, source = plan.expected.count, plan.expected.source
     if count is None:
         return "agents that nobody lists; complete when nothing new comes for 60 s"
-    names = f": {_few([str(agent) for agent in plan.expected.agents])}" if plan.expected.agents else ""
+    names = f": {few([str(agent) for agent in plan.expected.agents])}" if plan.expected.agents else ""
     return f"{count} agents (source: {source}){names}"
-
-
-def _few(names: Sequence[str], most: int = 8) -> str:
-    shown = "; ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
 from types import SimpleNamespace
 
 import pytest
 
+from airflow.providers.common.compat.sdk import TaskDeferred
+from thousandeyes_provider.hooks import account
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
+from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
 
 TOKEN = "t0ken-that-nobody-may-see"
 
 
 class Worker:
-    """Executes operators, and keeps what they pushed."""
+    """Executes operators as Airflow does, and keeps what they pushed.
 
-    def __init__(self):
+    A task that defers itself is resumed with the event of its trigger, as another object, as if in another process.
+    """
+
+    def __init__(self, deferrable):
         self.pushed = {}
         self.operator = None
+        self.deferrable = deferrable
+        self.deferrals = []
+        self.map_index = -1
 
     def xcom_push(self, key, value):
         self.pushed[key] = json.loads(json.dumps(value))
 
+    def xcom_pull(self, task_ids, key, map_indexes):
+        assert (task_ids, map_indexes) == (self.operator.task_id, -1)
+        return self.pushed.get(key)
+
+    @property
+    def context(self):
+        return {
+            "ti": SimpleNamespace(
+                xcom_push=self.xcom_push, xcom_pull=self.xcom_pull, map_index=self.map_index
+            )
+        }
+
     def execute(self, operator):
         self.operator = operator
-        return operator.execute({"ti": SimpleNamespace(xcom_push=self.xcom_push)})
+        try:
+            return operator.execute(self.context)
+        except TaskDeferred as deferral:
+            while True:
+                try:
+                    return self.resume(deferral)
+                except TaskDeferred as another:
+                    deferral = another
+
+    def resume(self, deferral):
+        self.deferrals.append(deferral)
+        classpath, arguments = deferral.trigger.serialize()
+        assert classpath == "thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger"
+        trigger = InstantTestResultsTrigger(**json.loads(json.dumps(arguments)))
+        event = asyncio.run(anext(trigger.run()))
+        self.operator = copy.copy(self.operator)
+        for name in ("hook", "_reader"):
+            self.operator.__dict__.pop(name, None)
+        arguments = {"event": json.loads(json.dumps(event.payload))}
+        return self.operator.resume_execution(deferral.method_name, arguments, self.context)
 
     def rerun(self, test_id, **arguments):
         """The value that RunInstantTestOperator returns, with waiting times for tests."""
-        quick = {"poll_interval": 0.2, "timeout": 6, "settle_time": 1.5}
+        quick = {"poll_interval": 0.2, "timeout": 6, "settle_time": 1.5, "deferrable": self.deferrable}
         return self.execute(
             RunInstantTestOperator(task_id="validate", test_id=test_id, **{**quick, **arguments})
         )
@@ -42,7 +84,7 @@ class Worker:
 
 @pytest.fixture
 def simulator():
-    with Simulator(tokens=[TOKEN], speed=10, default_tests=False) as running:
+    with Simulator(tokens=[TOKEN], speed=10, default_tests=False, organization_limit=100_000) as running:
         yield running
 
 
@@ -57,7 +99,9 @@ def connection(simulator, monkeypatch):
     return set_connection
 
 
-@pytest.fixture
-def worker(connection):
+@pytest.fixture(params=["worker", "triggerer"])
+def worker(request, connection, monkeypatch):
+    """Executes tasks that wait in the worker, or in the triggerer."""
+    monkeypatch.setattr(account, "USUAL_GAP", 0.01)
     connection()
-    return Worker()
+    return Worker(deferrable=request.param == "triggerer")

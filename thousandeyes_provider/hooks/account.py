@@ -1,0 +1,111 @@
+"""One pace for everything that the triggers of a triggerer ask of one ThousandEyes account.
+
+A thousand waiting tests share a few connections and one next free slot, spaced by what the newest answer says of the
+quota. Nothing runs in the background: the slot is waited for by whoever is first in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from thousandeyes_provider.api.http import Answer, NoAnswer
+from thousandeyes_provider.api.quota import RESERVED_SHARE, exhausted_reset, polling_gap, quotas
+from thousandeyes_provider.hooks.async_transport import Session, open_session, send
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.calls import Call
+    from thousandeyes_provider.hooks.connection import ConnectionSettings
+
+CONNECTIONS = 8
+"""Connections that the triggers of one triggerer keep to one account."""
+
+USUAL_GAP = 60 / (240 * (1 - RESERVED_SHARE))
+"""Seconds between two requests as long as no answer has told the quota: as if 240 a minute were left (DEV)."""
+
+_accounts: WeakKeyDictionary[Any, dict[tuple[str, str], Account]] = WeakKeyDictionary()
+
+
+class Account:
+    """A ThousandEyes account as one event loop sees it: its session, and the next free slot.
+
+    Get one with :meth:`shared`, and give it back with :meth:`release`; with the last user it is gone.
+
+    :param settings: what the connection says.
+    :param paced: whether requests keep the pace that the quota allows; ``False`` for a user who is alone.
+    """
+
+    def __init__(self, settings: ConnectionSettings, *, paced: bool = True) -> None:
+        self._settings = settings
+        self._gap = USUAL_GAP if paced else None
+        self._line = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._next = 0.0
+        self._users = 1
+        self._session: Session | None = None
+        self._key: tuple[str, str] | None = None
+
+    @classmethod
+    def shared(cls, settings: ConnectionSettings) -> Account:
+        """The account of a base URL and token on this event loop; the same one for all who ask while it is used."""
+        of_loop = _accounts.setdefault(asyncio.get_running_loop(), {})
+        key = (settings.base_url, hashlib.sha256(settings.token.encode()).hexdigest())
+        account = of_loop.get(key)
+        if account is None:
+            account = of_loop[key] = cls(settings)
+            account._key = key
+        else:
+            account._users += 1
+        return account
+
+    async def release(self) -> None:
+        """Give the account back; the last one who does closes its connections."""
+        self._users -= 1
+        if self._users:
+            return
+        if self._key is not None:
+            _accounts.get(asyncio.get_running_loop(), {}).pop(self._key, None)
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(self, call: Call, timeout: float) -> Answer | NoAnswer:
+        """Send once, in turn.
+
+        :param timeout: seconds until the answer must be there, from when it is this request's turn.
+        """
+        if self._gap is not None:
+            await self._turn()
+        if self._session is None:
+            async with self._opening:
+                if self._session is None:
+                    self._session = await open_session(self._settings, CONNECTIONS)
+        outcome = await send(self._session, call, timeout)
+        if self._gap is not None and isinstance(outcome, Answer):
+            self._hear(outcome)
+        return outcome
+
+    async def _turn(self) -> None:
+        """Wait for the next free slot: first come, first served. Who is cancelled leaves the line."""
+        loop = asyncio.get_running_loop()
+        async with self._line:
+            while (pause := self._next - loop.time()) > 0:
+                await asyncio.sleep(pause)
+            self._next = loop.time() + (self._gap or 0.0)
+
+    def _hear(self, answer: Answer) -> None:
+        now = time.time()
+        if "organization" in quotas(answer):
+            gap = polling_gap(answer, now)
+            self._gap = gap if gap > 0 else USUAL_GAP
+        loop_now = asyncio.get_running_loop().time()
+        if answer.status == 429:
+            reset = exhausted_reset(answer, now)
+            if reset is not None and 0 < reset.wait <= self._settings.queue_timeout:
+                self._next = max(self._next, loop_now + reset.wait)
+        elif self._gap is not None and self._gap > USUAL_GAP:
+            # Less is left than was thought when the next slot was given: it moves away.
+            self._next = max(self._next, loop_now + self._gap)

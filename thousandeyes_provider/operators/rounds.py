@@ -1,0 +1,264 @@
+"""What everything that waits for a round has in common: operators that run a test, and the sensor that does not.
+
+One place for the arguments, for the evidence, for what is pushed to XCom, and for which error ends a task.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from thousandeyes_provider.api.expectation import share_or_count
+from thousandeyes_provider.api.rounds import app_link
+from thousandeyes_provider.api.waiting import State, Waiting
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    InstantTestNoResults,
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    without_retry,
+)
+from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink, ThousandEyesTestLink
+from thousandeyes_provider.operators import arguments
+from thousandeyes_provider.validation.ending import verdict_of
+from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
+from thousandeyes_provider.validation.text import summary, table
+from thousandeyes_provider.validation.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.api.run import Plan, RunHandle
+    from thousandeyes_provider.hooks.rounds import RoundReader
+    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink())
+"""The extra links of everything that waits for a round."""
+
+_ERRORS: Mapping[Verdict, type[InstantTestFailed | InstantTestIncomplete | InstantTestNoResults]] = {
+    Verdict.FAILED: InstantTestFailed,
+    Verdict.INCOMPLETE: InstantTestIncomplete,
+    Verdict.NO_RESULTS: InstantTestNoResults,
+}
+
+
+class RoundTask:
+    """The part of an operator or sensor that judges a round. Goes before Airflow's base class.
+
+    A task that was deferred resumes as a new object in another process: what it has to know of its run is pushed as the
+    XCom :attr:`RUN_KEY`, since Airflow does not always bring back what was given to ``defer``.
+    """
+
+    RUN_KEY = "thousandeyes_run"
+
+    _READERS: Mapping[str, Callable[[Any], Any]]
+    _monotonic = staticmethod(time.monotonic)
+
+    # What Airflow's base class and the class itself bring.
+    task_id: str
+    log: Any
+    do_xcom_push: bool
+    thousandeyes_conn_id: str
+    min_agents: Any
+    _carried: tuple[int, float] = (0, 0.0)
+
+    @cached_property
+    def hook(self) -> ThousandEyesHook:
+        """The hook, on the task's connection and account group."""
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        return ThousandEyesHook(self.thousandeyes_conn_id, self._account_group())
+
+    def _account_group(self) -> str | None:
+        raise NotImplementedError
+
+    def _test(self) -> str:
+        raise NotImplementedError
+
+    @cached_property
+    def _reader(self) -> RoundReader:
+        from thousandeyes_provider.hooks.rounds import RoundReader
+
+        return RoundReader(self.hook, self._test(), self.log)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Raise errors as ones that spend no task retry if none can mend them and no retry policy decides that."""
+        try:
+            yield
+        except ThousandEyesError as error:
+            if getattr(self, "retry_policy", None):
+                raise
+            raise without_retry(error) from error.__cause__
+        finally:
+            if "hook" in self.__dict__:
+                self.hook.close()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _enough(self, plan: Plan) -> int | None:
+        """``min_agents`` as a count, checked against how many there are."""
+        of = plan.expected.count
+        count = None
+        if self._read("min_agents") is not None:
+            count = share_or_count(self.min_agents, of, "min_agents")
+            if count is None:
+                raise ThousandEyesConfigurationError(
+                    f"{self._owner}: min_agents={self.min_agents!r} is a fraction of a number of agents that neither "
+                    "the test nor an earlier round tells; give expected_agents= as well, or a count"
+                )
+            if of is not None and count > of:
+                raise ThousandEyesConfigurationError(
+                    f"{self._owner}: min_agents={self.min_agents!r}, but only {of} agents are expected"
+                )
+        return count
+
+    def _waiting(self, handle: RunHandle, deadline: float) -> Waiting:
+        return Waiting.for_run(
+            handle,
+            deadline=deadline,
+            poll_interval=self._read("poll_interval"),
+            min_agents=self._enough(handle.plan),
+            grace=self._read("grace"),
+        )
+
+    def _tell(self, context: Context, before: Waiting, now: Waiting) -> None:
+        """One line, and the link, when something new has arrived."""
+        had, have = before.agents_seen(), now.agents_seen()
+        if have and not had:
+            self._push_round_link(context, now)
+        reported = now.reported()
+        if len(have) == len(had) and len(reported) == len(before.reported()):
+            return
+        new = [str(agent) for agent in have if agent not in had]
+        missing = [str(agent) for agent in now.missing()]
+        self.log.info(
+            "%d%s agents reported%s%s",
+            len(reported),
+            "" if now.expected.count is None else f" of {now.expected.count}",
+            f": new {few(new)}" if new else "",
+            f". Waiting for {few(missing)}" if missing else "",
+        )
+
+    def _last_read(
+        self, context: Context, handle: RunHandle, event: Mapping[str, Any]
+    ) -> tuple[State, Waiting]:
+        """Read the rows of a round that was waited for elsewhere.
+
+        :param event: how that wait ended; empty when nobody knows.
+        :return: how it stands by these rows: ``WAITING`` when they do not bear out what was told, and there is time.
+        :raises ThousandEyesError: when they cannot be read; the evidence is pushed before.
+        """
+        waiting, told = self._waiting(handle, handle.deadline), event.get("state")
+        try:
+            look = self._reader.look(handle.plan, handle.earliest_start)
+        except ThousandEyesError:
+            seen = self._evidence(handle, waiting, State.WAITING)
+            if event.get("rounds"):
+                seen |= {"verdict": Verdict.INCOMPLETE.value, "rounds": event["rounds"]}
+            self._push(context, seen)
+            raise
+        now = self.hook.server_now()
+        before, waiting = waiting, waiting.look(look.rows(), now)
+        self._tell(context, before, waiting)
+        state = waiting.state(now)
+        if told == State.DEADLINE.value and state is State.WAITING:
+            state = State.DEADLINE
+        history = {
+            State.ENOUGH.value: waiting.enough_since is not None,
+            State.QUIET.value: bool(waiting.rows()),
+        }
+        if history.get(told or "") and state in (State.WAITING, State.DEADLINE):
+            state = State(told)
+        if look.error is not None and state in (State.WAITING, State.DEADLINE):
+            self._push(context, self._evidence(handle, waiting, state))
+            raise look.error
+        return state, waiting
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
+        """The evidence of a good round; the exception for any other, with the evidence pushed before."""
+        told = self._evidence(handle, waiting, state)
+        verdict = Verdict(told["verdict"])
+        # A record for each line, so that the columns stand below each other in every log view.
+        for line in filter(None, table(told).splitlines()):
+            self.log.info("%s", line)
+        if verdict is Verdict.PASSED:
+            return told
+        self._push(context, told)
+        raise _ERRORS[verdict](summary(told), told)
+
+    def _evidence(self, handle: RunHandle, waiting: Waiting, state: State) -> dict[str, Any]:
+        plan, rows = handle.plan, waiting.rows()
+        judgement = judge(rows, self._read("max_agent_errors"))
+        missing = waiting.missing()
+        states = self._reader.states(missing)
+        round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
+        links = {"test": plan.test_link or round_link, "round": round_link}
+        requests, throttled = self._carried
+        return evidence(
+            Observed(
+                test_id=plan.test_id,
+                test_name=plan.test_name,
+                test_type=plan.test_type,
+                account_group_id=plan.account_group_id,
+                verdict=verdict_of(state, waiting, judgement),
+                started_at=handle.accepted_at,
+                finished_at=self.hook.server_now(),
+                rounds=waiting.rounds(),
+                run_calls=handle.run_calls,
+                requests=self.hook.requests_sent + requests,
+                throttled_seconds=self.hook.throttled_seconds + throttled,
+                expected=plan.expected,
+                reported=waiting.reported(),
+                missing=[Missing(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
+                judgement=judgement,
+                rows=rows,
+                links={name: link for name, link in links.items() if link},
+            )
+        )
+
+    # -- XCom ----------------------------------------------------------------------------------------------------
+
+    def _push(self, context: Context, told: dict[str, Any]) -> None:
+        """Push the evidence of a task that is about to fail, where Airflow puts the value of one that succeeds."""
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=told)
+
+    def _push_link(
+        self, context: Context, link: type[ThousandEyesTestLink] | type[ThousandEyesRoundLink], address: str
+    ) -> None:
+        if address:
+            context["ti"].xcom_push(key=link.xcom_key, value=address)
+
+    def _push_round_link(self, context: Context, waiting: Waiting) -> None:
+        rows = [row for found in waiting.rows().values() for row in found]
+        link = next((href for row in rows if (href := app_link(row))), "")
+        self._push_link(context, ThousandEyesRoundLink, link)
+        if not any(waiting.remembered.values()):
+            # Before this round, nothing was known that leads to the test.
+            self._push_link(context, ThousandEyesTestLink, link)
+
+    # -- arguments -----------------------------------------------------------------------------------------------
+
+    @property
+    def _owner(self) -> str:
+        return f"{type(self).__name__} {self.task_id!r}"
+
+    def _read(self, name: str) -> Any:
+        return arguments.read(self._owner, name, getattr(self, name), self._READERS[name])
+
+    def _check_arguments(self, *, literals_only: bool) -> None:
+        for name in self._READERS:
+            if not literals_only or arguments.is_literal(getattr(self, name)):
+                self._read(name)
+
+
+def few(names: list[str], most: int = 8) -> str:
+    """The first of some names, and how many more there are."""
+    shown = "; ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,1 @@
+"""The same waiting, without a worker. Triggers only read."""
