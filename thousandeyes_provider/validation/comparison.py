@@ -38,13 +38,13 @@ class Before:
 
     def of(self, result_type: str, metric: str) -> Sampled:
         """The values of a metric by agent; none when it is not usable."""
-        return {} if self.unusable else self.values.get((result_type, metric), {})
+        return {} if self.unusable else self.values.get((result_type, one_line(metric)), {})
 
     def missing(self, result_type: str, metric: str) -> str:
         """Why a metric cannot be compared; empty when it can."""
         if self.unusable:
             return self.unusable
-        if not self.values.get((result_type, metric)):
+        if not self.of(result_type, metric):
             return f"{self.source} has no {metric} of {result_type}"
         return ""
 
@@ -112,7 +112,8 @@ def before_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source: 
             for metric in wanted:
                 over_rounds = _medians(result_type, metric, of_agent.rows)
                 if over_rounds:
-                    values.setdefault((result_type, metric), {})[agent_key(of_agent.agent)] = over_rounds
+                    of_metric = values.setdefault((result_type, one_line(metric)), {})
+                    of_metric[agent_key(of_agent.agent)] = over_rounds
     if not rounds:
         return _unusable(source, "has no rounds")
     first, last = iso_time(min(rounds)), iso_time(max(rounds))

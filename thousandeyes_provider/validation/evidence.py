@@ -10,22 +10,28 @@ from typing import Any
 
 from thousandeyes_provider.api.expectation import Agent, Expected
 from thousandeyes_provider.api.http import iso_time
+from thousandeyes_provider.api.metrics import Kind, kind_of
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of
 from thousandeyes_provider.api.values import number
+from thousandeyes_provider.validation.aggregates import mean
+from thousandeyes_provider.validation.lines import one_line
+from thousandeyes_provider.validation.samples import agent_key, by_agent, plain, values_of
 from thousandeyes_provider.validation.verdict import Judgement, Verdict
 
 LARGEST = 48 * 1024
 """Bytes of the evidence as JSON: it has to fit where XComs are kept."""
-
-LONGEST_TEXT = 200
-"""Characters of any one text; a longer one ends in an ellipsis."""
 
 MOST_ERRORS = 10
 """Errors that are told of one agent, before the rest is only counted."""
 
 LEAST_KEPT = 20
 """Entries that stay of each list until every list is down to them: of everything a person wants to see some."""
+
+LEAST_NAMED = 3
+"""Agents that stay named in each list of a check, when that has to be shortened."""
+
+LONGEST_SAMPLE = 80
+"""Characters of a text that an agent reported; a longer one is no sample."""
 
 LONGEST_LINK = 2000
 """Characters of a link; a longer one is left out, since half a link leads nowhere."""
@@ -78,11 +84,12 @@ def evidence(seen: Observed) -> dict[str, Any]:
     Texts are one line each, whatever ThousandEyes sent, and end in an ellipsis where they were longer.
     """
     links = {name: link for name, link in seen.links.items() if link.isascii() and len(link) <= LONGEST_LINK}
+    values = list(_judged_values(seen))
     told: dict[str, Any] = {
-        "test_id": _line(seen.test_id),
-        "test_name": _line(seen.test_name),
+        "test_id": one_line(seen.test_id),
+        "test_name": one_line(seen.test_name),
         "test_type": seen.test_type,
-        "account_group_id": None if seen.account_group_id is None else _line(seen.account_group_id),
+        "account_group_id": None if seen.account_group_id is None else one_line(seen.account_group_id),
         "verdict": seen.verdict.value,
         "started_at": iso_time(seen.started_at),
         "finished_at": iso_time(seen.finished_at),
@@ -96,18 +103,21 @@ def evidence(seen: Observed) -> dict[str, Any]:
             "expected_source": seen.expected.source,
             "reported": [_agent(agent) for agent in seen.reported],
             "missing": [
-                _agent(missing.agent, state=missing.state and _line(missing.state))
-                | ({"lacking": _line(missing.lacking)} if missing.lacking else {})
+                _agent(missing.agent, state=missing.state and one_line(missing.state))
+                | ({"lacking": one_line(missing.lacking)} if missing.lacking else {})
                 for missing in seen.missing
             ],
             "failed": [_agent(error.agent, errors=_errors(error.reasons)) for error in seen.judgement.errors],
             "allowed_errors": seen.judgement.allowed,
         },
-        "checks": [],
-        "metrics": _metrics(seen.rows),
-        "samples": _samples(seen.rows),
+        "checks": [result.to_json() for result in seen.judgement.checks],
+        "metrics": _metrics(values),
+        "samples": _samples(values),
         "links": links,
     }
+    before = seen.judgement.before
+    if before is not None:
+        told["compared_with"] = one_line(before.unusable or before.source)
     if len(links) < len(seen.links):
         told["cut"] = {"links": len(seen.links) - len(links)}
     return fit(told)
@@ -116,23 +126,46 @@ def evidence(seen: Observed) -> dict[str, Any]:
 def fit(told: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
     """``told`` in at most ``largest`` bytes of JSON: the least important lists are shortened first.
 
-    What was cut stands in ``cut``: where, and how many entries.
+    What can be learned from the rest goes first: who was expected, then who reported. The samples, which a later run
+    may compare with, go before what a person reads. What was cut stands in ``cut``: where, and how many entries.
     """
-    agents = told["agents"]
-    places: list[tuple[str, Any, str]] = [
-        ("samples", told, "samples"),
+    agents, metrics = told["agents"], told["metrics"]
+    lists: list[tuple[str, Any, str]] = [
         ("agents.expected", agents, "expected"),
         ("agents.reported", agents, "reported"),
+        ("samples", told, "samples"),
+        *((f"metrics.{name}", metrics, name) for name in metrics),
         ("agents.failed", agents, "failed"),
         ("agents.missing", agents, "missing"),
+        ("checks", told, "checks"),
     ]
     for least in (LEAST_KEPT, 0):
-        for name, holder, key in places:
+        for name, holder, key in lists:
             if _size(told) <= largest:
+                return told
+            if name == "checks":
+                told["checks"].sort(key=lambda row: (row["passed"], row["severity"]))
+            if name == "samples" and _name_fewer(told) and _size(told) <= largest:
                 return told
             if len(holder[key]) > least:
                 _shorten(told, name, holder, key, largest, least)
     return told
+
+
+def _name_fewer(told: dict[str, Any]) -> bool:
+    """Name :data:`LEAST_NAMED` agents in each list of each check, where there are more: whether there were.
+
+    Their numbers stand beside the lists.
+    """
+    gone = 0
+    for row in told["checks"]:
+        for name in ("broken_by", "without", "only_now", "only_before"):
+            named = row.get(name, [])
+            gone += max(len(named) - LEAST_NAMED, 0)
+            del named[LEAST_NAMED:]
+    if gone:
+        told.setdefault("cut", {})["checks.agents"] = gone
+    return gone > 0
 
 
 def _shorten(
@@ -159,54 +192,60 @@ def _size(told: Mapping[str, Any]) -> int:
 
 
 def _agent(agent: Agent, **more: Any) -> dict[str, Any]:
-    return {"agent_id": _line(agent.agent_id), "agent_name": _line(agent.agent_name), **more}
+    return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name), **more}
 
 
 def _errors(reasons: Sequence[str]) -> list[str]:
-    told = [_line(reason) for reason in reasons[:MOST_ERRORS]]
+    told = [one_line(reason) for reason in reasons[:MOST_ERRORS]]
     return told if len(reasons) <= MOST_ERRORS else [*told, f"and {len(reasons) - MOST_ERRORS} more"]
 
 
-def _line(text: str) -> str:
-    """``text`` as one line of at most :data:`LONGEST_TEXT` characters, without any that a log could not show."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text[: 4 * LONGEST_TEXT]).split())
-    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _judged_values(seen: Observed) -> Iterable[tuple[str, str, Agent, list[Any]]]:
+    """The values of each judged metric of each agent: of those that checks name, else of what sums a row up."""
+    for result_type, rows in sorted(seen.rows.items()):
+        named = [one.check.metric for one in seen.judgement.checks if one.check.result_type == result_type]
+        metrics = dict.fromkeys(named or [name for name, _ in RESULT_TYPES[result_type].metrics])
+        agents = by_agent(result_type, rows)
+        for metric in metrics:
+            sample = number if kind_of(result_type, metric) is Kind.NUMBER else _sample
+            for one in agents:
+                found = map(sample, values_of(result_type, metric, one.rows))
+                yield (
+                    result_type,
+                    one_line(metric),
+                    one.agent,
+                    [value for value in found if value is not None],
+                )
 
 
-def _values(rows: Mapping[str, Sequence[Row]]) -> Iterable[tuple[str, str, Row, float]]:
-    for result_type, found in sorted(rows.items()):
-        for metric, _ in RESULT_TYPES[result_type].metrics:
-            for row in found:
-                value = number(row.get(metric))
-                if value is not None:
-                    yield result_type, metric, row, value
+def _sample(value: Any) -> float | str | bool | None:
+    """A value as a sample: a number, also one that is spelled, a boolean, or a short text."""
+    found = number(value)
+    if found is not None or isinstance(value, bool):
+        return value if found is None else found
+    fits = isinstance(value, str) and 0 < len(value) <= LONGEST_SAMPLE and one_line(value) == value
+    return value if fits else None
 
 
-def _metrics(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, dict[str, float]]]:
+def _metrics(values: Sequence[tuple[str, str, Agent, list[Any]]]) -> dict[str, dict[str, dict[str, float]]]:
     """Least, mean and greatest value of each metric over the rows that have it, by result type."""
-    values: dict[tuple[str, str], list[float]] = {}
-    for result_type, metric, _, value in _values(rows):
-        values.setdefault((result_type, metric), []).append(value)
+    numbers: dict[tuple[str, str], list[float]] = {}
+    for result_type, metric, _, found in values:
+        numbers.setdefault((result_type, metric), []).extend(one for one in found if isinstance(one, float))
     told: dict[str, dict[str, dict[str, float]]] = {}
-    for (result_type, metric), found in values.items():
-        told.setdefault(result_type, {})[metric] = {
-            "min": min(found),
-            "mean": round(sum(value / len(found) for value in found), 3),
-            "max": max(found),
-        }
+    for (result_type, metric), of_metric in numbers.items():
+        if of_metric:
+            figures = {"min": min(of_metric), "mean": round(mean(of_metric), 3), "max": max(of_metric)}
+            told.setdefault(result_type, {})[metric] = {name: plain(one) for name, one in figures.items()}
     return told
 
 
-def _samples(rows: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float | list[float]]]:
+def _samples(values: Sequence[tuple[str, str, Agent, list[Any]]]) -> dict[str, dict[str, Any]]:
     """The values of each agent, by ``result type.metric``; a list where it has several rows."""
     told: dict[str, dict[str, Any]] = {}
-    for result_type, metric, row, value in _values(rows):
-        of_agent = told.setdefault(_line(agent_id_of(row) or agent_name_of(row)), {})
-        name = f"{result_type}.{metric}"
-        if name not in of_agent:
-            of_agent[name] = value
-        elif isinstance(of_agent[name], list):
-            of_agent[name].append(value)
-        else:
-            of_agent[name] = [of_agent[name], value]
+    for result_type, metric, agent, found in values:
+        if found:
+            listed = [plain(value) for value in found]
+            name = f"{result_type}.{metric}"
+            told.setdefault(agent_key(agent), {})[name] = listed[0] if len(listed) == 1 else listed
     return told

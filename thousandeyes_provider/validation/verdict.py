@@ -1,16 +1,19 @@
-"""The verdict on a round: how many agents may report an error before the run is bad."""
+"""The verdict on a round: how many agents may report an error before the run is bad, and which checks must hold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from thousandeyes_provider.api.expectation import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of
 from thousandeyes_provider.api.values import number, whole_number
+from thousandeyes_provider.validation.checks import Checks
+from thousandeyes_provider.validation.comparison import Before
+from thousandeyes_provider.validation.evaluation import CheckResult, evaluate
 
 
 class Verdict(StrEnum):
@@ -43,25 +46,47 @@ class Judgement:
     :param judged: how many agents have rows that can be judged.
     :param allowed: how many of them may have an error.
     :param errors: those that have one.
+    :param checks: what came of each check.
+    :param before: what the checks compared with, if anything.
     """
 
     judged: int
     allowed: int
     errors: tuple[AgentError, ...]
+    checks: tuple[CheckResult, ...] = ()
+    before: Before | None = field(default=None, repr=False)
+
+    @property
+    def too_many_errors(self) -> bool:
+        """Whether more agents have an error than may."""
+        return len(self.errors) > self.allowed
+
+    @property
+    def failed_checks(self) -> tuple[CheckResult, ...]:
+        """The checks that make the round bad; those of severity ``warn`` never do."""
+        return tuple(result for result in self.checks if result.fails_verdict)
 
     @property
     def passed(self) -> bool:
         """Whether the round is good. Nothing judged is never a pass."""
-        return self.judged > 0 and len(self.errors) <= self.allowed
+        return self.judged > 0 and not self.too_many_errors and not self.failed_checks
 
 
-def judge(rows: Mapping[str, Iterable[Row]], max_agent_errors: int | float) -> Judgement:
-    """Judge the rows of a round by the error table of API-FACTS.
+def judge(
+    rows: Mapping[str, Iterable[Row]],
+    max_agent_errors: int | float,
+    checks: Checks | None = None,
+    before: Before | None = None,
+) -> Judgement:
+    """Judge the rows of a round: by the error table of API-FACTS, and by the checks.
 
     :param rows: the rows of our round, by result type.
     :param max_agent_errors: how many agents may have an error: a count (``int``), or a fraction of those that are
         judged (``float``, rounded down).
+    :param checks: what must hold as well.
+    :param before: what the checks compare with.
     """
+    rows = {result_type: list(found) for result_type, found in rows.items()}
     agents: dict[str, Agent] = {}
     reasons: dict[str, list[str]] = {}
     for result_type, found in sorted(rows.items()):
@@ -80,7 +105,25 @@ def judge(rows: Mapping[str, Iterable[Row]], max_agent_errors: int | float) -> J
         else max_agent_errors
     )
     errors = tuple(AgentError(agents[key], tuple(found)) for key, found in reasons.items())
-    return Judgement(len(agents), allowed, errors)
+    results = evaluate(checks, rows, before) if checks else ()
+    # Where no row can be an error (path visualization), agents are judged by the checks alone.
+    judged = len(agents) or max((result.agents - len(result.without) for result in results), default=0)
+    return Judgement(judged, allowed, errors, results, before)
+
+
+def same_failure(first: Judgement, second: Judgement) -> bool:
+    """Whether a second run confirms the failure of a first one (``confirm_failures``).
+
+    It does when a check that failed fails again, when too many agents have an error (again, or now), and when
+    nothing could be judged. Failures of different checks are not the same.
+
+    :param first: the judgement that failed.
+    :param second: the one of the run after it.
+    """
+    if not second.judged or second.too_many_errors:
+        return True
+    failed = {result.check for result in first.failed_checks}
+    return any(result.check in failed for result in second.failed_checks)
 
 
 def allowed_errors(value: object) -> int | float:

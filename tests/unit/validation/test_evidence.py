@@ -160,8 +160,12 @@ class TestSize:
         told = evidence(many(count))
         assert size(told) <= LARGEST
         if count > 100:
-            assert told["cut"]["samples"] > 0
+            assert told["cut"]["agents.expected"] > 0
         assert len(told["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
+
+    def test_samples_stay_whole_as_long_as_that_is_possible_for_a_later_run_to_compare_with(self):
+        assert "samples" not in evidence(many(300))["cut"]
+        assert evidence(many(3000))["cut"]["samples"] > 0
 
     def test_of_every_list_some_entries_stay_as_long_as_that_is_possible(self):
         told = evidence(many(5000))["agents"]

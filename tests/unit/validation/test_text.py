@@ -124,7 +124,7 @@ class TestTable:
 
     def test_says_what_was_left_out_for_size(self):
         text = table(told(good=2000))
-        assert "left out for size: 1980 of samples, 1980 of agents.expected, " in text
+        assert "left out for size: 1980 of agents.expected, 1980 of agents.reported, " in text
 
 
 @pytest.mark.parametrize("words", [summary, table])
