@@ -6,22 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thousandeyes_provider.api.http import iso_time
-from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.api.metrics import unit_of
+from thousandeyes_provider.validation import words
 
 MOST_AGENTS = 20
 """Rows of a table that name agents, before the rest is only counted."""
 
+MOST_AGENTS_BESIDE_CHECKS = 12
+"""The same where the table has checks as well, so that all of it fits on a screen."""
+
+MOST_CHECKS = 14
+"""Rows of a table that are checks; those that do not hold come first."""
+
+MOST_METRICS = 8
+"""Rows of a table that are metrics."""
+
+MOST_LINKS = 4
+"""Links below a table."""
+
+FIRST = 5
+"""Checks, and agents of each sort, that an exception tells of, before the rest is only counted."""
+
+LONGEST_SENTENCE = 500
+"""Characters of what an exception says of one check."""
+
 
 def summary(evidence: Mapping[str, Any]) -> str:
-    """What someone reads at night: verdict, test, figures, the first few agents, the link, where the rest is."""
+    """What someone reads at night: verdict, test, figures, the first failed checks, the first few agents, the link,
+    where the rest is."""
     agents = evidence["agents"]
-    lines = [f"{_title(evidence)}: {evidence['verdict']}. {_counts(evidence)}."]
+    figures = [_counts(evidence), *filter(None, [_check_counts(evidence)])]
+    lines = [f"{_title(evidence)}: {evidence['verdict']}. {'. '.join(figures)}."]
+    bad = [row for row in evidence["checks"] if not row["passed"] and row["severity"] != "warn"]
+    lines += [f"  {_clip(words.sentence(row, 3), LONGEST_SENTENCE)}" for row in bad[:FIRST]]
+    if len(bad) > FIRST:
+        lines.append(f"  and {len(bad) - FIRST} more failed checks")
     failed, missing = agents["failed"], agents["missing"]
-    lines += [f"  {_name(agent)}: {'; '.join(agent['errors'])}" for agent in failed[:5]]
-    if (more := _total(evidence, "failed") - len(failed[:5])) > 0:
+    lines += [f"  {words.name(agent)}: {'; '.join(agent['errors'])}" for agent in failed[:FIRST]]
+    if (more := _total(evidence, "failed") - len(failed[:FIRST])) > 0:
         lines.append(f"  and {more} more with an error")
-    lines += [f"  {_name(agent)} is missing{_state(agent)}" for agent in missing[:5]]
-    if (more := _total(evidence, "missing") - len(missing[:5])) > 0:
+    lines += [f"  {words.name(agent)} is missing{_state(agent)}" for agent in missing[:FIRST]]
+    if (more := _total(evidence, "missing") - len(missing[:FIRST])) > 0:
         lines.append(f"  and {more} more missing")
     link = evidence["links"].get("round") or evidence["links"].get("test")
     if link:
@@ -31,7 +56,7 @@ def summary(evidence: Mapping[str, Any]) -> str:
 
 
 def table(evidence: Mapping[str, Any]) -> str:
-    """The evidence as a table of at most some forty lines, whatever the number of agents."""
+    """The evidence as a table of at most 60 lines, whatever the number of checks and agents."""
     facts = [
         ("verdict", evidence["verdict"].upper()),
         ("test", _title(evidence)),
@@ -42,52 +67,107 @@ def table(evidence: Mapping[str, Any]) -> str:
         ("throttled", f"{evidence['throttled_seconds']:g} s"),
         ("agents", _counts(evidence)),
     ]
+    if evidence["checks"]:
+        facts.append(("checks", _check_counts(evidence)))
+    if evidence.get("compared_with"):
+        facts.append(("compared with", evidence["compared_with"]))
     width = max(len(name) for name, _ in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts]
-    lines += ["", *_agent_rows(evidence), *_metric_rows(evidence["metrics"])]
-    for name, link in evidence["links"].items():
+    lines += ["", *_check_rows(evidence), *_agent_rows(evidence), *_metric_rows(evidence["metrics"])]
+    for name, link in list(evidence["links"].items())[:MOST_LINKS]:
         lines.append(f"{name}: {link}")
     if evidence.get("cut"):
         cut = ", ".join(f"{count} of {name}" for name, count in evidence["cut"].items())
-        lines.append(f"left out for size: {cut}")
+        lines.append(f"left out for size: {_clip(cut, 200)}")
     return "\n".join(lines)
+
+
+def _check_rows(evidence: Mapping[str, Any]) -> list[str]:
+    order = {"FAILED": 0, "warning": 1, "ok": 2}
+    checks = sorted(evidence["checks"], key=lambda row: order[words.state(row)])
+    rows = [
+        (
+            _clip(words.subject(row), 60),
+            words.state(row),
+            _clip(words.expected(row), 44),
+            _clip(words.actual(row), 44),
+            _clip(words.culprits(row, 3), 80),
+        )
+        for row in checks[:MOST_CHECKS]
+    ]
+    if not rows:
+        return []
+    more = len(checks) - len(rows) + int(evidence.get("cut", {}).get("checks", 0))
+    last = [f"and {more} more, counted above"] if more else []
+    return [*_columns([("check", "", "expected", "actual", "agents"), *rows]), *last, ""]
 
 
 def _agent_rows(evidence: Mapping[str, Any]) -> list[str]:
     agents = evidence["agents"]
     failed = {_key(agent) for agent in agents["failed"]}
-    rows = [(_name(agent), "ERROR", "; ".join(agent["errors"])) for agent in agents["failed"]]
-    rows += [(_name(agent), "MISSING", _state(agent).strip(" ,")) for agent in agents["missing"]]
+    rows = [(words.name(agent), "ERROR", "; ".join(agent["errors"])) for agent in agents["failed"]]
+    rows += [(words.name(agent), "MISSING", _state(agent).strip(" ,")) for agent in agents["missing"]]
     if not _cut(evidence, "failed"):  # else an agent with an error could be taken for one without
-        rows += [
-            (_name(agent), "ok", _sample(evidence["samples"].get(_key(agent), {})))
-            for agent in agents["reported"]
-            if _key(agent) not in failed
-        ]
+        broke = _broke(evidence)
+        good = "ok" if not broke or _all_named(evidence) else "reported"
+        rows += sorted(
+            (
+                (
+                    words.name(agent),
+                    f"broke {broke[_key(agent)]}" if _key(agent) in broke else good,
+                    _sample(evidence["samples"].get(_key(agent), {})),
+                )
+                for agent in agents["reported"]
+                if _key(agent) not in failed
+            ),
+            key=lambda row: row[1] == good,
+        )
+    most = MOST_AGENTS_BESIDE_CHECKS if evidence["checks"] else MOST_AGENTS
     shown = [
         ("agent", "", "result"),
-        *((_clip(name, 48), state, _clip(result, 160)) for name, state, result in rows[:MOST_AGENTS]),
+        *((_clip(name, 48), state, _clip(result, 160)) for name, state, result in rows[:most]),
     ]
     if any(_cut(evidence, name) for name in ("failed", "missing", "reported")):
         shown.append(("and more, counted above", "", ""))
-    elif len(rows) > MOST_AGENTS:
-        shown.append((f"and {len(rows) - MOST_AGENTS} more", "", ""))
+    elif len(rows) > most:
+        shown.append((f"and {len(rows) - most} more", "", ""))
     return [*_columns(shown), ""] if rows else []
+
+
+def _broke(evidence: Mapping[str, Any]) -> dict[str, int]:
+    """How many of the checks that do not hold each agent broke, as far as they name it."""
+    broke: dict[str, int] = {}
+    for row in evidence["checks"]:
+        for agent in [*row["broken_by"], *row["without"]] if not row["passed"] else ():
+            broke[_key(agent)] = broke.get(_key(agent), 0) + 1
+    return broke
+
+
+def _all_named(evidence: Mapping[str, Any]) -> bool:
+    """Whether the checks name every agent that broke them, so that the others are known to be good."""
+    return "checks" not in evidence.get("cut", {}) and all(
+        len(row["broken_by"]) == row["broken"] and len(row["without"]) == row["lacking"]
+        for row in evidence["checks"]
+        if not row["passed"]
+    )
 
 
 def _metric_rows(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     rows = [
         (
-            f"{result_type} {metric}",
-            f"{of['min']:g}",
-            f"{of['mean']:g}",
-            f"{of['max']:g}",
-            _unit(result_type, metric),
+            _clip(f"{result_type} {metric}", 60),
+            words.figure(of["min"]),
+            words.figure(of["mean"]),
+            words.figure(of["max"]),
+            unit_of(result_type, metric),
         )
         for result_type, by_metric in metrics.items()
         for metric, of in by_metric.items()
     ]
-    return [*_columns([("metric", "min", "mean", "max", ""), *rows]), ""] if rows else []
+    more = len(rows) - MOST_METRICS
+    last = [f"and {more} more"] if more > 0 else []
+    header = ("metric", "min", "mean", "max", "")
+    return [*_columns([header, *rows[:MOST_METRICS]]), *last, ""] if rows else []
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -105,13 +185,8 @@ def _sample(values: Mapping[str, Any]) -> str:
     told = []
     for name, value in values.items():
         result_type, _, metric = name.partition(".")
-        shown = "/".join(f"{one:g}" for one in (value if isinstance(value, list) else [value]))
-        told.append(f"{metric} {shown} {_unit(result_type, metric)}".rstrip())
+        told.append(f"{metric} {words.value(value, unit_of(result_type, metric))}")
     return ", ".join(told)
-
-
-def _unit(result_type: str, metric: str) -> str:
-    return dict(RESULT_TYPES[result_type].metrics).get(metric, "")
 
 
 def _title(evidence: Mapping[str, Any]) -> str:
@@ -127,6 +202,17 @@ def _counts(evidence: Mapping[str, Any]) -> str:
     return f"{said}, {failed} with an error, {agents['allowed_errors']} allowed"
 
 
+def _check_counts(evidence: Mapping[str, Any]) -> str:
+    """How many checks there are and how many do not hold; empty where there are none."""
+    states = [words.state(row) for row in evidence["checks"]]
+    if not states:
+        return ""
+    cut = int(evidence.get("cut", {}).get("checks", 0))
+    told = f"{states.count('FAILED')} of {len(states) + cut} checks failed"
+    warnings = states.count("warning")
+    return told + (f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "")
+
+
 def _total(evidence: Mapping[str, Any], name: str) -> int:
     """How many agents there were, those that were left out for size among them."""
     return len(evidence["agents"][name]) + _cut(evidence, name)
@@ -134,10 +220,6 @@ def _total(evidence: Mapping[str, Any], name: str) -> int:
 
 def _cut(evidence: Mapping[str, Any], name: str) -> int:
     return int(evidence.get("cut", {}).get(f"agents.{name}", 0))
-
-
-def _name(agent: Mapping[str, Any]) -> str:
-    return str(agent["agent_name"] or f"agent {agent['agent_id']}")
 
 
 def _key(agent: Mapping[str, Any]) -> str:
