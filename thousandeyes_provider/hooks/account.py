@@ -26,6 +26,12 @@ CONNECTIONS = 8
 USUAL_GAP = 60 / (240 * (1 - RESERVED_SHARE))
 """Seconds between two requests as long as no answer has told the quota: as if 240 a minute were left (DEV)."""
 
+RUN_WINDOW = 60.0
+"""Seconds of the window in which runs are counted (DEV)."""
+
+USUAL_RUN_LIMIT = 24.0
+"""Runs a window, as long as no answer has told the limit (DEV)."""
+
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], Account]] = WeakKeyDictionary()
 
 
@@ -44,6 +50,9 @@ class Account:
         self._line = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._next = 0.0
+        self._run_line = asyncio.Lock()
+        self._next_run = 0.0
+        self._run_limit = USUAL_RUN_LIMIT
         self._users = 1
         self._session: Session | None = None
         self._key: tuple[str, str] | None = None
@@ -78,7 +87,7 @@ class Account:
         :param timeout: seconds until the answer must be there, from when it is this request's turn.
         """
         if self._gap is not None:
-            await self._turn()
+            await self._slot()
         if self._session is None:
             async with self._opening:
                 if self._session is None:
@@ -88,7 +97,35 @@ class Account:
             self._hear(outcome)
         return outcome
 
-    async def _turn(self) -> None:
+    async def turn(self, *, limit: float | None, pause: float, patience: float) -> bool:
+        """Wait for a turn to run a test: first come, first served, at the pace of the window.
+
+        :param limit: runs a window, where an answer told it.
+        :param pause: seconds until the window of an answer that refused a run is over; nobody's turn comes before.
+        :param patience: seconds after which a turn is of no more use.
+        :return: whether the turn has come; ``False`` as soon as it is clear that it will not in time.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + patience
+        self.learn_run_limit(limit)
+        if pause > 0:
+            self._next_run = max(self._next_run, loop.time() + pause)
+        async with self._run_line:
+            while (left := self._next_run - loop.time()) > 0:
+                if self._next_run > ends:
+                    return False
+                await asyncio.sleep(left)
+            if loop.time() > ends:
+                return False
+            self._next_run = loop.time() + RUN_WINDOW / self._run_limit
+        return True
+
+    def learn_run_limit(self, limit: float | None) -> None:
+        """Take the limit of runs a window from an answer to a run call."""
+        if limit is not None and limit >= 1:
+            self._run_limit = limit
+
+    async def _slot(self) -> None:
         """Wait for the next free slot: first come, first served. Who is cancelled leaves the line."""
         loop = asyncio.get_running_loop()
         async with self._line:

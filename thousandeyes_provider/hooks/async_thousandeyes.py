@@ -61,6 +61,16 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         """Close the session."""
         await self.close()
 
+    @property
+    def account(self) -> Account:
+        """The account that this hook has a share in.
+
+        :raises RuntimeError: before the connection has been read.
+        """
+        if self._account is None:
+            raise RuntimeError("the connection has not been read yet")
+        return self._account
+
     async def close(self) -> None:
         """Leave the account; the next request reads the connection anew."""
         account, self._account, self._settings = self._account, None, None
@@ -149,9 +159,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
 
     async def _send(self, call: Call) -> Any:
         settings = await self.load()
-        assert self._account is not None
         self.requests_sent += 1
-        return await self._account.send(call, settings.timeout)
+        return await self.account.send(call, settings.timeout)
 
     async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)

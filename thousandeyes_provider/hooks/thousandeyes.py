@@ -73,6 +73,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         super().__init__(http_conn_id=thousandeyes_conn_id)
         self.thousandeyes_conn_id = thousandeyes_conn_id
         self._session: Session | None = None
+        self.run_calls = 0
         self._begin(account_group_id)
 
     # -- the connection form of Airflow 2.11; 3.2 and later read it from the provider's metadata -----------------
@@ -163,11 +164,11 @@ class ThousandEyesHook(ApiClient, HttpHook):
         """
         call = self._calls().run(test_id)
         attempts = self._attempts(call, queue_timeout)
-        sent, lost_at = 0, None
+        sent_before, lost_at = self.run_calls, None
         while True:
             before = self.server_now()
             outcome, decision, attempts = self._attempt(call, attempts)
-            sent += not (isinstance(outcome, NoAnswer) and not outcome.sent)
+            self.run_calls += not (isinstance(outcome, NoAnswer) and not outcome.sent)
             if isinstance(decision, Settle):
                 lost_at = before if lost_at is None else lost_at
                 if settle is not None:
@@ -177,7 +178,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
                         decision.reason,
                     )
                     if settle(lost_at):
-                        return RunCall(lost_at, lost_at, sent)
+                        return RunCall(lost_at, lost_at, self.run_calls - sent_before)
                     if isinstance(decision.otherwise, Wait):
                         self.log.info("%s: no round has begun; sending it again", call.label)
                         continue
@@ -189,7 +190,9 @@ class ThousandEyesHook(ApiClient, HttpHook):
                 continue
             assert isinstance(outcome, Answer)
             accepted_at = outcome.time(self._now())
-            return RunCall(accepted_at, accepted_at if lost_at is None else lost_at, sent)
+            return RunCall(
+                accepted_at, accepted_at if lost_at is None else lost_at, self.run_calls - sent_before
+            )
 
     def create_instant_test(self, test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.

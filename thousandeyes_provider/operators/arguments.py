@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
 from thousandeyes_provider.api.expectation import Expected, expected_from_argument, share_or_count
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.api.values import boolean, seconds
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.validation.verdict import allowed_errors
@@ -94,6 +96,16 @@ def min_agents(value: Any) -> Any:
 def max_agent_errors(value: Any) -> int | float:
     """A count of agents, or a fraction of those that report."""
     return allowed_errors(value)
+
+
+def a_run(value: Any) -> RunHandle:
+    """A run handle, as an object or as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("expected the return value of a task that runs a test without waiting") from None
+    return RunHandle.from_json(value)
 
 
 def a_flag(value: Any) -> bool:

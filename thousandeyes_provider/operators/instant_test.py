@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 from thousandeyes_provider.api.http import iso_time
 from thousandeyes_provider.api.rounds import is_fresh, wait_for_next_minute
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.api.waiting import State, Waiting
-from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesRateLimitError
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
-from thousandeyes_provider.operators.rounds import LINKS, RoundTask, few
+from thousandeyes_provider.operators.memory import Remembered, RunMemory
+from thousandeyes_provider.operators.rounds import LATE, LINKS, Carried, RoundTask, few
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,8 +28,46 @@ LONG_WAIT = 5.0
 """Seconds of waiting for a turn after which the newest round is looked up once more before the run is sent."""
 
 
-LATE = 60.0
-"""Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
+@dataclass(frozen=True)
+class Queued:
+    """A task that waits for its turn to run its test; what it has to know when it resumes.
+
+    :param since: since when, epoch seconds of this machine.
+    :param plan: what was learned of the test, if anything was.
+    :param run_calls: how often the run call was sent, and refused.
+    :param requests: how many requests were sent.
+    :param throttled_seconds: how long was waited for rate limits.
+    :param limit: runs a window, as the refusal told it.
+    :param not_before: when the window is over, epoch seconds of this machine.
+    """
+
+    since: float
+    plan: Plan | None = None
+    run_calls: int = 0
+    requests: int = 0
+    throttled_seconds: float = 0.0
+    limit: float | None = None
+    not_before: float | None = None
+
+    def reset_at(self) -> datetime | None:
+        """When the window of the last refusal is over, by the clock of this machine."""
+        return None if self.not_before is None else datetime.fromtimestamp(self.not_before, tz=UTC)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for XCom."""
+        plan = None if self.plan is None else RunHandle(self.plan, 0.0, 0.0, 0.0, 0).to_json()
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "plan": plan}
+
+    @classmethod
+    def from_json(cls, told: Any) -> Queued:
+        """What :meth:`to_json` wrote.
+
+        :raises ThousandEyesError: when it is gone.
+        """
+        if not isinstance(told, Mapping) or "since" not in told:
+            raise ThousandEyesError(f"What the task knew when it asked for its turn is gone: {told!r}")
+        plan = told.get("plan")
+        return cls(**{**told, "plan": None if plan is None else RunHandle.from_json(plan).plan})
 
 
 class RunInstantTestOperator(RoundTask, BaseOperator):
@@ -64,6 +105,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         busy test.
     :param deferrable: wait in the triggerer instead of a worker, by default as Airflow's ``default_deferrable`` says.
         The run is sent, and its round judged, by a worker all the same.
+        So is a long wait for a rate limit; and each of many mapped tasks asks for its turn before it sends its run.
+    :param durable: on Airflow 3.3 and later, a try that takes the place of one that was lost picks up the run that
+        it had started, instead of running the test again. A cleared task runs anew.
     :raises InstantTestFailed: the round is bad. No task retry is spent.
     :raises InstantTestIncomplete: at the deadline, agents were missing.
     :raises InstantTestNoResults: at the deadline, there was no fresh round.
@@ -84,6 +128,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "expected_agents",
     )
     operator_extra_links = LINKS
+    QUEUE_KEY = "thousandeyes_queue"
+    _run_memory: RunMemory | None = None
     ui_color = "#e8f4fa"
 
     def __init__(
@@ -104,6 +150,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         settle_time: float | timedelta = 120,
         queue_timeout: float | timedelta = 3600,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        durable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -122,6 +169,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         self.settle_time = settle_time
         self.queue_timeout = queue_timeout
         self.deferrable = deferrable
+        self.durable = durable
         self._check_arguments(literals_only=True)
 
     # -- the task ------------------------------------------------------------------------------------------------
@@ -134,60 +182,82 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         """
         with self._ending():
             self._check_arguments(literals_only=False)
-            plan = self._plan(context)
-            handle = self._run(plan)
-            if not self._read("wait_for_results"):
-                self.log.info("Not waiting for the results; the run handle is this task's return value")
-                return handle.to_json()
-            if self._read("deferrable"):
-                return self._defer_or_judge(context, handle)
-            return self._judge(context, handle, *self._wait_for_round(context, handle))
+            left = self._memory(context).recall()
+            if left is not None:
+                return self._pick_up(context, left)
+            if self._read("deferrable") and cast("int", context["ti"].map_index) >= 0:
+                # One of many: they would all be refused at once.
+                self._wait_for_turn(context, Queued(since=time.time()))
+            return self._start(context, Queued(since=time.time()))
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Resume when the trigger has fired: read the rows once more and judge them.
+    def execute_in_turn(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Resume when it is this task's turn to run its test.
 
-        :param event: what :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger` fired.
-        :return: the evidence.
+        :param event: what :class:`~thousandeyes_provider.triggers.turns.RunTurnTrigger` fired.
+        :return: the evidence, or the run handle.
         """
-        from thousandeyes_provider.triggers.instant_test import EVENT_STATES
+        from thousandeyes_provider.triggers.turns import TOO_LATE, TURN
 
         with self._ending():
-            if not isinstance(event, dict) or event.get("state") not in EVENT_STATES:
+            queued = Queued.from_json(self._pull(context, self.QUEUE_KEY))
+            if not isinstance(event, dict) or event.get("state") not in (TURN, TOO_LATE):
                 raise ThousandEyesError(
                     f"{self._owner} was resumed with an event that it does not know: {event!r}"
                 )
-            return self._resume(context, event)
+            waited = float(event.get("waited", 0.0))
+            queued = replace(queued, throttled_seconds=queued.throttled_seconds + waited)
+            if event["state"] == TOO_LATE:
+                raise ThousandEyesRateLimitError(
+                    f"{self._owner}: no turn to run the test within queue_timeout {self._read('queue_timeout'):g} s; "
+                    f"it was asked for {queued.run_calls} time(s)",
+                    status=429,
+                    bucket="instant-test",
+                    reset_at=queued.reset_at(),
+                )
+            return self._start(context, queued)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; also when Airflow ended it because the triggerer was down past the deadline.
+    def _start(self, context: Context, queued: Queued) -> dict[str, Any]:
+        """Run the test, and wait for its round as the arguments say."""
+        self._carried = Carried(queued.requests, queued.throttled_seconds)
+        plan = self._plan(context) if queued.plan is None else self._reader.remember(queued.plan)
+        handle = self._run(context, plan, queued)
+        if not self._read("wait_for_results"):
+            self.log.info("Not waiting for the results; the run handle is this task's return value")
+            return handle.to_json()
+        return self._follow(context, handle)
 
-        Then the task still reads once more, and judges what there is.
-        """
-        if next_method != "__fail__":
-            return super().resume_execution(next_method, next_kwargs, context)
-        reason = (next_kwargs or {}).get("error")
-        self.log.warning("The wait in the triggerer ended early (%s); reading the results once more", reason)
-        with self._ending():
-            return self._resume(context, {})
+    def _follow(self, context: Context, handle: RunHandle) -> dict[str, Any]:
+        """Wait for the round of a run, here or in the triggerer, and judge it."""
+        if self._read("deferrable"):
+            return self._defer_or_judge(context, handle)
+        return self._judge(context, handle, *self._wait_for_round(context, handle))
 
-    def _resume(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        carried = context["ti"].xcom_pull(
-            task_ids=self.task_id, key=self.RUN_KEY, map_indexes=context["ti"].map_index
-        )
-        if not isinstance(carried, Mapping) or "run" not in carried:
-            raise ThousandEyesError(
-                f"{self._owner}: the XCom {self.RUN_KEY!r} of its run is gone: {carried!r}"
+    def _pick_up(self, context: Context, left: Remembered) -> dict[str, Any]:
+        """Go on with the run of an earlier try, or find out whether it was sent."""
+        run = left.run
+        if left.accepted:
+            self.log.info(
+                "Picking up the run that an earlier try started; it was accepted at %s",
+                iso_time(run.accepted_at),
             )
-        handle = RunHandle.from_json(carried["run"])
-        self._carried = (
-            int(carried["requests"]) + int(event.get("requests", 0)),
-            float(carried["throttled_seconds"]) + float(event.get("throttled_seconds", 0)),
-        )
-        state, waiting = self._last_read(context, handle, event)
-        if state is State.WAITING:
-            self.log.info("The round is not complete yet after all; waiting on")
-            self._wait_in_triggerer(context, handle)
-        return self._judge(context, handle, state, waiting)
+            return self._follow(context, run)
+        self.log.info("An earlier try was about to run the test; looking whether the round has begun")
+        if self._has_begun(run.plan, run.earliest_start):
+            run = replace(run, deadline=run.accepted_at + self._read("timeout"), run_calls=1)
+            self._memory(context).accepted(run)
+            return self._follow(context, run)
+        return self._start(context, Queued(since=time.time(), plan=run.plan, run_calls=1))
+
+    def _memory(self, context: Context) -> RunMemory:
+        """What this task remembers of its run from one try to the next."""
+        if self._run_memory is None:
+            durable = self._read("durable") and self._read("wait_for_results")
+            self._run_memory = RunMemory(context, durable=durable, log=self.log)
+        return self._run_memory
+
+    def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
+        self._memory(context).forget()
+        return super()._judge(context, handle, state, waiting)
 
     def _account_group(self) -> str | None:
         found: str | None = self._read("account_group_id")
@@ -218,7 +288,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         self._push_link(context, ThousandEyesTestLink, plan.test_link)
         return plan
 
-    def _run(self, plan: Plan) -> RunHandle:
+    def _run(self, context: Context, plan: Plan, queued: Queued) -> RunHandle:
         """Run the test, in a way that its round can be told from every other."""
         plan = self._pass_the_minute(plan)
         current = [plan]
@@ -230,25 +300,28 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             return self._has_begun(current[0], lost_at)
 
         def wait(pause: Wait) -> None:
+            if pause.throttled and pause.seconds > LONG_WAIT and self._read("deferrable") and not lost[0]:
+                self._wait_for_turn(context, self._queued(queued, current[0], pause))
             self.hook._sleep(pause.seconds)
             # After a long wait others may have run the test. Not once an answer was lost: then a newer round may be
             # our own.
             if pause.seconds > LONG_WAIT and not lost[0]:
                 current[0] = self._pass_the_minute(self._reader.remember(current[0]))
+                self._memory(context).sending(current[0], self.hook.server_now())
 
+        patience = self._read("queue_timeout") - (time.time() - queued.since)
+        self._memory(context).sending(plan, self.hook.server_now())
         call = self.hook.run_instant_test(
-            plan.test_id,
-            queue_timeout=self._read("queue_timeout"),
-            settle=settle if settles else None,
-            wait=wait,
+            plan.test_id, queue_timeout=max(patience, 0.0), settle=settle if settles else None, wait=wait
         )
         handle = RunHandle(
             current[0],
             accepted_at=call.accepted_at,
             earliest_start=call.earliest_start,
             deadline=call.accepted_at + self._read("timeout"),
-            run_calls=call.sent,
+            run_calls=call.sent + queued.run_calls,
         )
+        self._memory(context).accepted(handle)
         self.log.info(
             "Run accepted at %s by ThousandEyes' clock, sent %d time(s); results are waited for until %s",
             iso_time(handle.accepted_at),
@@ -256,6 +329,36 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             iso_time(handle.deadline),
         )
         return handle
+
+    def _queued(self, queued: Queued, plan: Plan, pause: Wait) -> Queued:
+        """What has to be known when the turn has come."""
+        quota = self.hook.quota().get("instant-test")
+        return replace(
+            queued,
+            plan=plan,
+            run_calls=queued.run_calls + self.hook.run_calls,
+            requests=self._carried.requests + self.hook.requests_sent,
+            throttled_seconds=self._carried.throttled_seconds + self.hook.throttled_seconds,
+            limit=quota.limit if quota else None,
+            not_before=time.time() + pause.seconds,
+        )
+
+    def _wait_for_turn(self, context: Context, queued: Queued) -> NoReturn:
+        """Wait in the triggerer until it is this task's turn to run its test."""
+        from thousandeyes_provider.triggers.turns import RunTurnTrigger
+
+        give_up_at = queued.since + self._read("queue_timeout")
+        context["ti"].xcom_push(key=self.QUEUE_KEY, value=queued.to_json())
+        self.defer(
+            trigger=RunTurnTrigger(
+                thousandeyes_conn_id=self.thousandeyes_conn_id,
+                give_up_at=give_up_at,
+                limit=queued.limit,
+                not_before=queued.not_before,
+            ),
+            method_name="execute_in_turn",
+            timeout=timedelta(seconds=max(give_up_at - time.time(), 0.0) + LATE),
+        )
 
     def _pass_the_minute(self, plan: Plan) -> Plan:
         """Wait for the next minute where our round could otherwise not be told from the remembered one."""
@@ -292,34 +395,6 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             if state is not State.WAITING:
                 return self._judge(context, handle, state, waiting)
         return self._wait_in_triggerer(context, handle)
-
-    def _wait_in_triggerer(self, context: Context, handle: RunHandle) -> NoReturn:
-        """Defer until the round is there."""
-        from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
-
-        requests, throttled = self._carried
-        context["ti"].xcom_push(
-            key=self.RUN_KEY,
-            value={
-                "run": handle.to_json(),
-                "requests": self.hook.requests_sent + requests,
-                "throttled_seconds": self.hook.throttled_seconds + throttled,
-            },
-        )
-        left = max(handle.deadline - self.hook.server_now(), 0.0)
-        self.hook.close()
-        self.defer(
-            trigger=InstantTestResultsTrigger(
-                run=handle.to_json(),
-                thousandeyes_conn_id=self.thousandeyes_conn_id,
-                poll_interval=self._read("poll_interval"),
-                min_agents=self._enough(handle.plan),
-                grace=self._read("grace"),
-            ),
-            method_name="execute_complete",
-            # The trigger ends by itself; this is for the case that there is no triggerer to run it.
-            timeout=timedelta(seconds=left + LATE),
-        )
 
     def _wait_for_round(self, context: Context, handle: RunHandle) -> tuple[State, Waiting]:
         """Look until the round is complete, or enough of it is there, or the time is up."""
@@ -364,6 +439,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "settle_time": arguments.a_time,
         "queue_timeout": arguments.a_time,
         "deferrable": arguments.a_flag,
+        "durable": arguments.a_flag,
     }
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from thousandeyes_provider.api.expectation import share_or_count
 from thousandeyes_provider.api.rounds import app_link
+from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
@@ -31,7 +34,7 @@ from thousandeyes_provider.validation.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from thousandeyes_provider.api.run import Plan, RunHandle
+    from thousandeyes_provider.api.run import Plan
     from thousandeyes_provider.hooks.rounds import RoundReader
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
@@ -45,6 +48,22 @@ _ERRORS: Mapping[Verdict, type[InstantTestFailed | InstantTestIncomplete | Insta
 }
 
 
+LATE = 60.0
+"""Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a task did before it was deferred.
+
+    :param requests: how many requests were sent.
+    :param throttled_seconds: how long was waited for rate limits.
+    """
+
+    requests: int = 0
+    throttled_seconds: float = 0.0
+
+
 class RoundTask:
     """The part of an operator or sensor that judges a round. Goes before Airflow's base class.
 
@@ -55,6 +74,7 @@ class RoundTask:
     RUN_KEY = "thousandeyes_run"
 
     _READERS: Mapping[str, Callable[[Any], Any]]
+    _carried = Carried()
     _monotonic = staticmethod(time.monotonic)
 
     # What Airflow's base class and the class itself bring.
@@ -63,7 +83,7 @@ class RoundTask:
     do_xcom_push: bool
     thousandeyes_conn_id: str
     min_agents: Any
-    _carried: tuple[int, float] = (0, 0.0)
+    defer: Callable[..., NoReturn]
 
     @cached_property
     def hook(self) -> ThousandEyesHook:
@@ -85,7 +105,7 @@ class RoundTask:
         return RoundReader(self.hook, self._test(), self.log)
 
     @contextmanager
-    def _ending(self) -> Iterator[None]:
+    def _raising(self) -> Iterator[None]:
         """Raise errors as ones that spend no task retry if none can mend them and no retry policy decides that."""
         try:
             yield
@@ -93,6 +113,13 @@ class RoundTask:
             if getattr(self, "retry_policy", None):
                 raise
             raise without_retry(error) from error.__cause__
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Raise errors as :meth:`_raising` does, and close the hook when the task ends or is deferred."""
+        try:
+            with self._raising():
+                yield
         finally:
             if "hook" in self.__dict__:
                 self.hook.close()
@@ -178,6 +205,84 @@ class RoundTask:
             raise look.error
         return state, waiting
 
+    # -- the triggerer -------------------------------------------------------------------------------------------
+
+    def _wait_in_triggerer(self, context: Context, handle: RunHandle) -> NoReturn:
+        """Defer until the round is there."""
+        from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
+
+        context["ti"].xcom_push(
+            key=self.RUN_KEY,
+            value={
+                "run": handle.to_json(),
+                "requests": self.hook.requests_sent + self._carried.requests,
+                "throttled_seconds": self.hook.throttled_seconds + self._carried.throttled_seconds,
+            },
+        )
+        quota = self.hook.quota().get("instant-test")
+        self.defer(
+            trigger=InstantTestResultsTrigger(
+                run=handle.to_json(),
+                thousandeyes_conn_id=self.thousandeyes_conn_id,
+                poll_interval=self._read("poll_interval"),
+                min_agents=self._enough(handle.plan),
+                grace=self._read("grace"),
+                run_limit=quota.limit if quota else None,
+            ),
+            method_name="execute_complete",
+            # The trigger ends by itself; this is for the case that there is no triggerer to run it.
+            timeout=timedelta(seconds=max(handle.deadline - self.hook.server_now(), 0.0) + LATE),
+        )
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Resume when the trigger has fired: read the rows once more and judge them.
+
+        :param event: what :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger` fired.
+        :return: the evidence.
+        """
+        from thousandeyes_provider.triggers.instant_test import EVENT_STATES
+
+        with self._ending():
+            if not isinstance(event, dict) or event.get("state") not in EVENT_STATES:
+                raise ThousandEyesError(
+                    f"{self._owner} was resumed with an event that it does not know: {event!r}"
+                )
+            handle, state, waiting = self._resumed(context, event)
+            if state is State.WAITING:
+                self.log.info("The round is not complete yet after all; waiting on")
+                self._wait_in_triggerer(context, handle)
+            return self._judge(context, handle, state, waiting)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; also when Airflow ended it because the triggerer was down past the deadline.
+
+        Then the results are read once more, and judged, or the evidence of what there is is pushed.
+        """
+        if next_method != "__fail__" or self._pull(context, self.RUN_KEY) is None:
+            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+        reason = (next_kwargs or {}).get("error")
+        self.log.warning("The wait in the triggerer was ended (%s); reading the results once more", reason)
+        with self._ending():
+            handle, state, waiting = self._resumed(context, {})
+            if state is not State.WAITING:
+                return self._judge(context, handle, state, waiting)
+            self._push(context, self._evidence(handle, waiting, state))
+        return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+
+    def _resumed(self, context: Context, event: Mapping[str, Any]) -> tuple[RunHandle, State, Waiting]:
+        """The run that was waited for, and how it stands by one more read."""
+        carried = self._pull(context, self.RUN_KEY)
+        if not isinstance(carried, Mapping) or "run" not in carried:
+            raise ThousandEyesError(
+                f"{self._owner}: the XCom {self.RUN_KEY!r} of its run is gone: {carried!r}"
+            )
+        handle = RunHandle.from_json(carried["run"])
+        self._carried = Carried(
+            int(carried["requests"]) + int(event.get("requests", 0)),
+            float(carried["throttled_seconds"]) + float(event.get("throttled_seconds", 0)),
+        )
+        return handle, *self._last_read(context, handle, event)
+
     # -- judging -------------------------------------------------------------------------------------------------
 
     def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
@@ -199,7 +304,6 @@ class RoundTask:
         states = self._reader.states(missing)
         round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
         links = {"test": plan.test_link or round_link, "round": round_link}
-        requests, throttled = self._carried
         return evidence(
             Observed(
                 test_id=plan.test_id,
@@ -211,8 +315,8 @@ class RoundTask:
                 finished_at=self.hook.server_now(),
                 rounds=waiting.rounds(),
                 run_calls=handle.run_calls,
-                requests=self.hook.requests_sent + requests,
-                throttled_seconds=self.hook.throttled_seconds + throttled,
+                requests=self.hook.requests_sent + self._carried.requests,
+                throttled_seconds=self.hook.throttled_seconds + self._carried.throttled_seconds,
                 expected=plan.expected,
                 reported=waiting.reported(),
                 missing=[Missing(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
@@ -228,6 +332,10 @@ class RoundTask:
         """Push the evidence of a task that is about to fail, where Airflow puts the value of one that succeeds."""
         if self.do_xcom_push:
             context["ti"].xcom_push(key="return_value", value=told)
+
+    def _pull(self, context: Context, key: str) -> Any:
+        """An XCom of this very task instance."""
+        return context["ti"].xcom_pull(task_ids=self.task_id, key=key, map_indexes=context["ti"].map_index)
 
     def _push_link(
         self, context: Context, link: type[ThousandEyesTestLink] | type[ThousandEyesRoundLink], address: str

@@ -35,6 +35,7 @@ class InstantTestResultsTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks, when the quota does not ask for more.
     :param min_agents: how many agents are enough, as a count; ``None`` for all.
     :param grace: seconds that the others are waited for after that.
+    :param run_limit: runs a window, as the answer to the run call told it: it sets the pace of others' turns.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class InstantTestResultsTrigger(BaseTrigger):
         poll_interval: float = 10.0,
         min_agents: int | None = None,
         grace: float = 60.0,
+        run_limit: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.handle = run
@@ -52,6 +54,7 @@ class InstantTestResultsTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.min_agents = min_agents
         self.grace = grace
+        self.run_limit = run_limit
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, as plain JSON."""
@@ -63,6 +66,7 @@ class InstantTestResultsTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "min_agents": self.min_agents,
                 "grace": self.grace,
+                "run_limit": self.run_limit,
             },
         )
 
@@ -87,6 +91,8 @@ class InstantTestResultsTrigger(BaseTrigger):
             return handle.deadline - hook.server_now()
 
         try:
+            await hook.load()
+            hook.account.learn_run_limit(self.run_limit)
             while state is State.WAITING:
                 now = time.monotonic()
                 await hook._sleep(max(waiting.next_look(now) - now, 0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import importlib
 import json
 from types import SimpleNamespace
 
@@ -13,7 +14,6 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from thousandeyes_provider.hooks import account
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
-from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
 
 TOKEN = "t0ken-that-nobody-may-see"
 
@@ -30,21 +30,25 @@ class Worker:
         self.deferrable = deferrable
         self.deferrals = []
         self.map_index = -1
+        self.max_tries = 0
+        self.store = None
 
     def xcom_push(self, key, value):
         self.pushed[key] = json.loads(json.dumps(value))
 
     def xcom_pull(self, task_ids, key, map_indexes):
-        assert (task_ids, map_indexes) == (self.operator.task_id, -1)
+        assert (task_ids, map_indexes) == (self.operator.task_id, self.map_index)
         return self.pushed.get(key)
 
     @property
     def context(self):
-        return {
-            "ti": SimpleNamespace(
-                xcom_push=self.xcom_push, xcom_pull=self.xcom_pull, map_index=self.map_index
-            )
-        }
+        instance = SimpleNamespace(
+            xcom_push=self.xcom_push,
+            xcom_pull=self.xcom_pull,
+            map_index=self.map_index,
+            max_tries=self.max_tries,
+        )
+        return {"ti": instance} | ({} if self.store is None else {"task_state_store": self.store})
 
     def execute(self, operator):
         self.operator = operator
@@ -60,11 +64,11 @@ class Worker:
     def resume(self, deferral):
         self.deferrals.append(deferral)
         classpath, arguments = deferral.trigger.serialize()
-        assert classpath == "thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger"
-        trigger = InstantTestResultsTrigger(**json.loads(json.dumps(arguments)))
+        module, _, name = classpath.rpartition(".")
+        trigger = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
         event = asyncio.run(anext(trigger.run()))
         self.operator = copy.copy(self.operator)
-        for name in ("hook", "_reader"):
+        for name in ("hook", "_reader", "_run_memory", "_carried", "_so_far"):
             self.operator.__dict__.pop(name, None)
         arguments = {"event": json.loads(json.dumps(event.payload))}
         return self.operator.resume_execution(deferral.method_name, arguments, self.context)
