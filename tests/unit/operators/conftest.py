@@ -109,3 +109,11 @@ def worker(request, connection, monkeypatch):
     monkeypatch.setattr(account, "USUAL_GAP", 0.01)
     connection()
     return Worker(deferrable=request.param == "triggerer")
+
+
+@pytest.fixture
+def triggerer(connection, monkeypatch):
+    """Executes tasks that wait in the triggerer."""
+    monkeypatch.setattr(account, "USUAL_GAP", 0.01)
+    connection()
+    return Worker(deferrable=True)

@@ -1,0 +1,364 @@
+"""What is special about waiting in the triggerer: deferrals, events, turns, and what a later try picks up."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+
+import pytest
+
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    InstantTestNoResults,
+    ThousandEyesAuthError,
+    ThousandEyesError,
+    ThousandEyesRateLimitError,
+    ThousandEyesServerError,
+)
+from thousandeyes_provider.hooks import account
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
+from thousandeyes_provider.triggers.turns import RunTurnTrigger
+
+ZURICH = "zurich-branch-2"
+QUICK = {"poll_interval": 0.2, "timeout": 3, "settle_time": 1}
+
+
+def deferral_of(worker, test_id, **arguments):
+    operator = RunInstantTestOperator(
+        task_id="validate", test_id=test_id, deferrable=True, **{**QUICK, **arguments}
+    )
+    worker.operator = operator
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(worker.context)
+    return deferred.value
+
+
+class TestTheTrigger:
+    def test_the_run_is_sent_by_the_worker_and_the_trigger_only_reads(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+        assert simulator.run_calls(test_id) == 1
+        asyncio.run(anext(deferral.trigger.run()))
+        assert simulator.run_calls(test_id) == 1
+        assert {request.method for request in simulator.requests if request.operation != "run"} == {"GET"}
+
+    def test_its_arguments_are_small_plain_json_without_the_token(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id, timeout=600)
+        text = json.dumps(deferral.trigger.serialize()[1])
+        assert "t0ken" not in text
+        assert len(text) < 2000
+        assert 600 < deferral.timeout.total_seconds() < 700
+
+    def test_the_event_has_ids_and_a_state_and_no_rows(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+        event = asyncio.run(anext(deferral.trigger.run())).payload
+        assert event == {
+            "state": "complete",
+            "test_id": test_id,
+            "rounds": {"http-server": simulator.rounds(test_id)[-1].round_id},
+            "reported": 5,
+            "requests": event["requests"],
+            "throttled_seconds": 0.0,
+        }
+
+    def test_one_that_starts_after_the_deadline_looks_once_before_it_fires(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id, timeout=1)
+        time.sleep(1.5)
+        before = simulator.count("results")
+        event = asyncio.run(anext(deferral.trigger.run())).payload
+        assert event["state"] == "complete"
+        assert simulator.count("results") == before + 1
+
+    def test_run_twice_it_does_no_harm(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+
+        async def both():
+            again = InstantTestResultsTrigger(**deferral.trigger.serialize()[1])
+            return await asyncio.gather(anext(deferral.trigger.run()), anext(again.run()))
+
+        first, second = asyncio.run(both())
+        assert first.payload["state"] == second.payload["state"] == "complete"
+        assert simulator.run_calls(test_id) == 1
+
+    def test_a_refused_token_is_raised_by_the_worker_as_the_typed_error(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+        simulator.fail("results", status=403, times=None, detail="not for you")
+        event = asyncio.run(anext(deferral.trigger.run())).payload
+        assert event["state"] == "refused"
+        with pytest.raises(ThousandEyesAuthError, match="not for you") as failure:
+            triggerer.operator.execute_complete(triggerer.context, event)
+        assert isinstance(failure.value, AirflowFailException)
+        assert triggerer.evidence["verdict"] == "no_results"
+
+
+class TestResuming:
+    @pytest.mark.parametrize(
+        "event", [None, {}, "complete", {"state": "waiting"}, {"state": "fine"}, [1], {"status": "success"}]
+    )
+    def test_an_event_of_unknown_shape_fails_loudly(self, simulator, triggerer, event):
+        deferral_of(triggerer, simulator.add_test("http-server"))
+        with pytest.raises(ThousandEyesError, match="an event that it does not know"):
+            triggerer.operator.execute_complete(triggerer.context, event)
+
+    def test_a_deferral_that_timed_out_is_judged_by_one_last_read(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        deferral_of(triggerer, test_id, timeout=1)
+        time.sleep(1.5)
+        evidence = triggerer.operator.resume_execution(
+            "__fail__", {"error": "Trigger timeout"}, triggerer.context
+        )
+        assert evidence["verdict"] == "passed"
+
+    @pytest.mark.parametrize(
+        ("silent", "error"), [([ZURICH], InstantTestIncomplete), (None, InstantTestNoResults)]
+    )
+    def test_a_deferral_that_timed_out_raises_the_typed_error_with_evidence(
+        self, simulator, triggerer, silent, error
+    ):
+        test_id = simulator.add_test("http-server")
+        everybody = [agent.name for agent in simulator.agents]
+        simulator.change_test(test_id, silent=silent or everybody, delays=1)
+        deferral_of(triggerer, test_id, timeout=1)
+        time.sleep(1.5)
+        with pytest.raises(error):
+            triggerer.operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
+        assert triggerer.evidence["verdict"] in ("incomplete", "no_results")
+
+    def test_a_trigger_that_failed_before_the_deadline_leaves_evidence_and_the_failure(
+        self, simulator, triggerer
+    ):
+        test_id = simulator.add_test("http-server", delays=100)
+        deferral_of(triggerer, test_id, timeout=60)
+        with pytest.raises(Exception, match="Trigger failure") as failure:
+            triggerer.operator.resume_execution("__fail__", {"error": "Trigger failure"}, triggerer.context)
+        assert "Deferral" in type(failure.value).__name__
+        assert triggerer.evidence["verdict"] == "no_results"
+
+    def test_rows_that_cannot_be_read_at_the_end_are_no_verdict(self, simulator, triggerer, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+        event = asyncio.run(anext(deferral.trigger.run())).payload
+        simulator.fail("results", status=500, times=None)
+        with pytest.raises(ThousandEyesServerError):
+            triggerer.operator.execute_complete(triggerer.context, event)
+
+    def test_a_run_that_is_finished_already_does_not_go_through_the_triggerer(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server", delays=1)
+        simulator.fail("run", status=502, started=True)
+        evidence = triggerer.rerun(test_id)
+        assert (evidence["verdict"], triggerer.deferrals) == ("passed", [])
+
+    def test_requests_of_worker_and_triggerer_are_all_in_the_evidence(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        evidence = triggerer.rerun(test_id)
+        assert evidence["requests"] == len(simulator.requests)
+
+
+class TestTurns:
+    def test_a_mapped_task_asks_for_its_turn_before_it_sends_anything(self, simulator, triggerer):
+        triggerer.map_index = 3
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id)
+        assert isinstance(deferral.trigger, RunTurnTrigger)
+        assert simulator.requests == []
+        triggerer.operator.execute = lambda context: (_ for _ in ()).throw(deferral)
+        assert triggerer.execute(triggerer.operator)["verdict"] == "passed"
+        assert [type(each.trigger) for each in triggerer.deferrals] == [
+            RunTurnTrigger,
+            InstantTestResultsTrigger,
+        ]
+
+    def test_a_long_rate_limit_is_waited_out_in_the_triggerer(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        simulator.throttle(1, 70, "run")
+        evidence = triggerer.rerun(test_id)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
+        assert evidence["throttled_seconds"] > 6
+        first = triggerer.deferrals[0].trigger
+        assert isinstance(first, RunTurnTrigger)
+        assert first.limit == 24
+        assert first.not_before > time.time() - 10
+        assert simulator.run_calls(test_id) == 2
+
+    def test_a_short_one_is_slept_out(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server")
+        simulator.throttle(1, 10, "run")
+        assert triggerer.rerun(test_id)["run_calls"] == 2
+        assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
+
+    def test_a_turn_that_comes_after_queue_timeout_is_not_waited_for(self, simulator, triggerer):
+        triggerer.map_index = 3
+        test_id = simulator.add_test("http-server")
+        deferral = deferral_of(triggerer, test_id, queue_timeout=0)
+        time.sleep(0.1)
+        event = asyncio.run(anext(deferral.trigger.run())).payload
+        assert event["state"] == "too late"
+        with pytest.raises(
+            ThousandEyesRateLimitError, match="no turn to run the test within queue_timeout 0 s"
+        ):
+            triggerer.operator.execute_in_turn(triggerer.context, event)
+        assert simulator.run_calls(test_id) == 0
+
+    def test_turns_are_given_first_come_first_served_at_the_pace_of_the_window(
+        self, simulator, triggerer, monkeypatch
+    ):
+        monkeypatch.setattr(account, "RUN_WINDOW", 1.2)
+        came = []
+
+        async def ask(number):
+            trigger = RunTurnTrigger(thousandeyes_conn_id="thousandeyes_default", give_up_at=time.time() + 60)
+            await anext(trigger.run())
+            came.append((number, time.monotonic()))
+
+        async def all_of_them():
+            tasks = []
+            for number in range(10):
+                tasks.append(asyncio.create_task(ask(number)))
+                await asyncio.sleep(0.001)
+            tasks[8].cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(all_of_them())
+        assert [number for number, _ in came] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+        spacing = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(came)]
+        assert min(spacing) > 1.2 / 24 - 0.01
+
+
+class Store:
+    """Airflow's task state store, as a try sees it."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, key):
+        return self.kept.get(key)
+
+    def set(self, key, value):
+        self.kept[key] = json.loads(json.dumps(value))
+
+    def delete(self, key):
+        self.kept.pop(key, None)
+
+
+class LostWorker(BaseException):
+    """The worker is gone, with all that it knew."""
+
+
+class TestReattach:
+    @pytest.fixture
+    def tries(self, worker):
+        worker.store = Store()
+        return worker
+
+    def lose(self, tries, monkeypatch, test_id, sleeps=2, **arguments):
+        """A try whose worker is lost while it waits."""
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        left = [sleeps]
+
+        def sleep(seconds):
+            left[0] -= 1
+            if not left[0]:
+                raise LostWorker
+            time.sleep(seconds)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+            with pytest.raises(LostWorker):
+                tries.rerun(test_id, **{"deferrable": False, **arguments})
+
+    def test_a_retry_picks_up_the_run_of_a_worker_that_was_lost(self, simulator, tries, monkeypatch):
+        test_id = simulator.add_test("http-server", delays=15)
+        self.lose(tries, monkeypatch, test_id)
+        evidence = tries.rerun(test_id)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 1)
+        assert simulator.run_calls(test_id) == 1
+        assert tries.store.kept == {}
+
+    def test_a_retry_after_the_deadline_looks_once_more(self, simulator, tries, monkeypatch):
+        test_id = simulator.add_test("http-server", delays=15)
+        self.lose(tries, monkeypatch, test_id, timeout=1)
+        time.sleep(1.6)
+        assert tries.rerun(test_id, timeout=1)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 1
+
+    def test_a_run_that_may_have_been_sent_is_looked_for(self, simulator, tries, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        test_id = simulator.add_test("http-server")
+        run = ThousandEyesHook.run_instant_test
+
+        def run_and_vanish(hook, *arguments, **more):
+            run(hook, *arguments, **more)
+            raise LostWorker
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "run_instant_test", run_and_vanish)
+            with pytest.raises(LostWorker):
+                tries.rerun(test_id)
+        assert tries.rerun(test_id)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 1
+
+    def test_a_run_that_was_never_sent_is_sent(self, simulator, tries, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        test_id = simulator.add_test("http-server")
+
+        def vanish(*_, **__):
+            raise LostWorker
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "run_instant_test", vanish)
+            with pytest.raises(LostWorker):
+                tries.rerun(test_id)
+        assert tries.rerun(test_id, settle_time=0.5)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 1
+
+    def test_a_cleared_task_runs_anew(self, simulator, tries, monkeypatch):
+        test_id = simulator.add_test("http-server", delays=10)
+        self.lose(tries, monkeypatch, test_id)
+        tries.max_tries += 1
+        assert tries.rerun(test_id)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 2
+
+    def test_durable_false_runs_anew(self, simulator, tries, monkeypatch):
+        test_id = simulator.add_test("http-server", delays=10)
+        self.lose(tries, monkeypatch, test_id, durable=False)
+        assert tries.store.kept == {}
+        tries.rerun(test_id, durable=False)
+        assert simulator.run_calls(test_id) == 2
+
+    def test_a_bad_verdict_is_forgotten_too(self, simulator, tries):
+        test_id = simulator.add_test("http-server", outcomes="error")
+        with pytest.raises(InstantTestFailed):
+            tries.rerun(test_id)
+        assert tries.store.kept == {}
+
+    def test_what_is_no_verdict_is_kept_for_the_next_try(self, simulator, tries, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("results", status=403, skip=1, times=None)
+        with pytest.raises(ThousandEyesAuthError):
+            tries.rerun(test_id)
+        assert tries.store.kept["thousandeyes_run"]["accepted"] is True
+
+    def test_a_store_that_does_not_answer_is_one_warning(self, simulator, tries, log):
+        class Broken:
+            def __getattr__(self, name):
+                raise RuntimeError("no store today")
+
+        tries.store = Broken()
+        assert tries.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
+        # In the triggerer's case the task resumes as another object.
+        assert log().count("no store today") <= 2

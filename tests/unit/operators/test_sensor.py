@@ -1,0 +1,87 @@
+"""InstantTestResultsSensor on a run that another task started."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    InstantTestNoResults,
+    ThousandEyesConfigurationError,
+)
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
+
+ZURICH = "zurich-branch-2"
+
+
+@pytest.fixture
+def sense(worker):
+    """Senses a run: started here, waited for by the sensor."""
+
+    def sense_run(test_id, **arguments):
+        handle = worker.rerun(test_id, wait_for_results=False, deferrable=False)
+        quick = {"poke_interval": 0.2, "timeout": 2, "deferrable": worker.deferrable}
+        return worker.execute(InstantTestResultsSensor(task_id="sense", run=handle, **{**quick, **arguments}))
+
+    return sense_run
+
+
+def test_a_good_round_passes_with_the_evidence(simulator, sense, worker):
+    test_id = simulator.add_test("http-server")
+    evidence = sense(test_id)
+    assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 1)
+    assert worker.pushed["thousandeyes_round_link"] == evidence["links"]["round"]
+    assert simulator.run_calls(test_id) == 1
+
+
+def test_a_bad_round_fails_with_the_evidence(simulator, sense, worker):
+    with pytest.raises(InstantTestFailed):
+        sense(simulator.add_test("http-server", outcomes="error"))
+    assert worker.evidence["verdict"] == "failed"
+
+
+def test_at_its_timeout_missing_agents_are_named(simulator, sense, worker):
+    with pytest.raises(InstantTestIncomplete, match=ZURICH):
+        sense(simulator.add_test("http-server", silent=[ZURICH], delays=1), timeout=1)
+    assert worker.evidence["verdict"] == "incomplete"
+
+
+def test_at_its_timeout_without_a_round_it_says_so(simulator, sense):
+    with pytest.raises(InstantTestNoResults):
+        sense(simulator.add_test("http-server", delays=200), timeout=1)
+
+
+@pytest.mark.parametrize("conduct", [{"outcomes": "error"}, {"silent": [ZURICH], "delays": 1}])
+def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, worker, conduct):
+    with pytest.raises(AirflowSkipException):
+        sense(simulator.add_test("http-server", **conduct), timeout=1, soft_fail=True)
+    assert worker.evidence["verdict"] in ("failed", "incomplete")
+
+
+def test_min_agents_and_grace(simulator, sense):
+    evidence = sense(simulator.add_test("http-server", silent=[ZURICH], delays=1), min_agents=4, grace=0.5)
+    assert evidence["verdict"] == "passed"
+
+
+def test_reschedule_is_refused_where_completeness_cannot_be_known(simulator, sense):
+    simulator.set_switches(typed_lookup="404")
+    test_id = simulator.add_test("http-server", history=[], switches={})
+    with pytest.raises(ThousandEyesConfigurationError, match="needs to know which agents report"):
+        sense(test_id, mode="reschedule")
+
+
+def test_reschedule_is_refused_with_a_grace_time_that_nobody_counts(simulator, sense):
+    with pytest.raises(ThousandEyesConfigurationError, match="needs grace=0"):
+        sense(simulator.add_test("http-server"), mode="reschedule", min_agents=4)
+
+
+@pytest.mark.parametrize("run", [None, "", "no handle", {}, {"test_id": "1"}, [1]])
+def test_what_is_no_handle_is_refused_when_the_dag_is_parsed(run):
+    with pytest.raises(ThousandEyesConfigurationError, match="run="):
+        InstantTestResultsSensor(task_id="sense", run=run)
+
+
+def test_a_template_is_left_alone_until_it_is_rendered():
+    assert InstantTestResultsSensor(task_id="sense", run="{{ ti.xcom_pull('start') }}").run
