@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
 
@@ -19,7 +18,6 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRateLimitError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks import account
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
 from thousandeyes_provider.triggers.turns import RunTurnTrigger
@@ -209,30 +207,6 @@ class TestTurns:
         ):
             triggerer.operator.execute_in_turn(triggerer.context, event)
         assert simulator.run_calls(test_id) == 0
-
-    def test_turns_are_given_first_come_first_served_at_the_pace_of_the_window(
-        self, simulator, triggerer, monkeypatch
-    ):
-        monkeypatch.setattr(account, "RUN_WINDOW", 1.2)
-        came = []
-
-        async def ask(number):
-            trigger = RunTurnTrigger(thousandeyes_conn_id="thousandeyes_default", give_up_at=time.time() + 60)
-            await anext(trigger.run())
-            came.append((number, time.monotonic()))
-
-        async def all_of_them():
-            tasks = []
-            for number in range(10):
-                tasks.append(asyncio.create_task(ask(number)))
-                await asyncio.sleep(0.001)
-            tasks[8].cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        asyncio.run(all_of_them())
-        assert [number for number, _ in came] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
-        spacing = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(came)]
-        assert min(spacing) > 1.2 / 24 - 0.01
 
 
 class Store:

@@ -1,0 +1,150 @@
+"""One account in one event loop: its pace, its turns, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+
+import pytest
+
+from thousandeyes_provider.api.retry import Sending
+from thousandeyes_provider.hooks import account
+from thousandeyes_provider.hooks.account import Account
+from thousandeyes_provider.hooks.connection import ConnectionSettings
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
+
+TOKEN = "t0ken-that-nobody-may-see"
+SETTINGS = ConnectionSettings("http://127.0.0.1:1/v7", TOKEN)
+
+
+def spacing(times):
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+async def in_line(ask, count, *, leaving=()):
+    """Who of ``count`` was served, and when; those who leave do so while they wait."""
+    served = []
+
+    async def one(number):
+        await ask()
+        served.append((number, time.monotonic()))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    await asyncio.sleep(0)
+    for number in leaving:
+        tasks[number].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [number for number, _ in served], [at for _, at in served]
+
+
+def test_turns_to_run_are_first_come_first_served_at_the_pace_of_the_window(monkeypatch):
+    monkeypatch.setattr(account, "RUN_WINDOW", 1.2)
+
+    async def turns():
+        shared = Account(SETTINGS)
+        return await in_line(lambda: shared.turn(limit=24, pause=0, patience=60), 10, leaving=[4, 7])
+
+    order, times = asyncio.run(turns())
+    assert order == [0, 1, 2, 3, 5, 6, 8, 9]
+    assert min(spacing(times)) > 1.2 / 24 - 0.01
+    assert times[-1] - times[0] < 1.2
+
+
+def test_a_turn_comes_after_the_reset_that_a_refusal_announced():
+    async def turn():
+        begun = time.monotonic()
+        assert await Account(SETTINGS).turn(limit=None, pause=0.3, patience=60)
+        return time.monotonic() - begun
+
+    assert 0.3 <= asyncio.run(turn()) < 0.6
+
+
+def test_a_turn_that_comes_too_late_is_told_at_once():
+    async def turn():
+        begun = time.monotonic()
+        assert not await Account(SETTINGS).turn(limit=None, pause=60, patience=5)
+        return time.monotonic() - begun
+
+    assert asyncio.run(turn()) < 0.2
+
+
+def test_slots_keep_the_usual_pace_until_an_answer_tells_the_quota(monkeypatch):
+    monkeypatch.setattr(account, "USUAL_GAP", 0.05)
+
+    async def slots():
+        shared = Account(SETTINGS)
+        return await in_line(shared._slot, 8, leaving=[3])
+
+    order, times = asyncio.run(slots())
+    assert order == [0, 1, 2, 4, 5, 6, 7]
+    assert min(spacing(times)) > 0.04
+
+
+@pytest.fixture
+def connected(simulator, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3)))
+    return simulator
+
+
+def test_hooks_of_one_account_share_it_and_the_last_one_closes_it(connected):
+    async def lives():
+        first, second = (
+            ThousandEyesAsyncHook(shared=True),
+            ThousandEyesAsyncHook(shared=True, account_group_id="1002"),
+        )
+        await first.list_tests()
+        await second.list_agents()
+        shared = first.account
+        assert second.account is shared
+        session = shared._session.client
+        await first.close()
+        assert not session.closed
+        await second.close()
+        assert session.closed
+        assert account._accounts[asyncio.get_running_loop()] == {}
+
+    asyncio.run(lives())
+
+
+def test_another_token_is_another_account(connected, monkeypatch):
+    async def lives():
+        async with ThousandEyesAsyncHook(shared=True) as first:
+            await first.load()
+            fields = {**connected.connection(), "password": "another"}
+            monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
+            async with ThousandEyesAsyncHook(shared=True) as second:
+                await second.load()
+                assert second.account is not first.account
+
+    asyncio.run(lives())
+
+
+def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
+    from thousandeyes_provider.simulator import Simulator
+
+    # A window of 3 s, and 30 requests in it.
+    with Simulator(speed=20, organization_limit=30) as simulator:
+        monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
+        monkeypatch.setattr(account, "USUAL_GAP", 0.02)
+        least = []
+
+        async def ask_on():
+            async with ThousandEyesAsyncHook(shared=True) as hook:
+                ends = time.monotonic() + 7
+                while time.monotonic() < ends:
+                    await hook.list_account_groups()
+                    least.append(hook.quota()["organization"].remaining)
+
+        async def all_of_them():
+            await asyncio.gather(*(ask_on() for _ in range(10)))
+
+        asyncio.run(all_of_them())
+        assert min(least) >= 30 * 0.2 - 1
+        assert {request.status for request in simulator.requests} == {200}
+        assert len(least) > 40
+
+
+def test_its_token_is_in_no_repr():
+    assert "t0ken" not in repr(Account(SETTINGS)) + repr(account._accounts) + repr(Sending.READ)
