@@ -351,7 +351,7 @@ class _Reader:
             inner = _inner(path, name)
             if name not in COMPARISONS and name not in OPTIONS:
                 self._unknown(path, "comparison", name, COMPARISONS, choices_of_options=True)
-            elif self._later(given) or (name == "where" and self._later_inside(given)):
+            elif self._later_inside(given):
                 later = True
             elif name in OPTIONS:
                 options[name] = self._option(name, given, inner)

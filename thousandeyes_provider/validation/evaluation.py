@@ -211,7 +211,8 @@ def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Before) -> _S
     matched = {
         key: then[key]
         for key, found in in_scope.items()
-        if key in then and (whole_count or (None not in found and len(then[key]) == len(found)))
+        if key in then
+        and (_has_value(found) if whole_count else None not in found and len(then[key]) == len(found))
     }
     return _Sides(
         matched,

@@ -87,10 +87,10 @@ def _check_rows(evidence: Mapping[str, Any]) -> list[str]:
     checks = sorted(evidence["checks"], key=lambda row: order[words.state(row)])
     rows = [
         (
-            _clip(words.subject(row), 60),
+            _clip(words.subject(row), 52),
             words.state(row),
-            _clip(words.expected(row), 44),
-            _clip(words.actual(row), 44),
+            _clip(words.expected(row), 60),
+            _clip(words.actual(row), 40),
             _clip(words.culprits(row, 3), 80),
         )
         for row in checks[:MOST_CHECKS]

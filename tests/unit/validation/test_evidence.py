@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
 from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.validation.comparison import before_from_evidence
 from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
@@ -152,6 +154,84 @@ class TestContents:
     def test_extreme_figures_stay_plain_json(self):
         rows = {HTTP: [row(str(nth), responseTime=1.7e308) for nth in range(3)]}
         assert json.loads(json.dumps(evidence(observed(rows)), allow_nan=False))
+
+
+class TestChecks:
+    CHECKS = {
+        HTTP: {
+            "responseTime": {"p95": {"leq_to": 200}},
+            "sslVersion": {"one_of": ["TLSv1.3"]},
+            "headers.responseHeaders": {"contains": "x"},
+        }
+    }
+    ROWS = {
+        HTTP: [
+            row(
+                "1",
+                responseTime=100,
+                sslVersion="TLSv1.3",
+                headers={"responseHeaders": "a\r\nx"},
+                totalTime=1,
+            ),
+            row(
+                "2",
+                responseTime=300,
+                sslVersion="TLSv1.3",
+                headers={"responseHeaders": "a\r\nx"},
+                totalTime=1,
+            ),
+        ]
+    }
+
+    def told(self, checks, rows=None, before=None):
+        rows = rows or self.ROWS
+        return evidence(observed(rows, judgement=judge(rows, 0, parse_checks(checks), before)))
+
+    def test_each_has_its_row(self):
+        rows = self.told(self.CHECKS)["checks"]
+        assert [(one["metric"], one["passed"]) for one in rows] == [
+            ("responseTime", False),
+            ("sslVersion", True),
+            ("headers.responseHeaders", True),
+        ]
+        assert rows[0]["broken_by"] == [{"agent_id": "2", "agent_name": "name 2", "actual": 300}]
+
+    def test_metrics_and_samples_are_those_that_the_checks_name(self):
+        told = self.told(self.CHECKS)
+        assert told["metrics"] == {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}}
+        assert told["samples"]["1"] == {"http-server.responseTime": 100, "http-server.sslVersion": "TLSv1.3"}
+
+    def test_a_result_type_that_no_check_names_keeps_what_sums_it_up(self):
+        rows = self.ROWS | {"network": [row("1", loss=0, avgLatency=5)]}
+        assert set(self.told(self.CHECKS, rows)["metrics"]["network"]) == {"loss", "avgLatency"}
+
+    def test_what_was_compared_with_is_said(self):
+        checks = {HTTP: {"responseTime": {"mean": {"change_leq_to": 0.2}}}}
+        earlier = self.told(self.CHECKS)
+        told = self.told(checks, before=before_from_evidence(earlier))
+        assert told["compared_with"] == "the run of test 7 at 2026-09-21T14:13:22Z"
+        assert told["checks"][0]["change"] == 0
+        told = self.told(checks, before=before_from_evidence(None))
+        assert told["compared_with"] == "the earlier evidence is missing"
+        assert "compared_with" not in earlier
+
+    @pytest.mark.parametrize("agents", [100, 2000])
+    def test_twenty_checks_of_many_agents_fit_and_those_that_fail_stay(self, agents):
+        rows = {HTTP: [row(str(nth), f"Agent {nth}, Somewhere", responseTime=nth) for nth in range(agents)]}
+        rules = [{"geq_to": nth} for nth in range(18)] + [{"leq_to": 1}, {"leq_to": 2, "severity": "warn"}]
+        told = self.told({HTTP: {"responseTime": {"every": rules}}}, rows)
+        assert size(told) <= LARGEST
+        assert len(told["checks"]) == 20
+        assert told["checks"][18]["broken"] == agents - 2
+        assert len(told["checks"][18]["broken_by"]) >= 3
+
+    def test_of_too_many_checks_those_that_fail_stay(self):
+        rules = [{"geq_to": nth} for nth in range(500)]
+        told = self.told({HTTP: {"responseTime": {"min": rules}}})
+        assert size(told) <= LARGEST
+        assert told["cut"]["checks"] + len(told["checks"]) == 500
+        assert not told["checks"][0]["passed"]
+        assert told["checks"][0]["comparison"] == {"geq_to": 101}
 
 
 class TestSize:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.validation.comparison import before_from_evidence
 from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
 from thousandeyes_provider.validation.text import summary, table
 from thousandeyes_provider.validation.verdict import Verdict, judge
@@ -14,7 +16,7 @@ HTTP = "http-server"
 LINKS = {"test": "https://app.thousandeyes.com/t", "round": "https://app.thousandeyes.com/r"}
 
 
-def told(good=0, bad=0, silent=0, *, name="Agent", expected=None, **more):
+def told(good=0, bad=0, silent=0, *, name="Agent", expected=None, checks=None, before=None, **more):
     """The evidence of a round with so many good, bad and silent agents."""
     listed = [Agent(str(nth), f"{name} {nth}") for nth in range(good + bad + silent)]
     reported = listed[: good + bad]
@@ -43,7 +45,7 @@ def told(good=0, bad=0, silent=0, *, name="Agent", expected=None, **more):
         "expected": expected or Expected.of("test", listed),
         "reported": reported,
         "missing": [Missing(agent, "offline") for agent in listed[good + bad :]],
-        "judgement": judge({HTTP: rows}, 0),
+        "judgement": judge({HTTP: rows}, 0, parse_checks(checks), before),
         "rows": {HTTP: rows},
         "links": LINKS,
     }
@@ -152,3 +154,103 @@ def test_an_agent_whose_error_was_left_out_is_not_shown_as_good():
     evidence = told(rows=rows, judgement=judge(rows, 0), reported=[Agent(str(nth)) for nth in range(30)])
     assert evidence["cut"]["agents.failed"] > 10
     assert "  ok  " not in table(evidence)
+
+
+CHECKS = {
+    HTTP: {
+        "responseTime": {
+            "p95": [{"leq_to": 800}, {"leq_to": 4}],
+            "every": {"leq_to": 4, "quorum": 0.5},
+            "median": {"change_leq_to": 0.2, "floor": 0.5},
+        },
+        "responseCode": {"equal_to": 200, "severity": "warn"},
+    }
+}
+BEFORE = before_from_evidence(
+    {
+        "test_id": "7",
+        "started_at": "2026-09-20T14:13:20Z",
+        "verdict": "passed",
+        "samples": {"0": {f"{HTTP}.responseTime": 4}},
+        "agents": {"reported": [{"agent_id": "0", "agent_name": "Agent 0"}]},
+    }
+)
+
+
+class TestChecks:
+    def test_the_summary_has_actual_against_expected_and_the_agents(self):
+        assert summary(told(good=2, checks=CHECKS, before=BEFORE)) == "\n".join(
+            [
+                "http-server test 7 'Checkout': failed. 2 of 2 agents reported (expected by: test), "
+                "0 with an error, 0 allowed. 3 of 5 checks failed, 1 warning.",
+                "  http-server responseTime p95: 5 ms, expected <= 4 ms: Agent 0 5 ms, Agent 1 5 ms",
+                "  http-server responseTime every: 0 of 2 agents, 1 needed, expected <= 4 ms (quorum 50 %): "
+                "Agent 0 5 ms, Agent 1 5 ms",
+                "  http-server responseTime median: 5 ms (+1 ms, +25 % from 4 ms), "
+                "expected change <= +20 % (floor 0.5 ms): Agent 0 5 ms (before 4 ms); not there before: Agent 1",
+                "  ThousandEyes: https://app.thousandeyes.com/r",
+                "  The whole evidence is this task's XCom 'return_value'.",
+            ]
+        )
+
+    def test_the_table_has_those_that_fail_first(self):
+        lines = table(told(good=2, checks=CHECKS, before=BEFORE)).splitlines()
+        start = lines.index(next(line for line in lines if line.startswith("check  ")))
+        assert [line.split("  ")[0] for line in lines[start + 1 : start + 6]] == [
+            "http-server responseTime p95",
+            "http-server responseTime every",
+            "http-server responseTime median",
+            "http-server responseCode every",
+            "http-server responseTime p95",
+        ]
+        assert "checks         3 of 5 checks failed, 1 warning" in lines
+        assert "compared with  the run of test 7 at 2026-09-20T14:13:20Z" in lines
+        assert any(line.startswith("Agent 0  broke 4  responseTime 5 ms") for line in lines)
+
+    def test_a_check_without_a_value_says_why(self):
+        text = summary(told(good=1, checks={HTTP: {"wireSize": {"min": {"geq_to": 1}}}}))
+        assert (
+            "  http-server wireSize min: no agent reported wireSize, expected >= 1 B: without it: Agent 0"
+            in text
+        )
+        text = summary(told(good=1, checks=CHECKS, before=before_from_evidence(None)))
+        assert "responseTime median: the earlier evidence is missing, expected change <= +20 %" in text
+
+    @pytest.mark.parametrize(
+        ("rule", "words"),
+        [
+            ({"equal_to": 5}, "= 5 ms"),
+            ({"greater_than": 1, "less_than": 2.5}, "> 1 ms and < 2.5 ms"),
+            ({"geq_to": 1, "tolerance": 0.05}, ">= 1 ms (tolerance 5 %)"),
+            ({"one_of": ["a", 5]}, "one of 'a', 5"),
+            ({"contains": "x"}, "contains 'x'"),
+            ({"matches": "^x"}, "matches '^x'"),
+            ({"equal_to": True}, "= true"),
+            ({"change_geq_to": -0.5}, "change >= -50 %"),
+            ({"delta_leq_to": 7, "floor": 2}, "change <= +7 ms (floor 2 ms)"),
+            (
+                {"leq_to": 1, "where": {"agentName": ["a*", "b"], "countryId": "NO"}},
+                "agentName a* or b and countryId NO",
+            ),
+        ],
+    )
+    def test_what_is_expected_is_said_as_people_write_it(self, rule, words):
+        assert words in table(told(good=1, checks={HTTP: {"responseTime": rule}}))
+
+    @pytest.mark.parametrize("agents", [3, 2000])
+    @pytest.mark.parametrize("count", [1, 20, 300])
+    @pytest.mark.parametrize("name", ["Agent", "Oslo,\nNorway\r\n\x0b\u2028x", "n" * 5000])
+    def test_at_most_sixty_lines_whatever_the_numbers(self, agents, count, name):
+        rules = [{"leq_to": nth} for nth in range(count)]
+        metrics = {f"metric {nth}" * 9: rules[:1] for nth in range(min(count, 20))}
+        links = {f"link {nth}": "https://x" for nth in range(9)}
+        checks = {HTTP: {"responseTime": rules, **metrics}, "network": metrics}
+        evidence = told(agents, agents, agents, name=name, checks=checks, before=BEFORE, links=links)
+        assert len(table(evidence).splitlines()) <= 60
+        assert max(map(len, table(evidence).splitlines())) < 260
+        assert len(summary(evidence).splitlines()) <= 22
+
+    def test_agents_that_no_check_names_any_more_are_not_shown_as_good(self):
+        text = table(told(good=40, checks={HTTP: {"responseTime": {"leq_to": 4}}}))
+        assert "  ok  " not in text
+        assert "  broke 1" in text

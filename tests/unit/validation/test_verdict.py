@@ -1,4 +1,4 @@
-"""The verdict: how many agents may report an error before the run is bad."""
+"""The verdict: how many agents may report an error before the run is bad, and which checks must hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.validation.verdict import allowed_errors, judge
+from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.validation.comparison import before_from_evidence
+from thousandeyes_provider.validation.verdict import allowed_errors, judge, same_failure
 
 HTTP = "http-server"
 
@@ -87,6 +89,91 @@ class TestJudging:
         assert (one.passed, one.judged) == (other.passed, other.judged)
         assert {error.agent for error in one.errors} == {error.agent for error in other.errors}
         assert one.passed == (bool(told) and len({agent for agent, wrong in told if wrong}) <= allowed)
+
+
+FAST = parse_checks({HTTP: {"responseTime": {"leq_to": 9}}})
+SLOW = parse_checks({HTTP: {"responseTime": {"leq_to": 1}}})
+
+
+class TestChecks:
+    def test_a_check_that_does_not_hold_fails_the_run(self):
+        assert judge({HTTP: [row("a")]}, 0, FAST).passed
+        judgement = judge({HTTP: [row("a")]}, 0, SLOW)
+        assert not judgement.passed
+        assert [one.check.path for one in judgement.failed_checks] == [
+            'checks["http-server"]["responseTime"]'
+        ]
+        assert not judgement.too_many_errors
+
+    def test_one_of_severity_warn_never_does(self):
+        checks = parse_checks({HTTP: {"responseTime": {"leq_to": 1, "severity": "warn"}}})
+        judgement = judge({HTTP: [row("a")]}, 0, checks)
+        assert judgement.passed
+        assert not judgement.checks[0].passed
+
+    def test_errors_count_as_well(self):
+        assert not judge({HTTP: [row("a"), bad("b")]}, 0, FAST).passed
+        assert judge({HTTP: [row("a"), bad("b")]}, 1, FAST).passed
+
+    def test_without_checks_only_errors_count(self):
+        assert judge({HTTP: [row("a")]}, 0, parse_checks({})).passed
+
+    def test_rows_that_cannot_be_errors_are_judged_by_checks(self):
+        checks = parse_checks({"path-vis": {"pathTraces.numberOfHops": {"max": {"leq_to": 9}}}})
+        rows = {"path-vis": [{"agent": {"agentId": "a"}, "pathTraces": [{"numberOfHops": 7}]}]}
+        assert judge(rows, 0, checks).passed
+        assert judge(rows, 0, checks).judged == 1
+
+    @pytest.mark.parametrize("severity", ["warn", "error"])
+    def test_a_check_that_sees_no_value_judges_nothing(self, severity):
+        checks = parse_checks({"path-vis": {"pathTraces.mss": {"leq_to": 9, "severity": severity}}})
+        judgement = judge({"path-vis": [{"agent": {"agentId": "a"}}]}, 0, checks)
+        assert (judgement.judged, judgement.passed) == (0, False)
+
+    def test_rows_may_come_as_an_iterator(self):
+        judgement = judge({HTTP: iter([row("a"), bad("b")])}, 0, FAST)
+        assert (judgement.judged, judgement.checks[0].agents) == (2, 2)
+
+    def test_before_is_compared_with(self):
+        checks = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}}})
+        samples = {"a": {f"{HTTP}.responseTime": 4}}
+        before = before_from_evidence({"verdict": "passed", "samples": samples})
+        assert not judge({HTTP: [row("a")]}, 0, checks, before).passed
+        assert not judge({HTTP: [row("a")]}, 0, checks).passed
+        samples["a"] = {f"{HTTP}.responseTime": 4.5}
+        before = before_from_evidence({"verdict": "passed", "samples": samples})
+        assert judge({HTTP: [row("a")]}, 0, checks, before).passed
+
+
+class TestConfirming:
+    def judgement(self, *rows, fast=9, errors=0):
+        declared = {HTTP: {"responseTime": {"leq_to": fast}, "totalTime": {"any": {"leq_to": 5}}}}
+        return judge({HTTP: rows}, errors, parse_checks(declared))
+
+    def test_the_same_check_failing_again_confirms(self):
+        slow = self.judgement(row("a", totalTime=1, responseTime=50))
+        assert same_failure(slow, self.judgement(row("b", totalTime=1, responseTime=70)))
+
+    def test_a_good_run_does_not(self):
+        slow = self.judgement(row("a", totalTime=1, responseTime=50))
+        assert not same_failure(slow, self.judgement(row("a", totalTime=1)))
+
+    def test_another_check_is_another_failure(self):
+        slow = self.judgement(row("a", totalTime=1, responseTime=50))
+        other = self.judgement(row("a", totalTime=9))
+        assert not other.passed
+        assert not same_failure(slow, other)
+
+    def test_too_many_errors_confirm_whatever_failed_first(self):
+        slow = self.judgement(row("a", totalTime=1, responseTime=50))
+        broken = self.judgement(bad("a", totalTime=1))
+        assert same_failure(broken, broken)
+        assert same_failure(slow, broken)
+        assert not same_failure(broken, slow)
+
+    def test_nothing_judged_confirms(self):
+        slow = self.judgement(row("a", totalTime=1, responseTime=50))
+        assert same_failure(slow, judge({}, 0))
 
 
 class TestArgument:

@@ -1,0 +1,134 @@
+"""The metrics of each result type: names, units, and how they are read from a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from thousandeyes_provider.api.metrics import (
+    METRICS,
+    Kind,
+    expand_of,
+    kind_of,
+    metric_values,
+    nearest_metric,
+    unit_of,
+)
+from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.simulator.rows import Measured, measured_row
+
+HTTP = "http-server"
+CERTIFICATES = {
+    "sslCertificates": [
+        {
+            "daysUntilExpiry": 60,
+            "isFetchDateInValidCertDateRange": True,
+            "subjectAlternativeNames": ["a", "b"],
+        },
+        {"daysUntilExpiry": "12", "isFetchDateInValidCertDateRange": True},
+        {"daysUntilExpiry": None},
+    ]
+}
+
+
+def test_every_result_type_has_its_table():
+    assert set(METRICS) == set(RESULT_TYPES)
+
+
+@pytest.mark.parametrize("result_type", RESULT_TYPES)
+def test_the_metrics_that_sum_a_row_up_are_known_with_the_same_units(result_type):
+    for name, unit in RESULT_TYPES[result_type].metrics:
+        assert (kind_of(result_type, name), unit_of(result_type, name)) == (Kind.NUMBER, unit)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("result_type", RESULT_TYPES)
+def test_every_field_that_the_simulator_sends_is_known(result_type, failed):
+    row, _ = measured_row(
+        result_type, Measured(1, "7", "1", 1, 1_790_000_000), failed=failed, spelling="None"
+    )
+    known = {name.partition(".")[0] for name in METRICS[result_type]}
+    assert set(row) - known - {"packetsBySecond"} == set()
+
+
+@pytest.mark.parametrize(
+    ("result_type", "name", "row", "values"),
+    [
+        (HTTP, "responseTime", {"responseTime": 5}, (5,)),
+        (HTTP, "responseTime", {"responseTime": "5"}, ("5",)),
+        (HTTP, "responseTime", {}, ()),
+        (HTTP, "responseTime", {"responseTime": None}, ()),
+        (HTTP, "responseTime", {"responseTime": {"value": 5}}, ()),
+        (HTTP, "headers.responseHeaders", {"headers": {"responseHeaders": "A: b"}}, ("A: b",)),
+        (HTTP, "headers.responseHeaders", {"headers": "A: b"}, ()),
+        (HTTP, "a.b", {"a.b": 1}, (1,)),
+        (HTTP, "a.b", {"a": [{"b": 1}, {"b": [2, 3]}, {"c": 4}, 5]}, (1, "2\n3")),
+        (HTTP, "healthScore", {"healthScore": 0.9}, (0.9,)),
+        (HTTP, "healthScore", {"healthScore": -1.0}, ()),
+        (HTTP, "healthScore", {"healthScore": "-1"}, ()),
+        (HTTP, "sslCertificates.daysUntilExpiry", CERTIFICATES, (60, "12")),
+        (HTTP, "sslCertificates.subjectAlternativeNames", CERTIFICATES, ("a\nb",)),
+        (HTTP, "certificateDaysLeft", CERTIFICATES, (12,)),
+        (HTTP, "certificateDaysLeft", {"sslCertificates": []}, ()),
+        (HTTP, "certificateDaysLeft", {}, ()),
+        (HTTP, "certificateDaysLeft", {"certificateDaysLeft": 3}, (3,)),
+        (HTTP, "certificateValid", CERTIFICATES, (True,)),
+        (HTTP, "certificateValid", {"sslCertificates": [{"hasValidSigningCert": False}]}, (False,)),
+        (
+            HTTP,
+            "certificateValid",
+            {"sslCertificates": [{"isFetchDateInValidCertDateRange": "false"}]},
+            (False,),
+        ),
+        (HTTP, "certificateValid", {}, ()),
+        (HTTP, "availability", {"responseTime": 5}, (100,)),
+        (HTTP, "availability", {"errorType": "Connect", "responseTime": 5}, (0,)),
+        (HTTP, "error", {"responseTime": 5}, ("",)),
+        (HTTP, "error", {"errorType": "Connect", "errorDetails": "refused"}, ("Connect: refused",)),
+        ("sip-server", "availability", {"availability": 50}, (50,)),
+        ("sip-server", "availability", {}, ()),
+        ("dnssec", "isValid", {"isValid": False}, (False,)),
+        (
+            "path-vis",
+            "pathTraces.numberOfHops",
+            {"pathTraces": [{"numberOfHops": 9}, {"numberOfHops": 7}]},
+            (9, 7),
+        ),
+        ("path-vis", "availability", {}, ()),
+        ("network", "agent.location", {"agent": {"location": "Oslo"}}, ("Oslo",)),
+        ("network", "packetsBySecond", {"packetsBySecond": [[], [0]]}, ()),
+    ],
+)
+def test_what_a_row_says_of_a_metric(result_type, name, row, values):
+    assert metric_values(result_type, name, row) == values
+
+
+@pytest.mark.parametrize(
+    ("result_type", "name", "word"),
+    [
+        (HTTP, "headers.responseHeaders", "header"),
+        (HTTP, "headers.somethingNew", "header"),
+        (HTTP, "sslCertificates.somethingNew", "certificate"),
+        (HTTP, "certificateDaysLeft", "certificate"),
+        (HTTP, "certificateValid", "certificate"),
+        (HTTP, "responseTime", None),
+        ("network", "headers.responseHeaders", None),
+    ],
+)
+def test_what_has_to_be_asked_for(result_type, name, word):
+    assert expand_of(result_type, name) == word
+
+
+@pytest.mark.parametrize(
+    ("result_type", "wrong", "right"),
+    [
+        (HTTP, "responsTime", "responseTime"),
+        (HTTP, "responsetime", "responseTime"),
+        (HTTP, "response_time", "responseTime"),
+        (HTTP, "responseHeaders", "headers.responseHeaders"),
+        ("network", "avglatncy", "avgLatency"),
+        ("network", "zzz", None),
+        ("network", "agentName", None),
+    ],
+)
+def test_the_nearest_right_name(result_type, wrong, right):
+    assert nearest_metric(result_type, wrong) == right

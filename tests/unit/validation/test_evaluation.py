@@ -1,0 +1,520 @@
+"""What checks make of the rows of a round: each comparison, each aggregate, each option, and the laws they keep."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.validation.aggregates import AGGREGATORS, mean, median, percentile
+from thousandeyes_provider.validation.checks import AGGREGATES, parse_checks
+from thousandeyes_provider.validation.comparison import Before, before_from_evidence, before_from_rows
+from thousandeyes_provider.validation.evaluation import MOST_NAMED, evaluate, relative_change
+from thousandeyes_provider.validation.verdict import judge
+
+HTTP = "http-server"
+TIME = "responseTime"
+
+
+def row(agent, value=None, *, metric=TIME, name=None, country="DE", **more):
+    found = {} if value is None else {metric: value}
+    who = {"agentId": str(agent), "agentName": name or f"name {agent}", "countryId": country}
+    return {"agent": who, **found, **more}
+
+
+def rows(*values, metric=TIME):
+    """A row for each value; ``None`` for an agent without the metric."""
+    return [row(nth, value, metric=metric) for nth, value in enumerate(values)]
+
+
+def result(rules, found, *, metric=TIME, result_type=HTTP, before=None):
+    checks = parse_checks({result_type: {metric: rules}})
+    (one,) = evaluate(checks, {result_type: found}, before)
+    return one
+
+
+def passes(rules, *values, **more):
+    return result(rules, rows(*values, metric=more.get("metric", TIME)), **more).passed
+
+
+def before(**values):
+    """A before in which agent 0, 1, … said these values of the response time: ``before(a0=5)``."""
+    samples = {name[1:]: {f"{HTTP}.{TIME}": value} for name, value in values.items()}
+    return before_from_evidence(
+        {"test_id": "7", "started_at": "2026-09-21T14:13:20Z", "verdict": "passed", "samples": samples}
+    )
+
+
+def names(agents):
+    return [one.agent_id if hasattr(one, "agent_id") else one.agent.agent_id for one in agents]
+
+
+class TestComparisons:
+    @pytest.mark.parametrize(
+        ("rule", "good", "bad"),
+        [
+            ({"equal_to": 5}, [5, 5.0, "5", "5.0"], [4, 6, "6"]),
+            ({"greater_than": 5}, [5.1, "6"], [5, 4, "4"]),
+            ({"geq_to": 5}, [5, 6, "5"], [4.9]),
+            ({"less_than": 5}, [4.9, "-1"], [5, 6]),
+            ({"leq_to": 5}, [5, -5, "5"], [5.1]),
+            ({"geq_to": 2, "less_than": 5}, [2, 4.9], [1.9, 5]),
+            ({"equal_to": 200, "tolerance": 0.1}, [180, 220, 200], [179.9, 220.1]),
+            ({"equal_to": -200, "tolerance": 0.1}, [-180, -220], [-179.9, -220.1]),
+            ({"equal_to": 0, "tolerance": 0.1}, [0], [0.1, -0.1]),
+            ({"greater_than": 100, "tolerance": 0.1}, [90.1], [90, 89]),
+            ({"geq_to": 100, "tolerance": 0.1}, [90], [89.9]),
+            ({"less_than": 100, "tolerance": 0.1}, [109.9], [110]),
+            ({"leq_to": 100, "tolerance": 0.1}, [110], [110.1]),
+            ({"geq_to": -100, "tolerance": 0.1}, [-110], [-110.1]),
+            ({"leq_to": 100, "tolerance": 0}, [100], [100.1]),
+        ],
+    )
+    def test_of_numbers(self, rule, good, bad):
+        assert [value for value in good if not passes(rule, value)] == []
+        assert [value for value in bad if passes(rule, value)] == []
+
+    @pytest.mark.parametrize(
+        ("rule", "good", "bad"),
+        [
+            ({"equal_to": "ok"}, ["ok"], ["OK", "ok ", "", 1]),
+            ({"equal_to": ""}, [""], ["x"]),
+            ({"equal_to": True}, [True, "true", "True"], [False, "false", "x", 1]),
+            ({"equal_to": False}, [False, "false"], [True, "true"]),
+            ({"equal_to": "true"}, [True, "true"], [False]),
+            ({"one_of": ["a", "b"]}, ["a", "b"], ["c", "A", "ab"]),
+            ({"one_of": [200, 204]}, [200, "204", 204.0], [500, "x"]),
+            ({"one_of": ["200", "204"]}, [200, "204", 204.0], [500, "0200"]),
+            ({"one_of": ["1.10"]}, ["1.10"], ["1.1"]),
+            ({"one_of": [True]}, [True], [False, 1]),
+            ({"contains": "X-App: 1"}, ["a\r\nx-app: 1\r\n", "X-APP: 10"], ["x-app: 2", ""]),
+            ({"contains": 46}, ["EF (DSCP 46)", 46, 146], ["4", 4]),
+            ({"matches": r"^x-app: 1$"}, ["a\r\nx-app: 1\r\nb"], ["x-app: 10", "X-APP: 1"]),
+            ({"matches": r"(?i)^x-app: 1$"}, ["a\r\nX-App: 1\r\nb"], ["x-app: 10"]),
+            ({"matches": "^2..$"}, [200, "204", 204.0], [500]),
+            ({"contains": "a", "matches": "b"}, ["ab"], ["a", "b"]),
+        ],
+    )
+    def test_of_texts_and_booleans(self, rule, good, bad):
+        assert [value for value in good if not passes(rule, value)] == []
+        assert [value for value in bad if passes(rule, value)] == []
+
+    @pytest.mark.parametrize(
+        ("rule", "then", "good", "bad"),
+        [
+            ({"change_leq_to": 0.2}, 100, [120, 100, 1], [120.1, 200]),
+            ({"change_geq_to": -0.2}, 100, [80, 500], [79.9]),
+            ({"change_leq_to": -0.1}, 100, [90], [91, 100]),
+            ({"delta_leq_to": 5}, 100, [105, 5], [105.1]),
+            ({"delta_geq_to": -5}, 100, [95], [94.9]),
+            ({"change_leq_to": 0.2, "floor": 10}, 20, [29.9, 24], [30, 31]),
+            ({"change_geq_to": -0.2, "floor": 10}, 20, [10.1], [10]),
+            ({"delta_leq_to": 0, "floor": 10}, 20, [29.9], [30]),
+            ({"change_leq_to": 0.2}, 0, [0, -1], [0.1]),
+            ({"change_geq_to": 0.2}, 0, [0.1], [0, -1]),
+            ({"change_leq_to": 0.2, "floor": 1}, 0, [0.9], [1]),
+            ({"change_leq_to": 0.2}, -100, [-80, -200], [-79]),
+            ({"change_leq_to": 0.3}, 100, [130], [131]),
+            ({"change_leq_to": 0.2, "leq_to": 110}, 100, [110], [111, 119]),
+        ],
+    )
+    @pytest.mark.parametrize("aggregate", ["every", "mean", "median", "p95", "max"])
+    def test_with_before(self, aggregate, rule, then, good, bad):
+        earlier = before(a0=then)
+        assert [value for value in good if not passes({aggregate: rule}, value, before=earlier)] == []
+        assert [value for value in bad if passes({aggregate: rule}, value, before=earlier)] == []
+
+    def test_relative_change_from_zero_is_infinite_and_stays_out_of_json(self):
+        assert relative_change(0, 0) == 0
+        assert relative_change(1, 0) == math.inf
+        told = result({"mean": {"change_leq_to": 9}}, rows(1), before=before(a0=0)).to_json()
+        assert (told["passed"], told["change"], told["delta"], told["before"]) == (False, None, 1, 0)
+
+
+class TestAggregates:
+    @pytest.mark.parametrize(
+        ("aggregate", "values", "actual"),
+        [
+            ("min", [3, 1, 2], 1),
+            ("max", [3, 1, 2], 3),
+            ("mean", [1, 2, 6], 3),
+            ("mean", [0.1, 0.2], 0.15),
+            ("median", [1, 9, 2], 2),
+            ("median", [1, 2], 1.5),
+            ("p50", [1, 2], 1.5),
+            ("p50", [1, 9, 2], 2),
+            ("p95", [7], 7),
+            ("p99", [7], 7),
+            ("p95", [100, 200], 195),
+            ("p90", list(range(11)), 9),
+            ("p95", list(range(11)), 9.5),
+            ("p99", list(range(101)), 99),
+            ("count", [1, 2, 3], 3),
+            ("every", [1, 2, 3], 3),
+            ("any", [1, 2, 3], 3),
+        ],
+    )
+    def test_what_they_make_of_values(self, aggregate, values, actual):
+        assert result({aggregate: {"geq_to": 0}}, rows(*values)).actual == actual
+
+    @pytest.mark.parametrize("aggregate", [name for name in AGGREGATES if name != "every"])
+    def test_an_agent_without_the_metric_is_listed(self, aggregate):
+        one = result({aggregate: {"geq_to": 0}}, rows(5, None))
+        assert one.passed
+        assert names(one.without) == ["1"]
+
+    def test_an_agent_without_the_metric_breaks_every(self):
+        one = result({"every": {"geq_to": 0}}, rows(5, None))
+        assert not one.passed
+        assert (one.actual, one.needed, names(one.without), one.broken_by) == (1, 2, ["1"], ())
+
+    @pytest.mark.parametrize("aggregate", AGGREGATES)
+    @pytest.mark.parametrize("found", [[], rows(None, None), rows({}, [])])
+    def test_a_metric_that_no_agent_reported_fails_its_check(self, aggregate, found):
+        one = result({aggregate: {"geq_to": 0}}, found)
+        assert not one.passed
+        assert one.actual is None
+        assert one.reason in (f"no agent reported {TIME}", f"no agent reported {HTTP}")
+
+    @pytest.mark.parametrize("aggregate", [name for name in AGGREGATES if name != "count"])
+    def test_what_is_no_number_is_no_value_of_a_check_on_numbers(self, aggregate):
+        assert result({aggregate: {"geq_to": 0}}, rows("n/a", True)).reason == f"no agent reported {TIME}"
+
+    def test_any_needs_one_agent(self):
+        assert passes({"any": {"leq_to": 5}}, 9, 5, 9)
+        one = result({"any": {"leq_to": 5}}, rows(9, 6))
+        assert (one.passed, one.actual, one.needed, names(one.broken_by)) == (False, 0, 1, ["0", "1"])
+
+    def test_count_is_of_the_agents_that_have_any_value(self):
+        one = result({"count": {"geq_to": 2}}, rows("x", None, True, 5))
+        assert (one.passed, one.actual, names(one.without)) == (True, 3, ["1"])
+
+    def test_those_that_pulled_an_aggregate_are_named_the_worst_first(self):
+        one = result({"mean": {"leq_to": 10}}, rows(5, 50, 11, 5))
+        assert (one.passed, names(one.broken_by)) == (False, ["1", "2"])
+        assert result({"mean": {"leq_to": 20}}, rows(5, 50, 11, 5)).broken_by == ()
+        assert names(result({"min": {"geq_to": 10}}, rows(5, 50, 1)).broken_by) == ["2", "0"]
+
+    def test_negative_health_score_is_no_value(self):
+        one = result({"geq_to": 0.5}, rows(0.9, -1, metric="healthScore"), metric="healthScore")
+        assert (one.passed, names(one.without)) == (False, ["1"])
+        assert passes({"min": {"geq_to": 0.5}}, 0.9, -1, metric="healthScore")
+
+    @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40))
+    def test_they_agree_with_the_statistics_of_python(self, values):
+        assert median(values) == pytest.approx(statistics.median(values), abs=1e-3)
+        assert mean(values) == pytest.approx(statistics.fmean(values), abs=1e-3)
+        assert percentile(values, 0.5) == pytest.approx(statistics.median(values), abs=1e-3)
+        if len(values) > 1:
+            cuts = statistics.quantiles(values, n=100, method="inclusive")
+            for share in (90, 95, 99):
+                assert percentile(values, share / 100) == pytest.approx(cuts[share - 1], abs=1e-3)
+
+    @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=10))
+    def test_they_never_leave_the_values(self, values):
+        for make in AGGREGATORS.values():
+            found = make(values)
+            slack = abs(found) * 1e-11
+            assert min(values) - slack <= found <= max(values) + slack
+
+
+class TestSeveralRowsOfAnAgent:
+    DNS = [
+        row("a", 5, metric="resolutionTime", server="ns1"),
+        row("a", 50, metric="resolutionTime", server="ns2"),
+        row("b", 7, metric="resolutionTime", server="ns1"),
+        row("b", 9, metric="resolutionTime", server="ns2"),
+    ]
+
+    def dns(self, rules, found=None, **more):
+        return result(rules, found or self.DNS, metric="resolutionTime", result_type="dns-server", **more)
+
+    def test_every_needs_all_of_them(self):
+        one = self.dns({"leq_to": 10})
+        assert (one.passed, one.actual, one.agents) == (False, 1, 2)
+        assert one.broken_by[0].to_json() == {"agent_id": "a", "agent_name": "name a", "actual": [5, 50]}
+
+    def test_any_needs_an_agent_of_which_all_hold(self):
+        assert self.dns({"any": {"leq_to": 10}}).passed
+        assert not self.dns({"any": {"leq_to": 8}}).passed
+
+    def test_a_row_without_the_metric_makes_it_an_agent_without(self):
+        one = self.dns({"leq_to": 100}, [*self.DNS, row("a", server="ns3")])
+        assert (one.passed, names(one.without)) == (False, ["a"])
+
+    @pytest.mark.parametrize(
+        ("aggregate", "actual"), [("max", 50), ("mean", 17.75), ("median", 8), ("count", 2)]
+    )
+    def test_for_the_rest_every_row_is_a_value(self, aggregate, actual):
+        assert self.dns({aggregate: {"geq_to": 0}}).actual == actual
+
+    def test_with_before_each_is_compared_with_its_own(self):
+        then = {"a": {"dns-server.resolutionTime": [5, 40]}, "b": {"dns-server.resolutionTime": [7, 9]}}
+        earlier = before_from_evidence({"verdict": "passed", "samples": then})
+        one = self.dns({"change_leq_to": 0.2}, before=earlier)
+        assert (one.passed, one.broken_by[0].to_json()["before"]) == (False, [5, 40])
+        assert self.dns({"change_leq_to": 0.25}, before=earlier).passed
+
+    def test_another_number_of_rows_is_no_match(self):
+        then = {"a": {"dns-server.resolutionTime": 5}, "b": {"dns-server.resolutionTime": [7, 9]}}
+        one = self.dns(
+            {"change_leq_to": 0.2}, before=before_from_evidence({"verdict": "passed", "samples": then})
+        )
+        assert (one.passed, names(one.only_now)) == (True, ["a"])
+
+
+class TestQuorum:
+    @pytest.mark.parametrize(
+        ("quorum", "agents", "needed"),
+        [
+            (1, 10, 10),
+            (0.8, 10, 8),
+            (0.8, 9, 8),
+            (0.8, 5, 4),
+            (0.5, 3, 2),
+            (0.3, 10, 3),
+            (0.1, 5, 1),
+            (0.01, 1, 1),
+        ],
+    )
+    def test_it_is_rounded_up(self, quorum, agents, needed):
+        rule = {"leq_to": 5, "quorum": quorum}
+        one = result(rule, rows(*[5] * needed, *[9] * (agents - needed)))
+        assert (one.passed, one.needed) == (True, needed)
+        assert not passes(rule, *[5] * (needed - 1), *[9] * (agents - needed + 1))
+
+    def test_those_that_broke_it_are_named_also_when_it_holds(self):
+        one = result({"leq_to": 5, "quorum": 0.5}, rows(5, 9))
+        assert (one.passed, names(one.broken_by)) == (True, ["1"])
+
+    def test_agents_without_the_metric_count_among_those_it_is_a_fraction_of(self):
+        assert not passes({"leq_to": 5, "quorum": 0.6}, 5, None)
+        assert passes({"leq_to": 5, "quorum": 0.5}, 5, None)
+
+
+class TestWhere:
+    FOUND = [
+        row(1, 5, name="Oslo, Norway", country="NO"),
+        row(2, 9, name="Berlin 1", country="DE"),
+        row(3, 7, name="Berlin 2 [new]", country="de"),
+    ]
+
+    @pytest.mark.parametrize(
+        ("where", "agents"),
+        [
+            ({"countryId": "DE"}, ["2", "3"]),
+            ({"countryId": ["no", "DE"]}, ["1", "2", "3"]),
+            ({"agentName": "berlin*"}, ["2", "3"]),
+            ({"agentName": "Berlin ?"}, ["2"]),
+            ({"agentName": "Berlin 2 [new]"}, ["3"]),
+            ({"agentName": ["Oslo*", "*[new]"]}, ["1", "3"]),
+            ({"agentId": 1}, ["1"]),
+            ({"agentId": ["1", "3"], "countryId": "DE"}, ["3"]),
+        ],
+    )
+    def test_the_check_is_about_those_agents_only(self, where, agents):
+        one = result({"geq_to": 100, "where": where}, self.FOUND)
+        assert sorted(names(one.broken_by)) == agents
+        assert one.agents == len(agents)
+
+    def test_one_that_matches_nobody_fails(self):
+        one = result({"leq_to": 100, "where": {"countryId": "FR"}}, self.FOUND)
+        assert (one.passed, one.agents) == (False, 0)
+        assert one.reason == "none of the 3 agents that reported is one that where= asks for"
+
+
+class TestBefore:
+    def test_without_one_the_check_fails(self):
+        one = result({"change_leq_to": 9}, rows(5))
+        assert (one.passed, one.reason) == (False, "there is no earlier run and no history to compare with")
+
+    def test_one_that_is_not_usable_fails_with_its_reason(self):
+        one = result({"change_leq_to": 9}, rows(5), before=before_from_evidence(None))
+        assert (one.passed, one.reason) == (False, "the earlier evidence is missing")
+
+    def test_one_without_the_metric_fails(self):
+        one = result(
+            {"change_leq_to": 9}, rows(5, metric="totalTime"), metric="totalTime", before=before(a0=5)
+        )
+        assert one.reason == "the run of test 7 at 2026-09-21T14:13:20Z has no totalTime of http-server"
+
+    def test_agents_on_one_side_only_are_told_and_not_judged(self):
+        for aggregate in ("every", "median"):
+            one = result(
+                {aggregate: {"change_leq_to": 0.2}}, rows(10, 10, 999), before=before(a0=10, a1=10, a7=1)
+            )
+            assert one.passed
+            assert (names(one.only_now), names(one.only_before)) == (["2"], ["7"])
+
+    def test_an_aggregate_is_compared_over_the_agents_on_both_sides(self):
+        one = result({"mean": {"change_leq_to": 0.2}}, rows(12, 99), before=before(a0=10, a7=1))
+        assert (one.passed, one.actual, one.matched, one.before) == (True, 55.5, 12, 10)
+
+    def test_when_no_agent_is_on_both_sides_the_check_fails(self):
+        one = result({"change_leq_to": 9}, rows(5), before=before(a7=5))
+        assert not one.passed
+        assert one.reason == f"no agent has {TIME} both now and in the run of test 7 at 2026-09-21T14:13:20Z"
+
+    def test_an_agent_that_lost_the_metric_breaks_every_and_is_told(self):
+        one = result({"change_leq_to": 9}, rows(5, None), before=before(a0=5, a1=5))
+        assert (one.passed, names(one.without), names(one.only_before)) == (False, ["1"], ["1"])
+
+    def test_count_is_compared_as_a_count(self):
+        earlier = before(a0=5, a1=5, a2=5)
+        assert passes({"count": {"delta_geq_to": -1}}, 5, 5, None, before=earlier)
+        one = result({"count": {"delta_geq_to": -1}}, rows(5, None, None), before=earlier)
+        assert (one.passed, one.actual, one.before) == (False, 1, 3)
+
+    def test_agents_outside_of_where_do_not_count_as_gone(self):
+        found = [row(0, 5), row(1, 5, country="FR")]
+        rule = {"change_leq_to": 0.2, "where": {"countryId": "DE"}}
+        one = result(rule, found, before=before(a0=5, a1=5, a2=5))
+        assert (one.passed, names(one.only_before)) == (True, ["2"])
+
+
+class TestJson:
+    def test_the_row_of_the_evidence(self):
+        assert result({"p95": {"leq_to": 800, "tolerance": 0.1}}, rows(1000, 1000, None)).to_json() == {
+            "result_type": HTTP,
+            "metric": TIME,
+            "aggregate": "p95",
+            "comparison": {"leq_to": 800, "tolerance": 0.1},
+            "passed": False,
+            "severity": "error",
+            "actual": 1000,
+            "agents": 3,
+            "broken": 2,
+            "broken_by": [
+                {"agent_id": "0", "agent_name": "name 0", "actual": 1000},
+                {"agent_id": "1", "agent_name": "name 1", "actual": 1000},
+            ],
+            "lacking": 1,
+            "without": [{"agent_id": "2", "agent_name": "name 2"}],
+        }
+
+    def test_the_row_of_a_comparison_with_before(self):
+        told = result({"median": {"change_leq_to": 0.2}}, rows(13, 5), before=before(a0=10)).to_json()
+        assert {name: told[name] for name in ("actual", "before", "delta", "change", "passed")} == {
+            "actual": 9,
+            "before": 10,
+            "delta": 3,
+            "change": 0.3,
+            "passed": False,
+        }
+        assert told["only_now"] == [{"agent_id": "1", "agent_name": "name 1"}]
+        assert told["broken_by"] == [{"agent_id": "0", "agent_name": "name 0", "actual": 13, "before": 10}]
+
+    def test_agents_are_named_up_to_a_number_and_counted(self):
+        told = result({"leq_to": 5}, rows(*[9] * 30, *[None] * 20)).to_json()
+        assert (told["broken"], len(told["broken_by"])) == (30, MOST_NAMED)
+        assert (told["lacking"], len(told["without"])) == (20, MOST_NAMED)
+
+
+# -- laws ------------------------------------------------------------------------------------------------------------
+
+WILD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["5", "-1", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["loss", "responseTime", "healthScore", "headers", "sslCertificates", "pathTraces", "server", "mappings"]
+)
+AGENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "agentId": st.sampled_from(["1", "2", "3"]) | WILD,
+        "agentName": st.text(max_size=5) | WILD,
+        "countryId": st.sampled_from(["DE", "de"]) | WILD,
+    },
+)
+ANY_ROW = st.dictionaries(FIELDS, WILD, max_size=5).flatmap(
+    lambda fields: (AGENT | WILD).map(lambda agent: fields | {"agent": agent})
+)
+ALL_KINDS = {
+    name: {
+        metric: [
+            {"leq_to": 5, "geq_to": -5, "tolerance": 0.1},
+            {"change_leq_to": 0.2, "delta_geq_to": -1, "floor": 1},
+        ]
+        if aggregate is None
+        else {aggregate: {"change_leq_to": 0.2, "less_than": 7}}
+        for metric, aggregate in [("loss", None), ("responseTime", "p95"), ("healthScore", "mean")]
+    }
+    | {
+        "mappings": {"any": {"contains": "5"}, "count": {"geq_to": 1}},
+        "server": [{"matches": "^5"}, {"one_of": ["5", 5, True]}, {"equal_to": False}],
+        "headers.responseHeaders": {"contains": "x", "where": {"agentName": "*", "countryId": "DE"}},
+        "sslCertificates.daysUntilExpiry": {"min": {"geq_to": 4}},
+        "certificateDaysLeft": {"min": {"geq_to": 4}},
+        "certificateValid": {"equal_to": True},
+        "error": {"equal_to": ""},
+        "availability": {"mean": {"geq_to": 90}},
+    }
+    for name in RESULT_TYPES
+}
+
+
+@given(st.lists(ANY_ROW, max_size=8), st.sampled_from(sorted(RESULT_TYPES)), st.lists(ANY_ROW, max_size=4))
+def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
+    checks = parse_checks({result_type: ALL_KINDS[result_type]})
+    then = before_from_rows({result_type: [one | {"roundId": 5} for one in earlier]}, checks, "history")
+    for one in evaluate(checks, {result_type: found}, then):
+        told = one.to_json()
+        assert json.loads(json.dumps(told, allow_nan=False)) == told
+        assert one.passed <= (one.agents > 0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y"]), st.none() | st.integers(0, 9)),
+        max_size=9,
+    ),
+    st.sampled_from(AGGREGATES),
+    st.integers(0, 9),
+    st.integers(),
+)
+def test_the_order_of_rows_and_agents_never_matters(told, aggregate, bound, seed):
+    found = [row(agent, value, metric="resolutionTime", server=server) for agent, server, value in told]
+    mixed = list(found)
+    random.Random(seed).shuffle(mixed)
+    rules = {aggregate: [{"leq_to": bound}, {"change_leq_to": 0.1}]}
+    checks = parse_checks({"dns-server": {"resolutionTime": rules}})
+    samples = {name: {"dns-server.resolutionTime": [4, 5]} for name in "abe"}
+    earlier = before_from_evidence({"verdict": "passed", "samples": samples})
+    one, other = (evaluate(checks, {"dns-server": order}, earlier) for order in (found, mixed))
+    assert [result.to_json() for result in one] == [result.to_json() for result in other]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=10), st.floats(0, 1e6), st.data())
+@pytest.mark.parametrize("aggregate", ["every", "max", "mean", "median", "p90", "p95", "p99", "min"])
+def test_a_better_value_never_breaks_an_upper_bound(aggregate, values, bound, data):
+    nth = data.draw(st.integers(0, len(values) - 1))
+    better = list(values)
+    better[nth] = data.draw(st.floats(0, values[nth]))
+    rule = {aggregate: {"leq_to": bound}}
+    assert not passes(rule, *values) or passes(rule, *better)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(RESULT_TYPES)), st.lists(ANY_ROW, max_size=3), max_size=3),
+    st.sampled_from([0, 100, 1.0]),
+    st.sampled_from(["error", "warn"]),
+)
+def test_a_verdict_is_never_passed_with_nothing_judged(found, allowed, severity):
+    declared = {"path-vis": {"pathTraces.numberOfHops": {"leq_to": 1e9, "severity": severity}}}
+    judgement = judge(found, allowed, parse_checks(declared), Before("nothing"))
+    seen = any(rows and RESULT_TYPES[name].judged for name, rows in found.items())
+    valued = any(one.actual is not None for one in judgement.checks)
+    assert not judgement.passed or seen or valued

@@ -1,0 +1,237 @@
+"""Reports: JUnit XML that other tools take, and Markdown that shows what was said letter by letter."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.expectation import Agent, Expected
+from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
+from thousandeyes_provider.validation.reports import junit, markdown, report, report_format
+from thousandeyes_provider.validation.verdict import Verdict, judge
+
+AT = 1_790_000_000
+HTTP = "http-server"
+CHECKS = {
+    HTTP: {
+        "responseTime": {"max": [{"leq_to": 800}, {"leq_to": 100, "severity": "warn"}, {"leq_to": 5000}]},
+        "headers.responseHeaders": {"matches": "^x|y$", "severity": "warn"},
+    }
+}
+# What Ant's and Jenkins' JUnit schemas have in common: attributes that must be there, attributes that may, children.
+SCHEMA = {
+    "testsuites": (set(), set(), ["testsuite"]),
+    "testsuite": (
+        {"id", "name", "package", "hostname", "timestamp", "tests", "failures", "errors", "time"},
+        {"skipped"},
+        ["properties", "testcase", "system-out", "system-err"],
+    ),
+    "properties": (set(), set(), ["property"]),
+    "property": ({"name", "value"}, set(), []),
+    "testcase": ({"name", "classname", "time"}, set(), ["skipped", "error", "failure"]),
+    "failure": ({"type", "message"}, set(), []),
+    "error": ({"type", "message"}, set(), []),
+    "skipped": ({"message"}, set(), []),
+    "system-out": (set(), set(), []),
+    "system-err": (set(), set(), []),
+}
+
+
+def told(
+    verdict=Verdict.FAILED, name="Checkout", agent="Oslo", error=None, missing=(), checks=CHECKS, **more
+):
+    value = {"responseTime": 900, "headers": {"responseHeaders": "a"}}
+    wrong = {"errorType": "Connect", "errorDetails": error} if error else {}
+    rows = {HTTP: [{"agent": {"agentId": "1", "agentName": agent}, "roundId": AT, **value, **wrong}]}
+    seen = {
+        "test_id": "7",
+        "test_name": name,
+        "test_type": HTTP,
+        "account_group_id": None,
+        "verdict": verdict,
+        "started_at": AT,
+        "finished_at": AT + 61,
+        "rounds": {HTTP: AT},
+        "run_calls": 1,
+        "requests": 9,
+        "throttled_seconds": 0,
+        "expected": Expected.of("test", [Agent("1", agent)]),
+        "reported": [Agent("1", agent)],
+        "missing": list(missing),
+        "judgement": judge(rows, 0, parse_checks(checks)),
+        "rows": rows,
+        "links": {"round": "https://app.thousandeyes.com/view?a=1&b=2"},
+    }
+    return evidence(Observed(**(seen | more)))
+
+
+def read(text):
+    """The suite of a report that keeps to the schema."""
+    root = ElementTree.fromstring(text)
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        needed, allowed, children = SCHEMA[element.tag]
+        assert needed <= set(element.attrib) <= needed | allowed
+        places = [children.index(child.tag) for child in element]
+        assert places == sorted(places)
+        if element.tag == "testcase":
+            assert len(places) <= 1
+    (suite,) = root
+    for tag in ("properties", "system-out", "system-err"):
+        assert len(suite.findall(tag)) == 1
+    counts = {
+        "tests": "testcase",
+        "failures": "testcase/failure",
+        "errors": "testcase/error",
+        "skipped": "testcase/skipped",
+    }
+    for attribute, path in counts.items():
+        assert int(suite.get(attribute)) == len(suite.findall(path))
+    return suite
+
+
+def outcomes(suite):
+    return [
+        (case.get("classname"), case.get("name"), next((child.tag for child in case), None))
+        for case in suite.findall("testcase")
+    ]
+
+
+class TestFormat:
+    @pytest.mark.parametrize(
+        ("path", "format_"),
+        [
+            ("report.xml", "junit"),
+            ("s3://bucket/runs/{{x}}/TEST-a.XML", "junit"),
+            ("/tmp/report.md", "markdown"),
+            (" report.md ", "markdown"),
+            ("https://host/report.md?sig=a.xml#x", "markdown"),
+        ],
+    )
+    def test_the_ending_of_the_file_says_it(self, path, format_):
+        assert report_format(path) == format_
+
+    @pytest.mark.parametrize("path", ["", "report", "report.html", "report.xml/", "dir/.md", ".xml", "xml"])
+    def test_another_ending_is_an_error_that_names_the_choices(self, path):
+        with pytest.raises(ValueError, match=r"ends in \.xml \(JUnit\) or \.md \(Markdown\)"):
+            report_format(path)
+
+    def test_a_format_that_is_none_is_an_error(self):
+        with pytest.raises(ValueError, match="unknown format of a report 'html'; one of junit, markdown"):
+            report(told(), "html")
+
+    def test_each_format_has_its_text(self):
+        assert report(told(), "junit") == junit(told())
+        assert report(told(), "markdown") == markdown(told())
+
+
+class TestJUnit:
+    def test_a_case_for_the_round_the_errors_and_each_check(self):
+        suite = read(junit(told()))
+        assert outcomes(suite) == [
+            ("thousandeyes", "round is complete", None),
+            ("thousandeyes", "at most 0 agents with an error", None),
+            ("thousandeyes.http-server", "responseTime max <= 800 ms", "failure"),
+            ("thousandeyes.http-server", "responseTime max <= 100 ms", "skipped"),
+            ("thousandeyes.http-server", "responseTime max <= 5000 ms", None),
+            ("thousandeyes.http-server", "headers.responseHeaders every matches '^x|y$'", "skipped"),
+        ]
+        assert suite.find("testcase/failure").get("message") == (
+            "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
+        )
+        assert (suite.get("name"), suite.get("timestamp"), suite.get("time")) == (
+            "http-server test 7 Checkout",
+            "2026-09-21T14:13:20",
+            "61",
+        )
+
+    def test_errors_of_agents_are_a_failure(self):
+        suite = read(junit(told(error="refused", checks=None)))
+        assert outcomes(suite)[1] == ("thousandeyes", "at most 0 agents with an error", "failure")
+        assert suite.find("testcase/failure").text == (
+            "1 agents with an error, 0 allowed\nOslo: http-server: Connect: refused"
+        )
+
+    @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS])
+    def test_a_round_that_is_not_whole_is_an_error(self, verdict):
+        suite = read(junit(told(verdict, missing=[Missing(Agent("2", "Rome"))])))
+        assert suite.find("testcase/error").text == f"{verdict.value}: 1 of 1 reported\nRome is missing"
+
+    def test_properties_have_the_figures_and_the_links(self):
+        found = {one.get("name"): one.get("value") for one in read(junit(told())).iter("property")}
+        assert found["verdict"] == "failed"
+        assert found["link to the round"] == "https://app.thousandeyes.com/view?a=1&b=2"
+
+
+class TestMarkdown:
+    def test_the_whole_picture(self):
+        assert markdown(told(missing=[Missing(Agent("2", "Rome"), "offline")])) == "\n".join(
+            [
+                "# http-server test 7 Checkout: failed",
+                "",
+                "| Fact | Value |",
+                "| --- | --- |",
+                "| verdict | failed |",
+                "| test | 7 Checkout |",
+                "| test type | http-server |",
+                "| account group | the token's default |",
+                "| started at | 2026-09-21T14:13:20Z |",
+                "| finished at | 2026-09-21T14:14:21Z |",
+                "| agents | 1 of 1 reported |",
+                "| agents with an error | 0, 0 allowed |",
+                "| link to the round | <https://app.thousandeyes.com/view?a=1&b=2> |",
+                "",
+                "## Checks",
+                "",
+                "| Check | State | Expected | Actual | Agents |",
+                "| --- | --- | --- | --- | --- |",
+                "| http-server responseTime max | FAILED | \\<= 800 ms | 900 ms | Oslo 900 ms |",
+                "| http-server responseTime max | warning | \\<= 100 ms | 900 ms | Oslo 900 ms |",
+                "| http-server responseTime max | ok | \\<= 5000 ms | 900 ms |  |",
+                "| http-server headers.responseHeaders every | warning | matches '^x\\|y$' | 0 of 1 agents "
+                "| Oslo 'a' |",
+                "",
+                "## Agents",
+                "",
+                "| Agent | State | What it says |",
+                "| --- | --- | --- |",
+                "| Rome | missing | state offline |",
+                "",
+                "## Metrics",
+                "",
+                "| Metric | Min | Mean | Max |",
+                "| --- | --- | --- | --- |",
+                "| http-server responseTime | 900 | 900 | 900 |",
+                "",
+            ]
+        )
+
+    def test_what_was_cut_is_said(self):
+        assert "Left out of the evidence for size: 1 of links." in markdown(told(links={"a": "x" * 5000}))
+
+    def test_names_are_shown_letter_by_letter(self):
+        markdown_it = pytest.importorskip("markdown_it")
+        name = "a|b <script> *x* _y_ [z](http://w) `c` \\| # !"
+        html = (
+            markdown_it.MarkdownIt("commonmark").enable("table").render(markdown(told(agent=name, error="e")))
+        )
+        assert "<script>" not in html
+        assert "<em>" not in html
+        shown = name.replace("<", "&lt;").replace(">", "&gt;")
+        assert f"<td>{shown}</td>" in html
+
+
+@settings(max_examples=50)
+@given(st.text(), st.text(), st.text(min_size=1), st.text(min_size=1))
+def test_whatever_things_are_called_both_reports_can_be_read(name, agent, error, wanted):
+    checks = {HTTP: {"headers.responseHeaders": {"one_of": [wanted]}}}
+    told_ = told(
+        name=name, agent=agent, error=error, checks=checks, missing=[Missing(Agent("2", name), error)]
+    )
+    read(junit(told_))
+    lines = markdown(told_).splitlines()
+    assert all(line.startswith(("|", "#", "Left")) for line in lines if line)
