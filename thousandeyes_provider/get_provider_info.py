@@ -53,7 +53,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "trust_env": {
         "label": "Trust the environment",
-        "description": "Whether proxy variables and .netrc of the worker apply: true (the default) or false.",
+        "description": "Whether proxy and certificate variables of the worker apply: true (the default) or false.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
     "allow_http": {

@@ -24,7 +24,7 @@ from thousandeyes_provider.get_provider_info import (
     get_provider_info,
 )
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 DISTRIBUTION = "airflow-provider-thousandeyes"
 CHECKOUT = Path(__file__).parents[2]

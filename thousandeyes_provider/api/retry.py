@@ -183,7 +183,7 @@ class Attempts:
         again: Wait | GiveUp = Wait(seconds, reason)
         if failed.failures >= self.retry_limit:
             again = GiveUp(f"{reason}, on attempt {failed.failures} of {self.retry_limit}")
-        elif seconds > self.queue_timeout:
+        elif asked is not None and seconds > self.queue_timeout:
             again = GiveUp(f"{reason}, Retry-After {seconds:.0f} s is longer than queue_timeout allows")
         elif seconds > time_left:
             again = GiveUp(f"{reason}, and no time is left to try again")

@@ -98,9 +98,7 @@ class Waiting:
         for result_type, rows in found.items():
             known = seen.setdefault(result_type, {})
             for row in rows:
-                if is_fresh(
-                    row, remembered=self.remembered.get(result_type), started_after=self.started_after
-                ):
+                if is_fresh(row, remembered=self.newest_remembered(), started_after=self.started_after):
                     known[(round_of(row), *row_key(result_type, row))] = row
         after = replace(self, seen=seen)
         after = replace(
@@ -112,13 +110,26 @@ class Waiting:
         since = (self.enough_since if self.enough_since is not None else now) if enough else None
         return replace(after, enough_since=since)
 
+    def newest_remembered(self) -> int | None:
+        """The newest round before the run, of whatever result type: nothing that began with it, or before, is ours."""
+        return max((found for found in self.remembered.values() if found is not None), default=None)
+
     def rounds(self) -> dict[str, int]:
-        """Our round of each result type: the earliest fresh one."""
-        return {
+        """Our round of each result type: the earliest fresh one.
+
+        Where the remembered round had one id in all result types, so has ours: then a later round of somebody else is
+        not taken for ours in a type in which ours has no rows yet.
+        """
+        found = {
             result_type: min(_rounds(rows))
             for result_type, rows in sorted(self.seen.items())
             if any(True for _ in _rounds(rows))
         }
+        remembered = {self.remembered.get(result_type) for result_type in self.rows_per_agent}
+        if len(remembered) == 1 and None not in remembered and found:
+            ours = min(found.values())
+            found = {name: round_id for name, round_id in found.items() if round_id == ours}
+        return found
 
     def rows(self) -> dict[str, list[Row]]:
         """The rows of our round, by result type; rows of later rounds are left out."""
@@ -213,6 +224,8 @@ class Waiting:
         turning = [self.deadline, self._quiet_at()]
         if self.enough_since is not None:
             turning.append(self.enough_since + self.grace)
+        if now >= self.deadline:
+            return now
         return min([due, *(point for point in turning if point > now)])
 
     def _expected_and_reported(self) -> int:
@@ -225,7 +238,9 @@ class Waiting:
         """Whether no expected agent is missing, as far as it is known who is expected."""
         if self.expected.agents:
             return not self.missing()
-        return len(self.reported()) >= (self.expected.count or 0)
+        if self.expected.count is None:
+            return len(self.reported()) == len(self.agents_seen()) > 0
+        return len(self.reported()) >= self.expected.count
 
     def _quiet_at(self) -> float:
         """When the round counts as complete although nobody knows its extent, should nothing new come."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 from thousandeyes_provider.api import operations
-from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.api.operations import Operation
 from thousandeyes_provider.api.retry import Accept, Attempts, Wait
 from thousandeyes_provider.hooks.account import Account
 from thousandeyes_provider.hooks.calls import Call
-from thousandeyes_provider.hooks.client import ApiClient, Pages
+from thousandeyes_provider.hooks.client import ApiClient, Pages, remaining
 from thousandeyes_provider.hooks.masking import mask_secret
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
             expand=expand,
         )
         while pages.call is not None:
-            pages.take(await self._perform(pages.call, time_left=time_left))
+            pages.take(await self._perform(pages.call, time_left=time_left), remaining(time_left))
         return pages.result()
 
     async def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
@@ -147,9 +146,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         """Send ``call`` until its answer is the result."""
         state = self._attempts(call)
         while True:
-            outcome = await self._send(call)
-            left = math.inf if time_left is None else time_left()
-            decision, state = self._decide(call, state, outcome, left)
+            outcome = await self._send(call, remaining(time_left))
+            decision, state = self._decide(call, state, outcome, remaining(time_left))
             if isinstance(decision, Wait):
                 await self._wait(call, state, decision)
                 continue
@@ -157,10 +155,10 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
                 return outcome
             raise self._error(call, outcome, decision)
 
-    async def _send(self, call: Call) -> Any:
-        settings = await self.load()
+    async def _send(self, call: Call, time_left: float) -> Answer | NoAnswer:
+        await self.load()
         self.requests_sent += 1
-        return await self.account.send(call, settings.timeout)
+        return await self.account.send(call, self._timeout(time_left))
 
     async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
 from thousandeyes_provider.api.addresses import follow
 from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.hooks.client import HEADERS
+from thousandeyes_provider.hooks.connection import authorities_of, proxies_of
 from thousandeyes_provider.hooks.transport import LARGEST_BODY, MOST_REDIRECTS, redirects
 
 if TYPE_CHECKING:
@@ -105,12 +106,8 @@ def _as_is(url: str) -> Any:
 
 
 def _context(settings: ConnectionSettings) -> ssl.SSLContext | bool:
-    authorities: str | None = settings.verify if isinstance(settings.verify, str) else None
-    if settings.verify is True:
-        found = settings.trust_env and (
-            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        )
-        authorities = found or DEFAULT_CA_BUNDLE_PATH
+    found = authorities_of(settings)
+    authorities = DEFAULT_CA_BUNDLE_PATH if found is True else found or None
     folder = authorities if authorities and os.path.isdir(authorities) else None
     context = ssl.create_default_context(cafile=None if folder else authorities, capath=folder)
     if settings.verify is False:
@@ -122,11 +119,7 @@ def _context(settings: ConnectionSettings) -> ssl.SSLContext | bool:
 
 
 def _proxy(settings: ConnectionSettings) -> str | None:
-    proxies = dict(settings.proxies or {})
-    if settings.trust_env:
-        found = get_environ_proxies(settings.base_url, no_proxy=proxies.get("no_proxy"))
-        proxies = {**found, **proxies}
-    proxy: str | None = select_proxy(settings.base_url, proxies)
+    proxy: str | None = select_proxy(settings.base_url, proxies_of(settings))
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 

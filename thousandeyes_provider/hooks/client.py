@@ -9,8 +9,9 @@ import json
 import math
 import os
 import random
+import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +34,16 @@ HEADERS = {
     "Accept": "application/hal+json, application/json",
 }
 
+LEAST_TIME = 3.0
+"""Seconds that a request has for its answer even when the caller's deadline is nearer, or past."""
+
 MOST_PAGES = 1000
 """Pages of one result; a longer chain of links is taken for one without an end."""
+
+
+def remaining(time_left: Callable[[], float] | None) -> float:
+    """Seconds until a caller has no more use for an answer; without end when it does not say."""
+    return math.inf if time_left is None else time_left()
 
 
 class ApiClient:
@@ -101,6 +110,16 @@ class ApiClient:
                 raise ThousandEyesConfigurationError(
                     f"Connection {self.thousandeyes_conn_id!r}: extra {name!r}: there is no file {path!r}"
                 )
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if isinstance(settings.verify, str) and os.path.isfile(settings.verify):
+                context.load_verify_locations(settings.verify)
+            if settings.cert:
+                context.load_cert_chain(*certificates)
+        except OSError as error:
+            raise ThousandEyesConfigurationError(
+                f"Connection {self.thousandeyes_conn_id!r}: extra 'verify' or 'cert': not a usable certificate: {error}"
+            ) from None
         for warning in settings.warnings:
             self.log.warning("Connection '%s': %s", self.thousandeyes_conn_id, warning)
         return settings
@@ -140,6 +159,10 @@ class ApiClient:
         settings = self.settings
         queue = settings.queue_timeout if queue_timeout is None else queue_timeout
         return Attempts(call.operation.sending, settings.retry_limit, queue)
+
+    def _timeout(self, time_left: float) -> float:
+        """Seconds for one request: the connection's, and not much beyond the time that the caller has."""
+        return min(self.settings.timeout, max(time_left, LEAST_TIME))
 
     def _decide(
         self, call: Call, attempts: Attempts, outcome: Answer | NoAnswer, time_left: float
@@ -208,9 +231,10 @@ class Pages:
         )
         """The request for the next page; ``None`` after the last."""
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Answer, time_left: float = math.inf) -> None:
         """Take the answer to :attr:`call`, and go on to the next page.
 
+        :param time_left: seconds until the caller has no more use for an answer.
         :raises ThousandEyesConnectionError: when the next page is on another origin, or there is no end to them.
         """
         assert self.call is not None
@@ -222,6 +246,8 @@ class Pages:
         if link is None:
             self.call = None
             return
+        if time_left < -LEAST_TIME:
+            raise ThousandEyesConnectionError(f"{self.call.label}: no time is left for further pages")
         call = self._calls.next_page(self.call, answer.url, link)
         if link in self._seen:
             raise ThousandEyesConnectionError(f"{call.label}: the pages link back to themselves")

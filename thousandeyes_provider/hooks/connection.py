@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ class ConnectionSettings:
     :param proxies: proxy for each scheme; ``None`` for those of the environment, if ``trust_env``.
     :param verify: whether to check the server's certificate, or a file or folder of trusted authorities.
     :param cert: client certificate: one file, or certificate and key.
-    :param trust_env: whether proxy settings of the environment are used.
+    :param trust_env: whether the environment's proxies and certificate bundle are used.
     :param warnings: what is odd, but no error.
     """
 
@@ -55,6 +56,29 @@ class ConnectionSettings:
             if password:
                 found += [password, unquote(password)]
         return tuple(dict.fromkeys(found))
+
+
+def proxies_of(settings: ConnectionSettings) -> dict[str, str]:
+    """The proxies for a connection, as ``requests`` writes them: its own, and those of the environment for the rest.
+
+    The environment's are left out without ``trust_env``, and for a plain http address of this machine, on the way to
+    which nobody else is to see the token.
+    """
+    own = dict(settings.proxies or {})
+    own_machine = settings.base_url.startswith("http://") and is_loopback(settings.base_url)
+    if not settings.trust_env or (own_machine and not own):
+        return own
+    from requests.utils import get_environ_proxies
+
+    found: dict[str, str] = get_environ_proxies(settings.base_url, no_proxy=own.get("no_proxy"))
+    return {**found, **own}
+
+
+def authorities_of(settings: ConnectionSettings) -> bool | str:
+    """Whose certificates are trusted: ``verify``, or for plain ``True`` the bundle that the environment names."""
+    if settings.verify is True and settings.trust_env:
+        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    return settings.verify
 
 
 def read_connection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ from thousandeyes_provider.exceptions import (
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+EXPLAINING = 5.0
+"""Seconds that learning the state of missing agents may take: the evidence waits for it."""
+
+IN_PROGRESS = 60.0
+"""Seconds for which a round may still be incomplete, so that its agents say nothing of who should report."""
 
 _MULTIPLIED = ("dns-server", "agent-to-agent")
 """Test types of which the definition says how many rows an agent has."""
@@ -72,10 +79,13 @@ class Look:
         :return: whether to read the connection again, and ask once more: at the first 401, in case the token was
             renewed.
         :raises ThousandEyesAuthError: on 403, and on a second 401.
+        :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
         """
         if isinstance(error, ThousandEyesNotFoundError):
             self._rows.setdefault(result_type, [])
             return False
+        if isinstance(error, ThousandEyesConfigurationError):
+            raise error
         if isinstance(error, ThousandEyesAuthError):
             if error.status != 401 or self._renewal.done:
                 raise error
@@ -101,11 +111,13 @@ class RoundReader:
     :param hook: what it reads through.
     :param test_id: the test.
     :param log: where it says what it does.
+    :param time_left: seconds that are left for what is read before the run.
     """
 
     hook: ThousandEyesHook
     test_id: str
     log: logging.Logger | Any
+    time_left: Callable[[], float] | None = None
     _renewal: Renewal = field(default_factory=Renewal, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
@@ -142,10 +154,11 @@ class RoundReader:
         if expected is None:
             expected = expected_from_test(known)
         if expected.source == "unknown":
-            newest = {name: newest_round(found) for name, found in rows.items()}
-            expected = expected_from_rows(
-                [row for name, found in rows.items() for row in found if round_of(row) == newest[name]]
+            newest = max(
+                (at for found in rows.values() if (at := newest_round(found)) is not None), default=None
             )
+            if newest is not None and self.hook.server_now() - newest > IN_PROGRESS:
+                expected = expected_from_rows([row for found in rows.values() for row in found])
         link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
         plan = Plan(
             test_id=self.test_id,
@@ -169,7 +182,7 @@ class RoundReader:
         """The type of the test: from the list of tests, else from whichever results it has."""
         known = ", ".join(TEST_TYPES)
         try:
-            for test in self.hook.list_tests():
+            for test in self.hook.list_tests(time_left=self.time_left):
                 if str(test.get("testId")) == self.test_id:
                     return self._fit(test.get("type"), "the list of tests"), test
         except (ThousandEyesNotFoundError, ThousandEyesRequestError) as error:
@@ -180,7 +193,7 @@ class RoundReader:
             self.log.info("The list of tests is not open to this token: %s", error)
         for result_type in RESULT_TYPES:
             try:
-                test = self.hook.get_test_results(self.test_id, result_type)["test"]
+                test = self.hook.get_test_results(self.test_id, result_type, time_left=self.time_left)["test"]
             except (ThousandEyesNotFoundError, ThousandEyesRequestError):
                 continue
             if test.get("type"):
@@ -203,7 +216,7 @@ class RoundReader:
     def _definition(self, test_type: str) -> Mapping[str, Any] | None:
         """The test's definition, where ThousandEyes gives it."""
         try:
-            return self.hook.get_test(self.test_id, test_type)
+            return self.hook.get_test(self.test_id, test_type, time_left=self.time_left)
         except ThousandEyesApiError as error:
             if error.status not in (400, 403, 404):
                 raise
@@ -217,7 +230,9 @@ class RoundReader:
         rows: dict[str, list[Row]] = {}
         for result_type in wanted:
             directions = directions_of(test_type, result_type, known)
-            rows[result_type], test = self._newest_rows(result_type, directions)
+            found, test = self._newest_rows(result_type, directions)
+            newest = newest_round(found)
+            rows[result_type] = [row for row in found if round_of(row) == newest]
             known = {**test, **known}
         return rows, known
 
@@ -228,7 +243,9 @@ class RoundReader:
         test: Mapping[str, Any] = {}
         for direction in directions:
             try:
-                found = self.hook.get_test_results(self.test_id, result_type, direction=direction)
+                found = self.hook.get_test_results(
+                    self.test_id, result_type, direction=direction, time_left=self.time_left
+                )
             except ThousandEyesNotFoundError:
                 continue
             rows += found["results"]
@@ -272,7 +289,8 @@ class RoundReader:
         if not agents:
             return {}
         try:
-            listed = self.hook.list_agents()
+            ends = time.monotonic() + EXPLAINING
+            listed = self.hook.list_agents(time_left=lambda: ends - time.monotonic())
         except ThousandEyesError as error:
             self.log.warning("The state of the missing agents could not be learned: %s", error)
             return dict.fromkeys(agents)

@@ -5,7 +5,6 @@ It sends and sleeps. What to do after each answer is decided in :mod:`thousandey
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from thousandeyes_provider.api.operations import Operation
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 from thousandeyes_provider.hooks.calls import Call
-from thousandeyes_provider.hooks.client import HEADERS, ApiClient, Pages
-from thousandeyes_provider.hooks.connection import ConnectionSettings
+from thousandeyes_provider.hooks.client import HEADERS, ApiClient, Pages, remaining
+from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
 from thousandeyes_provider.hooks.masking import mask_secret
 from thousandeyes_provider.hooks.transport import BearerAuth, send
@@ -115,9 +114,11 @@ class ThousandEyesHook(ApiClient, HttpHook):
             settings = self.settings
             session = requests.Session()
             session.auth = BearerAuth(settings.token)
-            session.verify, session.cert = settings.verify, settings.cert
-            session.proxies = dict(settings.proxies or {})
-            session.trust_env = settings.trust_env
+            # What the environment has to say is decided for both hooks in one place; and without trust_env no
+            # password of ~/.netrc takes the place of the token.
+            session.trust_env = False
+            session.verify, session.cert = authorities_of(settings), settings.cert
+            session.proxies = dict(proxies_of(settings))
             session.headers.update(HEADERS)
             self.base_url, self._base_url_initialized = settings.base_url, True
             self._session = self._configure_session_from_mount_adapters(session)
@@ -175,13 +176,15 @@ class ThousandEyesHook(ApiClient, HttpHook):
                     self.log.warning(
                         "%s: the answer is lost (%s); looking whether the round has begun",
                         call.label,
-                        decision.reason,
+                        self._scrub(decision.reason),
                     )
+                    looked_since = time.monotonic()
                     if settle(lost_at):
                         return RunCall(lost_at, lost_at, self.run_calls - sent_before)
+                    self.log.info("%s: no round has begun", call.label)
                     if isinstance(decision.otherwise, Wait):
-                        self.log.info("%s: no round has begun; sending it again", call.label)
-                        continue
+                        left = max(decision.otherwise.seconds - (time.monotonic() - looked_since), 0.0)
+                        decision = replace(decision, otherwise=replace(decision.otherwise, seconds=left))
                 decision = decision.otherwise
             if isinstance(decision, GiveUp):
                 raise self._error(call, outcome, decision)
@@ -189,7 +192,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
                 self._wait(call, attempts, decision, wait)
                 continue
             assert isinstance(outcome, Answer)
-            accepted_at = outcome.time(self._now())
+            accepted_at = outcome.time(self.server_now())
             return RunCall(
                 accepted_at, accepted_at if lost_at is None else lost_at, self.run_calls - sent_before
             )
@@ -270,29 +273,34 @@ class ThousandEyesHook(ApiClient, HttpHook):
             expand=expand,
         )
         while pages.call is not None:
-            pages.take(self._perform(pages.call, time_left=time_left))
+            pages.take(self._perform(pages.call, time_left=time_left), remaining(time_left))
         return pages.result()
 
-    def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
+    def get_test(
+        self, test_id: str | int, test_type: str, *, time_left: Callable[[], float] | None = None
+    ) -> dict[str, Any]:
         """The definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
 
+        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return dict(self._perform(self._calls().test(test_id, test_type)).json())
+        return dict(self._perform(self._calls().test(test_id, test_type), time_left=time_left).json())
 
-    def list_tests(self) -> list[dict[str, Any]]:
+    def list_tests(self, *, time_left: Callable[[], float] | None = None) -> list[dict[str, Any]]:
         """The configured tests: ``GET /tests``. Whether instant tests are among them is not documented.
 
+        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return self._list(operations.TESTS)
+        return self._list(operations.TESTS, time_left)
 
-    def list_agents(self) -> list[dict[str, Any]]:
+    def list_agents(self, *, time_left: Callable[[], float] | None = None) -> list[dict[str, Any]]:
         """The cloud and enterprise agents, with the state of the latter: ``GET /agents``.
 
+        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return self._list(operations.AGENTS)
+        return self._list(operations.AGENTS, time_left)
 
     def list_account_groups(self) -> list[dict[str, Any]]:
         """The account groups that the token can use: ``GET /account-groups``.
@@ -370,8 +378,11 @@ class ThousandEyesHook(ApiClient, HttpHook):
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def _list(self, operation: Operation) -> list[dict[str, Any]]:
-        return list(self._perform(self._calls().simple(operation)).json()[operation.member])
+    def _list(
+        self, operation: Operation, time_left: Callable[[], float] | None = None
+    ) -> list[dict[str, Any]]:
+        answer = self._perform(self._calls().simple(operation), time_left=time_left)
+        return list(answer.json()[operation.member])
 
     def _perform(
         self, call: Call, *, time_left: Callable[[], float] | None = None, attempts: Attempts | None = None
@@ -379,8 +390,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         """Send ``call`` until its answer is the result; for operations of which nothing is to be settled."""
         state = self._attempts(call) if attempts is None else attempts
         while True:
-            left = math.inf if time_left is None else time_left()
-            outcome, decision, state = self._attempt(call, state, left)
+            outcome, decision, state = self._attempt(call, state, time_left)
             if isinstance(decision, Wait):
                 self._wait(call, state, decision)
                 continue
@@ -389,13 +399,13 @@ class ThousandEyesHook(ApiClient, HttpHook):
             raise self._error(call, outcome, decision)
 
     def _attempt(
-        self, call: Call, attempts: Attempts, time_left: float = math.inf
+        self, call: Call, attempts: Attempts, time_left: Callable[[], float] | None = None
     ) -> tuple[Answer | NoAnswer, Decision, Attempts]:
         """Send once, and decide what to do next."""
         session = self.get_conn()
         self.requests_sent += 1
-        outcome = send(session, call, self.settings.timeout)
-        return outcome, *self._decide(call, attempts, outcome, time_left)
+        outcome = send(session, call, self._timeout(remaining(time_left)))
+        return outcome, *self._decide(call, attempts, outcome, remaining(time_left))
 
     def _wait(
         self, call: Call, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None

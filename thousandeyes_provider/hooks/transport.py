@@ -42,8 +42,8 @@ def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
 
     :param session: with the token and the connection's options.
     :param call: what to send.
-    :param timeout: seconds until the answer must be there as a whole. A server that sends it byte by byte is cut off
-        within twice this time.
+    :param timeout: seconds until the answer must be there as a whole. A body that comes byte by byte is cut off within
+        twice this time.
     """
     url = call.url
     ends = time.monotonic() + timeout
@@ -56,9 +56,6 @@ def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
                 timeout=max(ends - time.monotonic(), 0.001),
                 allow_redirects=False,
                 stream=True,
-                # Given here, since a session's own are overruled by REQUESTS_CA_BUNDLE.
-                verify=session.verify,
-                cert=session.cert,
             ) as response:
                 body = _read_body(response, ends)
         except _Unreadable as error:
@@ -95,7 +92,9 @@ def _read_body(response: Response, ends: float) -> bytes:
     """
     body = bytearray()
     raw = response.raw
-    while piece := raw.read1(65536, decode_content=True):
+    # Without read1 (urllib3 1.26) each piece of a body that trickles in has the whole time.
+    read = getattr(raw, "read1", raw.read)
+    while piece := read(65536, decode_content=True):
         body += piece
         if len(body) > LARGEST_BODY:
             raise _Unreadable(

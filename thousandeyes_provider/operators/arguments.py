@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow.providers.common.compat.sdk import XComArg
 from thousandeyes_provider.api.expectation import Expected, expected_from_argument, share_or_count
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.run import RunHandle
@@ -15,12 +14,16 @@ from thousandeyes_provider.api.values import boolean, seconds
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.validation.verdict import allowed_errors
 
+LONGEST_TIME = 366 * 86400.0
+"""Seconds; a longer one is taken for a mistake."""
+
 
 def is_literal(value: Any) -> bool:
     """Whether a value is known when the DAG is parsed: neither a template nor another task's output."""
     if isinstance(value, str):
         return not any(mark in value for mark in ("{{", "{%", "{#"))
-    if isinstance(value, XComArg):
+    if hasattr(value, "resolve"):
+        # The output of another task, a parameter of the DAG, an argument of a mapped task group.
         return False
     if isinstance(value, Mapping):
         return all(map(is_literal, value.values()))
@@ -116,19 +119,26 @@ def a_flag(value: Any) -> bool:
     return found
 
 
+def a_conn_id(value: Any) -> str:
+    """The id of a connection."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected the id of a connection, such as 'thousandeyes_default'")
+    return value.strip()
+
+
 def a_positive_time(value: Any) -> float:
     """Seconds or a timedelta, more than 0."""
     found = seconds(value)
-    if found is None or found <= 0:
-        raise ValueError("expected seconds or a timedelta, more than 0")
+    if found is None or not 0 < found <= LONGEST_TIME:
+        raise ValueError("expected seconds or a timedelta, more than 0, at most a year")
     return found
 
 
 def a_time(value: Any) -> float:
     """Seconds or a timedelta, 0 or more."""
     found = seconds(value)
-    if found is None or found < 0:
-        raise ValueError("expected seconds or a timedelta, 0 or more")
+    if found is None or not 0 <= found <= LONGEST_TIME:
+        raise ValueError("expected seconds or a timedelta, 0 or more, at most a year")
     return found
 
 

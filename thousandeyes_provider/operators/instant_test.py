@@ -182,6 +182,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         """
         with self._ending():
             self._check_arguments(literals_only=False)
+            begun = time.time()
+            self._reader.time_left = lambda: self._read("queue_timeout") - (time.time() - begun)
             left = self._memory(context).recall()
             if left is not None:
                 return self._pick_up(context, left)
@@ -372,18 +374,39 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         return self._reader.remember(plan) if pause > LONG_WAIT else plan
 
     def _has_begun(self, plan: Plan, lost_at: float) -> bool:
-        """Whether a fresh round shows up within ``settle_time`` after a run call whose answer was lost."""
-        ends = self._monotonic() + min(self._read("settle_time"), self._read("timeout"))
-        while (left := ends - self._monotonic()) > 0:
-            pause = max(self._read("poll_interval"), self._pace(plan))
-            self.hook._sleep(min(pause, left))
-            look = self._reader.look(plan, lost_at, lambda: ends - self._monotonic())
-            for result_type, rows in look.rows().items():
-                remembered = plan.remembered[result_type]
-                if any(is_fresh(row, remembered=remembered, started_after=lost_at) for row in rows):
-                    self.log.info("The round has begun: the run is not sent again")
-                    return True
-        self.log.warning("No fresh round within %g s", self._read("settle_time"))
+        """Whether a fresh round shows up within ``settle_time`` after a run call whose answer was lost.
+
+        When nothing could be read in that time, it is looked for as long once more.
+        """
+        settle_time: float = min(self._read("settle_time"), self._read("timeout"))
+        newest = max((found for found in plan.remembered.values() if found is not None), default=None)
+        ends: float = self._monotonic() + settle_time
+
+        def time_left() -> float:
+            return ends - self._monotonic()
+
+        answered = extended = False
+        while True:
+            if time_left() <= 0:
+                if answered or extended or not settle_time:
+                    break
+                self.log.warning("Nothing could be read in %g s; looking as long once more", settle_time)
+                ends, extended = self._monotonic() + settle_time, True
+            self.hook._sleep(min(max(self._read("poll_interval"), self._pace(plan)), time_left()))
+            rows = self._reader.look(plan, lost_at, time_left).rows()
+            answered = answered or len(rows) == len(plan.directions)
+            if any(
+                is_fresh(row, remembered=newest, started_after=lost_at)
+                for found in rows.values()
+                for row in found
+            ):
+                self.log.info("The round has begun: the run is not sent again")
+                return True
+        self.log.warning(
+            "No fresh round within %g s%s",
+            settle_time,
+            "" if answered else ", but nothing could be read either",
+        )
         return False
 
     # -- the round -----------------------------------------------------------------------------------------------
@@ -418,6 +441,10 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         except ThousandEyesError:
             self._push(context, self._evidence(handle, waiting, State.WAITING))
             raise
+        except BaseException:
+            # Airflow's own time-out, a connection that is gone: no request more, but nothing is lost either.
+            self._push(context, self._evidence(handle, waiting, State.WAITING, ask=False))
+            raise
         return state, waiting
 
     def _pace(self, plan: Plan) -> float:
@@ -428,6 +455,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "test_id": arguments.an_id,
         "test_type": arguments.a_test_type,
         "account_group_id": arguments.an_optional_id,
+        "thousandeyes_conn_id": arguments.a_conn_id,
         "wait_for_results": arguments.a_flag,
         "result_types": arguments.result_types,
         "expected_agents": arguments.expected_agents,

@@ -52,6 +52,10 @@ LATE = 60.0
 """Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
 
 
+LAST_READ = 5.0
+"""Seconds that the one more read of a task has that resumes at its deadline, or after it."""
+
+
 @dataclass(frozen=True)
 class Carried:
     """What a task did before it was deferred.
@@ -164,7 +168,7 @@ class RoundTask:
         missing = [str(agent) for agent in now.missing()]
         self.log.info(
             "%d%s agents reported%s%s",
-            len(reported),
+            len(now.expected.agents) - len(missing) if now.expected.agents else len(reported),
             "" if now.expected.count is None else f" of {now.expected.count}",
             f": new {few(new)}" if new else "",
             f". Waiting for {few(missing)}" if missing else "",
@@ -180,8 +184,9 @@ class RoundTask:
         :raises ThousandEyesError: when they cannot be read; the evidence is pushed before.
         """
         waiting, told = self._waiting(handle, handle.deadline), event.get("state")
+        ends = self._monotonic() + max(handle.deadline - self.hook.server_now(), LAST_READ)
         try:
-            look = self._reader.look(handle.plan, handle.earliest_start)
+            look = self._reader.look(handle.plan, handle.earliest_start, lambda: ends - self._monotonic())
         except ThousandEyesError:
             seen = self._evidence(handle, waiting, State.WAITING)
             if event.get("rounds"):
@@ -200,7 +205,9 @@ class RoundTask:
         }
         if history.get(told or "") and state in (State.WAITING, State.DEADLINE):
             state = State(told)
-        if look.error is not None and state in (State.WAITING, State.DEADLINE):
+        was_there = told in (State.COMPLETE.value, *history)
+        if look.error is not None and was_there and state in (State.WAITING, State.DEADLINE):
+            # The rows were there; that they cannot be read now is no verdict on them.
             self._push(context, self._evidence(handle, waiting, state))
             raise look.error
         return state, waiting
@@ -297,11 +304,17 @@ class RoundTask:
         self._push(context, told)
         raise _ERRORS[verdict](summary(told), told)
 
-    def _evidence(self, handle: RunHandle, waiting: Waiting, state: State) -> dict[str, Any]:
+    def _evidence(
+        self, handle: RunHandle, waiting: Waiting, state: State, *, ask: bool = True
+    ) -> dict[str, Any]:
+        """The evidence as things stand.
+
+        :param ask: whether to ask ThousandEyes for the state of missing agents.
+        """
         plan, rows = handle.plan, waiting.rows()
         judgement = judge(rows, self._read("max_agent_errors"))
         missing = waiting.missing()
-        states = self._reader.states(missing)
+        states = self._reader.states(missing) if ask else {}
         round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
         links = {"test": plan.test_link or round_link, "round": round_link}
         return evidence(
@@ -361,9 +374,11 @@ class RoundTask:
         return arguments.read(self._owner, name, getattr(self, name), self._READERS[name])
 
     def _check_arguments(self, *, literals_only: bool) -> None:
-        for name in self._READERS:
-            if not literals_only or arguments.is_literal(getattr(self, name)):
-                self._read(name)
+        # A wrong argument of a mapped task comes to light in the constructor; that is not mended by a retry either.
+        with self._raising():
+            for name in self._READERS:
+                if not literals_only or arguments.is_literal(getattr(self, name)):
+                    self._read(name)
 
 
 def few(names: list[str], most: int = 8) -> str:

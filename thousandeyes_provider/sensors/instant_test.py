@@ -143,6 +143,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
 
     _READERS: Mapping[str, Callable[[Any], Any]] = {
         "run": arguments.a_run,
+        "thousandeyes_conn_id": arguments.a_conn_id,
         "min_agents": arguments.min_agents,
         "grace": arguments.a_time,
         "max_agent_errors": arguments.max_agent_errors,

@@ -86,12 +86,31 @@ class TestOurRound:
         assert seen.rounds() == {HTTP: OURS}
         assert ids(seen.reported()) == "c"
 
-    def test_each_result_type_has_its_own(self):
-        seen = waiting(types=("page-load", HTTP)).look(
+    @pytest.mark.parametrize("remembered", [None, {"page-load": REMEMBERED - 1, HTTP: REMEMBERED}])
+    def test_each_result_type_has_its_own_where_the_one_before_had_too(self, remembered):
+        remembered = remembered or dict.fromkeys(("page-load", HTTP))
+        seen = waiting(types=("page-load", HTTP), remembered=remembered).look(
             {"page-load": rows("abc", LATER), HTTP: rows("abc", OURS)}, 10
         )
         assert seen.rounds() == {"page-load": LATER, HTTP: OURS}
         assert seen.state(10) is State.COMPLETE
+
+    def test_it_has_one_id_in_all_result_types_where_the_one_before_had(self):
+        seen = waiting(types=("page-load", HTTP)).look(
+            {"page-load": rows("abc", LATER), HTTP: rows("abc", OURS)}, 10
+        )
+        assert seen.rounds() == {HTTP: OURS}
+        assert seen.state(10) is State.WAITING
+        seen = seen.look({"page-load": rows("abc", OURS)}, 20)
+        assert seen.rounds() == {"page-load": OURS, HTTP: OURS}
+        assert seen.state(20) is State.COMPLETE
+
+    def test_a_round_that_one_result_type_had_before_is_old_in_all(self):
+        remembered = {"page-load": None, HTTP: OURS}
+        seen = waiting(types=("page-load", HTTP), remembered=remembered).look(
+            {"page-load": rows("abc", OURS), HTTP: rows("abc", LATER)}, 10
+        )
+        assert seen.rounds() == {HTTP: LATER}
 
     def test_what_was_seen_is_not_forgotten_when_a_later_look_lacks_it(self):
         seen = waiting().look({HTTP: rows("ab")}, 10).look({HTTP: rows("c")}, 20)

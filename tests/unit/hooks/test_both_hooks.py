@@ -290,9 +290,44 @@ class TestWays:
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        connect_either(trust_env=trusted).list_tests()
+        fields = {"conn_type": "thousandeyes", "host": "http://te.example", "password": "secret-token"}
+        extra = {"allow_http": True, "trust_env": trusted, "retry_limit": 1, "timeout": 1}
+        hook = connect_either(fields={**fields, "extra": extra})
+        if trusted:
+            assert hook.list_tests() == []
+        else:
+            with pytest.raises(ThousandEyesConnectionError):
+                hook.list_tests()
         assert len(proxy.requests) == trusted
-        assert len(simulator.requests) == (not trusted)
+
+    def test_the_connections_proxy_goes_before_that_of_the_environment(
+        self, connect_either, proxy, monkeypatch
+    ):
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        fields = {"conn_type": "thousandeyes", "host": "http://te.example", "password": "secret-token"}
+        extra = {"allow_http": True, "proxies": {"http": f"http://127.0.0.1:{proxy.port}"}, "retry_limit": 1}
+        assert connect_either(fields={**fields, "extra": extra}).list_tests() == []
+        assert len(proxy.requests) == 1
+
+    def test_nobody_else_sees_the_token_on_the_way_to_this_machine(
+        self, simulator, connect_either, proxy, monkeypatch
+    ):
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        connect_either(trust_env=True).list_tests()
+        assert (len(proxy.requests), len(simulator.requests)) == (0, 1)
+
+    @pytest.mark.parametrize("extra", [{"verify": "garbage"}, {"cert": "garbage"}])
+    def test_a_certificate_file_that_is_none_is_named_before_anything_is_sent(
+        self, simulator, connect_either, tmp_path, extra
+    ):
+        path = tmp_path / "garbage.pem"
+        path.write_text("nothing of use")
+        hook = connect_either(**dict.fromkeys(extra, str(path)))
+        with pytest.raises(ThousandEyesConfigurationError, match="not a usable certificate"):
+            hook.list_tests()
+        assert simulator.requests == []
 
     def test_a_proxy_that_is_not_there_is_no_secret_and_no_lost_request(self, connect_either):
         fields = {"conn_type": "thousandeyes", "password": "secret-token"}

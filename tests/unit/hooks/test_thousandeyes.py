@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import time
 
 import pytest
@@ -341,9 +342,11 @@ class TestConnection:
         assert "X-Evil" not in hook.get_conn().headers
         assert "did you mean 'timeout'" in log()
 
-    def test_options_of_requests_have_the_meaning_of_the_http_provider(self, monkeypatch, tmp_path):
+    def test_options_of_requests_have_the_meaning_of_the_http_provider(
+        self, monkeypatch, tmp_path, certificate
+    ):
         ca = tmp_path / "ca.pem"
-        ca.write_text("")
+        shutil.copy(certificate, ca)
         extra = {
             "verify": str(ca),
             "cert": str(ca),

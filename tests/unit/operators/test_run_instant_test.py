@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from datetime import timedelta
 
@@ -23,6 +25,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesServerError,
 )
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.simulator import Simulator
 
 FRANKFURT, ASHBURN, SINGAPORE = "Frankfurt, Germany", "Ashburn, VA", "Singapore"
 VIENNA, ZURICH = "vienna-office-1", "zurich-branch-2"
@@ -181,8 +184,6 @@ class TestFreshness:
         test_id = simulator.add_test("http-server", history=[])
         simulator.throttle(1, 62, operation="run")
         # Our run is refused for 6 s; theirs begins, fails and is complete in that time.
-        import threading
-
         theirs = threading.Timer(2.5, lambda: simulator.run(test_id, outcomes="error", delays=0))
         theirs.start()
         assert worker.rerun(test_id)["verdict"] == "passed"
@@ -206,6 +207,25 @@ class TestFreshness:
     def theirs(simulator, test_id):
         time.sleep(1.1)
         simulator.run(test_id, delays=0, silent=[])
+
+    def test_a_later_round_does_not_complete_ours_in_another_result_type(self, simulator, worker):
+        test_id = simulator.add_test("page-load", delays={"page-load": 1, "http-server": 400})
+        push = worker.xcom_push
+
+        def push_and_run(key, value):
+            push(key, value)
+            if key == "thousandeyes_test_link":
+                threading.Timer(1.5, lambda: simulator.run(test_id, delays=0)).start()
+
+        worker.xcom_push = push_and_run
+        with pytest.raises(InstantTestIncomplete):
+            worker.rerun(test_id, timeout=4)
+
+    def test_a_round_that_only_one_result_type_shows_before_the_run_is_old_in_all(self, simulator, worker):
+        test_id = simulator.add_test("page-load", history=[])
+        simulator.run(test_id, delays={"http-server": 0, "page-load": 20}, outcomes="error")
+        time.sleep(1.1)
+        assert worker.rerun(test_id)["verdict"] == "passed"
 
     def test_rounds_floored_to_the_minute_are_told_apart(self, simulator, worker, monkeypatch):
         test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
@@ -317,6 +337,39 @@ class TestCompleteness:
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id, expected_agents=expected)["agents"]["expected_source"] == "argument"
 
+    def test_the_agents_of_a_round_that_is_going_on_do_not_say_who_should_report(
+        self, simulator, worker, monkeypatch
+    ):
+        monkeypatch.setattr(waiting, "QUIET", 1.5)
+        simulator.set_switches(typed_lookup="404")
+        test_id = simulator.add_test("http-server", history=[])
+        simulator.run(
+            test_id, delays={FRANKFURT: 0, ASHBURN: None, SINGAPORE: None, VIENNA: None, ZURICH: None}
+        )
+        time.sleep(1.1)
+        evidence = worker.rerun(test_id, test_type="http-server")
+        assert evidence["agents"]["expected_source"] == "unknown"
+        assert len(evidence["agents"]["reported"]) == 5
+
+    def test_one_dns_server_of_two_is_not_complete_either_when_nobody_knows_who_should_report(
+        self, simulator, worker, monkeypatch
+    ):
+        monkeypatch.setattr(waiting, "QUIET", 0.5)
+        simulator.set_switches(typed_lookup="no-agents")
+        test_id = simulator.add_test("dns-server", history=[])
+        from thousandeyes_provider.hooks.client import Pages
+
+        whole = Pages.result
+
+        def without_one(pages):
+            found = whole(pages)
+            found["results"] = [row for row in found["results"] if not row["server"].startswith("ns2")]
+            return found
+
+        monkeypatch.setattr(Pages, "result", without_one)
+        with pytest.raises(InstantTestIncomplete):
+            worker.rerun(test_id, timeout=3)
+
     def test_when_nobody_knows_who_should_report_a_quiet_while_completes_the_round(
         self, simulator, worker, monkeypatch
     ):
@@ -370,6 +423,21 @@ class TestLostAnswers:
         assert evidence["verdict"] == "passed"
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 2
 
+    def test_a_look_that_could_not_be_read_is_no_reason_to_run_twice(self, simulator, worker, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server", delays=10)
+        simulator.fail("run", status=502, started=True)
+        simulator.fail("results", status=503, skip=1, times=4)
+        evidence = worker.rerun(test_id, settle_time=0.7)
+        assert (evidence["verdict"], simulator.run_calls(test_id)) == ("passed", 1)
+
+    def test_looking_in_vain_does_not_take_the_place_of_the_backoff(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", status=503, headers={"Retry-After": "2"})
+        worker.rerun(test_id, settle_time=0)
+        first, second = [request.at for request in simulator.requests if request.operation == "run"]
+        assert second - first >= 2
+
     def test_at_most_retry_limit_run_calls(self, simulator, worker, connection):
         connection(retry_limit=2)
         test_id = simulator.add_test("http-server")
@@ -399,6 +467,58 @@ class TestLostAnswers:
         simulator.fail("results", status=500, skip=1, times=3)
         simulator.fail("results", "html", skip=1, times=1, status=200)
         assert worker.rerun(test_id)["verdict"] == "passed"
+
+
+class TestTheDeadline:
+    """It is absolute: nothing extends the wait by more than a moment."""
+
+    def took(self, worker, test_id, **arguments):
+        begun = time.monotonic()
+        with pytest.raises((InstantTestIncomplete, InstantTestNoResults)):
+            worker.rerun(test_id, **arguments)
+        return time.monotonic() - begun
+
+    def test_a_rate_limit_on_the_explanation_of_missing_agents(self, simulator, worker):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        simulator.throttle(5, 120, operation="agents")
+        assert self.took(worker, test_id, timeout=1) < 6
+        assert worker.evidence["agents"]["missing"][0]["state"] is None
+
+    def test_polls_that_hang(self, simulator, worker, connection):
+        connection(timeout=20, retry_limit=1)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("results", "slow-first-byte", skip=1, times=None, seconds=20)
+        assert self.took(worker, test_id, timeout=1, expected_agents=5) < 12
+
+    def test_pages_without_an_end(self, simulator, worker, connection):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server", delays=200)
+        push = worker.xcom_push
+
+        def push_and_change(key, value):
+            push(key, value)
+            simulator.change_test(test_id, switches={"endless_next": True, "window_slack": 600.0})
+
+        worker.xcom_push = push_and_change
+        assert self.took(worker, test_id, timeout=1, test_type="http-server", expected_agents=5) < 9
+
+    def test_a_timeout_of_airflow_leaves_the_evidence(self, simulator, worker, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        sleeps = iter([0.3, 0.3])
+
+        def sleep(seconds):
+            try:
+                time.sleep(next(sleeps))
+            except StopIteration:
+                raise TimeoutError("Airflow's execution_timeout") from None
+
+        monkeypatch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+        with pytest.raises(TimeoutError):
+            worker.rerun(test_id, timeout=60, deferrable=False)
+        assert worker.evidence["verdict"] == "incomplete"
+        assert len(worker.evidence["agents"]["reported"]) == 4
 
 
 class TestErrors:
@@ -466,14 +586,31 @@ class TestErrors:
         assert worker.evidence["rounds"]["http-server"] == simulator.rounds(test_id)[-1].round_id
 
     def test_a_token_that_is_renewed_while_waiting_is_read_from_the_connection_once(
-        self, simulator, worker, connection
+        self, simulator, worker, log
     ):
         test_id = simulator.add_test("http-server")
         simulator.fail("results", status=401, skip=1)
         assert worker.rerun(test_id)["verdict"] == "passed"
+        assert "The token was refused; reading the connection once more" in log()
         simulator.fail("results", status=401, skip=1, times=None)
         with pytest.raises(ThousandEyesAuthError):
             worker.rerun(test_id)
+
+    def test_the_new_token_is_the_one_that_is_used(self, worker, monkeypatch):
+        with Simulator(tokens=["old-token"], speed=10, default_tests=False) as simulator:
+
+            def renew():
+                simulator._service.tokens = ("new-token",)
+                fields = {**simulator.connection(timeout=3), "password": "new-token"}
+                monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
+
+            test_id = simulator.add_test("http-server", delays=15)
+            monkeypatch.setenv(
+                "AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3))
+            )
+            threading.Timer(0.7, renew).start()
+            assert worker.rerun(test_id)["verdict"] == "passed"
+            assert 401 in {request.status for request in simulator.requests}
 
     def test_without_a_server_it_says_so(self, simulator, worker, connection):
         connection(retry_limit=1)
@@ -510,6 +647,9 @@ class TestArguments:
             ("queue_timeout", "-5", "0 or more"),
             ("wait_for_results", "maybe", "True or False"),
             ("account_group_id", ["a"], "account group"),
+            ("thousandeyes_conn_id", None, "id of a connection"),
+            ("thousandeyes_conn_id", " ", "id of a connection"),
+            ("timeout", 1e15, "at most a year"),
         ],
     )
     def test_a_wrong_value_raises_when_the_dag_is_parsed(self, argument, value, says):
@@ -531,6 +671,28 @@ class TestArguments:
             worker.execute(operator)
         assert isinstance(failure.value, AirflowFailException)
         assert simulator.requests == []
+
+    def test_parameters_and_outputs_are_left_alone_until_they_are_known(self):
+        from airflow.providers.common.compat.sdk import DAG, dag, task, task_group
+
+        with DAG("outputs", schedule=None):
+
+            @task
+            def number():
+                return 1
+
+            @task_group
+            def group(test_id):
+                RunInstantTestOperator(task_id="grouped", test_id=test_id)
+
+            RunInstantTestOperator(task_id="by_output", test_id=number(), expected_agents=[number()])
+            group.expand(test_id=["1", "2"])
+
+        @dag("parameters", schedule=None)
+        def parameters(test_id="5"):
+            RunInstantTestOperator(task_id="by_parameter", test_id=test_id)
+
+        assert parameters().task_dict.keys() == {"by_parameter"}
 
     @pytest.mark.parametrize("argument", RunInstantTestOperator.template_fields)
     def test_templates_are_left_alone_until_they_are_rendered(self, argument):
