@@ -108,12 +108,12 @@ def before_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source: 
         found = list(rows.get(result_type, ()))
         rounds.update(at for row in found if (at := round_of(row)) is not None)
         for of_agent in by_agent(result_type, found) if wanted else ():
-            agents.setdefault(agent_key(of_agent.agent), of_agent.agent)
+            agents.setdefault(of_agent.key, of_agent.agent)
             for metric in wanted:
                 over_rounds = _medians(result_type, metric, of_agent.rows)
                 if over_rounds:
                     of_metric = values.setdefault((result_type, one_line(metric)), {})
-                    of_metric[agent_key(of_agent.agent)] = over_rounds
+                    of_metric[of_agent.key] = over_rounds
     if not rounds:
         return _unusable(source, "has no rounds")
     first, last = iso_time(min(rounds)), iso_time(max(rounds))

@@ -19,7 +19,6 @@ from thousandeyes_provider.validation.lines import one_line
 from thousandeyes_provider.validation.rules import Rule, rule_of
 from thousandeyes_provider.validation.samples import (
     AgentRows,
-    agent_key,
     by_agent,
     numbers_of,
     plain,
@@ -205,8 +204,8 @@ def _evaluate(
 def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Before) -> _Sides:
     """Who is to be compared with whom: the same agent with as many values (servers, directions) as before."""
     then = before.of(check.result_type, check.metric)
-    in_scope = {agent_key(one.agent): found for one, found in scope}
-    elsewhere = {agent_key(one.agent) for one, _ in everybody} - set(in_scope)
+    in_scope = {one.key: found for one, found in scope}
+    elsewhere = {one.key for one, _ in everybody} - set(in_scope)
     whole_count = check.aggregate == "count"
     matched = {
         key: then[key]
@@ -216,7 +215,7 @@ def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Before) -> _S
     }
     return _Sides(
         matched,
-        tuple(one.agent for one, found in scope if agent_key(one.agent) not in matched and _has_value(found)),
+        tuple(one.agent for one, found in scope if one.key not in matched and _has_value(found)),
         tuple(
             before.agent(key)
             for key in sorted(then)
@@ -234,7 +233,7 @@ def _agent_by_agent(
     broken: list[tuple[float, AgentValue]] = []
     asked = holding = 0
     for one, found in scope:
-        then = matched.get(agent_key(one.agent), ())
+        then = matched.get(one.key, ())
         if None not in found and not rule.alone and not then:
             continue  # on one side only: told, not judged
         asked += 1
@@ -260,13 +259,13 @@ def _aggregated(judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[
     now = then = None
     passed = Rule(rule.alone, ()).breach(actual) is None
     if matched:
-        now = make([value for one, found in scope if agent_key(one.agent) in matched for value in found])
+        now = make([value for one, found in scope if one.key in matched for value in found])
         then = make([value for found in matched.values() for value in found])
         passed = passed and Rule((), rule.changed).breach(now, then) is None
     broken: list[tuple[float, AgentValue]] = []
     for one, found in scope if not passed else ():
         known = tuple(value for value in found if value is not None)
-        before = matched.get(agent_key(one.agent), ())
+        before = matched.get(one.key, ())
         if (breach := rule.worst(known, before)) is not None:
             broken.append((breach, AgentValue(one.agent, known, before)))
     return replace(

@@ -24,11 +24,13 @@ def agent_key(agent: Agent) -> str:
 class AgentRows:
     """The rows of a result type that one agent has sent.
 
+    :param key: what tells the agent from others (:func:`agent_key`).
     :param agent: who.
     :param country_id: its country, two letters; empty when the rows do not say.
     :param rows: its rows, in the order of what tells them apart (server, direction).
     """
 
+    key: str
     agent: Agent
     country_id: str
     rows: tuple[Row, ...]
@@ -42,13 +44,14 @@ def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
             found.setdefault(one_line(agent_id_of(row) or agent_name_of(row)), []).append(row)
     return tuple(
         AgentRows(
+            key,
             Agent(agent_id_of(of_agent[0]), max(map(agent_name_of, of_agent))),
             max(map(_country_of, of_agent)),
             tuple(
                 of_agent if len(of_agent) == 1 else sorted(of_agent, key=lambda row: _place(result_type, row))
             ),
         )
-        for _, of_agent in sorted(found.items())
+        for key, of_agent in sorted(found.items())
     )
 
 
