@@ -112,6 +112,21 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["thousandeyes_provider.operators.instant_test"],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": "ThousandEyes",
+                "python-modules": ["thousandeyes_provider.sensors.instant_test"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "ThousandEyes",
+                "python-modules": [
+                    "thousandeyes_provider.triggers.instant_test",
+                    "thousandeyes_provider.triggers.turns",
+                ],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -80,6 +80,35 @@ def test_mapped_tasks_each_have_their_own_evidence_and_links(simulator, run_dag)
         assert test_id in outcome.xcoms["validate", index, LINKS[1]]
 
 
+def test_a_deferred_run_ends_as_one_that_a_worker_waited_for(simulator, run_dag):
+    good = simulator.add_test("http-server")
+    bad = simulator.add_test("http-server", outcomes={"Singapore": "error"})
+    for test_id, state, verdict in ((good, "success", "passed"), (bad, "failed", "failed")):
+        outcome = run_dag("deferred", test_id=test_id)
+        assert outcome.states[VALIDATE] == state
+        assert outcome.xcoms[*VALIDATE, "return_value"]["verdict"] == verdict
+        assert test_id in outcome.xcoms[*VALIDATE, LINKS[1]]
+        assert simulator.run_calls(test_id) == 1
+
+
+def test_mapped_deferred_runs_take_their_turns(simulator, run_dag):
+    tests = [simulator.add_test("http-server") for _ in range(2)]
+    outcome = run_dag("deferred_and_mapped", tests=[{"test_id": test_id} for test_id in tests])
+    for index, test_id in enumerate(tests):
+        assert outcome.states["validate", index] == "success"
+        assert outcome.xcoms["validate", index, "return_value"]["test_id"] == test_id
+        assert simulator.run_calls(test_id) == 1
+
+
+def test_a_sensor_waits_for_a_run_of_another_task_in_every_mode(simulator, run_dag):
+    test_id = simulator.add_test("http-server")
+    outcome = run_dag("sensed", test_id=test_id)
+    for way in ("poke", "reschedule", "defer"):
+        assert outcome.states[way, -1] == "success", way
+        assert outcome.xcoms[way, -1, "return_value"]["verdict"] == "passed"
+    assert simulator.run_calls(test_id) == 1
+
+
 def test_without_xcom_there_is_no_evidence_in_xcom(simulator, run_dag):
     test_id = simulator.add_test("http-server", outcomes={"Singapore": "error"})
     outcome = run_dag("without_xcom", test_id=test_id)
@@ -101,5 +130,7 @@ def test_the_token_is_nowhere(simulator, run_dag, capsys, caplog):
     outcome = run_dag("rerun", test_id=test_id)
     said = "".join(capsys.readouterr()) + caplog.text
     assert "verdict" in said
-    for text in (said, repr(outcome)):
+    outcome_when_deferred = run_dag("deferred", test_id=test_id)
+    said += "".join(capsys.readouterr()) + caplog.text
+    for text in (said, repr(outcome), repr(outcome_when_deferred)):
         assert "t0ken" not in text

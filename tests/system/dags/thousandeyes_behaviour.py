@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
 QUICK = {"poll_interval": 0.2, "timeout": 2, "settle_time": 1}
 
@@ -19,6 +20,28 @@ with DAG("rerun", schedule=None, params={"test_id": "", "min_agents": "", "type"
         retry_delay=timedelta(seconds=0),
         **QUICK,
     )
+
+with DAG("deferred", schedule=None, params={"test_id": ""}):
+    RunInstantTestOperator(task_id="validate", test_id="{{ params.test_id }}", deferrable=True, **QUICK)
+
+with DAG("deferred_and_mapped", schedule=None, params={"tests": []}):
+
+    @task
+    def named_too(params=None):
+        return params["tests"]
+
+    RunInstantTestOperator.partial(task_id="validate", deferrable=True, **QUICK).expand_kwargs(named_too())
+
+with DAG("sensed", schedule=None, params={"test_id": "", "deferrable": False}):
+    start = RunInstantTestOperator(
+        task_id="start", test_id="{{ params.test_id }}", wait_for_results=False, **QUICK
+    )
+    for way, more in {
+        "poke": {},
+        "reschedule": {"mode": "reschedule"},
+        "defer": {"deferrable": True},
+    }.items():
+        InstantTestResultsSensor(task_id=way, run=start.output, poke_interval=1, timeout=10, **more)
 
 with DAG("mapped", schedule=None, params={"tests": []}):
 
