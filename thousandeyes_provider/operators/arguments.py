@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from thousandeyes_provider.api.expectation import Expected, expected_from_argument, share_or_count
-from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.api.values import boolean, seconds
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
-from thousandeyes_provider.validation.verdict import allowed_errors
+
+# DAG files are parsed all the time: what reads an argument is imported when that argument is given.
+if TYPE_CHECKING:
+    from thousandeyes_provider.api.expectation import Expected
+    from thousandeyes_provider.api.run import RunHandle
 
 LONGEST_TIME = 366 * 86400.0
 """Seconds; a longer one is taken for a mistake."""
@@ -66,6 +66,8 @@ def a_test_type(value: Any) -> str | None:
     """One of the twelve test types; ``None`` when it is left out."""
     if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
         return None
+    from thousandeyes_provider.api.result_types import TEST_TYPES
+
     return _one_of(value, TEST_TYPES)
 
 
@@ -73,6 +75,8 @@ def result_types(value: Any) -> tuple[str, ...] | None:
     """A result type, or a list of them, of which at least one can be judged; ``None`` when it is left out."""
     if value is None or value == "":
         return None
+    from thousandeyes_provider.api.result_types import RESULT_TYPES
+
     named = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(named, list | tuple) or not named:
         raise ValueError(f"expected a list of {', '.join(RESULT_TYPES)}")
@@ -84,6 +88,10 @@ def result_types(value: Any) -> tuple[str, ...] | None:
 
 def expected_agents(value: Any) -> Expected | None:
     """A number of agents, or a list of their ids and names; ``None`` when it is left out."""
+    if value is None:
+        return None
+    from thousandeyes_provider.api.expectation import expected_from_argument
+
     return expected_from_argument(value)
 
 
@@ -91,6 +99,8 @@ def min_agents(value: Any) -> Any:
     """A count of agents (1 or more) or a fraction; kept as it is, since a fraction needs to know of how many."""
     if value is None or value == "":
         return None
+    from thousandeyes_provider.api.expectation import share_or_count
+
     if share_or_count(value, 1000, "min_agents") == 0:
         raise ValueError("expected at least one agent")
     return value
@@ -98,11 +108,17 @@ def min_agents(value: Any) -> Any:
 
 def max_agent_errors(value: Any) -> int | float:
     """A count of agents, or a fraction of those that report."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    from thousandeyes_provider.validation.verdict import allowed_errors
+
     return allowed_errors(value)
 
 
 def a_run(value: Any) -> RunHandle:
     """A run handle, as an object or as JSON text."""
+    from thousandeyes_provider.api.run import RunHandle
+
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -143,6 +159,8 @@ def a_time(value: Any) -> float:
 
 
 def _one_of(value: Any, choices: Mapping[str, Any]) -> str:
+    import difflib
+
     text = value.strip() if isinstance(value, str) else value
     if text in choices:
         return str(text)

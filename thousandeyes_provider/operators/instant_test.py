@@ -5,69 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
-from thousandeyes_provider.api.http import iso_time
-from thousandeyes_provider.api.rounds import is_fresh, wait_for_next_minute
-from thousandeyes_provider.api.run import Plan, RunHandle
-from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesRateLimitError
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
-from thousandeyes_provider.operators.memory import Remembered, RunMemory
-from thousandeyes_provider.operators.rounds import LATE, LINKS, Carried, RoundTask, few
+from thousandeyes_provider.operators.rounds import LATE, LINKS, RoundTask, few
 
+# DAG files are parsed all the time: what only a worker needs is imported where it is used.
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from thousandeyes_provider.api.retry import Wait
+    from thousandeyes_provider.api.run import Plan, RunHandle
+    from thousandeyes_provider.api.waiting import State, Waiting
+    from thousandeyes_provider.operators.memory import Remembered, RunMemory
+    from thousandeyes_provider.operators.queued import Queued
 
 LONG_WAIT = 5.0
 """Seconds of waiting for a turn after which the newest round is looked up once more before the run is sent."""
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A task that waits for its turn to run its test; what it has to know when it resumes.
-
-    :param since: since when, epoch seconds of this machine.
-    :param plan: what was learned of the test, if anything was.
-    :param run_calls: how often the run call was sent, and refused.
-    :param requests: how many requests were sent.
-    :param throttled_seconds: how long was waited for rate limits.
-    :param limit: runs a window, as the refusal told it.
-    :param not_before: when the window is over, epoch seconds of this machine.
-    """
-
-    since: float
-    plan: Plan | None = None
-    run_calls: int = 0
-    requests: int = 0
-    throttled_seconds: float = 0.0
-    limit: float | None = None
-    not_before: float | None = None
-
-    def reset_at(self) -> datetime | None:
-        """When the window of the last refusal is over, by the clock of this machine."""
-        return None if self.not_before is None else datetime.fromtimestamp(self.not_before, tz=UTC)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for XCom."""
-        plan = None if self.plan is None else RunHandle(self.plan, 0.0, 0.0, 0.0, 0).to_json()
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "plan": plan}
-
-    @classmethod
-    def from_json(cls, told: Any) -> Queued:
-        """What :meth:`to_json` wrote.
-
-        :raises ThousandEyesError: when it is gone.
-        """
-        if not isinstance(told, Mapping) or "since" not in told:
-            raise ThousandEyesError(f"What the task knew when it asked for its turn is gone: {told!r}")
-        plan = told.get("plan")
-        return cls(**{**told, "plan": None if plan is None else RunHandle.from_json(plan).plan})
 
 
 class RunInstantTestOperator(RoundTask, BaseOperator):
@@ -180,6 +138,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         :param context: Airflow's.
         :return: the evidence, or the run handle.
         """
+
+        from thousandeyes_provider.operators.queued import Queued
+
         with self._ending():
             self._check_arguments(literals_only=False)
             begun = time.time()
@@ -198,6 +159,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         :param event: what :class:`~thousandeyes_provider.triggers.turns.RunTurnTrigger` fired.
         :return: the evidence, or the run handle.
         """
+
+        from thousandeyes_provider.operators.queued import Queued
         from thousandeyes_provider.triggers.turns import TOO_LATE, TURN
 
         with self._ending():
@@ -220,7 +183,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _start(self, context: Context, queued: Queued) -> dict[str, Any]:
         """Run the test, and wait for its round as the arguments say."""
-        self._carried = Carried(queued.requests, queued.throttled_seconds)
+        self._carried = (queued.requests, queued.throttled_seconds)
         plan = self._plan(context) if queued.plan is None else self._reader.remember(queued.plan)
         handle = self._run(context, plan, queued)
         if not self._read("wait_for_results"):
@@ -236,6 +199,10 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _pick_up(self, context: Context, left: Remembered) -> dict[str, Any]:
         """Go on with the run of an earlier try, or find out whether it was sent."""
+
+        from thousandeyes_provider.api.http import iso_time
+        from thousandeyes_provider.operators.queued import Queued
+
         run = left.run
         if left.accepted:
             self.log.info(
@@ -252,6 +219,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _memory(self, context: Context) -> RunMemory:
         """What this task remembers of its run from one try to the next."""
+
+        from thousandeyes_provider.operators.memory import RunMemory
+
         if self._run_memory is None:
             durable = self._read("durable") and self._read("wait_for_results")
             self._run_memory = RunMemory(context, durable=durable, log=self.log)
@@ -271,6 +241,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     # -- before the run ------------------------------------------------------------------------------------------
 
     def _plan(self, context: Context) -> Plan:
+        from thousandeyes_provider.api.run import RunHandle
+
         plan = self._reader.plan(
             test_type=self._read("test_type"),
             result_types=self._read("result_types"),
@@ -292,6 +264,10 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _run(self, context: Context, plan: Plan, queued: Queued) -> RunHandle:
         """Run the test, in a way that its round can be told from every other."""
+
+        from thousandeyes_provider.api.http import iso_time
+        from thousandeyes_provider.api.run import RunHandle
+
         plan = self._pass_the_minute(plan)
         current = [plan]
         settles = self._read("wait_for_results")
@@ -339,8 +315,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             queued,
             plan=plan,
             run_calls=queued.run_calls + self.hook.run_calls,
-            requests=self._carried.requests + self.hook.requests_sent,
-            throttled_seconds=self._carried.throttled_seconds + self.hook.throttled_seconds,
+            requests=self._carried[0] + self.hook.requests_sent,
+            throttled_seconds=self._carried[1] + self.hook.throttled_seconds,
             limit=quota.limit if quota else None,
             not_before=time.time() + pause.seconds,
         )
@@ -364,6 +340,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _pass_the_minute(self, plan: Plan) -> Plan:
         """Wait for the next minute where our round could otherwise not be told from the remembered one."""
+
+        from thousandeyes_provider.api.rounds import wait_for_next_minute
+
         pause = wait_for_next_minute(plan.remembered.values(), self.hook.server_now())
         if not pause:
             return plan
@@ -378,6 +357,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
         When nothing could be read in that time, it is looked for as long once more.
         """
+
+        from thousandeyes_provider.api.rounds import is_fresh
+
         settle_time: float = min(self._read("settle_time"), self._read("timeout"))
         newest = max((found for found in plan.remembered.values() if found is not None), default=None)
         ends: float = self._monotonic() + settle_time
@@ -413,6 +395,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _defer_or_judge(self, context: Context, handle: RunHandle) -> dict[str, Any]:
         """Wait in the triggerer; a run that can be finished already is looked at before."""
+
+        from thousandeyes_provider.api.waiting import State
+
         if self.hook.server_now() - handle.accepted_at > self._read("poll_interval"):
             state, waiting = self._last_read(context, handle, {})
             if state is not State.WAITING:
@@ -421,6 +406,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
     def _wait_for_round(self, context: Context, handle: RunHandle) -> tuple[State, Waiting]:
         """Look until the round is complete, or enough of it is there, or the time is up."""
+
+        from thousandeyes_provider.api.waiting import State
+
         now = self._monotonic()
         waiting = self._waiting(handle, now + handle.deadline - self.hook.server_now())
         state, deadline = State.WAITING, waiting.deadline

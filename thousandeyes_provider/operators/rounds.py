@@ -8,15 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from thousandeyes_provider.api.expectation import share_or_count
-from thousandeyes_provider.api.rounds import app_link
-from thousandeyes_provider.api.run import RunHandle
-from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -27,26 +22,24 @@ from thousandeyes_provider.exceptions import (
 )
 from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink, ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
-from thousandeyes_provider.validation.ending import verdict_of
-from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
-from thousandeyes_provider.validation.text import summary, table
-from thousandeyes_provider.validation.verdict import Verdict, judge
 
+# DAG files are parsed all the time: what only a worker needs is imported where it is used.
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from thousandeyes_provider.api.run import Plan
+    from thousandeyes_provider.api.run import Plan, RunHandle
+    from thousandeyes_provider.api.waiting import State, Waiting
     from thousandeyes_provider.hooks.rounds import RoundReader
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink())
 """The extra links of everything that waits for a round."""
 
-_ERRORS: Mapping[Verdict, type[InstantTestFailed | InstantTestIncomplete | InstantTestNoResults]] = {
-    Verdict.FAILED: InstantTestFailed,
-    Verdict.INCOMPLETE: InstantTestIncomplete,
-    Verdict.NO_RESULTS: InstantTestNoResults,
+_ERRORS: Mapping[str, type[InstantTestFailed | InstantTestIncomplete | InstantTestNoResults]] = {
+    "failed": InstantTestFailed,
+    "incomplete": InstantTestIncomplete,
+    "no_results": InstantTestNoResults,
 }
-
+"""The error of each verdict but ``passed``."""
 
 LATE = 60.0
 """Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
@@ -54,18 +47,6 @@ LATE = 60.0
 
 LAST_READ = 5.0
 """Seconds that the one more read of a task has that resumes at its deadline, or after it."""
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a task did before it was deferred.
-
-    :param requests: how many requests were sent.
-    :param throttled_seconds: how long was waited for rate limits.
-    """
-
-    requests: int = 0
-    throttled_seconds: float = 0.0
 
 
 class RoundTask:
@@ -78,7 +59,7 @@ class RoundTask:
     RUN_KEY = "thousandeyes_run"
 
     _READERS: Mapping[str, Callable[[Any], Any]]
-    _carried = Carried()
+    _carried: tuple[int, float] = (0, 0.0)  # requests sent, and seconds throttled, before a deferral
     _monotonic = staticmethod(time.monotonic)
 
     # What Airflow's base class and the class itself bring.
@@ -132,6 +113,9 @@ class RoundTask:
 
     def _enough(self, plan: Plan) -> int | None:
         """``min_agents`` as a count, checked against how many there are."""
+
+        from thousandeyes_provider.api.expectation import share_or_count
+
         of = plan.expected.count
         count = None
         if self._read("min_agents") is not None:
@@ -148,6 +132,8 @@ class RoundTask:
         return count
 
     def _waiting(self, handle: RunHandle, deadline: float) -> Waiting:
+        from thousandeyes_provider.api.waiting import Waiting
+
         return Waiting.for_run(
             handle,
             deadline=deadline,
@@ -183,6 +169,9 @@ class RoundTask:
         :return: how it stands by these rows: ``WAITING`` when they do not bear out what was told, and there is time.
         :raises ThousandEyesError: when they cannot be read; the evidence is pushed before.
         """
+
+        from thousandeyes_provider.api.waiting import State
+
         waiting, told = self._waiting(handle, handle.deadline), event.get("state")
         ends = self._monotonic() + max(handle.deadline - self.hook.server_now(), LAST_READ)
         try:
@@ -190,7 +179,7 @@ class RoundTask:
         except ThousandEyesError:
             seen = self._evidence(handle, waiting, State.WAITING)
             if event.get("rounds"):
-                seen |= {"verdict": Verdict.INCOMPLETE.value, "rounds": event["rounds"]}
+                seen |= {"verdict": "incomplete", "rounds": event["rounds"]}
             self._push(context, seen)
             raise
         now = self.hook.server_now()
@@ -222,8 +211,8 @@ class RoundTask:
             key=self.RUN_KEY,
             value={
                 "run": handle.to_json(),
-                "requests": self.hook.requests_sent + self._carried.requests,
-                "throttled_seconds": self.hook.throttled_seconds + self._carried.throttled_seconds,
+                "requests": self.hook.requests_sent + self._carried[0],
+                "throttled_seconds": self.hook.throttled_seconds + self._carried[1],
             },
         )
         quota = self.hook.quota().get("instant-test")
@@ -247,6 +236,7 @@ class RoundTask:
         :param event: what :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger` fired.
         :return: the evidence.
         """
+        from thousandeyes_provider.api.waiting import State
         from thousandeyes_provider.triggers.instant_test import EVENT_STATES
 
         with self._ending():
@@ -265,6 +255,9 @@ class RoundTask:
 
         Then the results are read once more, and judged, or the evidence of what there is is pushed.
         """
+
+        from thousandeyes_provider.api.waiting import State
+
         if next_method != "__fail__" or self._pull(context, self.RUN_KEY) is None:
             return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
         reason = (next_kwargs or {}).get("error")
@@ -278,13 +271,16 @@ class RoundTask:
 
     def _resumed(self, context: Context, event: Mapping[str, Any]) -> tuple[RunHandle, State, Waiting]:
         """The run that was waited for, and how it stands by one more read."""
+
+        from thousandeyes_provider.api.run import RunHandle
+
         carried = self._pull(context, self.RUN_KEY)
         if not isinstance(carried, Mapping) or "run" not in carried:
             raise ThousandEyesError(
                 f"{self._owner}: the XCom {self.RUN_KEY!r} of its run is gone: {carried!r}"
             )
         handle = RunHandle.from_json(carried["run"])
-        self._carried = Carried(
+        self._carried = (
             int(carried["requests"]) + int(event.get("requests", 0)),
             float(carried["throttled_seconds"]) + float(event.get("throttled_seconds", 0)),
         )
@@ -294,15 +290,17 @@ class RoundTask:
 
     def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
         """The evidence of a good round; the exception for any other, with the evidence pushed before."""
+
+        from thousandeyes_provider.validation.text import summary, table
+
         told = self._evidence(handle, waiting, state)
-        verdict = Verdict(told["verdict"])
         # A record for each line, so that the columns stand below each other in every log view.
         for line in filter(None, table(told).splitlines()):
             self.log.info("%s", line)
-        if verdict is Verdict.PASSED:
+        if told["verdict"] == "passed":
             return told
         self._push(context, told)
-        raise _ERRORS[verdict](summary(told), told)
+        raise _ERRORS[told["verdict"]](summary(told), told)
 
     def _evidence(
         self, handle: RunHandle, waiting: Waiting, state: State, *, ask: bool = True
@@ -311,6 +309,12 @@ class RoundTask:
 
         :param ask: whether to ask ThousandEyes for the state of missing agents.
         """
+
+        from thousandeyes_provider.api.rounds import app_link
+        from thousandeyes_provider.validation.ending import verdict_of
+        from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
+        from thousandeyes_provider.validation.verdict import judge
+
         plan, rows = handle.plan, waiting.rows()
         judgement = judge(rows, self._read("max_agent_errors"))
         missing = waiting.missing()
@@ -328,8 +332,8 @@ class RoundTask:
                 finished_at=self.hook.server_now(),
                 rounds=waiting.rounds(),
                 run_calls=handle.run_calls,
-                requests=self.hook.requests_sent + self._carried.requests,
-                throttled_seconds=self.hook.throttled_seconds + self._carried.throttled_seconds,
+                requests=self.hook.requests_sent + self._carried[0],
+                throttled_seconds=self.hook.throttled_seconds + self._carried[1],
                 expected=plan.expected,
                 reported=waiting.reported(),
                 missing=[Missing(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
@@ -357,6 +361,8 @@ class RoundTask:
             context["ti"].xcom_push(key=link.xcom_key, value=address)
 
     def _push_round_link(self, context: Context, waiting: Waiting) -> None:
+        from thousandeyes_provider.api.rounds import app_link
+
         rows = [row for found in waiting.rows().values() for row in found]
         link = next((href for row in rows if (href := app_link(row))), "")
         self._push_link(context, ThousandEyesRoundLink, link)
