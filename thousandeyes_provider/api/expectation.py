@@ -129,6 +129,13 @@ def result_types_of(test_type: str, test: Mapping[str, Any] | None) -> tuple[str
     return tuple(name for name in default if name in had) or default
 
 
+def type_implied_by(result_types: Iterable[str]) -> str | None:
+    """The only type of test that has all these result types; ``None`` when there are several, or nothing is named."""
+    wanted = set(result_types)
+    fit = [name for name, test_type in TEST_TYPES.items() if wanted <= set(test_type.result_types)]
+    return fit[0] if wanted and len(fit) == 1 else None
+
+
 def directions_of(test_type: str, result_type: str, test: Mapping[str, Any] | None) -> tuple[str | None, ...]:
     """The ``direction`` of each query that together give all rows of a result type.
 

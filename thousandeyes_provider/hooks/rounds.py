@@ -112,12 +112,14 @@ class RoundReader:
     :param test_id: the test.
     :param log: where it says what it does.
     :param time_left: seconds that are left for what is read before the run.
+    :param expand: what to ask for in addition, by result type.
     """
 
     hook: ThousandEyesHook
     test_id: str
     log: logging.Logger | Any
     time_left: Callable[[], float] | None = None
+    expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
     _renewal: Renewal = field(default_factory=Renewal, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
@@ -270,7 +272,12 @@ class RoundReader:
                 window = window_back_to(since, self.hook.server_now())
                 try:
                     found = self.hook.get_test_results(
-                        self.test_id, result_type, window=window, direction=direction, time_left=time_left
+                        self.test_id,
+                        result_type,
+                        window=window,
+                        direction=direction,
+                        expand=self.expand.get(result_type),
+                        time_left=time_left,
                     )
                 except ThousandEyesError as error:
                     again = look.failed(result_type, error)
@@ -280,6 +287,28 @@ class RoundReader:
                     look.answered(result_type, direction, found["results"])
                     again = False
         return look
+
+    def history(
+        self, test_id: str, result_types: Sequence[str], window: str, *, before: float
+    ) -> dict[str, list[Row]]:
+        """The rows of a test's recent rounds, to compare a round with.
+
+        :param test_id: the test.
+        :param result_types: which results.
+        :param window: how far to look back, such as ``24h``.
+        :param before: rounds that began at that time (epoch seconds by ThousandEyes' clock) or later are left out.
+        :raises ThousandEyesError: when they cannot be read.
+        """
+        rows: dict[str, list[Row]] = {}
+        for result_type in result_types:
+            try:
+                found = self.hook.get_test_results(
+                    test_id, result_type, window=window, expand=self.expand.get(result_type)
+                )["results"]
+            except ThousandEyesNotFoundError:
+                found = []
+            rows[result_type] = [row for row in found if (at := round_of(row)) is not None and at < before]
+        return rows
 
     def states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:
         """What ThousandEyes says of agents that are missing: ``online``, ``offline``, ``disabled``, or ``unknown``.

@@ -13,6 +13,7 @@ from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 if TYPE_CHECKING:
     from thousandeyes_provider.api.expectation import Expected
     from thousandeyes_provider.api.run import RunHandle
+    from thousandeyes_provider.validation.checks import Checks
 
 LONGEST_TIME = 366 * 86400.0
 """Seconds; a longer one is taken for a mistake."""
@@ -42,6 +43,9 @@ def read(owner: str, name: str, value: Any, reader: Callable[[Any], Any]) -> Any
     try:
         return reader(value)
     except ValueError as error:
+        if hasattr(error, "faults"):
+            # Each of them says where it is and what it should be.
+            raise ThousandEyesConfigurationError(f"{owner}: {error}") from None
         raise ThousandEyesConfigurationError(f"{owner}: {name}={value!r}: {error}") from None
 
 
@@ -125,6 +129,66 @@ def a_run(value: Any) -> RunHandle:
         except ValueError:
             raise ValueError("expected the return value of a task that runs a test without waiting") from None
     return RunHandle.from_json(value)
+
+
+def checks(value: Any) -> Checks:
+    """A declaration of checks; text is read as YAML, which JSON is, too."""
+    from thousandeyes_provider.validation.checks import parse_checks
+
+    return parse_checks(_structure(value))
+
+
+def literal_checks(value: Any) -> Checks:
+    """The part of a declaration of checks that is known when the DAG is parsed."""
+    from thousandeyes_provider.validation.checks import parse_checks
+
+    return parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
+
+
+def compare_with(value: Any) -> dict[str, Any] | None:
+    """The evidence of an earlier run, or ``{"test_id", "window"}`` for the history of a test; ``None`` for neither."""
+    value = _structure(value)
+    if not value:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError("expected the evidence of an earlier run, or {'test_id': …, 'window': '24h'}")
+    if "verdict" in value:
+        return dict(value)
+    unknown = [name for name in value if name not in ("test_id", "window", "test_type")]
+    if unknown or "test_id" not in value or "window" not in value:
+        raise ValueError(
+            "expected the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
+        )
+    return dict(value)
+
+
+def on_failed_checks(value: Any) -> str:
+    """What a failed verdict means for the task."""
+    return _one_of(value, dict.fromkeys(("fail", "skip", "warn")))
+
+
+def report_path(value: Any) -> str | None:
+    """Where to write the report; its ending says which."""
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+        return None
+    from thousandeyes_provider.validation.reports import report_format
+
+    if not isinstance(value, str):
+        raise ValueError("expected a path or address that ends in .xml (JUnit) or .md (Markdown)")
+    report_format(value)
+    return value.strip()
+
+
+def _structure(value: Any) -> Any:
+    """What a text says, of a file or a rendered template; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"neither JSON nor YAML: {error}") from None
 
 
 def a_flag(value: Any) -> bool:

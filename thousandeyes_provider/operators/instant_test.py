@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesRateLimitError
@@ -55,6 +55,16 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     :param grace: seconds, or a timedelta, to wait for the others when ``min_agents`` have reported.
     :param max_agent_errors: how many agents may report an error: a count, or a fraction (``0.2``) of those that
         reported.
+    :param checks: what must hold as well, see the reference of checks: result type, metric, aggregate over the agents,
+        comparison. Templated; a ``.json`` or ``.yaml`` file may be named.
+    :param compare_with: what ``change_*`` and ``delta_*`` compare with: the evidence of an earlier run, or
+        ``{"test_id": …, "window": "24h"}`` for the recent history of a test. One that is missing or incomplete
+        fails the checks that need it. Templated.
+    :param on_failed_checks: what a failed verdict means: ``fail``; ``skip``, the task ends skipped; ``warn``, it
+        succeeds and the evidence says failed. It does not cover missing agents.
+    :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
+    :param report_path: where to write a report, any place that Airflow's ``ObjectStoragePath`` reaches: JUnit for
+        ``.xml``, Markdown for ``.md``. Templated.
     :param poll_interval: seconds, or a timedelta, between two looks at the results; more when the organization's
         quota runs short, of which a fifth is left to others.
     :param timeout: seconds, or a timedelta, from the moment the run was accepted until its results must be there.
@@ -84,7 +94,12 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "account_group_id",
         "thousandeyes_conn_id",
         "expected_agents",
+        "checks",
+        "compare_with",
+        "report_path",
     )
+    template_ext: Sequence[str] = (".json", ".yaml")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"checks": "json", "compare_with": "json"}
     operator_extra_links = LINKS
     QUEUE_KEY = "thousandeyes_queue"
     _run_memory: RunMemory | None = None
@@ -103,6 +118,11 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         min_agents: int | float | None = None,
         grace: float | timedelta = 60,
         max_agent_errors: int | float = 0,
+        checks: Mapping[str, Any] | str | None = None,
+        compare_with: Mapping[str, Any] | str | None = None,
+        on_failed_checks: str = "fail",
+        retry_on_failed_checks: bool = False,
+        report_path: str | None = None,
         poll_interval: float | timedelta = 10,
         timeout: float | timedelta = 600,
         settle_time: float | timedelta = 120,
@@ -122,6 +142,11 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         self.min_agents = min_agents
         self.grace = grace
         self.max_agent_errors = max_agent_errors
+        self.checks = checks
+        self.compare_with = compare_with
+        self.on_failed_checks = on_failed_checks
+        self.retry_on_failed_checks = retry_on_failed_checks
+        self.report_path = report_path
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.settle_time = settle_time
@@ -241,11 +266,13 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     # -- before the run ------------------------------------------------------------------------------------------
 
     def _plan(self, context: Context) -> Plan:
+        from thousandeyes_provider.api.expectation import type_implied_by
         from thousandeyes_provider.api.run import RunHandle
 
+        checked = self._read("checks").result_types
         plan = self._reader.plan(
-            test_type=self._read("test_type"),
-            result_types=self._read("result_types"),
+            test_type=self._read("test_type") or type_implied_by(checked),
+            result_types=self._read("result_types") or checked or None,
             expected=self._read("expected_agents"),
         )
         self._enough(plan)
@@ -449,7 +476,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "expected_agents": arguments.expected_agents,
         "min_agents": arguments.min_agents,
         "grace": arguments.a_time,
-        "max_agent_errors": arguments.max_agent_errors,
+        **RoundTask.JUDGING,
         "poll_interval": arguments.a_positive_time,
         "timeout": arguments.a_positive_time,
         "settle_time": arguments.a_time,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api.waiting import State, Waiting
     from thousandeyes_provider.hooks.rounds import RoundReader
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+    from thousandeyes_provider.validation.checks import Checks
+    from thousandeyes_provider.validation.comparison import Before
 
 LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink())
 """The extra links of everything that waits for a round."""
@@ -87,7 +89,9 @@ class RoundTask:
     def _reader(self) -> RoundReader:
         from thousandeyes_provider.hooks.rounds import RoundReader
 
-        return RoundReader(self.hook, self._test(), self.log)
+        checks = self._read("checks")
+        expand = {name: asked for name in checks.result_types if (asked := checks.expand_for(name))}
+        return RoundReader(self.hook, self._test(), self.log, expand=expand)
 
     @contextmanager
     def _raising(self) -> Iterator[None]:
@@ -96,6 +100,8 @@ class RoundTask:
             yield
         except ThousandEyesError as error:
             if getattr(self, "retry_policy", None):
+                raise
+            if type(error) is InstantTestFailed and self._read("retry_on_failed_checks"):
                 raise
             raise without_retry(error) from error.__cause__
 
@@ -294,13 +300,61 @@ class RoundTask:
         from thousandeyes_provider.validation.text import summary, table
 
         told = self._evidence(handle, waiting, state)
+        self._report(told)
         # A record for each line, so that the columns stand below each other in every log view.
         for line in filter(None, table(told).splitlines()):
             self.log.info("%s", line)
         if told["verdict"] == "passed":
             return told
+        if told["verdict"] == "failed" and self._read("on_failed_checks") != "fail":
+            return self._let_pass(context, told)
         self._push(context, told)
         raise _ERRORS[told["verdict"]](summary(told), told)
+
+    def _let_pass(self, context: Context, told: dict[str, Any]) -> dict[str, Any]:
+        """A failed verdict that is not to fail the task: the evidence, or the end of the task as skipped."""
+        from airflow.providers.common.compat.sdk import AirflowSkipException
+        from thousandeyes_provider.validation.text import summary
+
+        self.log.warning("on_failed_checks=%r: %s", self._read("on_failed_checks"), summary(told))
+        if self._read("on_failed_checks") == "warn":
+            return told
+        self._push(context, told)
+        raise AirflowSkipException(summary(told))
+
+    def _report(self, told: dict[str, Any]) -> None:
+        """Write the report; that it cannot be written changes no verdict."""
+        path = self._read("report_path")
+        if path is None:
+            return
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from thousandeyes_provider.validation.reports import report, report_format
+
+        try:
+            ObjectStoragePath(path).write_text(report(told, report_format(path)))
+        except Exception as error:
+            self.log.error("The report could not be written to %s: %s", path, error)
+        else:
+            self.log.info("Report: %s", path)
+
+    def _before(self, handle: RunHandle, checks: Checks) -> Before | None:
+        """What the checks compare with; one that cannot be had says why, and fails the checks that need it."""
+        told = self._read("compare_with")
+        if not checks.compares:
+            return None
+        from thousandeyes_provider.validation.comparison import Before, before_from_evidence, before_from_rows
+
+        if told is None or "verdict" in told:
+            return before_from_evidence(told)
+        source = f"the last {told['window']} of test {told['test_id']}"
+        try:
+            rows = self._reader.history(
+                str(told["test_id"]), checks.result_types, str(told["window"]), before=handle.earliest_start
+            )
+        except ThousandEyesError as error:
+            self.log.warning("%s cannot be read: %s", source, error)
+            return Before(source, unusable=f"{source} cannot be read")
+        return before_from_rows(rows, checks, source)
 
     def _evidence(
         self, handle: RunHandle, waiting: Waiting, state: State, *, ask: bool = True
@@ -316,7 +370,9 @@ class RoundTask:
         from thousandeyes_provider.validation.verdict import judge
 
         plan, rows = handle.plan, waiting.rows()
-        judgement = judge(rows, self._read("max_agent_errors"))
+        checks = self._read("checks")
+        before = self._before(handle, checks) if ask and rows else None
+        judgement = judge(rows, self._read("max_agent_errors"), checks, before)
         missing = waiting.missing()
         states = self._reader.states(missing) if ask else {}
         round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
@@ -379,12 +435,29 @@ class RoundTask:
     def _read(self, name: str) -> Any:
         return arguments.read(self._owner, name, getattr(self, name), self._READERS[name])
 
+    JUDGING: Mapping[str, Callable[[Any], Any]] = {
+        "max_agent_errors": arguments.max_agent_errors,
+        "checks": arguments.checks,
+        "compare_with": arguments.compare_with,
+        "on_failed_checks": arguments.on_failed_checks,
+        "retry_on_failed_checks": arguments.a_flag,
+        "report_path": arguments.report_path,
+    }
+    """How the arguments about judging are read."""
+
+    checks: Any
+
     def _check_arguments(self, *, literals_only: bool) -> None:
         # A wrong argument of a mapped task comes to light in the constructor; that is not mended by a retry either.
         with self._raising():
             for name in self._READERS:
                 if not literals_only or arguments.is_literal(getattr(self, name)):
                     self._read(name)
+            if literals_only and self.checks is not None:
+                arguments.read(self._owner, "checks", self.checks, arguments.literal_checks)
+            elif not literals_only:
+                for warning in self._read("checks").warnings:
+                    self.log.warning("%s", warning)
 
 
 def few(names: list[str], most: int = 8) -> str:

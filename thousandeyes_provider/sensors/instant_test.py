@@ -38,10 +38,17 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
     :param grace: seconds, or a timedelta, to wait for the others when ``min_agents`` have reported. In mode
         ``reschedule`` it has to be 0 where ``min_agents`` is given, since nobody counts it between two pokes.
     :param max_agent_errors: how many agents may report an error: a count, or a fraction of those that reported.
+    :param checks: as those of the operator; so the next four. Templated. They may name only result types that the run
+        waits for.
+    :param compare_with: what checks compare with. Templated.
+    :param on_failed_checks: what a failed verdict means: ``fail``, ``skip`` or ``warn``.
+    :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
+    :param report_path: where to write a report. Templated.
     :param deferrable: wait in the triggerer, by default as Airflow's ``default_deferrable`` says.
     """
 
-    template_fields: Sequence[str] = ("run", "thousandeyes_conn_id")
+    template_fields: Sequence[str] = ("run", "thousandeyes_conn_id", "checks", "compare_with", "report_path")
+    template_ext: Sequence[str] = (".json", ".yaml")
     operator_extra_links = LINKS
     ui_color = "#e8f4fa"
 
@@ -53,6 +60,11 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         min_agents: int | float | None = None,
         grace: float | timedelta = 60,
         max_agent_errors: int | float = 0,
+        checks: Mapping[str, Any] | str | None = None,
+        compare_with: Mapping[str, Any] | str | None = None,
+        on_failed_checks: str = "fail",
+        retry_on_failed_checks: bool = False,
+        report_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -62,6 +74,11 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         self.min_agents = min_agents
         self.grace = grace
         self.max_agent_errors = max_agent_errors
+        self.checks = checks
+        self.compare_with = compare_with
+        self.on_failed_checks = on_failed_checks
+        self.retry_on_failed_checks = retry_on_failed_checks
+        self.report_path = report_path
         self.deferrable = deferrable
         self._so_far: Waiting | None = None
         self._check_arguments(literals_only=True)
@@ -80,6 +97,12 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
             self._check_arguments(literals_only=False)
             handle = self._handle()
             self._enough(handle.plan)
+            unfit = [name for name in self._read("checks").result_types if name not in handle.plan.directions]
+            if unfit:
+                raise ThousandEyesConfigurationError(
+                    f"{self._owner}: checks on {', '.join(unfit)}, but the run waits for "
+                    f"{', '.join(handle.plan.directions)}; name result_types= in the task that runs the test"
+                )
             if self.mode == "reschedule":
                 self._check_reschedule(handle)
             if self._read("deferrable"):
@@ -146,7 +169,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         "thousandeyes_conn_id": arguments.a_conn_id,
         "min_agents": arguments.min_agents,
         "grace": arguments.a_time,
-        "max_agent_errors": arguments.max_agent_errors,
+        **RoundTask.JUDGING,
         "poll_interval": arguments.a_positive_time,
         "deferrable": arguments.a_flag,
     }

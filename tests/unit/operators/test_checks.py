@@ -1,0 +1,193 @@
+"""Checks, comparison with before, policies and reports in an operator, against the simulator."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    ThousandEyesConfigurationError,
+)
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
+
+FRANKFURT, ZURICH = "Frankfurt, Germany", "zurich-branch-2"
+
+
+class TestChecks:
+    CHECKS = {
+        "http-server": {
+            "responseCode": {"equal_to": 200},
+            "responseTime": {"p95": {"leq_to": 800}, "every": {"less_than": 2000, "quorum": 0.8}},
+            "certificateDaysLeft": {"min": {"geq_to": 14, "severity": "warn"}},
+        },
+        "network": {"loss": {"mean": [{"leq_to": 1, "severity": "warn"}, {"leq_to": 5}]}},
+    }
+
+    def test_what_they_name_is_waited_for_and_asked_for(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        evidence = worker.rerun(test_id, checks=self.CHECKS)
+        assert evidence["verdict"] == "passed"
+        assert set(evidence["rounds"]) == {"http-server", "network"}
+        assert [row["passed"] for row in evidence["checks"]] == [True] * 6
+        expanded = [r.query.get("expand") for r in simulator.requests if r.result_type == "http-server"]
+        assert "certificate" in expanded
+
+    def test_one_that_does_not_hold_fails_the_task_and_names_the_agent(self, simulator, worker):
+        test_id = simulator.add_test("http-server", metrics={FRANKFURT: {"responseTime": 2500}})
+        with pytest.raises(InstantTestFailed, match="Frankfurt") as failure:
+            worker.rerun(test_id, checks={"http-server": {"responseTime": {"less_than": 2000}}})
+        assert isinstance(failure.value, AirflowFailException)
+        (row,) = worker.evidence["checks"]
+        assert (row["passed"], row["metric"]) == (False, "responseTime")
+        assert "2500" in str(failure.value)
+
+    def test_a_warning_does_not_fail_it(self, simulator, worker):
+        test_id = simulator.add_test("http-server", metrics={"responseTime": 2500})
+        checks = {"http-server": {"responseTime": {"max": {"less_than": 2000, "severity": "warn"}}}}
+        evidence = worker.rerun(test_id, checks=checks)
+        assert evidence["verdict"] == "passed"
+        assert evidence["checks"][0]["passed"] is False
+
+    @pytest.mark.parametrize(
+        "text", [json.dumps, lambda checks: "http-server:\n  responseTime: {max: {leq_to: 1}}\n"]
+    )
+    def test_they_may_come_as_json_or_yaml_text(self, simulator, worker, text):
+        test_id = simulator.add_test("http-server")
+        operator = RunInstantTestOperator(
+            task_id="validate", test_id=test_id, checks="{{ checks }}", timeout=5
+        )
+        operator.checks, operator.poll_interval = (
+            text({"http-server": {"responseTime": {"max": {"leq_to": 1}}}}),
+            0.2,
+        )
+        with pytest.raises(InstantTestFailed, match="responseTime"):
+            worker.execute(operator)
+
+    def test_they_imply_the_type_of_the_test(self, simulator, worker):
+        test_id = simulator.add_test("voice")
+        worker.rerun(test_id, checks={"rtp-server": {"mos": {"min": {"geq_to": 1}}}})
+        assert simulator.count("tests") == 0
+
+    def test_all_faults_are_told_when_the_dag_is_parsed(self):
+        checks = {"http-server": {"responseTime": {"p95": {"lt": 1}}}, "htp": {"x": {"leq_to": "{{ x }}"}}}
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            RunInstantTestOperator(task_id="validate", test_id="1", checks=checks)
+        text = str(failure.value)
+        assert "2 faults" in text
+        assert 'checks["http-server"]["responseTime"]["p95"]: unknown comparison "lt"' in text
+        assert 'checks: unknown result type "htp"' in text or '"htp"' in text
+
+    def test_what_is_still_a_template_is_left_alone(self):
+        checks = {"http-server": {"responseTime": {"p95": {"leq_to": "{{ params.most }}"}}}}
+        assert RunInstantTestOperator(task_id="validate", test_id="1", checks=checks).checks == checks
+
+    def test_the_sensor_checks_too(self, simulator, worker):
+        test_id = simulator.add_test("http-server", metrics={"responseTime": 2500})
+        handle = worker.rerun(test_id, wait_for_results=False, deferrable=False)
+        arguments = {"run": handle, "poke_interval": 0.2, "timeout": 3, "deferrable": worker.deferrable}
+        checks = {"http-server": {"responseTime": {"max": {"less_than": 2000}}}}
+        with pytest.raises(InstantTestFailed, match="2500"):
+            worker.execute(InstantTestResultsSensor(task_id="sense", checks=checks, **arguments))
+        with pytest.raises(ThousandEyesConfigurationError, match="checks on network, but the run waits for"):
+            worker.execute(
+                InstantTestResultsSensor(
+                    task_id="s", checks={"network": {"loss": {"leq_to": 1}}}, **arguments
+                )
+            )
+
+
+class TestComparison:
+    CHECKS = {"http-server": {"responseTime": {"median": {"change_leq_to": 0.2, "floor": 10}}}}
+
+    @pytest.mark.parametrize(("now", "verdict"), [(105, "passed"), (130, "failed")])
+    def test_with_the_evidence_of_an_earlier_run(self, simulator, worker, now, verdict):
+        test_id = simulator.add_test(
+            "http-server", next_runs=[{"metrics": {"responseTime": 100}}, {"metrics": {"responseTime": now}}]
+        )
+        before = worker.rerun(test_id)
+        if verdict == "passed":
+            assert worker.rerun(test_id, checks=self.CHECKS, compare_with=before)["verdict"] == "passed"
+        else:
+            with pytest.raises(InstantTestFailed, match="130"):
+                worker.rerun(test_id, checks=self.CHECKS, compare_with=json.dumps(before))
+
+    @pytest.mark.parametrize(("now", "verdict"), [(105, "passed"), (130, "failed")])
+    def test_with_the_history_of_a_test(self, simulator, worker, now, verdict):
+        history = [{"ago": ago, "metrics": {"responseTime": 100}} for ago in (300, 600, 900)]
+        test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": now})
+        arguments = {"checks": self.CHECKS, "compare_with": {"test_id": test_id, "window": "24h"}}
+        if verdict == "passed":
+            assert worker.rerun(test_id, **arguments)["verdict"] == "passed"
+        else:
+            with pytest.raises(InstantTestFailed, match="130"):
+                worker.rerun(test_id, **arguments)
+
+    @pytest.mark.parametrize("before", [None, {"verdict": "incomplete"}, {"test_id": "999", "window": "1h"}])
+    def test_a_before_that_is_missing_fails_closed(self, simulator, worker, before):
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(simulator.add_test("http-server"), checks=self.CHECKS, compare_with=before)
+
+    @pytest.mark.parametrize(
+        "wrong", ["text", {"test_id": "1"}, {"window": "1h"}, {"test_id": "1", "windw": "1h"}, [1]]
+    )
+    def test_what_is_neither_is_refused_when_the_dag_is_parsed(self, wrong):
+        with pytest.raises(ThousandEyesConfigurationError, match="compare_with="):
+            RunInstantTestOperator(task_id="validate", test_id="1", compare_with=wrong)
+
+
+class TestPolicies:
+    def test_a_failed_verdict_can_skip(self, simulator, worker):
+        with pytest.raises(AirflowSkipException):
+            worker.rerun(simulator.add_test("http-server", outcomes="error"), on_failed_checks="skip")
+        assert worker.evidence["verdict"] == "failed"
+
+    def test_or_warn(self, simulator, worker):
+        test_id = simulator.add_test("http-server", outcomes="error")
+        assert worker.rerun(test_id, on_failed_checks="warn")["verdict"] == "failed"
+
+    @pytest.mark.parametrize("policy", ["skip", "warn"])
+    def test_neither_covers_missing_agents(self, simulator, worker, policy):
+        test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
+        with pytest.raises(InstantTestIncomplete):
+            worker.rerun(test_id, on_failed_checks=policy, timeout=1)
+
+    def test_retries_are_spent_on_it_only_when_asked(self, simulator, worker):
+        test_id = simulator.add_test("http-server", outcomes="error")
+        with pytest.raises(InstantTestFailed) as failure:
+            worker.rerun(test_id, retry_on_failed_checks=True)
+        assert not isinstance(failure.value, AirflowFailException)
+
+    def test_a_wrong_policy_is_refused_when_the_dag_is_parsed(self):
+        with pytest.raises(ThousandEyesConfigurationError, match="expected one of fail, skip, warn"):
+            RunInstantTestOperator(task_id="validate", test_id="1", on_failed_checks="ignore")
+
+
+class TestReports:
+    def test_junit_is_written_for_a_good_and_a_bad_round(self, simulator, worker, tmp_path):
+        path = tmp_path / "report.xml"
+        test_id = simulator.add_test("http-server", next_runs=[{}, {"outcomes": {FRANKFURT: "error"}}])
+        worker.rerun(test_id, report_path=str(path))
+        assert ElementTree.parse(path).getroot().find(".//failure") is None
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, report_path=f"file://{path}")
+        assert ElementTree.parse(path).getroot().find(".//failure") is not None
+
+    def test_markdown_by_its_ending(self, simulator, worker, tmp_path):
+        path = tmp_path / "report.md"
+        worker.rerun(simulator.add_test("http-server"), report_path=str(path))
+        assert "passed" in path.read_text()
+
+    def test_one_that_cannot_be_written_changes_no_verdict(self, simulator, worker, log):
+        test_id = simulator.add_test("http-server")
+        assert worker.rerun(test_id, report_path="/proc/no/such/report.md")["verdict"] == "passed"
+        assert "The report could not be written" in log()
+
+    def test_an_ending_that_says_nothing_is_refused_when_the_dag_is_parsed(self):
+        with pytest.raises(ThousandEyesConfigurationError, match=r"ends in \.xml"):
+            RunInstantTestOperator(task_id="validate", test_id="1", report_path="report.txt")
