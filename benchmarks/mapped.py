@@ -1,0 +1,186 @@
+"""240 mapped runs under the limit of 24 a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+from world import LIMIT, RUN_LIMIT, WINDOW, Row, World, budget, quiet, scale_pace
+
+SLOTS = 8
+"""Worker slots: tasks that execute at the same time."""
+
+RETRIES = 3
+"""What a careful DAG author gives a task; Airflow's own default is 0."""
+
+
+class MappedTask:
+    """One mapped task instance, executed as Airflow does: each part in a worker slot, as an object of its own.
+
+    :param operator: what to execute.
+    :param map_index: which one of the mapped tasks it is.
+    """
+
+    def __init__(self, operator: Any, map_index: int) -> None:
+        self.operator, self.pushed = operator, {}
+        instance = SimpleNamespace(
+            xcom_push=self._push, xcom_pull=self._pull, map_index=map_index, max_tries=0
+        )
+        self.context = {"ti": instance}
+
+    def _push(self, key: str, value: Any) -> None:
+        self.pushed[key] = json.loads(json.dumps(value))
+
+    def _pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        return self.pushed.get(key)
+
+    async def run(self, slots: ThreadPoolExecutor) -> Any:
+        """Execute it, in the slots; its triggers on this event loop."""
+        from airflow.providers.common.compat.sdk import TaskDeferred
+
+        loop = asyncio.get_running_loop()
+        step: Callable[[], Any] = self._execute
+        while True:
+            try:
+                return await loop.run_in_executor(slots, step)
+            except TaskDeferred as deferral:
+                step = self._resuming(deferral, await self._event(deferral))
+
+    def _execute(self) -> Any:
+        return self.operator.execute(self.context)
+
+    @staticmethod
+    async def _event(deferral: Any) -> Any:
+        classpath, arguments = deferral.trigger.serialize()
+        module, _, name = classpath.rpartition(".")
+        trigger = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
+        return (await anext(trigger.run())).payload
+
+    def _resuming(self, deferral: Any, event: Any) -> Callable[[], Any]:
+        self.operator = copy.copy(self.operator)
+        for name in ("hook", "_reader", "_run_memory", "_carried"):
+            self.operator.__dict__.pop(name, None)
+        return lambda: self.operator.resume_execution(deferral.method_name, {"event": event}, self.context)
+
+
+def mapped_runs(speed: float = 8.0, count: int = 240) -> list[Row]:
+    """240 mapped deferrable ``RunInstantTestOperator`` tasks, 8 worker slots and one triggerer, 24 runs a minute.
+
+    All limits are the real ones with windows ``speed`` times shorter. The shortest possible time is nine windows (ten
+    windows' runs, the last of them at once) and one round, of which the slowest agent takes 20 simulated seconds.
+
+    Beside it 240 mapped ``HttpOperator`` tasks that send the run call and do nothing else, since the http provider
+    has no way to tell the new round from the old. Their retries are played as Airflow does them: a failed task comes
+    back after ``retry_delay``, here 60 simulated seconds, the best there is for this limit (Airflow's default is
+    300); no time is counted for the scheduler. Retries never run out, and the table says how many tasks would have
+    failed with three. It has a simulator of its own, and nobody else uses its quota.
+    """
+    quiet()
+    scale_pace(speed)
+    ours, log, verdicts = _ours(speed, count)
+    theirs, their_tries = _theirs(speed, count)
+    shortest = (-(-count // RUN_LIMIT) - 1) * WINDOW + 20
+    runs = [request for request in log if request["operation"] == "run"]
+    accepted = [request["test_id"] for request in runs if request["status"] == 200]
+    once = len(accepted) == len(set(accepted)) == count
+    told = budget(log, LIMIT, WINDOW / speed)
+    tries, their_calls = sum(their_tries), sum(their_tries) / count
+    return [
+        Row(
+            "passed; run once each",
+            f"{verdicts} of {count}; {'yes' if once else 'no'}",
+            f"{sum(tried <= RETRIES + 1 for tried in their_tries)} of {count} within {RETRIES} retries: HttpOperator",
+            target=f"{count}, once each",
+            met=verdicts == count and once,
+        ),
+        Row(
+            "time in all (simulated s)",
+            f"{ours:.0f}",
+            f"{theirs:.0f} HttpOperator, runs alone",
+            f"{ours / shortest:.2f} x of {shortest:.0f}, the shortest",
+            "<= 1.15 x",
+            ours <= 1.15 * shortest,
+        ),
+        Row(
+            "run calls for each run",
+            f"{len(runs) / count:.2f}",
+            f"{their_calls:.2f} HttpOperator",
+            f"{len(runs) / tries:.2f} x",
+            "<= 1.5",
+            len(runs) / count <= 1.5,
+        ),
+        Row("requests for each run", f"{len(log) / count:.1f}"),
+        Row(
+            f"429 of the organization; least left of {LIMIT} at a reset",
+            f"{told.refused - sum(request['status'] == 429 for request in runs)}; {told.least_left}",
+        ),
+    ]
+
+
+def _ours(speed: float, count: int) -> tuple[float, list[dict[str, Any]], int]:
+    from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+    with World(speed, organization_limit=LIMIT, instant_limit=RUN_LIMIT) as world:
+        world.connections()
+        tests = [world.add_test(agents=3, delays=20, history=[300])["test_id"] for _ in range(count)]
+        tasks = [
+            MappedTask(
+                RunInstantTestOperator(
+                    task_id="validate",
+                    test_id=test_id,
+                    test_type="http-server",
+                    poll_interval=20 / speed + 0.2,
+                    deferrable=True,
+                ),
+                number,
+            )
+            for number, test_id in enumerate(tests)
+        ]
+
+        async def all_of_them() -> list[Any]:
+            with ThreadPoolExecutor(SLOTS) as slots:
+                async with asyncio.timeout(200):
+                    return await asyncio.gather(*(task.run(slots) for task in tasks), return_exceptions=True)
+
+        began = time.monotonic()
+        outcomes = asyncio.run(all_of_them())
+        took = (time.monotonic() - began) * speed
+        log = world.requests()
+    passed = sum(isinstance(one, dict) and one["verdict"] == "passed" for one in outcomes)
+    return took, log, passed
+
+
+def _theirs(speed: float, count: int) -> tuple[float, list[int]]:
+    from airflow.exceptions import AirflowException
+    from airflow.providers.http.operators.http import HttpOperator
+
+    with World(speed, organization_limit=LIMIT, instant_limit=RUN_LIMIT) as world:
+        world.connections()
+        tests = [world.add_test(agents=3, history=[300])["test_id"] for _ in range(count)]
+
+        async def task(test_id: str, slots: ThreadPoolExecutor) -> int:
+            operator = HttpOperator(task_id=f"run_{test_id}", endpoint=f"v7/tests/{test_id}/run")
+            for tried in range(1, 100):
+                try:
+                    await asyncio.get_running_loop().run_in_executor(slots, operator.execute, {})
+                except AirflowException:
+                    await asyncio.sleep(WINDOW / speed)
+                else:
+                    return tried
+            raise RuntimeError("it never ran")
+
+        async def all_of_them() -> list[int]:
+            with ThreadPoolExecutor(SLOTS) as slots:
+                async with asyncio.timeout(200):
+                    return await asyncio.gather(*(task(test_id, slots) for test_id in tests))
+
+        began = time.monotonic()
+        tries = asyncio.run(all_of_them())
+        return (time.monotonic() - began) * speed, tries

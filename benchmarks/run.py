@@ -1,0 +1,139 @@
+"""``make bench``: measure this provider beside what a user would take instead, print a table, write RESULTS.md.
+
+Each measurement has a process of its own; what is compared within it takes turns in that process. ``--only NAME``
+runs one (see ``--list``), and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import world
+from world import Row
+
+MEASUREMENTS = {
+    "calls": ("calls", "per_call", "A call over TLS"),
+    "parsing": ("parsing", "parse_cost", "Parsing a DAG file"),
+    "waits": ("waits", "thousand_waits", "A thousand deferred waits in one triggerer"),
+    "polls": ("waits", "cost_of_polls", "What a poll costs"),
+    "memory": ("waits", "cost_of_waiting", "What waiting costs"),
+    "first": ("waits", "first_trigger", "The first trigger of a triggerer"),
+    "triggerers": ("waits", "four_triggerers", "Four triggerers and another user"),
+    "mapped": ("mapped", "mapped_runs", "240 mapped deferrable runs"),
+    "workers": ("workers", "twenty_workers", "Twenty synchronous tasks"),
+    "requests": ("workers", "requests_of_a_run", "Requests for each judged run"),
+    "sdk": ("workers", "official_sdk", "The official SDK in a loop"),
+}
+"""By name: module, function, heading."""
+
+LIMIT = 240
+"""Seconds after which a measurement is given up."""
+
+RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+
+
+def machine() -> str:
+    """What it was measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = {
+        "Airflow": "apache-airflow",
+        "http provider": "apache-airflow-providers-http",
+        "aiohttp": "aiohttp",
+        "requests": "requests",
+        "official SDK": "thousandeyes-sdk-core",
+    }
+    parts = [
+        f"{os.cpu_count()} cores",
+        f"{memory:.0f} GiB",
+        platform.system(),
+        f"Python {platform.python_version()}",
+    ]
+    return ", ".join([*parts, *(f"{name} {version(package)}" for name, package in packages.items())])
+
+
+def measure(name: str) -> list[Row]:
+    """Run one measurement in this process."""
+    module, function, _ = MEASUREMENTS[name]
+    found: list[Row] = getattr(importlib.import_module(module), function)()
+    return found
+
+
+def in_child(name: str) -> list[Row]:
+    """Run one measurement in a process of its own."""
+    command = [sys.executable, __file__, "--only", name, "--json"]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return [Row(name, f"given up after {LIMIT} s", met=False)]
+    if done.returncode:
+        return [Row(name, "did not work", met=False)]
+    return [Row(**told) for told in json.loads(done.stdout.splitlines()[-1])]
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as Markdown that can be read as it is."""
+    cells = [("", "this provider", "beside it", "ratio", "target", "")]
+    words = {True: "met", False: "**missed**", None: ""}
+    cells += [(row.what, row.ours, row.other, row.ratio, row.target, words[row.met]) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(6)]
+
+    def line(values: tuple[str, ...]) -> str:
+        return "| " + " | ".join(value.ljust(width) for value, width in zip(values, widths, strict=True)) + " |"
+
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([line(cells[0]), rule, *map(line, cells[1:])])
+
+
+def how(name: str) -> str:
+    """How something was measured: what its function says of itself."""
+    module, function, _ = MEASUREMENTS[name]
+    text = getattr(importlib.import_module(module), function).__doc__ or ""
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def main() -> int:
+    """Measure everything, or one thing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=MEASUREMENTS)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args()
+    if given.list:
+        print("\n".join(f"{name:12}{heading}" for name, (_, _, heading) in MEASUREMENTS.items()))
+        return 0
+    if given.only:
+        world.prepare()
+        rows = measure(given.only)
+        print(json.dumps([asdict(row) for row in rows]) if given.json else table(rows))
+        return 0
+    began, missed = time.monotonic(), 0
+    parts = [
+        "# Measurements\n",
+        "Written by `make bench`. Ratios count; absolute figures are of this machine. Simulated seconds are those of "
+        "ThousandEyes' windows and agents, which the simulator makes shorter.\n",
+        f"{machine()}.\n",
+    ]
+    for name, (_, _, heading) in MEASUREMENTS.items():
+        print(f"\n{heading}", flush=True)
+        rows = in_child(name)
+        missed += sum(row.met is False for row in rows)
+        print(table(rows), flush=True)
+        parts += [f"## {heading}\n", how(name) + "\n", table(rows) + "\n"]
+    RESULTS.write_text("\n".join(parts))
+    took = time.monotonic() - began
+    print(f"\n{missed} targets missed; {took:.0f} s; written to {RESULTS.relative_to(world.ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
