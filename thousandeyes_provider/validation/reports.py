@@ -143,7 +143,10 @@ def _xml(text: str) -> str:
 
 def markdown(evidence: Mapping[str, Any]) -> str:
     """Markdown: the verdict, the figures, a table of checks, one of agents that are bad or missing, the links."""
-    parts = [f"# {_md(_title(evidence))}: {_md(evidence['verdict'])}", _table(("Fact", "Value"), _facts(evidence))]
+    parts = [
+        f"# {_md(_title(evidence))}: {_md(evidence['verdict'])}",
+        _table(("Fact", "Value"), _facts(evidence)),
+    ]
     if evidence["checks"]:
         rows = [
             (
