@@ -139,5 +139,6 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             "thousandeyes_provider.links.thousandeyes.ThousandEyesTestLink",
             "thousandeyes_provider.links.thousandeyes.ThousandEyesRoundLink",
+            "thousandeyes_provider.links.thousandeyes.ThousandEyesSnapshotLink",
         ],
     }

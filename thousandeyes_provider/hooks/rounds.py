@@ -120,6 +120,7 @@ class RoundReader:
     log: logging.Logger | Any
     time_left: Callable[[], float] | None = None
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
     _renewal: Renewal = field(default_factory=Renewal, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
@@ -148,6 +149,7 @@ class RoundReader:
                 f"{', '.join(TEST_TYPES[test_type].result_types)}"
             )
         rows, known = self._newest(test_type, wanted, known)
+        self.newest = rows
         told = known.get("type")
         if told in TEST_TYPES and told != test_type:
             raise ThousandEyesConfigurationError(
@@ -246,7 +248,11 @@ class RoundReader:
         for direction in directions:
             try:
                 found = self.hook.get_test_results(
-                    self.test_id, result_type, direction=direction, time_left=self.time_left
+                    self.test_id,
+                    result_type,
+                    direction=direction,
+                    expand=self.expand.get(result_type),
+                    time_left=self.time_left,
                 )
             except ThousandEyesNotFoundError:
                 continue

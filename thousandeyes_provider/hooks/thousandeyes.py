@@ -316,6 +316,8 @@ class ThousandEyesHook(ApiClient, HttpHook):
         start_date: str | datetime,
         end_date: str | datetime,
         is_public: bool = False,
+        *,
+        queue_timeout: float | None = None,
     ) -> dict[str, Any]:
         """Share a range of results: ``POST /tests/{testId}/snapshot``.
 
@@ -326,11 +328,12 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :param start_date: from when, ISO 8601 or a datetime (UTC when it has no zone).
         :param end_date: until when, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
         :param is_public: sent as it is; false unless asked for, since ThousandEyes' texts on it contradict each other.
+        :param queue_timeout: seconds that may be spent waiting out rate limits; the connection's when ``None``.
         :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
         call = self._calls().snapshot(test_id, display_name, start_date, end_date, is_public)
-        return dict(self._perform(call).json())
+        return dict(self._perform(call, attempts=self._attempts(call, queue_timeout)).json())
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the connection works, for the Test button. Reads only; no test is run.

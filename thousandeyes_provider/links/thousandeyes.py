@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 
-class _PushedLink(BaseOperatorLink):
+class PushedLink(BaseOperatorLink):
     """A link that was pushed as the XCom ``xcom_key``."""
+
+    xcom_key: str = ""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The address; empty as long as it is not known.
@@ -26,15 +28,22 @@ class _PushedLink(BaseOperatorLink):
         return found if isinstance(found, str) else ""
 
 
-class ThousandEyesTestLink(_PushedLink):
+class ThousandEyesTestLink(PushedLink):
     """The test, in ThousandEyes' web application."""
 
     name = "ThousandEyes test"
     xcom_key = "thousandeyes_test_link"
 
 
-class ThousandEyesRoundLink(_PushedLink):
+class ThousandEyesRoundLink(PushedLink):
     """The round that the task's run produced, in ThousandEyes' web application."""
 
     name = "ThousandEyes round"
     xcom_key = "thousandeyes_round_link"
+
+
+class ThousandEyesSnapshotLink(PushedLink):
+    """The snapshot of a bad round (``snapshot_on_failure``)."""
+
+    name = "ThousandEyes snapshot"
+    xcom_key = "thousandeyes_snapshot_link"

@@ -10,7 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
-from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesRateLimitError
+from thousandeyes_provider.exceptions import (
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    ThousandEyesRateLimitError,
+)
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
 from thousandeyes_provider.operators.rounds import LATE, LINKS, RoundTask, few
@@ -63,8 +67,12 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     :param on_failed_checks: what a failed verdict means: ``fail``; ``skip``, the task ends skipped; ``warn``, it
         succeeds and the evidence says failed. It does not cover missing agents.
     :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
+    :param snapshot_on_failure: whether to share a bad round privately in ThousandEyes: a snapshot that lasts 30 days,
+        whose link is in the evidence, the error and among the links of the task.
     :param report_path: where to write a report, any place that Airflow's ``ObjectStoragePath`` reaches: JUnit for
         ``.xml``, Markdown for ``.md``. Templated.
+    :param dry_run: verify token, account group, test, agents and their states, and that the newest round has each
+        metric of the checks, and run nothing. The return value says what was found; the task fails when something is amiss.
     :param poll_interval: seconds, or a timedelta, between two looks at the results; more when the organization's
         quota runs short, of which a fifth is left to others.
     :param timeout: seconds, or a timedelta, from the moment the run was accepted until its results must be there.
@@ -122,7 +130,9 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         compare_with: Mapping[str, Any] | str | None = None,
         on_failed_checks: str = "fail",
         retry_on_failed_checks: bool = False,
+        snapshot_on_failure: bool = False,
         report_path: str | None = None,
+        dry_run: bool = False,
         poll_interval: float | timedelta = 10,
         timeout: float | timedelta = 600,
         settle_time: float | timedelta = 120,
@@ -146,7 +156,10 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         self.compare_with = compare_with
         self.on_failed_checks = on_failed_checks
         self.retry_on_failed_checks = retry_on_failed_checks
+        self.snapshot_on_failure = snapshot_on_failure
         self.report_path = report_path
+        # Airflow's own operators have a method of that name.
+        self.only_verify = dry_run
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.settle_time = settle_time
@@ -170,6 +183,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             self._check_arguments(literals_only=False)
             begun = time.time()
             self._reader.time_left = lambda: self._read("queue_timeout") - (time.time() - begun)
+            if self._read("only_verify"):
+                return self._verify(context)
             left = self._memory(context).recall()
             if left is not None:
                 return self._pick_up(context, left)
@@ -205,6 +220,48 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
                     reset_at=queued.reset_at(),
                 )
             return self._start(context, queued)
+
+    def _verify(self, context: Context) -> dict[str, Any]:
+        """What a run would find, without the run.
+
+        :raises ThousandEyesConfigurationError: naming everything that is amiss.
+        """
+        from thousandeyes_provider.validation.samples import values_of
+
+        checks = self._read("checks")
+        plan = self._plan(context)
+        states = self._reader.states(plan.expected.agents)
+        amiss = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
+        if plan.expected.count is None and not any(plan.remembered.values()):
+            amiss.append("ThousandEyes knows neither a definition nor a round of it")
+        found = []
+        for check in checks.checks:
+            rows = self._reader.newest.get(check.result_type, [])
+            has = any(value is not None for value in values_of(check.result_type, check.metric, rows))
+            found.append({"result_type": check.result_type, "metric": check.metric, "in_newest_round": has})
+            if rows and not has:
+                amiss.append(f"no agent reported {check.metric} of {check.result_type} in the newest round")
+        told = {
+            "dry_run": True,
+            "test_id": plan.test_id,
+            "test_name": plan.test_name,
+            "test_type": plan.test_type,
+            "account_group_id": plan.account_group_id,
+            "result_types": list(plan.directions),
+            "newest_rounds": dict(plan.remembered),
+            "agents": [
+                {"agent_id": agent.agent_id, "agent_name": agent.agent_name, "state": states.get(agent)}
+                for agent in plan.expected.agents
+            ],
+            "checks": found,
+        }
+        if amiss:
+            self._push(context, told)
+            raise ThousandEyesConfigurationError(
+                f"{self._owner}: dry run of test {plan.test_id}: {'; '.join(amiss)}"
+            )
+        self.log.info("Dry run: everything is in place; nothing was run")
+        return told
 
     def _start(self, context: Context, queued: Queued) -> dict[str, Any]:
         """Run the test, and wait for its round as the arguments say."""
@@ -477,6 +534,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "min_agents": arguments.min_agents,
         "grace": arguments.a_time,
         **RoundTask.JUDGING,
+        "only_verify": arguments.a_flag,
         "poll_interval": arguments.a_positive_time,
         "timeout": arguments.a_positive_time,
         "settle_time": arguments.a_time,

@@ -20,7 +20,12 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesError,
     without_retry,
 )
-from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink, ThousandEyesTestLink
+from thousandeyes_provider.links.thousandeyes import (
+    PushedLink,
+    ThousandEyesRoundLink,
+    ThousandEyesSnapshotLink,
+    ThousandEyesTestLink,
+)
 from thousandeyes_provider.operators import arguments
 
 # DAG files are parsed all the time: what only a worker needs is imported where it is used.
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.validation.checks import Checks
     from thousandeyes_provider.validation.comparison import Before
 
-LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink())
+LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink(), ThousandEyesSnapshotLink())
 """The extra links of everything that waits for a round."""
 
 _ERRORS: Mapping[str, type[InstantTestFailed | InstantTestIncomplete | InstantTestNoResults]] = {
@@ -46,6 +51,9 @@ _ERRORS: Mapping[str, type[InstantTestFailed | InstantTestIncomplete | InstantTe
 LATE = 60.0
 """Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
 
+
+SHARING = 30.0
+"""Seconds that a snapshot may wait for rate limits; an organization has five in five minutes."""
 
 LAST_READ = 5.0
 """Seconds that the one more read of a task has that resumes at its deadline, or after it."""
@@ -300,6 +308,8 @@ class RoundTask:
         from thousandeyes_provider.validation.text import summary, table
 
         told = self._evidence(handle, waiting, state)
+        if told["verdict"] == "failed" and self._read("snapshot_on_failure"):
+            self._snapshot(context, handle, told)
         self._report(told)
         # A record for each line, so that the columns stand below each other in every log view.
         for line in filter(None, table(told).splitlines()):
@@ -310,6 +320,33 @@ class RoundTask:
             return self._let_pass(context, told)
         self._push(context, told)
         raise _ERRORS[told["verdict"]](summary(told), told)
+
+    def _snapshot(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> None:
+        """Share the bad round privately; that it cannot be shared makes nothing worse."""
+        from datetime import UTC, datetime
+
+        from thousandeyes_provider.api.rounds import app_link
+
+        now = datetime.fromtimestamp(int(self.hook.server_now()), tz=UTC)
+        age = now.timestamp() - min(told["rounds"].values(), default=handle.accepted_at)
+        hours = next((hours for hours in (1, 2, 4, 6, 12, 24, 48) if hours * 3600 > age), 48)
+        name = f"{told['test_name'] or told['test_id']}: {told['verdict']} at {told['started_at']}"
+        try:
+            made = self.hook.create_snapshot(
+                handle.plan.test_id,
+                name,
+                now - timedelta(hours=hours),
+                now,
+                is_public=False,
+                queue_timeout=SHARING,
+            )
+            link = app_link(made)
+        except ThousandEyesError as error:
+            self.log.warning("There is no snapshot of this round: %s", error)
+            return
+        if link:
+            told["links"]["snapshot"] = link
+            self._push_link(context, ThousandEyesSnapshotLink, link)
 
     def _let_pass(self, context: Context, told: dict[str, Any]) -> dict[str, Any]:
         """A failed verdict that is not to fail the task: the evidence, or the end of the task as skipped."""
@@ -410,9 +447,7 @@ class RoundTask:
         """An XCom of this very task instance."""
         return context["ti"].xcom_pull(task_ids=self.task_id, key=key, map_indexes=context["ti"].map_index)
 
-    def _push_link(
-        self, context: Context, link: type[ThousandEyesTestLink] | type[ThousandEyesRoundLink], address: str
-    ) -> None:
+    def _push_link(self, context: Context, link: type[PushedLink], address: str) -> None:
         if address:
             context["ti"].xcom_push(key=link.xcom_key, value=address)
 
@@ -442,6 +477,7 @@ class RoundTask:
         "on_failed_checks": arguments.on_failed_checks,
         "retry_on_failed_checks": arguments.a_flag,
         "report_path": arguments.report_path,
+        "snapshot_on_failure": arguments.a_flag,
     }
     """How the arguments about judging are read."""
 

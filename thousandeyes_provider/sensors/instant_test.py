@@ -43,6 +43,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
     :param compare_with: what checks compare with. Templated.
     :param on_failed_checks: what a failed verdict means: ``fail``, ``skip`` or ``warn``.
     :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
+    :param snapshot_on_failure: whether to share a bad round privately in ThousandEyes.
     :param report_path: where to write a report. Templated.
     :param deferrable: wait in the triggerer, by default as Airflow's ``default_deferrable`` says.
     """
@@ -64,6 +65,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         compare_with: Mapping[str, Any] | str | None = None,
         on_failed_checks: str = "fail",
         retry_on_failed_checks: bool = False,
+        snapshot_on_failure: bool = False,
         report_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -78,6 +80,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         self.compare_with = compare_with
         self.on_failed_checks = on_failed_checks
         self.retry_on_failed_checks = retry_on_failed_checks
+        self.snapshot_on_failure = snapshot_on_failure
         self.report_path = report_path
         self.deferrable = deferrable
         self._so_far: Waiting | None = None

@@ -51,6 +51,8 @@ def summary(evidence: Mapping[str, Any]) -> str:
     link = evidence["links"].get("round") or evidence["links"].get("test")
     if link:
         lines.append(f"  ThousandEyes: {link}")
+    if evidence["links"].get("snapshot"):
+        lines.append(f"  Snapshot: {evidence['links']['snapshot']}")
     lines.append("  The whole evidence is this task's XCom 'return_value'.")
     return "\n".join(lines)
 

@@ -191,3 +191,55 @@ class TestReports:
     def test_an_ending_that_says_nothing_is_refused_when_the_dag_is_parsed(self):
         with pytest.raises(ThousandEyesConfigurationError, match=r"ends in \.xml"):
             RunInstantTestOperator(task_id="validate", test_id="1", report_path="report.txt")
+
+
+class TestSnapshot:
+    def test_a_bad_round_is_shared_privately_and_linked(self, simulator, worker):
+        test_id = simulator.add_test("http-server", outcomes={FRANKFURT: "error"})
+        with pytest.raises(InstantTestFailed) as failure:
+            worker.rerun(test_id, snapshot_on_failure=True)
+        link = worker.evidence["links"]["snapshot"]
+        assert worker.pushed["thousandeyes_snapshot_link"] == link
+        assert link in str(failure.value)
+        assert simulator.count("snapshot") == 1
+
+    def test_a_good_one_is_not(self, simulator, worker):
+        worker.rerun(simulator.add_test("http-server"), snapshot_on_failure=True)
+        assert simulator.count("snapshot") == 0
+
+    @pytest.mark.parametrize("status", [400, 403, 429, 500])
+    def test_that_it_cannot_be_shared_makes_nothing_worse(self, simulator, worker, status, log):
+        test_id = simulator.add_test("http-server", outcomes={FRANKFURT: "error"})
+        simulator.fail("snapshot", status=status, times=None, headers={"Retry-After": "600"})
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, snapshot_on_failure=True)
+        assert "snapshot" not in worker.evidence["links"]
+        assert "There is no snapshot of this round" in log()
+
+
+class TestDryRun:
+    CHECKS = {"http-server": {"responseTime": {"leq_to": 1}, "headers.responseHeaders": {"contains": "200"}}}
+
+    def test_it_says_what_a_run_would_find_and_runs_nothing(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        told = worker.rerun(test_id, dry_run=True, checks=self.CHECKS)
+        assert (told["dry_run"], told["test_type"]) == (True, "http-server")
+        assert {agent["state"] for agent in told["agents"]} == {"online"}
+        assert [check["in_newest_round"] for check in told["checks"]] == [True, True]
+        assert simulator.run_calls(test_id) == 0
+
+    def test_everything_that_is_amiss_is_named(self, simulator, worker):
+        simulator.change_agent(ZURICH, "disabled")
+        test_id = simulator.add_test("http-server")
+        checks = {"http-server": {"responseTme": {"leq_to": 1}}}
+        with pytest.raises(
+            ThousandEyesConfigurationError, match="zurich-branch-2 is disabled; no agent reported"
+        ) as found:
+            worker.rerun(test_id, dry_run=True, checks=checks)
+        assert "responseTme" in str(found.value)
+        assert worker.evidence["dry_run"] is True
+        assert simulator.run_calls(test_id) == 0
+
+    def test_a_test_of_which_nothing_is_known_is_amiss(self, simulator, worker):
+        with pytest.raises(ThousandEyesConfigurationError, match="neither a definition nor a round"):
+            worker.rerun("404", test_type="http-server", dry_run=True)
