@@ -64,5 +64,12 @@ def per_call(rounds: int = 15, calls: int = 20) -> list[Row]:
             "<= 1.2 x",
             beside <= 1.2,
         ),
-        Row("a call (ms)", f"{mine:.2f}", f"{other:.2f} HttpHook.run", ratio(mine, other), "< 1 x", mine < other),
+        Row(
+            "a call (ms)",
+            f"{mine:.2f}",
+            f"{other:.2f} HttpHook.run",
+            ratio(mine, other),
+            "< 1 x",
+            mine < other,
+        ),
     ]

@@ -52,7 +52,7 @@ print(json.dumps([first, again]))
 """
 
 
-def parse_cost(rounds: int = 5) -> list[Row]:
+def parse_cost(rounds: int = 3) -> list[Row]:
     """A DAG file with one task: ours, an ``HttpOperator``, and a bare ``BaseOperator``.
 
     Each parse in a fresh process that has loaded Airflow's DAG processor and parsed an empty file before, as the

@@ -44,9 +44,7 @@ def our_trigger(handle: dict[str, Any], poll_interval: float) -> Any:
 def their_trigger(test_id: str, poke_interval: float) -> Any:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    return HttpSensorTrigger(
-        endpoint=f"v7/test-results/{test_id}/http-server", poke_interval=poke_interval
-    )
+    return HttpSensorTrigger(endpoint=f"v7/test-results/{test_id}/http-server", poke_interval=poke_interval)
 
 
 class LoopWatch:
@@ -83,11 +81,11 @@ async def _longest_lag(lags: list[float]) -> None:
         lags.append(loop.time() - due)
 
 
-def thousand_waits(speed: float = 2.0, count: int = 1000) -> list[Row]:
+def thousand_waits(speed: float = 2.5, count: int = 1000) -> list[Row]:
     """1,000 deferred waits in one event loop, under the real limit of 240 requests a minute.
 
     The rounds of 1,000 tests begin at once; their slowest agents report after 5 to 120 simulated seconds. The window
-    and the durations are ``speed`` times shorter, so that a sweep of five minutes takes half of that. Triggers are
+    and the durations are ``speed`` times shorter, so that a sweep of five minutes takes two. Triggers are
     started one by one, as a triggerer does, which yields to the loop after each. The simulator counts, and says what
     was left at each reset. ``Date`` and ``Reset`` have whole seconds, which makes every window look one second longer
     on average: that is in the sweep that the pace allows, and it is more in a shorter window than in a real one.
@@ -107,7 +105,7 @@ def thousand_waits(speed: float = 2.0, count: int = 1000) -> list[Row]:
 
         async def wait(test: dict[str, Any], takes: float, begun: float) -> tuple[str, float]:
             trigger = our_trigger(handle_of(test, begun), POLL_INTERVAL / speed)
-            event = await anext(trigger.run())
+            event = await _first_event(trigger)
             return event.payload["state"], time.time() - begun - takes
 
         async def everything() -> list[tuple[str, float]]:
@@ -188,7 +186,7 @@ async def _first_import() -> None:
 # -- cost ----------------------------------------------------------------------------------------------------------
 
 
-def cost_of_polls(rounds: int = 3, count: int = 200, polls: int = 6) -> list[Row]:
+def cost_of_polls(rounds: int = 3, count: int = 200, polls: int = 4) -> list[Row]:
     """Processor time for each poll, beside the deferred ``HttpSensor``'s trigger.
 
     The same work: the same number of tests, whose results answer 404 until all agents have reported; every trigger
@@ -473,7 +471,9 @@ def four_triggerers(speed: float = 4.0, count: int = 400, other: float = 40.0) -
         started = time.perf_counter()
         for child in children:
             child.start()
-        somebody = threading.Thread(target=_somebody_else, args=(world, over, 60 / other / speed), daemon=True)
+        somebody = threading.Thread(
+            target=_somebody_else, args=(world, over, 60 / other / speed), daemon=True
+        )
         somebody.start()
         finished = sum(results.get(timeout=300) for _ in children)
         took = time.perf_counter() - started

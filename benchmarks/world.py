@@ -233,9 +233,7 @@ def handle_of(test: dict[str, Any], accepted_at: float, timeout: float = 3600.0)
     from thousandeyes_provider.api.expectation import Agent, Expected
     from thousandeyes_provider.api.run import Plan, RunHandle
 
-    agents = [
-        Agent(agent_id, name) for agent_id, name in zip(test["agent_ids"], test["agents"], strict=True)
-    ]
+    agents = [Agent(agent_id, name) for agent_id, name in zip(test["agent_ids"], test["agents"], strict=True)]
     plan = Plan(
         test_id=test["test_id"],
         test_type=test["test_type"],
