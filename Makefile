@@ -1,6 +1,7 @@
 # From nothing but Python >= 3.11 and make: every target first makes .venv and installs the locked versions.
 #   make demo     run the example pipelines through a real Airflow
 #   make test     run the tests              (ARGS="-k rate" for some of them)
+#   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
 #   make lint     ruff, format check, mypy
 #   make format   let ruff format and fix
 #   make lock     pin the newest versions that requirements/dev.in allows
@@ -25,13 +26,16 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint format lock venv clean
+.PHONY: demo test bench lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
 
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
+
+bench: $(STAMP)
+	@$(PY) benchmarks/run.py $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
