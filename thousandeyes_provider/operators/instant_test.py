@@ -72,7 +72,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     :param report_path: where to write a report, any place that Airflow's ``ObjectStoragePath`` reaches: JUnit for
         ``.xml``, Markdown for ``.md``. Templated.
     :param dry_run: verify token, account group, test, agents and their states, and that the newest round has each
-        metric of the checks, and run nothing. The return value says what was found; the task fails when something is amiss.
+        metric of the checks, and run nothing. The return value says what was found; the task fails when something is
+        amiss.
     :param poll_interval: seconds, or a timedelta, between two looks at the results; more when the organization's
         quota runs short, of which a fifth is left to others.
     :param timeout: seconds, or a timedelta, from the moment the run was accepted until its results must be there.
