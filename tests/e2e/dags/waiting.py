@@ -1,0 +1,51 @@
+"""Instant tests that wait while something is killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, task
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+MANY = 20
+WAITING = {"test_type": "http-server", "poll_interval": 2, "timeout": 240, "settle_time": 10}
+RETRIED = {"retries": 1, "retry_delay": timedelta(seconds=0)}
+
+with DAG("deferred", schedule=None, params={"tests": []}):
+    for number in range(MANY):
+        RunInstantTestOperator(
+            task_id=f"validate_{number}",
+            test_id=f"{{{{ params.tests[{number}] }}}}",
+            deferrable=True,
+            **WAITING,
+        )
+
+with DAG("mapped", schedule=None, params={"tests": []}):
+
+    @task
+    def named(params=None):
+        return [{"test_id": test_id} for test_id in params["tests"]]
+
+    RunInstantTestOperator.partial(task_id="validate", deferrable=True, **WAITING).expand_kwargs(named())
+
+with DAG("retried", schedule=None, params={"tests": []}):
+    for number, killed in enumerate(("task", "worker")):
+        RunInstantTestOperator(
+            task_id=killed,
+            test_id=f"{{{{ params.tests[{number}] }}}}",
+            deferrable=False,
+            **WAITING,
+            **RETRIED,
+        )
+
+with DAG("cleared", schedule=None, params={"tests": []}):
+    for number, (task_id, deferrable) in enumerate(
+        {"judged": False, "judged_deferred": True, "killed": False, "deferred": True}.items()
+    ):
+        RunInstantTestOperator(
+            task_id=task_id,
+            test_id=f"{{{{ params.tests[{number}] }}}}",
+            deferrable=deferrable,
+            retries=0,
+            **WAITING,
+        )
