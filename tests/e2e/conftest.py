@@ -327,12 +327,12 @@ class Airflow:
         return {found for (found,) in self.query("SELECT id FROM job WHERE job_type = 'TriggererJob'")}
 
     def freeze(self, name: str) -> None:
-        """Stop a process and its children without their noticing."""
-        signal_all(self._processes[name].pid, signal.SIGSTOP)
+        """Stop a process without its noticing, but not its children: a triggerer's go on with its triggers."""
+        self._processes[name].send_signal(signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """Let a frozen process go on."""
-        signal_all(self._processes[name].pid, signal.SIGCONT)
+        self._processes[name].send_signal(signal.SIGCONT)
 
     def kill(self, name: str) -> None:
         """SIGKILL for a process and its children."""
@@ -493,6 +493,16 @@ class Airflow:
             if ".trigger." not in path.name:
                 found[path.parent] = found.get(path.parent, "") + path.read_text(errors="replace")
         return found
+
+    def fired(self, run_id: str, job: int) -> set[int]:
+        """The map indexes of the tasks for which a triggerer, by its job id, has fired an event of our results."""
+        logs = (self._home / "logs").glob(f"dag_id=*/run_id={run_id}/**/attempt=*.log.trigger.{job}.log")
+        fired = [
+            path.parent.name.removeprefix("map_index=")
+            for path in logs
+            if "'rounds'" in path.read_text(errors="replace")
+        ]
+        return {int(found) for found in fired}
 
     def stored(self) -> str:
         """The whole database as text."""
