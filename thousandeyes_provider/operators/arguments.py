@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from thousandeyes_provider.api.values import boolean, seconds
+from thousandeyes_provider.api.values import boolean, seconds, whole_number
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 # DAG files are parsed all the time: what reads an argument is imported when that argument is given.
@@ -189,6 +189,14 @@ def _structure(value: Any) -> Any:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ValueError(f"neither JSON nor YAML: {error}") from None
+
+
+def a_small_count(value: Any) -> int:
+    """A whole number from 0 to 5: each further run is charged."""
+    found = whole_number(value)
+    if found is None or not 0 <= found <= 5:
+        raise ValueError("expected a whole number from 0 to 5")
+    return found
 
 
 def a_flag(value: Any) -> bool:

@@ -67,6 +67,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     :param on_failed_checks: what a failed verdict means: ``fail``; ``skip``, the task ends skipped; ``warn``, it
         succeeds and the evidence says failed. It does not cover missing agents.
     :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
+    :param confirm_failures: how many further runs have to confirm a failed verdict: it stands when the same check, or
+        an error, fails again.
     :param snapshot_on_failure: whether to share a bad round privately in ThousandEyes: a snapshot that lasts 30 days,
         whose link is in the evidence, the error and among the links of the task.
     :param report_path: where to write a report, any place that Airflow's ``ObjectStoragePath`` reaches: JUnit for
@@ -111,6 +113,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"checks": "json", "compare_with": "json"}
     operator_extra_links = LINKS
     QUEUE_KEY = "thousandeyes_queue"
+    CONFIRM_KEY = "thousandeyes_confirm"
     _run_memory: RunMemory | None = None
     ui_color = "#e8f4fa"
 
@@ -129,6 +132,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         max_agent_errors: int | float = 0,
         checks: Mapping[str, Any] | str | None = None,
         compare_with: Mapping[str, Any] | str | None = None,
+        confirm_failures: int = 0,
         on_failed_checks: str = "fail",
         retry_on_failed_checks: bool = False,
         snapshot_on_failure: bool = False,
@@ -155,6 +159,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         self.max_agent_errors = max_agent_errors
         self.checks = checks
         self.compare_with = compare_with
+        self.confirm_failures = confirm_failures
         self.on_failed_checks = on_failed_checks
         self.retry_on_failed_checks = retry_on_failed_checks
         self.snapshot_on_failure = snapshot_on_failure
@@ -313,6 +318,49 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
     def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
         self._memory(context).forget()
         return super()._judge(context, handle, state, waiting)
+
+    def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
+        """Run the test once more when its verdict is bad; a failure that is not confirmed is none."""
+        from thousandeyes_provider.operators.queued import Queued
+        from thousandeyes_provider.validation.verdict import same_failure
+
+        wanted = self._read("confirm_failures")
+        if not wanted:
+            return None
+        first = self._pull(context, self.CONFIRM_KEY)
+        if first is None:
+            if told["verdict"] != "failed":
+                return None
+            kept = ("started_at", "rounds", "links")
+            first = {
+                "left": wanted,
+                "failed": list(self._judgement.failed_positions),
+                "run": {name: told[name] for name in kept},
+            }
+        else:
+            told["confirms"] = first["run"]
+            if told["verdict"] == "failed" and not same_failure(first["failed"], self._judgement):
+                told |= {"verdict": "passed", "unconfirmed": True}
+                self.log.warning(
+                    "Another check failed than in the first run, so that no failure is confirmed"
+                )
+            if told["verdict"] != "failed":
+                return None
+            first["left"] -= 1
+            if not first["left"]:
+                return None
+        context["ti"].xcom_push(key=self.CONFIRM_KEY, value=first)
+        self.log.warning(
+            "The verdict is failed; running the test once more to confirm it, %d left", first["left"]
+        )
+        queued = Queued(
+            since=time.time(),
+            plan=handle.plan,
+            run_calls=handle.run_calls,
+            requests=self._carried[0],
+            throttled_seconds=self._carried[1],
+        )
+        return self._start(context, queued)
 
     def _account_group(self) -> str | None:
         found: str | None = self._read("account_group_id")
@@ -536,6 +584,7 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         "grace": arguments.a_time,
         **RoundTask.JUDGING,
         "only_verify": arguments.a_flag,
+        "confirm_failures": arguments.a_small_count,
         "poll_interval": arguments.a_positive_time,
         "timeout": arguments.a_positive_time,
         "settle_time": arguments.a_time,

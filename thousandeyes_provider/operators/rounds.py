@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
     from thousandeyes_provider.validation.checks import Checks
     from thousandeyes_provider.validation.comparison import Before
+    from thousandeyes_provider.validation.verdict import Judgement
 
 LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink(), ThousandEyesSnapshotLink())
 """The extra links of everything that waits for a round."""
@@ -69,6 +70,7 @@ class RoundTask:
     RUN_KEY = "thousandeyes_run"
 
     _READERS: Mapping[str, Callable[[Any], Any]]
+    _judgement: Judgement
     _carried: tuple[int, float] = (0, 0.0)  # requests sent, and seconds throttled, before a deferral
     _monotonic = staticmethod(time.monotonic)
 
@@ -308,6 +310,9 @@ class RoundTask:
         from thousandeyes_provider.validation.text import summary, table
 
         told = self._evidence(handle, waiting, state)
+        again = self._confirm(context, handle, told)
+        if again is not None:
+            return again
         if told["verdict"] == "failed" and self._read("snapshot_on_failure"):
             self._snapshot(context, handle, told)
         self._report(told)
@@ -320,6 +325,10 @@ class RoundTask:
             return self._let_pass(context, told)
         self._push(context, told)
         raise _ERRORS[told["verdict"]](summary(told), told)
+
+    def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
+        """What a further run says of a failed verdict; ``None`` when there is none, and ``told`` says the last word."""
+        return None
 
     def _snapshot(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> None:
         """Share the bad round privately; that it cannot be shared makes nothing worse."""
@@ -409,7 +418,7 @@ class RoundTask:
         plan, rows = handle.plan, waiting.rows()
         checks = self._read("checks")
         before = self._before(handle, checks) if ask and rows else None
-        judgement = judge(rows, self._read("max_agent_errors"), checks, before)
+        judgement = self._judgement = judge(rows, self._read("max_agent_errors"), checks, before)
         missing = waiting.missing()
         states = self._reader.states(missing) if ask else {}
         round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -67,6 +67,11 @@ class Judgement:
         return tuple(result for result in self.checks if result.fails_verdict)
 
     @property
+    def failed_positions(self) -> tuple[int, ...]:
+        """The same, by their places in the declaration, which are the same in every run of a task."""
+        return tuple(place for place, result in enumerate(self.checks) if result.fails_verdict)
+
+    @property
     def passed(self) -> bool:
         """Whether the round is good. Nothing judged is never a pass."""
         return self.judged > 0 and not self.too_many_errors and not self.failed_checks
@@ -111,19 +116,18 @@ def judge(
     return Judgement(judged, allowed, errors, results, before)
 
 
-def same_failure(first: Judgement, second: Judgement) -> bool:
+def same_failure(failed: Collection[int], second: Judgement) -> bool:
     """Whether a second run confirms the failure of a first one (``confirm_failures``).
 
     It does when a check that failed fails again, when too many agents have an error (again, or now), and when
     nothing could be judged. Failures of different checks are not the same.
 
-    :param first: the judgement that failed.
-    :param second: the one of the run after it.
+    :param failed: :attr:`Judgement.failed_positions` of the judgement that failed.
+    :param second: the one of the run after it, by the same checks.
     """
     if not second.judged or second.too_many_errors:
         return True
-    failed = {result.check for result in first.failed_checks}
-    return any(result.check in failed for result in second.failed_checks)
+    return not set(failed).isdisjoint(second.failed_positions)
 
 
 def allowed_errors(value: object) -> int | float:

@@ -168,6 +168,47 @@ class TestPolicies:
             RunInstantTestOperator(task_id="validate", test_id="1", on_failed_checks="ignore")
 
 
+class TestConfirmation:
+    SLOW = {"http-server": {"responseTime": {"max": {"leq_to": 1000}}}}
+
+    def test_a_single_flaky_agent_does_not_stop_the_pipeline(self, simulator, worker):
+        test_id = simulator.add_test("http-server", next_runs=[{"outcomes": {FRANKFURT: "error"}}, {}])
+        evidence = worker.rerun(test_id, confirm_failures=1)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
+        first, second = simulator.rounds(test_id)[-2:]
+        assert evidence["confirms"]["rounds"] == {"http-server": first.round_id}
+        assert evidence["rounds"] == {"http-server": second.round_id}
+
+    def test_a_failure_that_comes_again_stands(self, simulator, worker):
+        test_id = simulator.add_test("http-server", metrics={"responseTime": 2000})
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, confirm_failures=2, checks=self.SLOW)
+        assert simulator.run_calls(test_id) == 3
+        assert worker.evidence["confirms"]["rounds"]
+
+    def test_one_of_another_check_does_not_confirm_it(self, simulator, worker):
+        checks = {"http-server": {**self.SLOW["http-server"], "totalTime": {"max": {"leq_to": 1000}}}}
+        test_id = simulator.add_test(
+            "http-server",
+            next_runs=[
+                {"metrics": {"responseTime": 2000, "totalTime": 1}},
+                {"metrics": {"responseTime": 1, "totalTime": 2000}},
+            ],
+        )
+        evidence = worker.rerun(test_id, confirm_failures=1, checks=checks)
+        assert (evidence["verdict"], evidence["unconfirmed"]) == ("passed", True)
+
+    def test_a_good_round_needs_no_confirmation(self, simulator, worker):
+        test_id = simulator.add_test("http-server")
+        worker.rerun(test_id, confirm_failures=1)
+        assert simulator.run_calls(test_id) == 1
+
+    @pytest.mark.parametrize("wrong", [-1, 6, "often", 1.5, True])
+    def test_a_wrong_number_is_refused_when_the_dag_is_parsed(self, wrong):
+        with pytest.raises(ThousandEyesConfigurationError, match="confirm_failures="):
+            RunInstantTestOperator(task_id="validate", test_id="1", confirm_failures=wrong)
+
+
 class TestReports:
     def test_junit_is_written_for_a_good_and_a_bad_round(self, simulator, worker, tmp_path):
         path = tmp_path / "report.xml"

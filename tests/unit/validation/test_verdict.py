@@ -152,28 +152,28 @@ class TestConfirming:
 
     def test_the_same_check_failing_again_confirms(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
-        assert same_failure(slow, self.judgement(row("b", totalTime=1, responseTime=70)))
+        assert same_failure(slow.failed_positions, self.judgement(row("b", totalTime=1, responseTime=70)))
 
     def test_a_good_run_does_not(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
-        assert not same_failure(slow, self.judgement(row("a", totalTime=1)))
+        assert not same_failure(slow.failed_positions, self.judgement(row("a", totalTime=1)))
 
     def test_another_check_is_another_failure(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         other = self.judgement(row("a", totalTime=9))
         assert not other.passed
-        assert not same_failure(slow, other)
+        assert not same_failure(slow.failed_positions, other)
 
     def test_too_many_errors_confirm_whatever_failed_first(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         broken = self.judgement(bad("a", totalTime=1))
-        assert same_failure(broken, broken)
-        assert same_failure(slow, broken)
-        assert not same_failure(broken, slow)
+        assert same_failure(broken.failed_positions, broken)
+        assert same_failure(slow.failed_positions, broken)
+        assert not same_failure(broken.failed_positions, slow)
 
     def test_nothing_judged_confirms(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
-        assert same_failure(slow, judge({}, 0))
+        assert same_failure(slow.failed_positions, judge({}, 0))
 
 
 class TestArgument:
