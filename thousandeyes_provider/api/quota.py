@@ -22,6 +22,10 @@ RESERVED_SHARE = 0.2
 """Share of the organization's requests that polling leaves to everybody else."""
 
 
+LONGEST_WINDOW = 600.0
+"""Seconds; a reset that is further ahead is taken for garbage where it would only slow polling down."""
+
+
 @dataclass(frozen=True)
 class Quota:
     """One set of limits, as one answer told it. What the answer did not say, or garbled, is ``None``.
@@ -97,6 +101,8 @@ def polling_gap(answer: Answer, now: float) -> float:
     """
     quota = quotas(answer).get("organization")
     if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
+        return 0.0
+    if quota.reset - answer.time(now) > LONGEST_WINDOW:
         return 0.0
     spendable = max(quota.remaining - RESERVED_SHARE * quota.limit, 1.0)
     return max(quota.reset - answer.time(now), 0.0) / spendable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -45,16 +46,18 @@ class Account:
     """
 
     def __init__(self, settings: ConnectionSettings, *, paced: bool = True) -> None:
-        self._settings = settings
+        self._queue_timeout = settings.queue_timeout
         self._gap = USUAL_GAP if paced else None
         self._line = asyncio.Lock()
         self._opening = asyncio.Lock()
+        self._last = 0.0
         self._next = 0.0
+        self._not_before = 0.0
         self._run_line = asyncio.Lock()
         self._next_run = 0.0
         self._run_limit = USUAL_RUN_LIMIT
         self._users = 1
-        self._session: Session | None = None
+        self._sessions: dict[tuple[Any, ...], Session] = {}
         self._key: tuple[str, str] | None = None
 
     @classmethod
@@ -77,25 +80,38 @@ class Account:
             return
         if self._key is not None:
             _accounts.get(asyncio.get_running_loop(), {}).pop(self._key, None)
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
-    async def send(self, call: Call, timeout: float) -> Answer | NoAnswer:
+    async def send(
+        self, call: Call, settings: ConnectionSettings, timeout: float, patience: float
+    ) -> Answer | NoAnswer:
         """Send once, in turn.
 
+        :param settings: what the connection says: the way to the account.
         :param timeout: seconds until the answer must be there, from when it is this request's turn.
+        :param patience: seconds after which a turn is of no more use.
         """
         if self._gap is not None:
-            await self._slot()
-        if self._session is None:
-            async with self._opening:
-                if self._session is None:
-                    self._session = await open_session(self._settings, CONNECTIONS)
-        outcome = await send(self._session, call, timeout)
+            try:
+                async with asyncio.timeout(patience if patience < math.inf else None):
+                    await self._slot()
+            except TimeoutError:
+                return NoAnswer("its turn did not come before the deadline", sent=False, final=True)
+        outcome = await send(await self._session(settings), call, timeout)
         if self._gap is not None and isinstance(outcome, Answer):
             self._hear(outcome)
         return outcome
+
+    async def _session(self, settings: ConnectionSettings) -> Session:
+        """The session for the way that a connection takes: connections of one account may go by other proxies."""
+        proxies = tuple(sorted((settings.proxies or {}).items()))
+        way = (proxies, settings.verify, settings.cert, settings.trust_env)
+        async with self._opening:
+            if way not in self._sessions:
+                self._sessions[way] = await open_session(settings, CONNECTIONS)
+            return self._sessions[way]
 
     async def turn(self, *, limit: float | None, pause: float, patience: float) -> bool:
         """Wait for a turn to run a test: first come, first served, at the pace of the window.
@@ -110,14 +126,17 @@ class Account:
         self.learn_run_limit(limit)
         if pause > 0:
             self._next_run = max(self._next_run, loop.time() + pause)
-        async with self._run_line:
-            while (left := self._next_run - loop.time()) > 0:
-                if self._next_run > ends:
-                    return False
-                await asyncio.sleep(left)
-            if loop.time() > ends:
-                return False
-            self._next_run = loop.time() + RUN_WINDOW / self._run_limit
+        if patience <= 0:
+            return False
+        try:
+            async with asyncio.timeout(patience), self._run_line:
+                while (left := self._next_run - loop.time()) > 0:
+                    if self._next_run > ends:
+                        return False
+                    await asyncio.sleep(left)
+                self._next_run = loop.time() + RUN_WINDOW / self._run_limit
+        except TimeoutError:
+            return False
         return True
 
     def learn_run_limit(self, limit: float | None) -> None:
@@ -129,20 +148,21 @@ class Account:
         """Wait for the next free slot: first come, first served. Who is cancelled leaves the line."""
         loop = asyncio.get_running_loop()
         async with self._line:
-            while (pause := self._next - loop.time()) > 0:
+            while (pause := max(self._next, self._not_before) - loop.time()) > 0:
                 await asyncio.sleep(pause)
-            self._next = loop.time() + (self._gap or 0.0)
+            self._last = loop.time()
+            self._next = self._last + (self._gap or 0.0)
 
     def _hear(self, answer: Answer) -> None:
-        now = time.time()
+        """Set the next slot by what an answer says is left: later than was thought, or earlier."""
+        now, loop_now = time.time(), asyncio.get_running_loop().time()
+        if answer.status == 429:
+            reset = exhausted_reset(answer, now)
+            if reset is not None and 0 < reset.wait <= self._queue_timeout:
+                self._not_before = max(self._not_before, loop_now + reset.wait)
+            return
         if "organization" in quotas(answer):
             gap = polling_gap(answer, now)
             self._gap = gap if gap > 0 else USUAL_GAP
-        loop_now = asyncio.get_running_loop().time()
-        if answer.status == 429:
-            reset = exhausted_reset(answer, now)
-            if reset is not None and 0 < reset.wait <= self._settings.queue_timeout:
-                self._next = max(self._next, loop_now + reset.wait)
-        elif self._gap is not None and self._gap > USUAL_GAP:
-            # Less is left than was thought when the next slot was given: it moves away.
-            self._next = max(self._next, loop_now + self._gap)
+            # A gap that lasts to the end of the window counts from the answer that told it.
+            self._next = (loop_now if gap > USUAL_GAP else self._last) + self._gap

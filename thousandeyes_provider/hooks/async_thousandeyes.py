@@ -15,7 +15,7 @@ from thousandeyes_provider.api.operations import Operation
 from thousandeyes_provider.api.retry import Accept, Attempts, Wait
 from thousandeyes_provider.hooks.account import Account
 from thousandeyes_provider.hooks.calls import Call
-from thousandeyes_provider.hooks.client import ApiClient, Pages, remaining
+from thousandeyes_provider.hooks.client import LEAST_TIME, ApiClient, Pages, remaining
 from thousandeyes_provider.hooks.masking import mask_secret
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         async with self._loading:
             if self._settings is None:
                 connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
-                settings = self._settings_of(connection, await _extra_of(connection))
+                extra = await _extra_of(connection)
+                # Files of certificates are read.
+                settings = await asyncio.to_thread(self._settings_of, connection, extra)
                 for secret in settings.secrets():
                     await _mask(secret)
                 self._account = Account.shared(settings) if self._shared else Account(settings, paced=False)
@@ -158,7 +160,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
     async def _send(self, call: Call, time_left: float) -> Answer | NoAnswer:
         await self.load()
         self.requests_sent += 1
-        return await self.account.send(call, self._timeout(time_left))
+        patience = max(time_left, LEAST_TIME)
+        return await self.account.send(call, self.settings, self._timeout(time_left), patience)
 
     async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)

@@ -70,8 +70,7 @@ class Look:
 
     def answered(self, result_type: str, direction: str | None, rows: Sequence[Row]) -> None:
         """Take the rows of one query."""
-        told = [{"direction": direction, **row} for row in rows] if direction else rows
-        self._rows.setdefault(result_type, []).extend(told)
+        self._rows.setdefault(result_type, []).extend(_directed(rows, direction))
 
     def failed(self, result_type: str, error: ThousandEyesError) -> bool:
         """Take the error of one query. 404 means "not yet"; any other is no verdict, and a warning.
@@ -102,6 +101,11 @@ class Look:
     def rows(self) -> dict[str, list[Row]]:
         """The rows of each result type of which every query was answered, fresh or not."""
         return {name: rows for name, rows in self._rows.items() if name not in self._failed}
+
+
+def _directed(rows: Sequence[Row], direction: str | None) -> list[Row]:
+    """Rows that say which direction they were asked for in."""
+    return [{"direction": direction, **row} for row in rows] if direction else list(rows)
 
 
 @dataclass
@@ -278,7 +282,7 @@ class RoundReader:
                 window = window_back_to(since, self.hook.server_now())
                 try:
                     found = self.hook.get_test_results(
-                        self.test_id,
+                        plan.test_id,
                         result_type,
                         window=window,
                         direction=direction,
@@ -295,25 +299,36 @@ class RoundReader:
         return look
 
     def history(
-        self, test_id: str, result_types: Sequence[str], window: str, *, before: float
+        self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, started: float
     ) -> dict[str, list[Row]]:
-        """The rows of a test's recent rounds, to compare a round with.
+        """The rows of a test's recent rounds, to compare our round with. Ours, and what came after it, is left out.
 
-        :param test_id: the test.
+        :param plan: of our run: its directions, and the newest round before it.
+        :param test_id: whose history; that of the test that was run, or of another.
         :param result_types: which results.
         :param window: how far to look back, such as ``24h``.
-        :param before: rounds that began at that time (epoch seconds by ThousandEyes' clock) or later are left out.
+        :param started: when the run was accepted, epoch seconds by ThousandEyes' clock.
         :raises ThousandEyesError: when they cannot be read.
         """
+        # A round of our own test is from before only when it was seen before: ids may be floored to the minute.
+        remembered = max((at for at in plan.remembered.values() if at is not None), default=-1)
+        last = remembered if test_id == plan.test_id else started
         rows: dict[str, list[Row]] = {}
         for result_type in result_types:
-            try:
-                found = self.hook.get_test_results(
-                    test_id, result_type, window=window, expand=self.expand.get(result_type)
-                )["results"]
-            except ThousandEyesNotFoundError:
-                found = []
-            rows[result_type] = [row for row in found if (at := round_of(row)) is not None and at < before]
+            found = rows.setdefault(result_type, [])
+            for direction in plan.directions.get(result_type, (None,)):
+                try:
+                    told = self.hook.get_test_results(
+                        test_id,
+                        result_type,
+                        window=window,
+                        direction=direction,
+                        expand=self.expand.get(result_type),
+                    )["results"]
+                except ThousandEyesNotFoundError:
+                    continue
+                found += _directed(told, direction)
+            rows[result_type] = [row for row in found if (at := round_of(row)) is not None and at <= last]
         return rows
 
     def states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:

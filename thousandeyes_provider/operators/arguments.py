@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,10 @@ LONGEST_TIME = 366 * 86400.0
 def is_literal(value: Any) -> bool:
     """Whether a value is known when the DAG is parsed: neither a template nor another task's output."""
     if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
+        # Airflow puts the text of a file in the place of its name.
+        return not any(mark in value for mark in ("{{", "{%", "{#")) and not value.endswith(
+            (".json", ".yaml")
+        )
     if hasattr(value, "resolve"):
         # The output of another task, a parameter of the DAG, an argument of a mapped task group.
         return False
@@ -123,12 +126,12 @@ def a_run(value: Any) -> RunHandle:
     """A run handle, as an object or as JSON text."""
     from thousandeyes_provider.api.run import RunHandle
 
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError("expected the return value of a task that runs a test without waiting") from None
-    return RunHandle.from_json(value)
+    try:
+        return RunHandle.from_json(_structure(value))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; expected the return value of a task that runs a test without waiting"
+        ) from None
 
 
 def checks(value: Any) -> Checks:
@@ -159,6 +162,9 @@ def compare_with(value: Any) -> dict[str, Any] | None:
         raise ValueError(
             "expected the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
         )
+    an_id(value["test_id"])
+    if not re.fullmatch(r"\d+[smhdw]?", str(value["window"]).strip(), re.ASCII):
+        raise ValueError(f"window {value['window']!r} is not a number with s, m, h, d or w, such as 24h")
     return dict(value)
 
 
@@ -183,6 +189,13 @@ def _structure(value: Any) -> Any:
     """What a text says, of a file or a rendered template; anything else as it is."""
     if not isinstance(value, str):
         return value
+    from thousandeyes_provider.validation.structure import structure
+
+    try:
+        # A rendered template gives JSON, or Python's own spelling.
+        return structure(value)
+    except ValueError:
+        pass
     import yaml  # type: ignore[import-untyped,unused-ignore]
 
     try:

@@ -218,14 +218,28 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             waited = float(event.get("waited", 0.0))
             queued = replace(queued, throttled_seconds=queued.throttled_seconds + waited)
             if event["state"] == TOO_LATE:
-                raise ThousandEyesRateLimitError(
-                    f"{self._owner}: no turn to run the test within queue_timeout {self._read('queue_timeout'):g} s; "
-                    f"it was asked for {queued.run_calls} time(s)",
-                    status=429,
-                    bucket="instant-test",
-                    reset_at=queued.reset_at(),
-                )
+                raise self._no_turn(queued)
             return self._start(context, queued)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral; one for a turn that Airflow ended is the same as one that comes too late."""
+        if next_method == "__fail__" and self._pull(context, self.RUN_KEY) is None:
+            from thousandeyes_provider.operators.queued import Queued
+
+            told = self._pull(context, self.QUEUE_KEY)
+            if told is not None:
+                with self._ending():
+                    raise self._no_turn(Queued.from_json(told))
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _no_turn(self, queued: Queued) -> ThousandEyesRateLimitError:
+        return ThousandEyesRateLimitError(
+            f"{self._owner}: no turn to run the test within queue_timeout {self._read('queue_timeout'):g} s; "
+            f"it was asked for {queued.run_calls} time(s)",
+            status=429,
+            bucket="instant-test",
+            reset_at=queued.reset_at(),
+        )
 
     def _verify(self, context: Context) -> dict[str, Any]:
         """What a run would find, without the run.
@@ -292,6 +306,10 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         from thousandeyes_provider.operators.queued import Queued
 
         run = left.run
+        same = run.plan.test_id == self._test() and run.plan.account_group_id == self.hook.account_group_id
+        if not same or not set(self._read("checks").result_types) <= set(run.plan.directions):
+            self.log.info("An earlier try ran test %s for other arguments; running anew", run.plan.test_id)
+            return self._start(context, Queued(since=time.time()))
         if left.accepted:
             self.log.info(
                 "Picking up the run that an earlier try started; it was accepted at %s",
@@ -412,6 +430,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
         def wait(pause: Wait) -> None:
             if pause.throttled and pause.seconds > LONG_WAIT and self._read("deferrable") and not lost[0]:
+                # It was refused, so that there is nothing to pick up.
+                self._memory(context).forget()
                 self._wait_for_turn(context, self._queued(queued, current[0], pause))
             self.hook._sleep(pause.seconds)
             # After a long wait others may have run the test. Not once an answer was lost: then a newer round may be
@@ -422,9 +442,14 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
 
         patience = self._read("queue_timeout") - (time.time() - queued.since)
         self._memory(context).sending(plan, self.hook.server_now())
-        call = self.hook.run_instant_test(
-            plan.test_id, queue_timeout=max(patience, 0.0), settle=settle if settles else None, wait=wait
-        )
+        try:
+            call = self.hook.run_instant_test(
+                plan.test_id, queue_timeout=max(patience, 0.0), settle=settle if settles else None, wait=wait
+            )
+        except ThousandEyesError:
+            if not lost[0]:
+                self._memory(context).forget()
+            raise
         handle = RunHandle(
             current[0],
             accepted_at=call.accepted_at,
@@ -459,6 +484,8 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
         from thousandeyes_provider.triggers.turns import RunTurnTrigger
 
         give_up_at = queued.since + self._read("queue_timeout")
+        # What is wrong with the connection comes to light here, as the error that it is.
+        _ = self.hook.settings
         context["ti"].xcom_push(key=self.QUEUE_KEY, value=queued.to_json())
         self.defer(
             trigger=RunTurnTrigger(
@@ -567,10 +594,6 @@ class RunInstantTestOperator(RoundTask, BaseOperator):
             self._push(context, self._evidence(handle, waiting, State.WAITING, ask=False))
             raise
         return state, waiting
-
-    def _pace(self, plan: Plan) -> float:
-        """Seconds that one look at all result types should keep from the next."""
-        return self.hook.polling_gap() * sum(map(len, plan.directions.values()))
 
     _READERS: Mapping[str, Callable[[Any], Any]] = {
         "test_id": arguments.an_id,

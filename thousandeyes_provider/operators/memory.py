@@ -2,8 +2,9 @@
 
 What is needed to wait for a run is stored before it is sent, and again when it was accepted. So a try that takes the
 place of one whose worker was lost picks up the run that it had started. It does not for a task that a user cleared:
-clearing changes the ``max_tries`` of a task instance, a retry does not. Between the store and the run call there is no
-gap: a run that may have been sent is looked for, like one whose answer was lost.
+clearing changes the ``max_tries`` of a task instance, a retry does not. (A task that is cleared while it runs is
+restarted without that change, so that it picks up its run.) Between the store and the run call there is no gap: a run
+that may have been sent is looked for, like one whose answer was lost.
 """
 
 from __future__ import annotations

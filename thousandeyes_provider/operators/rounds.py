@@ -71,6 +71,7 @@ class RoundTask:
 
     _READERS: Mapping[str, Callable[[Any], Any]]
     _judgement: Judgement
+    _judged = False
     _carried: tuple[int, float] = (0, 0.0)  # requests sent, and seconds throttled, before a deferral
     _monotonic = staticmethod(time.monotonic)
 
@@ -157,6 +158,10 @@ class RoundTask:
             min_agents=self._enough(handle.plan),
             grace=self._read("grace"),
         )
+
+    def _pace(self, plan: Plan) -> float:
+        """Seconds that one look at all result types should keep from the next."""
+        return self.hook.polling_gap() * sum(map(len, plan.directions.values()))
 
     def _tell(self, context: Context, before: Waiting, now: Waiting) -> None:
         """One line, and the link, when something new has arrived."""
@@ -309,6 +314,7 @@ class RoundTask:
 
         from thousandeyes_provider.validation.text import summary, table
 
+        self._judged = True
         told = self._evidence(handle, waiting, state)
         again = self._confirm(context, handle, told)
         if again is not None:
@@ -395,7 +401,11 @@ class RoundTask:
         source = f"the last {told['window']} of test {told['test_id']}"
         try:
             rows = self._reader.history(
-                str(told["test_id"]), checks.result_types, str(told["window"]), before=handle.earliest_start
+                handle.plan,
+                str(told["test_id"]),
+                checks.result_types,
+                str(told["window"]),
+                handle.earliest_start,
             )
         except ThousandEyesError as error:
             self.log.warning("%s cannot be read: %s", source, error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -108,19 +109,40 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
                 )
             if self.mode == "reschedule":
                 self._check_reschedule(handle)
-            if self._read("deferrable"):
-                deadline = self.hook.server_now() + arguments.a_positive_time(self.timeout)
-                self._wait_in_triggerer(context, replace(handle, deadline=deadline))
             try:
+                if self._read("deferrable"):
+                    # The first look tells what time it is for ThousandEyes, by which the deadline is set.
+                    first = self.poke(context)
+                    if first.is_done:
+                        return first.xcom_value
+                    deadline = self.hook.server_now() + arguments.a_positive_time(self.timeout)
+                    self._wait_in_triggerer(context, replace(handle, deadline=deadline))
                 return super().execute(context)
             except (AirflowSensorTimeout, AirflowSkipException) as error:
-                waiting = self._so_far
-                if waiting is None:
+                if self._judged or self._so_far is None:
                     raise
-                if isinstance(error, AirflowSkipException):
-                    self._push(context, self._evidence(handle, waiting, State.DEADLINE))
-                    raise
-                return self._judge(context, handle, State.DEADLINE, waiting)
+                return self._judge_at_timeout(context, handle, self._so_far, error)
+            except (ThousandEyesError, AirflowTaskTimeout):
+                if not self._judged:
+                    waiting = self._so_far or self._waiting(handle, inf)
+                    self._push(context, self._evidence(handle, waiting, State.WAITING, ask=False))
+                raise
+
+    def _judge_at_timeout(
+        self, context: Context, handle: RunHandle, waiting: Waiting, error: Exception
+    ) -> dict[str, Any]:
+        """What there is at the sensor's own timeout; skipped where it fails softly."""
+        try:
+            return self._judge(context, handle, State.DEADLINE, waiting)
+        except ThousandEyesError as verdict:
+            if isinstance(error, AirflowSkipException):
+                raise error from verdict
+            raise
+
+    def _get_next_poke_interval(self, *arguments: Any) -> float:
+        """The sensor's interval, stretched by what the quota asks for."""
+        usual: float = super()._get_next_poke_interval(*arguments)
+        return max(usual, self._pace(self._handle().plan))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; a sensor that fails softly is skipped."""

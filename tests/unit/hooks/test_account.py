@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from thousandeyes_provider.api.http import Answer
 from thousandeyes_provider.api.retry import Sending
 from thousandeyes_provider.hooks import account
 from thousandeyes_provider.hooks.account import Account
@@ -98,7 +99,7 @@ def test_hooks_of_one_account_share_it_and_the_last_one_closes_it(connected):
         await second.list_agents()
         shared = first.account
         assert second.account is shared
-        session = shared._session.client
+        (session,) = (each.client for each in shared._sessions.values())
         await first.close()
         assert not session.closed
         await second.close()
@@ -144,6 +145,38 @@ def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
         assert min(least) >= 30 * 0.2 - 1
         assert {request.status for request in simulator.requests} == {200}
         assert len(least) > 40
+
+
+def test_after_the_window_the_pace_is_that_of_the_new_one(monkeypatch):
+    def answer(remaining, reset_in):
+        headers = {"limit": "240", "remaining": str(remaining), "reset": str(time.time() + reset_in)}
+        return Answer(
+            200, {f"x-organization-rate-limit-{name}": told for name, told in headers.items()}, b"", ""
+        )
+
+    async def sends():
+        shared, sent = Account(SETTINGS), []
+        for told in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
+            await shared._slot()
+            sent.append(asyncio.get_running_loop().time())
+            shared._hear(told)
+        return spacing(sent)
+
+    first, *rest = asyncio.run(sends())
+    assert 0.4 < first < 0.7
+    assert all(gap < 0.4 for gap in rest)
+
+
+def test_a_reset_that_is_garbage_does_not_stop_everybody():
+    async def sends():
+        shared = Account(SETTINGS)
+        await shared._slot()
+        headers = {"limit": "240", "remaining": "0", "reset": str(time.time() * 1000)}
+        shared._hear(Answer(200, {f"x-organization-rate-limit-{k}": v for k, v in headers.items()}, b"", ""))
+        async with asyncio.timeout(2):
+            await shared._slot()
+
+    asyncio.run(sends())
 
 
 def test_its_token_is_in_no_repr():

@@ -83,6 +83,11 @@ class TestChecks:
         assert 'checks["http-server"]["responseTime"]["p95"]: unknown comparison "lt"' in text
         assert 'checks: unknown result type "htp"' in text or '"htp"' in text
 
+    @pytest.mark.parametrize("argument", ["checks", "compare_with"])
+    def test_a_file_may_be_named(self, argument):
+        operator = RunInstantTestOperator(**{"task_id": "validate", "test_id": "1", argument: "checks.yaml"})
+        assert getattr(operator, argument) == "checks.yaml"
+
     def test_what_is_still_a_template_is_left_alone(self):
         checks = {"http-server": {"responseTime": {"p95": {"leq_to": "{{ params.most }}"}}}}
         assert RunInstantTestOperator(task_id="validate", test_id="1", checks=checks).checks == checks
@@ -128,13 +133,36 @@ class TestComparison:
             with pytest.raises(InstantTestFailed, match="130"):
                 worker.rerun(test_id, **arguments)
 
+    def test_our_own_round_is_no_history_also_where_ids_are_floored_to_the_minute(self, simulator, worker):
+        test_id = simulator.add_test(
+            "http-server", history=[], metrics={"responseTime": 500}, switches={"round_ids": "minute"}
+        )
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, checks=self.CHECKS, compare_with={"test_id": test_id, "window": "1h"})
+
+    def test_both_directions_have_a_history(self, simulator, worker):
+        test_id = simulator.add_test(
+            "agent-to-agent", direction="bidirectional", metrics={"loss": 0.0, "avgLatency": 9}
+        )
+        checks = {"network": {"avgLatency": {"max": {"delta_leq_to": 1}}}}
+        compare_with = {"test_id": test_id, "window": "24h"}
+        assert worker.rerun(test_id, checks=checks, compare_with=compare_with)["verdict"] == "passed"
+
     @pytest.mark.parametrize("before", [None, {"verdict": "incomplete"}, {"test_id": "999", "window": "1h"}])
     def test_a_before_that_is_missing_fails_closed(self, simulator, worker, before):
         with pytest.raises(InstantTestFailed):
             worker.rerun(simulator.add_test("http-server"), checks=self.CHECKS, compare_with=before)
 
     @pytest.mark.parametrize(
-        "wrong", ["text", {"test_id": "1"}, {"window": "1h"}, {"test_id": "1", "windw": "1h"}, [1]]
+        "wrong",
+        [
+            "text",
+            {"test_id": "1"},
+            {"window": "1h"},
+            {"test_id": "1", "windw": "1h"},
+            [1],
+            {"test_id": "1", "window": "yesterday"},
+        ],
     )
     def test_what_is_neither_is_refused_when_the_dag_is_parsed(self, wrong):
         with pytest.raises(ThousandEyesConfigurationError, match="compare_with="):

@@ -195,6 +195,12 @@ class TestTurns:
         assert triggerer.rerun(test_id)["run_calls"] == 2
         assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
 
+    def test_a_turn_that_airflow_gave_up_is_one_that_comes_too_late(self, simulator, triggerer):
+        triggerer.map_index = 3
+        deferral_of(triggerer, simulator.add_test("http-server"))
+        with pytest.raises(ThousandEyesRateLimitError, match="no turn"):
+            triggerer.operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
+
     def test_a_turn_that_comes_after_queue_timeout_is_not_waited_for(self, simulator, triggerer):
         triggerer.map_index = 3
         test_id = simulator.add_test("http-server")
@@ -298,6 +304,24 @@ class TestReattach:
                 tries.rerun(test_id)
         assert tries.rerun(test_id, settle_time=0.5)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 1
+
+    def test_a_run_that_was_refused_is_no_run_to_pick_up(self, simulator, tries):
+        test_id = simulator.add_test("http-server", history=[])
+        simulator.throttle(1, 9000, operation="run")
+        with pytest.raises(ThousandEyesRateLimitError):
+            tries.rerun(test_id, queue_timeout=60, deferrable=False)
+        assert tries.store.kept == {}
+        theirs = simulator.run(test_id, delays=0, outcomes="error")
+        time.sleep(1.1)
+        evidence = tries.rerun(test_id)
+        assert (evidence["verdict"], simulator.run_calls(test_id)) == ("passed", 2)
+        assert evidence["rounds"]["http-server"] > theirs
+
+    def test_a_task_that_now_runs_another_test_picks_up_nothing(self, simulator, tries, monkeypatch):
+        one, other = simulator.add_test("http-server", delays=10), simulator.add_test("http-server")
+        self.lose(tries, monkeypatch, one)
+        evidence = tries.rerun(other)
+        assert (evidence["test_id"], simulator.run_calls(other)) == (other, 1)
 
     def test_a_cleared_task_runs_anew(self, simulator, tries, monkeypatch):
         test_id = simulator.add_test("http-server", delays=10)

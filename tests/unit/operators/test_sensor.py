@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -9,6 +11,7 @@ from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
     InstantTestNoResults,
+    ThousandEyesAuthError,
     ThousandEyesConfigurationError,
 )
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
@@ -53,11 +56,44 @@ def test_at_its_timeout_without_a_round_it_says_so(simulator, sense):
         sense(simulator.add_test("http-server", delays=200), timeout=1)
 
 
-@pytest.mark.parametrize("conduct", [{"outcomes": "error"}, {"silent": [ZURICH], "delays": 1}])
-def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, worker, conduct):
+@pytest.mark.parametrize(
+    ("conduct", "verdict"),
+    [({"outcomes": "error"}, "failed"), ({"silent": [ZURICH], "delays": 1}, "incomplete")],
+)
+def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, worker, conduct, verdict):
     with pytest.raises(AirflowSkipException):
         sense(simulator.add_test("http-server", **conduct), timeout=1, soft_fail=True)
-    assert worker.evidence["verdict"] in ("failed", "incomplete")
+    assert worker.evidence["verdict"] == verdict
+
+
+def test_a_failed_verdict_that_skips_stays_a_failed_one(simulator, sense, worker):
+    with pytest.raises(AirflowSkipException):
+        sense(simulator.add_test("http-server", outcomes="error"), on_failed_checks="skip")
+    assert worker.evidence["verdict"] == "failed"
+
+
+def test_an_error_while_it_waits_leaves_evidence(simulator, sense, worker):
+    test_id = simulator.add_test("http-server")
+    simulator.fail("results", status=403, skip=1, times=None)
+    with pytest.raises(ThousandEyesAuthError):
+        sense(test_id)
+    assert worker.evidence["verdict"] == "no_results"
+
+
+@pytest.mark.parametrize("offset", [-30, 30])
+def test_its_timeout_is_its_own_whatever_the_clock_of_thousandeyes(simulator, sense, offset):
+    simulator.set_switches(clock_offset=offset)
+    assert sense(simulator.add_test("http-server", delays=10), timeout=15)["verdict"] == "passed"
+
+
+@pytest.mark.parametrize("spell", [json.dumps, repr])
+def test_the_handle_may_be_rendered_to_text(simulator, worker, spell):
+    handle = worker.rerun(simulator.add_test("http-server"), wait_for_results=False, deferrable=False)
+    sensor = InstantTestResultsSensor(
+        task_id="sense", run="{{ handle }}", poke_interval=0.2, timeout=3, deferrable=worker.deferrable
+    )
+    sensor.run = spell(handle)
+    assert worker.execute(sensor)["verdict"] == "passed"
 
 
 def test_min_agents_and_grace(simulator, sense):
