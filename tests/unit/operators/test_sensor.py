@@ -62,7 +62,7 @@ def test_at_its_timeout_without_a_round_it_says_so(simulator, sense):
 )
 def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, worker, conduct, verdict):
     with pytest.raises(AirflowSkipException):
-        sense(simulator.add_test("http-server", **conduct), timeout=1, soft_fail=True)
+        sense(simulator.add_test("http-server", **conduct), timeout=3, soft_fail=True)
     assert worker.evidence["verdict"] == verdict
 
 
