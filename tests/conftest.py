@@ -18,7 +18,9 @@ _AIRFLOW_HOME = tempfile.mkdtemp(prefix="thousandeyes-tests-")
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
-os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parent / "system" / "dags")
+for _folder in ("tests/system/dags", "example_dags"):
+    shutil.copytree(Path(__file__).parents[1] / _folder, Path(_AIRFLOW_HOME, "dags"), dirs_exist_ok=True)
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(_AIRFLOW_HOME, "dags"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
 

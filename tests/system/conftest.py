@@ -13,7 +13,9 @@ import pytest
 
 from thousandeyes_provider.simulator import Simulator
 
-DAGS = Path(__file__).parent / "dags"
+DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+"""Those of the tests and the examples, side by side."""
+
 TOKEN = "t0ken-that-nobody-may-see"
 
 
