@@ -131,7 +131,7 @@ def _ours(speed: float, count: int) -> tuple[float, list[dict[str, Any]], int]:
     from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
     with World(speed, organization_limit=LIMIT, instant_limit=RUN_LIMIT) as world:
-        world.connections()
+        world.connections("thousandeyes")
         tests = [world.add_test(agents=3, delays=20, history=[300])["test_id"] for _ in range(count)]
         tasks = [
             MappedTask(
@@ -165,7 +165,7 @@ def _theirs(speed: float, count: int) -> tuple[float, list[int]]:
     from airflow.providers.http.operators.http import HttpOperator
 
     with World(speed, organization_limit=LIMIT, instant_limit=RUN_LIMIT) as world:
-        world.connections()
+        world.connections("http")
         tests = [world.add_test(agents=3, history=[300])["test_id"] for _ in range(count)]
 
         async def task(test_id: str, slots: ThreadPoolExecutor) -> int:

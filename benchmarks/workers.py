@@ -88,7 +88,7 @@ def twenty_workers(speed: float = 4.0, count: int = 20, poll_interval: float = 2
     ]
 
 
-DURATIONS = (5, 15, 30, 60, 120, 300)
+DURATIONS = (5, 15, 30, 60, 120)
 """Simulated seconds after which the slowest agent reports."""
 
 

@@ -174,14 +174,15 @@ class World:
         """Empty the log."""
         self.control("/requests", "DELETE")
 
-    def connections(self) -> None:
-        """Point Airflow's connections at this simulator: ours, and one for the http provider."""
+    def connections(self, *whose: str) -> None:
+        """Point Airflow's connections at this simulator: ``thousandeyes``, ``http``, or both by itself."""
         parts = urlsplit(self.url)
         fields = {"host": parts.hostname, "port": parts.port, "schema": parts.scheme}
         ours = {"conn_type": "thousandeyes", "password": TOKEN, **fields}
         theirs = {"conn_type": "http", **fields, "extra": json.dumps({"Authorization": f"Bearer {TOKEN}"})}
-        os.environ["AIRFLOW_CONN_THOUSANDEYES_DEFAULT"] = json.dumps(ours)
-        os.environ["AIRFLOW_CONN_HTTP_DEFAULT"] = json.dumps(theirs)
+        for kind, connection in (("thousandeyes", ours), ("http", theirs)):
+            if not whose or kind in whose:
+                os.environ[f"AIRFLOW_CONN_{kind.upper()}_DEFAULT"] = json.dumps(connection)
 
 
 @dataclass(frozen=True)
