@@ -391,7 +391,12 @@ class Airflow:
 
     def eventually(self, what: str, check: Callable[[], Any], seconds: float) -> Any:
         """The first result of ``check`` that is true; fails after ``seconds``, or when a process has ended."""
-        return eventually(what, seconds, check, self.check)
+        try:
+            return eventually(what, seconds, check, self.check)
+        except pytest.fail.Exception as failure:
+            newest = "SELECT run_id FROM dag_run ORDER BY id DESC LIMIT 1"
+            states = [found for (run_id,) in self.query(newest) for found in self.instances(run_id)]
+            pytest.fail("\n".join([str(failure), *map(str, states)]), pytrace=False)
 
     # -- the API -------------------------------------------------------------------------------------------------
 

@@ -70,8 +70,8 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator):
 def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simulator):
     """One is frozen, so that the other takes over, while its child goes on with the triggers: both fire. Then the other
     is killed, and the first takes the rest back."""
-    early = [simulator.add_test("http-server", delays=28) for _ in range(5)]
-    late = [simulator.add_test("http-server", delays=50) for _ in range(5)]
+    early = [simulator.add_test("http-server", delays=40) for _ in range(5)]
+    late = [simulator.add_test("http-server", delays=60) for _ in range(5)]
     tests = [*early, *late]
     jobs = {airflow.triggerer(name): name for name in ("triggerer-3", "triggerer-4")}
     run_id = airflow.run("mapped", tests)
@@ -120,9 +120,9 @@ def test_a_worker_is_killed_while_it_waits(airflow, simulator):
 
 def test_a_cleared_task_runs_anew(airflow, simulator):
     """Also one that left something to pick up: killed on its last try, or cleared while it waits in the triggerer."""
-    second = {"outcomes": {"Singapore": "error"}, "delays": 1}
+    second = {"outcomes": {"Singapore": "error"}, "delays": 8}
     tests = [
-        simulator.add_test("http-server", next_runs=[{"delays": delay}, second]) for delay in (1, 1, 6, 120)
+        simulator.add_test("http-server", next_runs=[{"delays": delay}, second]) for delay in (8, 8, 8, 120)
     ]
     airflow.triggerer("triggerer-5")
     run_id = airflow.run("cleared", tests)
