@@ -35,6 +35,9 @@ USUAL_RUN_LIMIT = 24.0
 
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], Account]] = WeakKeyDictionary()
 
+_turns: WeakKeyDictionary[Any, dict[tuple[str, str], tuple[float, float]]] = WeakKeyDictionary()
+"""When the next run may be sent, and the limit, of accounts that nobody uses just now: turns given out still count."""
+
 
 class Account:
     """A ThousandEyes account as one event loop sees it: its session, and the next free slot.
@@ -69,6 +72,9 @@ class Account:
         if account is None:
             account = of_loop[key] = cls(settings)
             account._key = key
+            left = _turns.get(asyncio.get_running_loop(), {}).pop(key, None)
+            if left is not None:
+                account._next_run, account._run_limit = left
         else:
             account._users += 1
         return account
@@ -79,7 +85,10 @@ class Account:
         if self._users:
             return
         if self._key is not None:
-            _accounts.get(asyncio.get_running_loop(), {}).pop(self._key, None)
+            loop = asyncio.get_running_loop()
+            _accounts.get(loop, {}).pop(self._key, None)
+            if self._next_run > loop.time():
+                _turns.setdefault(loop, {})[self._key] = (self._next_run, self._run_limit)
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             await session.close()

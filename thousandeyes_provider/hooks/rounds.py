@@ -103,6 +103,11 @@ class Look:
         return {name: rows for name, rows in self._rows.items() if name not in self._failed}
 
 
+def _window(since: float, now: float, time_left: Callable[[], float] | None) -> str:
+    """The window of a read that may be sent later than now: it still reaches back to the run at the deadline."""
+    return window_back_to(since, now + (max(time_left(), 0.0) if time_left else 0.0))
+
+
 def _directed(rows: Sequence[Row], direction: str | None) -> list[Row]:
     """Rows that say which direction they were asked for in."""
     return [{"direction": direction, **row} for row in rows] if direction else list(rows)
@@ -279,7 +284,7 @@ class RoundReader:
         for result_type, direction in look.queries:
             again = True
             while again:
-                window = window_back_to(since, self.hook.server_now())
+                window = _window(since, self.hook.server_now(), time_left)
                 try:
                     found = self.hook.get_test_results(
                         plan.test_id,
@@ -367,7 +372,7 @@ class AsyncRoundReader:
         for result_type, direction in look.queries:
             again = True
             while again:
-                window = window_back_to(since, self.hook.server_now())
+                window = _window(since, self.hook.server_now(), time_left)
                 try:
                     found = await self.hook.get_test_results(
                         plan.test_id, result_type, window=window, direction=direction, time_left=time_left

@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import ThousandEyesAuthError
+from thousandeyes_provider.triggers.loading import load_hooks
 
 REFUSED = "refused"
 """State of the event of a trigger whose token was refused: the worker meets the error itself, and raises it."""
@@ -72,6 +73,7 @@ class InstantTestResultsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
+        await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
         from thousandeyes_provider.hooks.rounds import AsyncRoundReader
 

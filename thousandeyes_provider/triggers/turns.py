@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from thousandeyes_provider.triggers.loading import load_hooks
 
 TURN = "turn"
 """State of the event when it is this task's turn."""
@@ -59,6 +60,7 @@ class RunTurnTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
+        await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
         begun = time.monotonic()

@@ -62,6 +62,21 @@ def test_a_turn_comes_after_the_reset_that_a_refusal_announced():
     assert 0.3 <= asyncio.run(turn()) < 0.6
 
 
+def test_turns_count_also_when_nobody_was_in_line_in_between(monkeypatch):
+    monkeypatch.setattr(account, "RUN_WINDOW", 6.0)
+
+    async def turns():
+        came = []
+        for _ in range(4):
+            shared = Account.shared(SETTINGS)
+            await shared.turn(limit=24, pause=0, patience=60)
+            came.append(time.monotonic())
+            await shared.release()
+        return spacing(came)
+
+    assert min(asyncio.run(turns())) > 0.24
+
+
 def test_a_turn_that_comes_too_late_is_told_at_once():
     async def turn():
         begun = time.monotonic()

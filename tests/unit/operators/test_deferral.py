@@ -98,6 +98,14 @@ class TestTheTrigger:
         assert isinstance(failure.value, AirflowFailException)
         assert triggerer.evidence["verdict"] == "no_results"
 
+    def test_a_look_that_waits_long_for_its_turn_still_reaches_back_to_the_run(
+        self, simulator, triggerer, monkeypatch
+    ):
+        deferral = deferral_of(triggerer, simulator.add_test("http-server"), timeout=600)
+        asyncio.run(anext(deferral.trigger.run()))
+        windows = [int(r.query["window"][:-1]) for r in simulator.requests if "window" in r.query]
+        assert min(windows) >= 600
+
 
 class TestResuming:
     @pytest.mark.parametrize(
