@@ -183,7 +183,7 @@ class TestPolicies:
     def test_neither_covers_missing_agents(self, simulator, worker, policy):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         with pytest.raises(InstantTestIncomplete):
-            worker.rerun(test_id, on_failed_checks=policy, timeout=1)
+            worker.rerun(test_id, on_failed_checks=policy, timeout=2.5)
 
     def test_retries_are_spent_on_it_only_when_asked(self, simulator, worker):
         test_id = simulator.add_test("http-server", outcomes="error")

@@ -257,7 +257,7 @@ class TestCompleteness:
         simulator.change_agent(ZURICH, "offline")
         test_id = simulator.add_test("http-server")
         with pytest.raises(InstantTestIncomplete, match="zurich-branch-2 is missing, state offline"):
-            worker.rerun(test_id, timeout=1.5)
+            worker.rerun(test_id, timeout=2.5)
         assert worker.evidence["verdict"] == "incomplete"
         assert worker.evidence["agents"]["missing"] == [
             {"agent_id": "281474976710802", "agent_name": ZURICH, "state": "offline"}
@@ -294,7 +294,7 @@ class TestCompleteness:
         ThousandEyesHook.get_test_results = without_one
         try:
             with pytest.raises(InstantTestIncomplete, match=r"vienna-office-1 is missing.*dns-server 1 of 2"):
-                worker.rerun(test_id, timeout=1.5)
+                worker.rerun(test_id, timeout=2.5)
         finally:
             ThousandEyesHook.get_test_results = whole
 
@@ -723,7 +723,7 @@ class TestThePage:
         simulator.throttle(1, 10, operation="run")
         simulator.fail("run", status=502, started=False)
         with pytest.raises(InstantTestIncomplete) as failure:
-            worker.rerun(test_id, timeout=2, settle_time=0.5)
+            worker.rerun(test_id, timeout=3, settle_time=0.5)
         told = log()
         story = [
             "waiting for http-server from 5 agents (source: test)",

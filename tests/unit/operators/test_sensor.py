@@ -47,7 +47,7 @@ def test_a_bad_round_fails_with_the_evidence(simulator, sense, worker):
 
 def test_at_its_timeout_missing_agents_are_named(simulator, sense, worker):
     with pytest.raises(InstantTestIncomplete, match=ZURICH):
-        sense(simulator.add_test("http-server", silent=[ZURICH], delays=1), timeout=1)
+        sense(simulator.add_test("http-server", silent=[ZURICH], delays=1), timeout=2.5)
     assert worker.evidence["verdict"] == "incomplete"
 
 
