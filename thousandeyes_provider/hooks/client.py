@@ -60,6 +60,7 @@ class ApiClient:
         self._settings: ConnectionSettings | None = None
         self._clock_offset: float | None = None
         self._newest: Answer | None = None
+        self._confidential: set[str] = set()
         self.requests_sent = 0
         self.throttled_seconds = 0.0
 
@@ -190,8 +191,10 @@ class ApiClient:
         return error_for(call, outcome, given_up, self._scrub)
 
     def _scrub(self, text: str) -> str:
-        """``text`` without the token and the passwords of proxies, should a server or a library repeat them."""
-        for secret in self._settings.secrets() if self._settings else ():
+        """``text`` without the token, the passwords of proxies and what a definition keeps secret, should a server or a
+        library repeat them.
+        """
+        for secret in (*(self._settings.secrets() if self._settings else ()), *self._confidential):
             text = text.replace(secret, "***")
         return text
 

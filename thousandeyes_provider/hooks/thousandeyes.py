@@ -6,7 +6,7 @@ It sends and sleeps. What to do after each answer is decided in :mod:`thousandey
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from airflow.providers.http.hooks.http import HttpHook
-from thousandeyes_provider.api import operations
+from thousandeyes_provider.api import definitions, operations
 from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.api.operations import Operation
+from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
+from thousandeyes_provider.api.selection import is_older, select_tests
+from thousandeyes_provider.exceptions import (
+    ThousandEyesConfigurationError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRequestError,
+)
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-from thousandeyes_provider.hooks.calls import Call
+from thousandeyes_provider.hooks.calls import Call, one_of
 from thousandeyes_provider.hooks.client import HEADERS, ApiClient, Pages, remaining
 from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
@@ -73,6 +80,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         self.thousandeyes_conn_id = thousandeyes_conn_id
         self._session: Session | None = None
         self.run_calls = 0
+        """How often a call that starts a round (run, create) was sent."""
         self._begin(account_group_id)
 
     # -- the connection form of Airflow 2.11; 3.2 and later read it from the provider's metadata -----------------
@@ -163,76 +171,109 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
         :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
         """
-        call = self._calls().run(test_id)
-        attempts = self._attempts(call, queue_timeout)
-        sent_before, lost_at = self.run_calls, None
-        while True:
-            before = self.server_now()
-            outcome, decision, attempts = self._attempt(call, attempts)
-            self.run_calls += not (isinstance(outcome, NoAnswer) and not outcome.sent)
-            if isinstance(decision, Settle):
-                lost_at = before if lost_at is None else lost_at
-                if settle is not None:
-                    self.log.warning(
-                        "%s: the answer is lost (%s); looking whether the round has begun",
-                        call.label,
-                        self._scrub(decision.reason),
-                    )
-                    looked_since = time.monotonic()
-                    if settle(lost_at):
-                        return RunCall(lost_at, lost_at, self.run_calls - sent_before)
-                    self.log.info("%s: no round has begun", call.label)
-                    if isinstance(decision.otherwise, Wait):
-                        left = max(decision.otherwise.seconds - (time.monotonic() - looked_since), 0.0)
-                        decision = replace(decision, otherwise=replace(decision.otherwise, seconds=left))
-                decision = decision.otherwise
-            if isinstance(decision, GiveUp):
-                raise self._error(call, outcome, decision)
-            if isinstance(decision, Wait):
-                self._wait(call, attempts, decision, wait)
-                continue
-            assert isinstance(outcome, Answer)
-            accepted_at = outcome.time(self.server_now())
-            return RunCall(
-                accepted_at, accepted_at if lost_at is None else lost_at, self.run_calls - sent_before
-            )
+        call, sent_before = self._calls().run(test_id), self.run_calls
+        answer, lost_at = self._start_round(
+            call, self._attempts(call, queue_timeout), settle, wait, looking_for="the round"
+        )
+        if answer is None:
+            assert lost_at is not None
+            return RunCall(lost_at, lost_at, self.run_calls - sent_before)
+        accepted_at = answer.time(self.server_now())
+        return RunCall(accepted_at, accepted_at if lost_at is None else lost_at, self.run_calls - sent_before)
 
-    def create_instant_test(self, test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_definition(
+        self, test_type: str, definition: Mapping[str, Any], *, time_left: Callable[[], float] | None = None
+    ) -> dict[str, Any]:
+        """The body that creates an instant test: checked, and with the ids of agents that are given by name.
+
+        Agents in ``agents`` may be ids, names, or objects with ``agentId`` or ``agentName``; ``targetAgentId`` may be a
+        name, too. The agents are listed once when there is a name. Secrets in it are masked in logs from now on.
+
+        :param test_type: one of the twelve types that have an instant form.
+        :param definition: the body as the API defines it for the type.
+        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
+        :raises ThousandEyesConfigurationError: with everything that is wrong with it, before anything is sent; for an
+            agent that is not there, or a name that several have, with the near ones.
+        :raises ThousandEyesError: when the agents cannot be listed.
+        """
+        one_of("test_type", test_type, TEST_TYPES)
+        for secret in definitions.secrets_in(definition):
+            self._confidential.add(secret)
+            mask_secret(secret)
+        try:
+            body = definitions.read_definition(test_type, definition)
+            for warning in definitions.unknown_fields(test_type, body):
+                self.log.warning("%s", warning)
+            if definitions.names_agents(body):
+                body = definitions.with_agent_ids(body, self.list_agents(time_left=time_left))
+        except definitions.DefinitionFaults as error:
+            raise ThousandEyesConfigurationError(str(error)) from None
+        return body
+
+    def create_instant_test(
+        self,
+        test_type: str,
+        definition: Mapping[str, Any],
+        *,
+        queue_timeout: float | None = None,
+        wait: Callable[[Wait], None] | None = None,
+    ) -> dict[str, Any]:
         """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.
 
         When the answer is lost, the test is looked for by ``testName``, which ThousandEyes keeps unique, before the
         call is sent again. A definition without a name is never sent again.
 
         :param test_type: one of the twelve types that have an instant form.
-        :param definition: the body as the API defines it for the type.
+        :param definition: the body as the API defines it for the type; see :meth:`complete_definition`.
+        :param queue_timeout: seconds that may be spent waiting out rate limits; the connection's when ``None``.
+        :param wait: sleeps out a wait in place of the hook.
         :return: the created test.
+        :raises ThousandEyesConfigurationError: when the definition is wrong; nothing is sent.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        call, name = self._calls().create(test_type, definition), definition.get("testName")
-        attempts = self._attempts(call)
-        while True:
-            outcome, decision, attempts = self._attempt(call, attempts)
-            if isinstance(decision, Settle):
-                created = self._created(call, name, decision.reason) if name else None
-                if created is not None:
-                    return self.get_test(created, test_type)
-                decision = decision.otherwise if name else GiveUp(f"{decision.reason}; {_NAMELESS}")
-            if isinstance(decision, GiveUp):
-                raise self._error(call, outcome, decision)
-            if isinstance(decision, Wait):
-                self._wait(call, attempts, decision)
-                continue
-            assert isinstance(outcome, Answer)
-            return dict(outcome.json())
+        body = self.complete_definition(test_type, definition)
+        call, name = self._calls().create(test_type, body), body.get("testName")
+        found: dict[str, Any] = {}
+        lost_since: list[float] = []
 
-    def _created(self, call: Call, name: str, reason: str) -> str | None:
-        """The id of the test called ``name``, when a creation whose answer was lost made it after all."""
-        self.log.warning("%s: the answer is lost (%s); looking for the test by its name", call.label, reason)
+        def settle(lost_at: float) -> bool:
+            lost_since.append(lost_at)
+            found.update(self.find_created(test_type, str(name), since=lost_at) or {})
+            return bool(found)
+
+        try:
+            answer, _ = self._start_round(
+                call,
+                self._attempts(call, queue_timeout),
+                settle if name else None,
+                wait,
+                looking_for="the test",
+                hopeless="" if name else _NAMELESS,
+            )
+        except ThousandEyesRequestError:
+            # Its name is taken: by the test whose answer was lost, and which was not to be seen yet.
+            if not lost_since or not settle(lost_since[0]):
+                raise
+            answer = None
+        return found if answer is None else dict(answer.json())
+
+    def find_created(self, test_type: str, name: str, *, since: float) -> dict[str, Any] | None:
+        """The test that a creation whose answer was lost made after all; ``None`` when there is none of that name.
+
+        :param test_type: its type.
+        :param name: its unique name.
+        :param since: when it can have been created at the earliest, epoch seconds by ThousandEyes' clock.
+        :raises ThousandEyesError: when the tests cannot be listed.
+        """
         for test in self.list_tests():
-            if test.get("testName") == name and test.get("testId"):
-                self.log.info("%s: it exists, its id is %s", call.label, test["testId"])
-                return str(test["testId"])
-        self.log.info("%s: there is no such test", call.label)
+            if test.get("testName") != name or not test.get("testId") or is_older(test, since):
+                continue
+            self.log.info("The test %r exists, its id is %s", name, test["testId"])
+            try:
+                return self.get_test(str(test["testId"]), test_type)
+            except ThousandEyesNotFoundError:
+                # Whether an instant test can be had by its type is not documented.
+                return test
         return None
 
     def get_test_results(
@@ -286,13 +327,35 @@ class ThousandEyesHook(ApiClient, HttpHook):
         """
         return dict(self._perform(self._calls().test(test_id, test_type), time_left=time_left).json())
 
-    def list_tests(self, *, time_left: Callable[[], float] | None = None) -> list[dict[str, Any]]:
+    def list_tests(
+        self,
+        *,
+        name: str | None = None,
+        labels: str | Sequence[str] | None = None,
+        test_type: str | None = None,
+        time_left: Callable[[], float] | None = None,
+    ) -> list[dict[str, Any]]:
         """The configured tests: ``GET /tests``. Whether instant tests are among them is not documented.
 
+        The list can feed a mapped task::
+
+            [{"from_test": test["testId"], "test_type": test["type"]} for test in hook.list_tests(labels="checkout")]
+
+        :param name: only tests of this name, whatever the case; ``*`` stands for any characters, ``?`` for one.
+        :param labels: only tests with this label, or with all of these; by name, whatever the case, or id.
+        :param test_type: only tests of this type.
         :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
+        :raises ThousandEyesConfigurationError: when labels are asked for, and the list tells none of any test (SPEC
+            does not promise them, and says that instant tests have none).
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return self._list(operations.TESTS, time_left)
+        if test_type is not None:
+            one_of("test_type", test_type, TEST_TYPES)
+        listed = self._list(operations.TESTS, time_left)
+        try:
+            return select_tests(listed, name=name, labels=labels, test_type=test_type)
+        except ValueError as error:
+            raise ThousandEyesConfigurationError(str(error)) from None
 
     def list_agents(self, *, time_left: Callable[[], float] | None = None) -> list[dict[str, Any]]:
         """The cloud and enterprise agents, with the state of the latter: ``GET /agents``.
@@ -380,6 +443,55 @@ class ThousandEyesHook(ApiClient, HttpHook):
         )
 
     # -- sending -------------------------------------------------------------------------------------------------
+
+    def _start_round(
+        self,
+        call: Call,
+        attempts: Attempts,
+        settle: Callable[[float], bool] | None,
+        wait: Callable[[Wait], None] | None,
+        *,
+        looking_for: str,
+        hopeless: str = "",
+    ) -> tuple[Answer | None, float | None]:
+        """Send a call that starts a round, until it is accepted.
+
+        :param settle: called when an answer was lost; see :meth:`run_instant_test`.
+        :param wait: sleeps out a wait in place of the hook.
+        :param looking_for: what ``settle`` looks for, for the log.
+        :param hopeless: why a call whose answer was lost must not be sent again.
+        :return: the answer, ``None`` when it was lost and the call had its effect all the same; and the time before the
+            first send that was lost, epoch seconds by ThousandEyes' clock, if any was.
+        """
+        lost_at = None
+        while True:
+            before = self.server_now()
+            outcome, decision, attempts = self._attempt(call, attempts)
+            self.run_calls += not (isinstance(outcome, NoAnswer) and not outcome.sent)
+            if isinstance(decision, Settle):
+                lost_at = before if lost_at is None else lost_at
+                if settle is not None:
+                    self.log.warning(
+                        "%s: the answer is lost (%s); looking whether %s has begun",
+                        call.label,
+                        self._scrub(decision.reason),
+                        looking_for,
+                    )
+                    looked_since = time.monotonic()
+                    if settle(lost_at):
+                        return None, lost_at
+                    self.log.info("%s: %s has not begun", call.label, looking_for)
+                    if isinstance(decision.otherwise, Wait):
+                        left = max(decision.otherwise.seconds - (time.monotonic() - looked_since), 0.0)
+                        decision = replace(decision, otherwise=replace(decision.otherwise, seconds=left))
+                decision = GiveUp(f"{decision.reason}; {hopeless}") if hopeless else decision.otherwise
+            if isinstance(decision, GiveUp):
+                raise self._error(call, outcome, decision)
+            if isinstance(decision, Wait):
+                self._wait(call, attempts, decision, wait)
+                continue
+            assert isinstance(outcome, Answer)
+            return outcome, lost_at
 
     def _list(
         self, operation: Operation, time_left: Callable[[], float] | None = None
