@@ -51,12 +51,13 @@ class Outcome:
 
 @pytest.fixture
 def run_dag(airflow, simulator, monkeypatch):
-    """Runs a DAG of ``tests/system/dags`` with a configuration."""
+    """Runs a DAG of ``tests/system/dags`` or an example with a configuration."""
     monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3)))
 
-    def run(dag_id, **conf):
+    def run(dag_id, change=lambda dag: None, **conf):
         os.environ["NO_PROXY"] = "127.0.0.1"
         dag = _dag(dag_id)
+        change(dag)
         return _outcome(dag.test(run_conf=conf))
 
     return run

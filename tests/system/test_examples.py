@@ -1,32 +1,330 @@
-"""The example DAGs, each run in a real Airflow."""
+"""The example DAGs, each run in a real Airflow, on a good day and on a bad one."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+
+from thousandeyes_provider.hooks import account
+from thousandeyes_provider.operators.rounds import RoundTask
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
+FRANKFURT, SINGAPORE, ZURICH = "Frankfurt, Germany", "Singapore", "zurich-branch-2"
+HURRIED = {"poll_interval": 0.2, "settle_time": 1, "timeout": 3, "grace": 0.2}
+"""Times of a simulated day, of which ten seconds pass in one."""
 
-def test_the_first_one_reruns_a_test(simulator, run_dag):
+
+def hurry(dag):
+    """Let the tasks of a DAG wait as long as tests can, and retry at once."""
+    for task in dag.tasks:
+        if isinstance(task, RoundTask):
+            for name, seconds in HURRIED.items():
+                setattr(task, name, seconds)
+            task.retry_delay = timedelta(0)
+        elif issubclass(task.operator_class, RoundTask):  # mapped
+            task.partial_kwargs.update(HURRIED)
+
+
+@pytest.fixture
+def run_example(run_dag, monkeypatch):
+    """Runs an example with its params; gives the outcome and its states by task (those of mapped ones in a list)."""
+    monkeypatch.setattr(account, "USUAL_GAP", 0.01)  # seconds between two runs that take turns
+
+    def run(dag_id, change=lambda dag: None, **params):
+        def both(dag):
+            hurry(dag)
+            change(dag)
+
+        outcome = run_dag(dag_id, both, **params)
+        states = {}
+        for (task_id, map_index), state in sorted(outcome.states.items()):
+            if map_index < 0:
+                states[task_id] = state
+            else:
+                states.setdefault(task_id, []).append(state)
+        return outcome, states
+
+    return run
+
+
+def evidence(outcome, task_id="validate", map_index=-1):
+    return outcome.xcoms[task_id, map_index, "return_value"]
+
+
+def broken(told):
+    """The metrics of the checks that do not hold, with the agents that broke them."""
+    return {
+        check["metric"]: [agent["agent_name"] for agent in check["broken_by"]]
+        for check in told["checks"]
+        if not check["passed"]
+    }
+
+
+def test_the_first_one_reruns_a_test(simulator, run_example):
     test_id = simulator.add_test("http-server")
-    outcome = run_dag("thousandeyes_instant_test", test_id=test_id)
-    assert outcome.states == {("rerun", -1): "success"}
+    _, states = run_example("thousandeyes_instant_test", test_id=test_id)
+    assert states == {"rerun": "success"}
     assert simulator.run_calls(test_id) == 1
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "states"),
+    ("outcomes", "expected"),
     [
         ("ok", {"deploy": "success", "validate": "success", "promote": "success", "roll_back": "skipped"}),
         (
-            {"Singapore": "error"},
+            {SINGAPORE: "error"},
             {"deploy": "success", "validate": "failed", "promote": "upstream_failed", "roll_back": "success"},
         ),
     ],
 )
 def test_the_pipeline_promotes_a_good_deployment_and_rolls_back_a_bad_one(
-    simulator, run_dag, outcomes, states
+    simulator, run_example, outcomes, expected
 ):
     test_id = simulator.add_test("http-server", outcomes=outcomes)
-    outcome = run_dag("thousandeyes_deployment_pipeline", test_id=test_id, version="2.0")
-    assert {task: state for (task, _), state in outcome.states.items()} == states
+    _, states = run_example("thousandeyes_deployment_pipeline", test_id=test_id, version="2.0")
+    assert states == expected
+
+
+class TestWebApplication:
+    def run(self, run_example, tmp_path, test_id, version="1.0.0"):
+        self.report = tmp_path / "report.xml"
+        return run_example(
+            "thousandeyes_web_application", test_id=test_id, version=version, report=str(self.report)
+        )
+
+    def test_the_new_version_is_promoted(self, simulator, run_example, tmp_path):
+        outcome, states = self.run(run_example, tmp_path, simulator.add_test("page-load"))
+        assert states == {
+            "deploy": "success",
+            "validate": "success",
+            "promote": "success",
+            "roll_back": "skipped",
+        }
+        assert broken(evidence(outcome)) == {}
+        assert "testsuite" in self.report.read_text()
+
+    def test_the_old_version_at_one_place_is_rolled_back(self, simulator, run_example, tmp_path):
+        old = {"headers": {"responseHeaders": "HTTP/1.1 200 OK\r\nX-App-Version: 0.9\r\n"}}
+        test_id = simulator.add_test("page-load", metrics={SINGAPORE: old})
+        outcome, states = self.run(run_example, tmp_path, test_id)
+        assert (states["validate"], states["roll_back"]) == ("failed", "success")
+        assert broken(evidence(outcome)) == {"headers.responseHeaders": [SINGAPORE]}
+        assert evidence(outcome)["run_calls"] == 2, "confirmed by one more run"
+        assert "failure" in self.report.read_text()
+
+    def test_one_flaky_agent_does_not_roll_it_back(self, simulator, run_example, tmp_path):
+        test_id = simulator.add_test("page-load", next_runs=[{"outcomes": {SINGAPORE: "error"}}, {}])
+        _, states = self.run(run_example, tmp_path, test_id)
+        assert (states["promote"], states["roll_back"]) == ("success", "skipped")
+
+
+class TestDnsChange:
+    @pytest.fixture
+    def run(self, simulator, run_example):
+        def run(trace=None, resolvers=None):
+            trace_id = simulator.add_test("dns-trace", metrics=trace or {})
+            self.resolver_id = simulator.add_test("dns-server", **(resolvers or {}))
+            return run_example(
+                "thousandeyes_dns_change",
+                trace_test_id=trace_id,
+                resolver_test_id=self.resolver_id,
+                address="192.0.2.10",
+            )
+
+        return run
+
+    def test_the_old_address_goes_when_everybody_gets_the_new_one(self, run):
+        outcome, states = run()
+        assert states == {
+            "change_record": "success",
+            "authority": "success",
+            "resolvers": "success",
+            "retire_old_address": "success",
+            "put_record_back": "skipped",
+        }
+        assert evidence(outcome, "resolvers")["rounds"].keys() == {"dns-server"}
+
+    def test_a_wrong_authority_puts_the_record_back_at_once(self, simulator, run):
+        _, states = run(trace={"mappings": "203.0.113.7"})
+        assert states["authority"] == "failed"
+        assert (states["retire_old_address"], states["put_record_back"]) == ("upstream_failed", "success")
+        assert simulator.run_calls(self.resolver_id) == 0
+
+    def test_a_resolver_with_the_old_address_is_asked_again(self, simulator, run):
+        old = {"metrics": {FRANKFURT: {"mappings": "203.0.113.7"}}}
+        outcome, states = run(resolvers={"next_runs": [old, {}]})
+        if states["resolvers"] == "up_for_retry":
+            pytest.skip("this Airflow's dag.test() does not retry")
+        assert (states["resolvers"], outcome.tries["resolvers", -1]) == ("success", 2)
+        assert states["retire_old_address"] == "success"
+        assert simulator.run_calls(self.resolver_id) == 2
+
+
+class TestWanFailover:
+    @pytest.mark.parametrize(
+        ("spec", "failed", "ends"),
+        [
+            ({}, {}, "close_change"),
+            ({"metrics": {"loss": 1.0}}, {"loss": 5}, "close_change"),
+            ({"silent": [ZURICH]}, {}, "close_change"),
+            ({"metrics": {FRANKFURT: {"avgLatency": 140}}}, {"avgLatency": [FRANKFURT]}, "fail_back"),
+            ({"metrics": {SINGAPORE: {"avgLatency": 140}}}, {}, "close_change"),
+            ({"outcomes": {FRANKFURT: "error"}}, None, "fail_back"),
+        ],
+        ids=["good", "a warning", "one offline", "slow at home", "slow far away", "one cut off"],
+    )
+    def test_it_is_closed_or_undone(self, simulator, run_example, spec, failed, ends):
+        outcome, states = run_example(
+            "thousandeyes_wan_failover", test_id=simulator.add_test("agent-to-server", **spec)
+        )
+        assert {"close_change", "fail_back"} & {task for task in states if states[task] == "success"} == {
+            ends
+        }
+        told = evidence(outcome)
+        if failed is not None:
+            assert {
+                metric: agents if metric != "loss" else len(agents) for metric, agents in broken(told).items()
+            } == failed
+        assert [agent["agent_name"] for agent in told["agents"]["missing"]] == spec.get("silent", [])
+
+
+class TestVoicePath:
+    @pytest.mark.parametrize(
+        ("mos", "verdict", "ticket"), [(4.2, "passed", "skipped"), (3.1, "failed", "success")]
+    )
+    def test_a_ticket_is_opened_when_it_sounds_bad(self, simulator, run_example, mos, verdict, ticket):
+        test_id = simulator.add_test("voice", metrics={"mos": 4.3, SINGAPORE: {"mos": mos}})
+        outcome, states = run_example("thousandeyes_voice_path", test_id=test_id)
+        assert states == {"listen": "success", "sounds_bad": "success", "open_ticket": ticket}
+        told = evidence(outcome, "listen")
+        assert told["verdict"] == verdict
+        assert broken(told) == ({"mos": [SINGAPORE]} if verdict == "failed" else {})
+
+    def test_missing_agents_fail_it(self, simulator, run_example):
+        _, states = run_example(
+            "thousandeyes_voice_path", test_id=simulator.add_test("voice", silent=[SINGAPORE])
+        )
+        assert (states["listen"], states["open_ticket"]) == ("failed", "upstream_failed")
+
+
+class TestApiCanary:
+    @pytest.mark.parametrize(
+        ("spec", "expected"),
+        [
+            ({}, {"validate": "success", "widen": "success", "withdraw": "skipped"}),
+            (
+                {"metrics": {FRANKFURT: {"completion": 50.0}}},
+                {"validate": "skipped", "widen": "skipped", "withdraw": "success"},
+            ),
+            (
+                {"silent": [FRANKFURT]},
+                {"validate": "failed", "widen": "upstream_failed", "withdraw": "skipped"},
+            ),
+        ],
+        ids=["good", "bad", "incomplete"],
+    )
+    def test_it_is_widened_withdrawn_or_left_to_a_person(self, simulator, run_example, spec, expected):
+        outcome, states = run_example("thousandeyes_api_canary", test_id=simulator.add_test("api", **spec))
+        assert states == {"deploy_canary": "success"} | expected
+        assert ("snapshot" in evidence(outcome)["links"]) == (states["validate"] == "skipped")
+
+
+class TestBeforeAndAfter:
+    @pytest.mark.parametrize(
+        ("now", "after", "roll_back"), [(315, "success", "skipped"), (390, "failed", "success")]
+    )
+    def test_a_slowdown_of_30_percent_stops_it_and_one_of_5_does_not(
+        self, simulator, run_example, capsys, caplog, now, after, roll_back
+    ):
+        test_id = simulator.add_test(
+            "http-server",
+            next_runs=[{"metrics": {"responseTime": 300}}, {"metrics": {"responseTime": now}}],
+        )
+        outcome, states = run_example("thousandeyes_before_and_after", test_id=test_id)
+        assert (states["after"], states["roll_back"]) == (after, roll_back)
+        median = evidence(outcome, "after")["checks"][0]
+        assert (median["before"], median["actual"], median["delta"]) == (300, now, now - 300)
+        if after == "failed":
+            assert "390 ms (+90 ms, +30 % from 300 ms), expected change <= +20 %" in "".join(
+                capfd.readouterr()
+            )
+
+    def test_without_a_before_nothing_is_deployed(self, simulator, run_example):
+        test_id = simulator.add_test("http-server", silent=[SINGAPORE])
+        _, states = run_example("thousandeyes_before_and_after", test_id=test_id)
+        assert (states["before"], states["deploy"], states["after"]) == (
+            "failed",
+            "upstream_failed",
+            "upstream_failed",
+        )
+
+
+def test_each_of_many_is_compared_with_its_own_before(simulator, run_example):
+    def test(first, second):
+        return simulator.add_test(
+            "http-server",
+            next_runs=[{"metrics": {"responseTime": first}}, {"metrics": {"responseTime": second}}],
+        )
+
+    tests = [test(100, 105), test(900, 945), test(300, 390)]
+    outcome, states = run_example("thousandeyes_many_before_and_after", test_ids=tests)
+    assert states["before"] == ["success"] * 3
+    assert states["after"] == ["success", "success", "failed"]
+    assert [evidence(outcome, "after", index)["test_id"] for index in range(3)] == tests
+    assert [evidence(outcome, "after", index)["checks"][0]["before"] for index in range(3)] == [100, 900, 300]
+
+
+class TestRetryPolicy:
+    @pytest.fixture
+    def run(self, simulator, run_example):
+        pytest.importorskip(
+            "airflow.sdk.definitions.retry_policy", reason="Airflow 3.3 brings retry policies"
+        )
+
+        def at_once(dag):
+            for rule in dag.get_task("validate").retry_policy.rules:
+                rule.retry_delay = timedelta(0)
+
+        def run(**spec):
+            self.test_id = simulator.add_test("http-server", **spec)
+            outcome, states = run_example("thousandeyes_retry_policy", at_once, test_id=self.test_id)
+            return outcome.tries["validate", -1], states["validate"]
+
+        return run
+
+    def test_it_tries_again_when_agents_were_missing(self, simulator, run):
+        assert run(next_runs=[{"silent": [SINGAPORE]}, {}]) == (2, "success")
+
+    def test_and_when_there_were_no_results(self, simulator, run):
+        silent = {"delays": None}
+        assert run(next_runs=[silent, silent, {}]) == (3, "success")
+
+    def test_it_ends_the_task_on_a_bad_round(self, simulator, run):
+        assert run(outcomes={SINGAPORE: "error"}) == (1, "failed")
+        assert simulator.run_calls(self.test_id) == 1
+
+    @pytest.mark.parametrize("status", [401, 404])
+    def test_and_on_what_no_retry_mends(self, simulator, run, status):
+        simulator.fail("run", status=status, times=None)
+        assert run() == (1, "failed")
+
+    def test_another_policy_may_decide_otherwise(self, simulator, run_example):
+        """The operator raises its plain classes when there is a policy, so that a policy can retry any of them."""
+        policies = pytest.importorskip("airflow.sdk.definitions.retry_policy")
+        from thousandeyes_provider.exceptions import InstantTestFailed
+
+        def other_way_round(dag):
+            dag.get_task("validate").retry_policy = policies.ExceptionRetryPolicy(
+                [policies.RetryRule(InstantTestFailed, retry_delay=timedelta(0))],
+                default=policies.RetryAction.FAIL,
+            )
+
+        for spec, expected in [
+            ({"next_runs": [{"outcomes": {SINGAPORE: "error"}}, {}]}, (2, "success")),
+            ({"silent": [SINGAPORE]}, (1, "failed")),
+        ]:
+            test_id = simulator.add_test("http-server", **spec)
+            outcome, states = run_example("thousandeyes_retry_policy", other_way_round, test_id=test_id)
+            assert (outcome.tries["validate", -1], states["validate"]) == expected
