@@ -247,9 +247,8 @@ class TestBeforeAndAfter:
         median = evidence(outcome, "after")["checks"][0]
         assert (median["before"], median["actual"], median["delta"]) == (300, now, now - 300)
         if after == "failed":
-            assert "390 ms (+90 ms, +30 % from 300 ms), expected change <= +20 %" in "".join(
-                capfd.readouterr()
-            )
+            said = "".join(capsys.readouterr()) + caplog.text
+            assert "390 ms (+90 ms, +30 % from 300 ms), expected change <= +20 %" in said
 
     def test_without_a_before_nothing_is_deployed(self, simulator, run_example):
         test_id = simulator.add_test("http-server", silent=[SINGAPORE])
