@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,30 @@ os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the contract tests held against ThousandEyes' own SDK and API description.
+
+    The figures travel in the tests' reports, so that they arrive from the workers of pytest-xdist as well.
+    """
+    counted: Counter[str] = Counter()
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    for report in reports:
+        for name, figures in getattr(report, "user_properties", ()):
+            if name == "contract" and report.when == "call":
+                counted.update({**figures, "failed": int(report.failed)})
+    if not counted:
+        return
+    described = {key.split()[1] for key in counted if key.startswith("operation ")}
+    terminalreporter.section("contract")
+    terminalreporter.write_line(
+        f"SDK: {counted['types']} test types created, run and read; {counted['models']} answers and requests parsed;"
+        f" {counted['requests']} requests of the hooks are those that the SDK sends"
+    )
+    terminalreporter.write_line(
+        f"API description: {counted['answers']} answers on {len(described)} operations validated"
+        if described
+        else "API description: not at hand, no answer validated"
+    )
+    terminalreporter.write_line(f"contract tests with errors: {counted['failed']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thousandeyes_provider.api.definitions import FIELDS, READ_ONLY, Field
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
 DIRECTIONS = ("to-target", "from-target", "bidirectional")
@@ -44,7 +45,7 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     "agent-to-server": {"server": "www.example.com:443", **_NETWORK, **_BANDWIDTH},
     "agent-to-agent": {"direction": "to-target", "protocol": "tcp", "pathTraceMode": "classic", **_STREAM},
     "http-server": _HTTP,
-    "page-load": {**_HTTP, "pageLoadTargetTime": 6, "pageLoadTimeLimit": 10, "httpInterval": 120},
+    "page-load": {**_HTTP, "pageLoadTargetTime": 6, "pageLoadTimeLimit": 10},
     "web-transactions": {
         **_HTTP,
         "targetTime": 10,
@@ -81,7 +82,6 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     "sip-server": {
         **_NETWORK,
         **_SIP,
-        "targetSipCredentials": _SIP,
         "registerEnabled": False,
         "sipTargetTime": 1000,
         "sipTimeLimit": 5,
@@ -90,55 +90,11 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 }
 """The fields that a test of each type has besides its id, name, agents, target agent and DNS servers."""
 
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "agent-to-server": ("server",),
-    "agent-to-agent": ("targetAgentId",),
-    "http-server": ("url",),
-    "page-load": ("url",),
-    "web-transactions": ("url", "transactionScript"),
-    "api": ("url", "requests"),
-    "ftp-server": ("url", "requestType", "username", "password"),
-    "dns-server": ("domain", "dnsServers"),
-    "dns-trace": ("domain",),
-    "dnssec": ("domain",),
-    "sip-server": ("targetSipCredentials",),
-    "voice": ("targetAgentId",),
-}
+_MADE_HERE = frozenset(("agents", "dnsServers", "labels", "sharedWithAccounts", "tags", "testName"))
+"""Fields of a request that the simulator keeps elsewhere, or not at all (SPEC, ``writeOnly``)."""
 
-_LISTS = ("dnsServers", "requests")
-_OBJECTS = ("targetSipCredentials",)
-_NEVER_KEPT = frozenset(
-    [
-        "password",
-        "bearerToken",
-        "clientId",
-        "clientSecret",
-        "clientCertificate",
-        "customHeaders",
-        "headers",
-        "oAuth",
-        "postBody",
-        "body",
-        "predefinedVariables",
-        "credentials",
-        "labels",
-        "tags",
-        "sharedWithAccounts",
-        "agents",
-        "dnsServers",
-        "testId",
-        "testName",
-        "type",
-        "_links",
-        "createdBy",
-        "createdDate",
-        "modifiedBy",
-        "modifiedDate",
-        "savedEvent",
-        "liveShare",
-    ]
-)
-"""Fields of a request to create a test that are secret, or that the simulator makes or keeps itself."""
+_SECRET = frozenset(("customHeaders", "oAuth", "predefinedVariables", "credentials"))
+"""Fields that the API gives back in part or not at all, besides those that the table of fields calls secret."""
 
 
 def has_target_agent(test_type: str) -> bool:
@@ -157,46 +113,84 @@ def result_types(test_type: str, network_measurements: bool) -> tuple[str, ...]:
     )
 
 
-def kept(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a definition that a created test remembers: nothing secret, nothing made by the server."""
+def kept(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a definition that a test remembers: nothing secret, nothing made by the server."""
+    remembered = _kept(definition, FIELDS[test_type])
+    # the request nests them, the answers have them among the other fields (SPEC)
+    credentials = remembered.pop("targetSipCredentials", {})
+    return {**remembered, **credentials}
 
-    def without_secrets(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: without_secrets(part) for key, part in value.items() if key not in _NEVER_KEPT}
-        if isinstance(value, list):
-            return [without_secrets(part) for part in value]
-        return value
 
-    remembered: dict[str, Any] = without_secrets(definition)
-    credentials = remembered.get("targetSipCredentials")
-    return {**remembered, **credentials} if isinstance(credentials, dict) else remembered
+def _kept(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        field = fields.get(name, Field("any"))
+        if field.secret or value is None or name in _MADE_HERE | _SECRET | READ_ONLY:
+            continue
+        if field.members:
+            within = field.members
+            value = [_kept(one, within) for one in value] if isinstance(value, list) else _kept(value, within)
+        elif name == "headers":  # of the requests of an api test: their values may be secrets
+            continue
+        found[name] = value
+    return found
 
 
 def mistakes(test_type: str, definition: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a definition, as (field, message); the agents it names are not looked up here."""
-    found = []
-    for name in (*_REQUIRED[test_type], "agents"):
-        value = definition.get(name)
-        wanted = list if name in _LISTS or name == "agents" else dict if name in _OBJECTS else str
-        if value is None:
-            found.append((name, f"{name} is required"))
-        elif not isinstance(value, wanted) or not value:
-            kind = {list: "a list with something in it", dict: "an object", str: "a text"}[wanted]
-            found.append((name, f"{name} must be {kind}"))
-    agents = definition.get("agents")
-    if isinstance(agents, list) and not all(
-        isinstance(agent, dict) and isinstance(agent.get("agentId"), str) for agent in agents
-    ):
-        found.append(("agents", "each of agents must be an object with an agentId"))
-    servers = definition.get("dnsServers")
-    if isinstance(servers, list) and not all(isinstance(server, str) and server for server in servers):
-        found.append(("dnsServers", "each of dnsServers must be a text"))
-    credentials = definition.get("targetSipCredentials")
-    if isinstance(credentials, dict) and not isinstance(credentials.get("port"), int):
-        found.append(("targetSipCredentials.port", "targetSipCredentials.port is required"))
+    """What is wrong with a definition, as (field, message); the agents it names are not looked up here.
+
+    The fields are those of :data:`thousandeyes_provider.api.definitions.FIELDS`. They are read strictly: where a
+    definition of the provider may say ``"5"`` for 5, what reaches the API has to be right. Whether the API refuses
+    a field that it does not know is not documented; here it takes it.
+    """
+    found = [(name, f"{name} is read-only") for name in definition if name in READ_ONLY]
+    found += _mistakes(definition, FIELDS[test_type], "")
     title = definition.get("testName")
-    if title is not None and not (isinstance(title, str) and title.strip()):
+    if isinstance(title, str) and not title.strip():
         found.append(("testName", "testName must be a text"))
-    if test_type == "agent-to-agent" and definition.get("direction", DIRECTIONS[0]) not in DIRECTIONS:
-        found.append(("direction", f"direction must be one of {', '.join(DIRECTIONS)}"))
     return found
+
+
+def _mistakes(given: Mapping[str, Any], fields: Mapping[str, Field], path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, field in fields.items():
+        at, value = f"{path}{name}", given.get(name)
+        if value is None:
+            if field.required:
+                found.append((at, f"{at} is required"))
+        elif wanted := _wrong(value, field):
+            found.append((at, f"{at} must be {wanted}"))
+        elif field.members:
+            for position, item in enumerate(value if isinstance(value, list) else [value]):
+                inside = f"{at}[{position}]" if isinstance(value, list) else at
+                if isinstance(item, Mapping):
+                    found += _mistakes(item, field.members, f"{inside}.")
+                else:
+                    found.append((inside, f"{inside} must be an object"))
+        elif field.kind == "list" and not all(isinstance(item, str) and item for item in value):
+            found.append((at, f"each of {at} must be a text"))
+    return found
+
+
+def _wrong(value: Any, field: Field) -> str:
+    """What a value should have been; empty when it is that."""
+    if field.choices and value not in field.choices:
+        return f"one of {', '.join(field.choices)}"
+    match field.kind:
+        case "text":
+            right, wanted = isinstance(value, str) and bool(value or not field.required), "a text"
+        case "whole":
+            right = isinstance(value, int) and not isinstance(value, bool)
+            right = right and (field.low is None or value >= field.low)
+            right = right and (field.high is None or value <= field.high)
+            wanted = "a whole number" + ("" if field.low is None else f" from {field.low} to {field.high}")
+        case "flag":
+            right, wanted = isinstance(value, bool), "true or false"
+        case "list":
+            right, wanted = isinstance(value, list) and bool(value or not field.required), "a list"
+            wanted += " with something in it" if field.required else ""
+        case "object":
+            right, wanted = isinstance(value, Mapping), "an object"
+        case _:
+            right, wanted = isinstance(value, Mapping | list), "an object or a list"
+    return "" if right else wanted

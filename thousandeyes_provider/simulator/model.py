@@ -421,7 +421,7 @@ class World:
         _check_parts(spec)
         definition, agents, servers = dict(test.definition), test.agents, test.dns_servers
         if spec.get("definition") is not None:
-            definition.update(definitions.kept(spec["definition"]))
+            definition.update(definitions.kept(test.test_type, spec["definition"]))
         if spec.get("direction") is not None:
             if test.test_type != "agent-to-agent":
                 raise ValueError(f"direction: a {test.test_type} test has none to choose")

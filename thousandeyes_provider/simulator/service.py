@@ -405,7 +405,7 @@ class Service:
         assert asked.test_type is not None
         definition = _object(call)
         wrong = definitions.mistakes(asked.test_type, definition)
-        listed = [] if any(name == "agents" for name, _ in wrong) else definition["agents"]
+        listed = [] if any(name.startswith("agents") for name, _ in wrong) else definition["agents"]
         agents = [agent["agentId"] for agent in listed]
         wrong += [
             ("agents", f"there is no agent {agent_id}")
@@ -479,7 +479,11 @@ class Service:
             "endRoundId": int(end),
             "roundId": int(start),
             "shareDate": answers.iso(self.world.clock(now)),
-            "test": self._simple(test, call),
+            "test": {
+                name: value
+                for name, value in self._simple(test, call).items()
+                if name not in test.definition and name != "dnsServers"
+            },
             "_links": {
                 "self": {"href": f"{call.base}/tests/{test.test_id}/snapshot"},
                 "appLink": {"href": f"https://{share}.share.thousandeyes.com/"},

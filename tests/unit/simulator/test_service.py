@@ -457,28 +457,75 @@ class TestCreate:
     @pytest.mark.parametrize(
         ("test_type", "definition", "fields"),
         [
-            ("http-server", {}, ["url", "agents"]),
+            ("http-server", {"agents": None}, ["agents", "url"]),
             ("http-server", {"url": "https://x", "agents": [{"agentId": "9"}]}, ["agents"]),
-            ("http-server", {"url": "https://x", "agents": [{"id": "14410"}]}, ["agents"]),
-            ("http-server", {"url": 5, "agents": []}, ["url", "agents"]),
-            ("voice", {"targetAgentId": "9", "agents": [{"agentId": "14410"}]}, ["targetAgentId"]),
-            ("sip-server", {"targetSipCredentials": {}, "agents": [{"agentId": "14410"}]}, None),
+            ("http-server", {"url": "https://x", "agents": [{"id": "14410"}]}, ["agents[0].agentId"]),
+            ("http-server", {"url": "https://x", "agents": ["14410"]}, ["agents[0]"]),
+            ("http-server", {"url": 5, "agents": []}, ["agents", "url"]),
+            ("http-server", {"url": "https://x", "httpTimeLimit": 4}, ["httpTimeLimit"]),
+            ("http-server", {"url": "https://x", "httpTimeLimit": "5"}, ["httpTimeLimit"]),
+            ("http-server", {"url": "https://x", "followRedirects": "true"}, ["followRedirects"]),
+            ("http-server", {"url": "https://x", "labels": "9842"}, ["labels"]),
+            ("http-server", {"url": "https://x", "labels": [9842]}, ["labels"]),
+            ("http-server", {"url": "https://x", "customHeaders": "X: 1"}, ["customHeaders"]),
+            ("http-server", {"url": "https://x", "testId": "5", "createdBy": "me"}, ["testId", "createdBy"]),
+            ("http-server", {"url": "https://x", "testName": " "}, ["testName"]),
+            ("page-load", {"url": "https://x", "pageLoadTimeLimit": 61}, ["pageLoadTimeLimit"]),
+            ("web-transactions", {"url": "https://x"}, ["transactionScript"]),
+            ("api", {"url": "https://x", "requests": [{"url": "https://x"}]}, ["requests[0].name"]),
             (
-                "agent-to-agent",
-                {"targetAgentId": "14412", "direction": "up", "agents": [{"agentId": "14410"}]},
-                None,
+                "api",
+                {"url": "https://x", "requests": [{"name": "a", "url": "b", "method": "head"}]},
+                ["requests[0].method"],
             ),
+            ("agent-to-server", {"server": "x", "probeMode": "ack"}, ["probeMode"]),
+            ("dns-server", {"domain": "x", "dnsServers": []}, ["dnsServers"]),
+            ("dns-server", {"domain": "x", "dnsServers": [{"serverId": "1"}]}, ["dnsServers"]),
+            ("dns-trace", {"domain": "x", "dnsTransportProtocol": "doh"}, ["dnsTransportProtocol"]),
+            ("dnssec", {}, ["domain"]),
+            ("ftp-server", {"url": "ftp://x"}, ["requestType", "username", "password"]),
+            ("voice", {"targetAgentId": "9"}, ["targetAgentId"]),
+            ("voice", {"targetAgentId": "14412", "port": 80}, ["port"]),
+            ("sip-server", {"targetSipCredentials": {}}, ["targetSipCredentials.port"]),
+            (
+                "sip-server",
+                {"targetSipCredentials": {"port": 70000, "protocol": "sctp"}},
+                ["targetSipCredentials.port", "targetSipCredentials.protocol"],
+            ),
+            ("agent-to-agent", {"targetAgentId": "14412", "direction": "up"}, ["direction"]),
         ],
     )
     def test_a_wrong_definition_is_refused(
-        self, make_api: MakeApi, test_type: str, definition: dict[str, Any], fields: list[str] | None
+        self, make_api: MakeApi, test_type: str, definition: dict[str, Any], fields: list[str]
     ) -> None:
         api = make_api(default_tests=False)
-        answer = api.ask("POST", f"/tests/{test_type}/instant", definition)
+        answer = api.ask(
+            "POST", f"/tests/{test_type}/instant", {"agents": [{"agentId": "14410"}], **definition}
+        )
         assert answer.status == 400
-        if fields:
-            assert [error["field"] for error in json.loads(answer.body)["errors"]] == fields
+        assert [error["field"] for error in json.loads(answer.body)["errors"]] == fields
         assert api.world.tests == {}
+
+    def test_a_refusal_says_what_would_have_been_right(self, make_api: MakeApi) -> None:
+        definition = {**self.DEFINITION, "httpTimeLimit": 90, "authType": "digest", "includeHeaders": 1}
+        answer = make_api().ask("POST", "/tests/http-server/instant", definition)
+        assert [error["message"] for error in json.loads(answer.body)["errors"]] == [
+            "authType must be one of none, basic, ntlm, kerberos, oauth",
+            "httpTimeLimit must be a whole number from 5 to 60",
+            "includeHeaders must be true or false",
+        ]
+
+    def test_null_is_not_given(self, make_api: MakeApi) -> None:
+        answer = make_api().ask("POST", "/tests/http-server/instant", {**self.DEFINITION, "userAgent": None})
+        assert answer.status == 201
+        assert "userAgent" not in json.loads(answer.body)
+
+    def test_sip_credentials_are_nested_in_requests_and_not_in_answers(self, make_api: MakeApi) -> None:
+        credentials = {"port": 5061, "protocol": "tls", "user": "probe", "password": "hunter2"}
+        definition = {"agents": [{"agentId": "14410"}], "targetSipCredentials": credentials}
+        made = json.loads(make_api().ask("POST", "/tests/sip-server/instant", definition).body)
+        assert (made["port"], made["protocol"], made["user"]) == (5061, "tls", "probe")
+        assert not {"targetSipCredentials", "password"} & set(made)
 
     @pytest.mark.parametrize("body", [None, [1], "text"])
     def test_a_body_that_is_no_object_is_refused(self, make_api: MakeApi, body: Any) -> None:

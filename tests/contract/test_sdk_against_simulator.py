@@ -1,0 +1,150 @@
+"""ThousandEyes' own client against the simulator: creates, runs and reads everything, and its models parse it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, row_error
+
+pytestmark = pytest.mark.xdist_group("sdk")
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """A row as the API gave it."""
+    told: dict[str, Any] = row.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    return told
+
+
+def reported(simulator: Any, test_id: str) -> None:
+    """Wait until the rounds of a test are complete; in simulated seconds that takes none."""
+    import time
+
+    deadline = time.monotonic() + 10
+    while not all(each.complete for each in simulator.rounds(test_id)):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("test_type", TEST_TYPES)
+class TestEachType:
+    def test_created_run_and_read(
+        self, simulator: Any, sdk: Any, definitions: Any, check_model: Any, tally: Any, test_type: str
+    ) -> None:
+        definition = definitions[test_type]
+        created = check_model(sdk.create(test_type, definition, expand=["agent"]))
+        assert (created.type, created.test_name) == (test_type, definition["testName"])
+        assert {agent.agent_id for agent in created.agents} == {
+            agent["agentId"] for agent in definition["agents"]
+        }
+        sdk.run_instant_test(created.test_id)
+        assert len(simulator.rounds(created.test_id)) == 2
+
+        found = check_model(sdk.test(test_type, created.test_id, expand=["agent"]))
+        assert (found.test_id, found.type) == (created.test_id, test_type)
+        assert created.test_id in [test.test_id for test in check_model(sdk.get_tests()).tests]
+
+        reported(simulator, created.test_id)
+        agents = {agent["agentId"] for agent in definition["agents"]}
+        assert [link.href.rpartition("/")[2] for link in created.links.test_results] == list(
+            TEST_TYPES[test_type].result_types
+        )
+        for result_type in TEST_TYPES[test_type].result_types:
+            page = check_model(sdk.results(result_type, created.test_id, window="1h"))
+            assert page.test.test_id == created.test_id
+            assert {row.agent.agent_id for row in page.results} == agents
+            assert len({row.round_id for row in page.results}) == 2
+            for row in page.results:
+                assert row_error(result_type, plain(row)) is None
+        tally["types"] = 1
+
+    def test_its_failures_parse_and_are_errors(
+        self, simulator: Any, sdk: Any, check_model: Any, test_type: str
+    ) -> None:
+        test_id = simulator.add_test(test_type, outcomes="error", agents=2)
+        for result_type in TEST_TYPES[test_type].result_types:
+            page = check_model(sdk.results(result_type, test_id))
+            for row in page.results:
+                assert bool(row_error(result_type, plain(row))) == RESULT_TYPES[result_type].judged
+
+    def test_all_pages(self, simulator: Any, sdk: Any, check_model: Any, test_type: str) -> None:
+        test_id = simulator.add_test(test_type, agents=5, history=[60, 120], switches={"page_size": 3})
+        for result_type in TEST_TYPES[test_type].result_types:
+            rows = [check_model(row) for row in sdk.all_results(result_type, test_id, window="1h")]
+            assert len({row.agent.agent_id for row in rows}) == 5
+            told = [row.model_dump_json(by_alias=True, exclude_unset=True) for row in rows]
+            assert len(set(told)) == len(told) >= 10
+
+
+class TestTheRest:
+    def test_expanded_headers_and_certificates(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        row = check_model(sdk.results("http-server", "202703", expand=["header", "certificate"])).results[0]
+        assert "200 OK" in row.headers.response_headers
+        assert row.ssl_certificates[0].days_until_expiry == 60
+
+    def test_each_direction(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        for direction in ("to-target", "from-target", "bidirectional"):
+            page = check_model(sdk.results("network", "202702", direction=direction))
+            assert {row.direction.value for row in page.results} == {direction}
+
+    def test_snapshots(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        from thousandeyes_sdk.snapshots.models import SnapshotRequest
+
+        request = SnapshotRequest.from_dict(
+            {
+                "displayName": "A bad round",
+                "startDate": "2026-01-01T00:00:00Z",
+                "endDate": "2026-01-01T01:00:00Z",
+                "isPublic": False,
+            }
+        )
+        snapshot = check_model(sdk.create_test_snapshot("202703", request))
+        assert snapshot.links.app_link.href.startswith("https://")
+
+    def test_agents_account_groups_and_the_user(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        simulator.change_agent("vienna-office-1", "offline")
+        agents = [plain(agent.actual_instance) for agent in check_model(sdk.get_agents()).agents]
+        states = {agent["agentName"]: agent.get("agentState") for agent in agents}
+        assert (states["vienna-office-1"], states["zurich-branch-2"]) == ("offline", "online")
+        groups = check_model(sdk.get_account_groups()).account_groups
+        user = check_model(sdk.get_current_user())
+        assert user.login_account_group.aid in [group.aid for group in groups]
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 502])
+    def test_errors(self, simulator: Any, sdk: Any, check_model: Any, status: int) -> None:
+        import thousandeyes_sdk.test_results.models as models
+        from thousandeyes_sdk.core.exceptions import ApiException
+
+        simulator.fail("results", status=status, times=None)
+        with pytest.raises(ApiException) as caught:
+            sdk.results("network", "202701")
+        assert caught.value.status == status
+        model = {400: models.ValidationError, 401: models.UnauthorizedError}.get(status, models.Error)
+        check_model(model.from_json(caught.value.body))
+
+
+class TestTheCheckItself:
+    """A check that nothing can break holds nothing."""
+
+    def test_a_value_of_another_type_is_a_parse_error(self, simulator: Any, sdk: Any) -> None:
+        from pydantic import ValidationError
+
+        simulator.change_test("202703", switches={"numbers_as_text": True})
+        with pytest.raises(ValidationError, match="roundId"):
+            sdk.results("http-server", "202703")
+
+    @pytest.mark.parametrize(
+        ("change", "fault"),
+        [
+            ({"metrics": {"network": {"direction": "sideways"}}}, "direction"),
+            ({"metrics": {"network": {"losss": 1.0}}}, "losss"),
+            ({"switches": {"extra_fields": True}}, "simulatedNovelty"),
+        ],
+    )
+    def test_what_the_models_let_pass_is_found(
+        self, simulator: Any, sdk: Any, check_model: Any, change: dict[str, Any], fault: str
+    ) -> None:
+        test_id = simulator.add_test("agent-to-server", **change)
+        with pytest.raises(AssertionError, match=fault):
+            check_model(sdk.results("network", test_id))

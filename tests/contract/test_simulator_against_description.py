@@ -1,0 +1,336 @@
+"""Every answer of the simulator validates against ThousandEyes' OpenAPI description, whatever its switches say.
+
+No socket: requests go straight into the service, at a moment that the test chooses, so that a sweep is cheap.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.simulator.answers import Answer
+from thousandeyes_provider.simulator.faults import Fault
+from thousandeyes_provider.simulator.model import World
+from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.switches import Switches
+
+pytestmark = pytest.mark.xdist_group("description")
+
+NOW = 1_800_000_015.0
+AGENTS = ("14410", "14412", "14419", "281474976710801")
+
+# The description is the same and the tally goes on counting, so that all examples may share what fixtures made.
+SWEEP = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+DEPARTURES = ("numbers_as_text", "error_type_spelling", "extra_fields")
+"""The switches that make the API depart from its description, which is what they are for."""
+
+
+def words(switch: Any) -> st.SearchStrategy[Any]:
+    """The values of a switch."""
+    if switch.metadata["choices"]:
+        return st.sampled_from(switch.metadata["choices"])
+    if isinstance(switch.default, bool):
+        return st.booleans()
+    if switch.name == "page_size":
+        return st.integers(0, 4)
+    if switch.name in ("organization_limit", "instant_limit"):
+        return st.integers(1, 30)
+    if switch.name == "clock_offset":
+        return st.sampled_from([0.0, -7200.0, 7200.5])
+    return st.floats(0.5, 300)
+
+
+SWITCHES = st.fixed_dictionaries(
+    {}, optional={switch.name: words(switch) for switch in fields(Switches) if switch.name not in DEPARTURES}
+)
+
+
+class Api:
+    """The simulated API at a moment that moves on when it is told to."""
+
+    def __init__(self, description: Any, tally: dict[str, int], **switches: Any) -> None:
+        self.world = World(NOW, Switches().changed(switches), default_tests=False)
+        self.service = Service(self.world, ["good"])
+        self.now = NOW
+        self._description, self._tally = description, tally
+
+    def ask(self, method: str, url: str, body: Any = None, token: str = "good") -> Answer:
+        """Send a request; its answer has to be right."""
+        call, answer = self.send(method, url, body, token)
+        operation = self._description.operation(method, call.path)
+        assert operation is not None, call.path
+        assert self._description.faults_of_answer(call, answer) == [], (call, answer)
+        for key in ("answers", f"operation {operation} {answer.status}"):
+            self._tally[key] = self._tally.get(key, 0) + 1
+        return answer
+
+    def send(self, method: str, url: str, body: Any = None, token: str = "good") -> tuple[Call, Answer]:
+        """Send a request."""
+        parts = urlsplit(url)
+        sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        call = Call(
+            method,
+            parts.path,
+            tuple(parts.path.split("/")[1:]),
+            "https://api.thousandeyes.com/v7",
+            dict(parse_qsl(parts.query)),
+            f"Bearer {token}",
+            "pytest",
+            sent,
+        )
+        answer = self.service.handle(call, self.now).answer
+        assert answer is not None
+        return call, answer
+
+    def pages(self, url: str, most: int = 6) -> None:
+        """Read all pages of results, or the first few when there is no end."""
+        for _ in range(most):
+            answer = self.ask("GET", url)
+            if answer.status != 200:
+                return
+            following = json.loads(answer.body)["_links"].get("next")
+            if following is None:
+                return
+            parts = urlsplit(following["href"])
+            url = f"{parts.path.removeprefix('/v7')}?{parts.query}"
+
+
+OUTCOMES = st.dictionaries(
+    st.sampled_from([*AGENTS, *RESULT_TYPES]), st.sampled_from(["ok", "error"]), max_size=3
+)
+QUERIES = st.sampled_from(
+    [
+        "",
+        "?window=1h",
+        "?window=5s&aid=1001",
+        "?startDate=2027-01-15T07:00:00Z",
+        "?startDate=2027-01-15T07:00:00Z&endDate=2027-01-15T09:00:00Z",
+        "?window=nonsense",
+        "?window=1h&startDate=2027-01-15T07:00:00Z",
+        "?aid=9999",
+        "?cursor=nonsense",
+    ]
+)
+
+
+@settings(SWEEP, max_examples=120)
+@given(
+    switches=SWITCHES,
+    test_type=st.sampled_from(list(TEST_TYPES)),
+    result_type=st.sampled_from(list(RESULT_TYPES)),
+    outcomes=OUTCOMES,
+    silent=st.lists(st.sampled_from(AGENTS), max_size=2, unique=True),
+    query=QUERIES,
+    seconds=st.sampled_from([0, 3, 400]),
+    history=st.lists(st.integers(1, 900), max_size=3),
+)
+def test_running_and_reading(
+    description: Any,
+    tally: Any,
+    switches: dict[str, Any],
+    test_type: str,
+    result_type: str,
+    outcomes: dict[str, str],
+    silent: list[str],
+    query: str,
+    seconds: int,
+    history: list[int],
+) -> None:
+    api = Api(description, tally, **switches)
+    test_id = api.world.add_test(
+        NOW, test_type=test_type, agents=AGENTS, outcomes=outcomes, silent=silent, history=history
+    ).test_id
+    api.ask("POST", f"/tests/{test_id}/run")
+    api.ask("POST", f"/tests/{test_id}/run?aid=1001")
+    api.now += seconds
+    for name in dict.fromkeys((result_type, *TEST_TYPES[test_type].result_types)):
+        api.pages(f"/test-results/{test_id}/{name}{query}")
+    api.ask("GET", f"/tests/{test_type}/{test_id}?expand=agent")
+    api.ask("GET", "/tests")
+
+
+@settings(SWEEP, max_examples=40)
+@given(
+    switches=SWITCHES,
+    direction=st.sampled_from(["to-target", "from-target", "bidirectional"]),
+    asked=st.sampled_from(["to-target", "from-target", "bidirectional"]),
+    outcomes=OUTCOMES,
+)
+def test_directions(
+    description: Any,
+    tally: Any,
+    switches: dict[str, Any],
+    direction: str,
+    asked: str,
+    outcomes: dict[str, str],
+) -> None:
+    api = Api(description, tally, **switches)
+    test = api.world.add_test(NOW, test_type="agent-to-agent", direction=direction, outcomes=outcomes)
+    for result_type in ("network", "path-vis"):
+        api.pages(f"/test-results/{test.test_id}/{result_type}?direction={asked}")
+
+
+@settings(SWEEP, max_examples=80)
+@given(
+    switches=SWITCHES,
+    test_type=st.sampled_from(list(TEST_TYPES)),
+    left_out=st.booleans(),
+    wrong=st.sampled_from([None, 1, "", [], {}, ["x"], "nonsense", -1]),
+    data=st.data(),
+)
+def test_creating(
+    description: Any,
+    tally: Any,
+    definitions: Any,
+    switches: dict[str, Any],
+    test_type: str,
+    left_out: bool,
+    wrong: Any,
+    data: st.DataObject,
+) -> None:
+    api = Api(description, tally, **switches)
+    right = definitions[test_type]
+    name = data.draw(st.sampled_from(sorted(right)))
+    spoilt = {key: value for key, value in right.items() if key != name}
+    if not left_out:
+        spoilt[name] = wrong
+    api.ask("POST", f"/tests/{test_type}/instant", spoilt)
+    answer = api.ask("POST", f"/tests/{test_type}/instant?expand=agent", right)
+    api.ask("POST", f"/tests/{test_type}/instant", right)
+    api.ask("POST", f"/tests/{test_type}/instant", b"no JSON")
+    api.ask("GET", "/tests")
+    if answer.status == 201:
+        test_id = json.loads(answer.body)["testId"]
+        api.ask("GET", f"/tests/{test_type}/{test_id}?expand=agent")
+
+
+@settings(SWEEP, max_examples=20)
+@given(
+    switches=SWITCHES,
+    hours=st.sampled_from([1, 2, 3, 48]),
+    title=st.sampled_from(["A bad round", "", None]),
+    states=st.lists(st.sampled_from(["online", "offline", "disabled"]), min_size=2, max_size=2),
+)
+def test_snapshots_agents_groups_and_the_user(
+    description: Any,
+    tally: Any,
+    switches: dict[str, Any],
+    hours: int,
+    title: str | None,
+    states: list[str],
+) -> None:
+    api = Api(description, tally, **switches)
+    for name, state in zip(("vienna-office-1", "zurich-branch-2"), states, strict=True):
+        api.world.change_agent(name, state)
+    test_id = api.world.add_test(NOW, test_type="http-server").test_id
+    wanted = {
+        "displayName": title,
+        "startDate": "2026-01-01T00:00:00Z",
+        "endDate": f"2026-01-0{1 + hours // 24}T{hours % 24:02}:00:00Z",
+        "isPublic": False,
+    }
+    for _ in range(6):
+        api.ask("POST", f"/tests/{test_id}/snapshot", wanted)
+    for url in ("/agents", "/agents?agentTypes=enterprise", "/account-groups", "/users/current"):
+        api.ask("GET", url)
+
+
+CALLS: Mapping[str, tuple[str, str, str]] = {
+    "tests": ("GET", "/tests", "tests"),
+    "test": ("GET", "/tests/{type}/{id}", "test"),
+    "results": ("GET", "/test-results/{id}/{result}", "results"),
+    "run": ("POST", "/tests/{id}/run", "run"),
+    "create": ("POST", "/tests/{type}/instant", "create"),
+    "snapshot": ("POST", "/tests/{id}/snapshot", "snapshot"),
+    "agents": ("GET", "/agents", "agents"),
+    "account-groups": ("GET", "/account-groups", "account-groups"),
+    "current-user": ("GET", "/users/current", "current-user"),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_errors(description: Any, tally: Any, operation: str) -> None:
+    method, template, _ = CALLS[operation]
+    for test_type, each in TEST_TYPES.items() if "{type}" in template else [("http-server", None)]:
+        api = Api(description, tally)
+        test_id = api.world.add_test(NOW, test_type=test_type).test_id
+        result_type = each.default[0] if each else "http-server"
+        url = template.format(type=test_type, id=test_id, result=result_type)
+        api.ask(method, url, token="wrong")
+        api.service.throttle(1, 60, operation)
+        assert api.ask(method, url).status == 429
+        documented = (
+            [403, 404, 500] if operation in ("account-groups", "current-user") else [403, 404, 500, 502]
+        )
+        for status in documented:
+            api.service.faults.add(Fault(operation, status=status))
+            assert api.ask(method, url).status == status
+        if "{id}" in template:
+            assert api.ask(method, url.replace(test_id, "1")).status == 404
+
+
+class TestTheCheckItself:
+    """A check that nothing can break holds nothing."""
+
+    @pytest.mark.parametrize(
+        ("switch", "value"),
+        [("numbers_as_text", True), ("error_type_spelling", "null"), ("extra_fields", True)],
+    )
+    def test_a_switch_that_departs_from_the_description_is_seen(
+        self, description: Any, switch: str, value: Any
+    ) -> None:
+        api = Api(description, {}, **{switch: value})
+        test_id = api.world.add_test(NOW, test_type="http-server").test_id
+        with pytest.raises(AssertionError, match="InvalidData"):
+            api.ask("GET", f"/test-results/{test_id}/http-server")
+
+    def test_a_word_that_no_enumeration_has_is_seen(self, description: Any) -> None:
+        api = Api(description, {}, error_type_spelling="unknown")
+        test_id = api.world.add_test(NOW, test_type="sip-server", outcomes="error").test_id
+        with pytest.raises(AssertionError, match="quic-migration"):
+            api.ask("GET", f"/test-results/{test_id}/sip-server")
+
+    @settings(SWEEP, max_examples=60)
+    @given(test_type=st.sampled_from(list(TEST_TYPES)), data=st.data())
+    def test_any_field_of_another_type_is_seen(
+        self, description: Any, test_type: str, data: st.DataObject
+    ) -> None:
+        api = Api(description, {})
+        test_id = api.world.add_test(NOW, test_type=test_type).test_id
+        result_type = data.draw(st.sampled_from(TEST_TYPES[test_type].result_types))
+        call, answer = api.send("GET", f"/test-results/{test_id}/{result_type}")
+        body = json.loads(answer.body)
+        row = body["results"][0]
+        name = data.draw(st.sampled_from(sorted(row)))
+        spoilt = copy.deepcopy(body)
+        spoilt["results"][0][name] = 17 if isinstance(row[name], str | list | dict | bool) else "seventeen"
+        assert description.faults_of_answer(call, answer) == []
+        for broken in (spoilt, {**body, "results": [{**row, f"{name}s": row[name]}]}):
+            assert description.faults_of_answer(
+                call, Answer(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
+            )
+
+    def test_another_status_media_type_or_body_is_seen(self, description: Any) -> None:
+        api = Api(description, {})
+        test_id = api.world.add_test(NOW, test_type="dnssec").test_id
+        call, answer = api.send("GET", f"/test-results/{test_id}/dnssec")
+        right = answer.body
+        for wrong in (
+            Answer(200, right, "text/html"),
+            Answer(200, right[:-9], answer.content_type),
+            Answer(401, b'{"error": 5}', "application/problem+json"),
+            Answer(400, b'{"errors": "none"}', "application/problem+json"),
+        ):
+            assert description.faults_of_answer(call, wrong)
