@@ -335,6 +335,7 @@ def read_definition(
     test_type: str,
     definition: Mapping[str, Any],
     *,
+    name: str = "definition",
     partial: bool = False,
     known: Callable[[Any], bool] = lambda value: True,
 ) -> dict[str, Any]:
@@ -345,14 +346,13 @@ def read_definition(
 
     :param test_type: one of the twelve.
     :param definition: as a person wrote it.
+    :param name: what it is called in faults.
     :param partial: whether required fields may be missing, as they may in what changes an existing definition.
     :param known: whether a value is final; one that is not (a template) is not looked at.
     :raises DefinitionFaults: everything that is wrong, each with its path and what would be right.
     """
     faults: list[str] = []
-    body = _object(
-        definition, FIELDS[test_type], "definition", _Reading(test_type, faults, partial, known), top=True
-    )
+    body = _object(definition, FIELDS[test_type], name, _Reading(test_type, faults, partial, known), top=True)
     if faults:
         raise DefinitionFaults(faults)
     return body

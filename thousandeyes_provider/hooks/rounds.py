@@ -103,6 +103,59 @@ class Look:
         return {name: rows for name, rows in self._rows.items() if name not in self._failed}
 
 
+def plan_of_new(
+    test_id: str,
+    test_type: str,
+    account_group_id: str | None,
+    definition: Mapping[str, Any],
+    *,
+    result_types: Sequence[str] | None,
+    expected: Expected | None,
+) -> Plan:
+    """The plan for a test that has no rounds yet.
+
+    :param test_id: empty when it is yet to be created.
+    :param definition: what is known of it.
+    :param result_types: what to wait for, if the DAG says it.
+    :param expected: who should report, if the DAG says it.
+    :raises ThousandEyesConfigurationError: when a result type does not fit.
+    """
+    wanted = _wanted(test_type, result_types, definition)
+    measured = TEST_TYPES[test_type].default
+    unmeasured = [name for name in wanted if name not in measured and name in ("network", "path-vis")]
+    if unmeasured and definition.get("networkMeasurements") is False:
+        raise ThousandEyesConfigurationError(
+            f"result_types {', '.join(unmeasured)}: the definition says networkMeasurements is false"
+        )
+    return Plan(
+        test_id=test_id,
+        test_type=test_type,
+        account_group_id=account_group_id,
+        directions={name: directions_of(test_type, name, definition) for name in wanted},
+        rows_per_agent={name: rows_per_agent(test_type, name, definition, ()) for name in wanted},
+        expected=expected or expected_from_test(definition),
+        remembered=dict.fromkeys(wanted),
+        test_name=str(definition.get("testName") or "")[:200],
+    )
+
+
+def _wanted(
+    test_type: str, result_types: Sequence[str] | None, known: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """The result types to wait for.
+
+    :raises ThousandEyesConfigurationError: when a test of this type does not have one that the DAG names.
+    """
+    wanted = tuple(result_types or result_types_of(test_type, known))
+    unfit = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
+    if unfit:
+        raise ThousandEyesConfigurationError(
+            f"result_types {', '.join(unfit)}: a test of type {test_type} has only "
+            f"{', '.join(TEST_TYPES[test_type].result_types)}"
+        )
+    return wanted
+
+
 def _window(since: float, now: float, time_left: Callable[[], float] | None) -> str:
     """The window of a read that may be sent later than now: it still reaches back to the run at the deadline."""
     return window_back_to(since, now + (max(time_left(), 0.0) if time_left else 0.0))
@@ -115,17 +168,15 @@ def _directed(rows: Sequence[Row], direction: str | None) -> list[Row]:
 
 @dataclass
 class RoundReader:
-    """Reads the rounds of one test.
+    """Reads the rounds of a test.
 
     :param hook: what it reads through.
-    :param test_id: the test.
     :param log: where it says what it does.
     :param time_left: seconds that are left for what is read before the run.
     :param expand: what to ask for in addition, by result type.
     """
 
     hook: ThousandEyesHook
-    test_id: str
     log: logging.Logger | Any
     time_left: Callable[[], float] | None = None
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -135,10 +186,16 @@ class RoundReader:
     # -- before the run ------------------------------------------------------------------------------------------
 
     def plan(
-        self, *, test_type: str | None, result_types: Sequence[str] | None, expected: Expected | None
+        self,
+        test_id: str,
+        *,
+        test_type: str | None,
+        result_types: Sequence[str] | None,
+        expected: Expected | None,
     ) -> Plan:
-        """Learn what has to be known before the test is run, with as few requests as that takes.
+        """Learn what has to be known before a test is run, with as few requests as that takes.
 
+        :param test_id: the test.
         :param test_type: the type, if the DAG says it.
         :param result_types: what to wait for, if the DAG says it; else what is judged by default for the type.
         :param expected: who should report, if the DAG says it.
@@ -147,22 +204,16 @@ class RoundReader:
         """
         known: Mapping[str, Any] = {}
         if test_type is None:
-            test_type, known = self._learn_type()
+            test_type, known = self.learn_type(test_id)
         if expected is None or test_type in _MULTIPLIED:
-            known = {**known, **(self._definition(test_type) or {})}
-        wanted = tuple(result_types or result_types_of(test_type, known))
-        unfit = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
-        if unfit:
-            raise ThousandEyesConfigurationError(
-                f"result_types {', '.join(unfit)}: a test of type {test_type} has only "
-                f"{', '.join(TEST_TYPES[test_type].result_types)}"
-            )
-        rows, known = self._newest(test_type, wanted, known)
+            known = {**known, **(self.definition(test_id, test_type) or {})}
+        wanted = _wanted(test_type, result_types, known)
+        rows, known = self._newest(test_id, test_type, wanted, known)
         self.newest = rows
         told = known.get("type")
         if told in TEST_TYPES and told != test_type:
             raise ThousandEyesConfigurationError(
-                f"test_type {test_type!r}: ThousandEyes says that test {self.test_id} is of type {told!r}"
+                f"test_type {test_type!r}: ThousandEyes says that test {test_id} is of type {told!r}"
             )
         if expected is None:
             expected = expected_from_test(known)
@@ -174,7 +225,7 @@ class RoundReader:
                 expected = expected_from_rows([row for found in rows.values() for row in found])
         link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
         plan = Plan(
-            test_id=self.test_id,
+            test_id=test_id,
             test_type=test_type,
             account_group_id=self.hook.account_group_id,
             directions={name: directions_of(test_type, name, known) for name in wanted},
@@ -188,16 +239,21 @@ class RoundReader:
 
     def remember(self, plan: Plan) -> Plan:
         """The plan with the newest rounds of now."""
-        rows = {name: self._newest_rows(name, found)[0] for name, found in plan.directions.items()}
+        rows = {
+            name: self._newest_rows(plan.test_id, name, found)[0] for name, found in plan.directions.items()
+        }
         return replace(plan, remembered={name: newest_round(found) for name, found in rows.items()})
 
-    def _learn_type(self) -> tuple[str, Mapping[str, Any]]:
-        """The type of the test: from the list of tests, else from whichever results it has."""
+    def learn_type(self, test_id: str) -> tuple[str, Mapping[str, Any]]:
+        """The type of a test: from the list of tests, else from whichever results it has; and what is known of it then.
+
+        :raises ThousandEyesConfigurationError: when it cannot be learned, or has no instant form.
+        """
         known = ", ".join(TEST_TYPES)
         try:
             for test in self.hook.list_tests(time_left=self.time_left):
-                if str(test.get("testId")) == self.test_id:
-                    return self._fit(test.get("type"), "the list of tests"), test
+                if str(test.get("testId")) == test_id:
+                    return self._fit(test_id, test.get("type"), "the list of tests"), test
         except (ThousandEyesNotFoundError, ThousandEyesRequestError) as error:
             self.log.info("The list of tests does not help: %s", error)
         except ThousandEyesAuthError as error:
@@ -206,58 +262,58 @@ class RoundReader:
             self.log.info("The list of tests is not open to this token: %s", error)
         for result_type in RESULT_TYPES:
             try:
-                test = self.hook.get_test_results(self.test_id, result_type, time_left=self.time_left)["test"]
+                test = self.hook.get_test_results(test_id, result_type, time_left=self.time_left)["test"]
             except (ThousandEyesNotFoundError, ThousandEyesRequestError):
                 continue
             if test.get("type"):
-                return self._fit(test["type"], f"its {result_type} results"), test
+                return self._fit(test_id, test["type"], f"its {result_type} results"), test
         raise ThousandEyesConfigurationError(
-            f"The type of test {self.test_id} cannot be learned: it is not in the list of tests, and has no results. "
+            f"The type of test {test_id} cannot be learned: it is not in the list of tests, and has no results. "
             f"Check the id and the account group ({self.hook.account_group_id or 'the default of the token'}), "
             f"or give test_type=, one of {known}"
         )
 
-    def _fit(self, told: Any, source: str) -> str:
+    def _fit(self, test_id: str, told: Any, source: str) -> str:
         if told not in TEST_TYPES:
             raise ThousandEyesConfigurationError(
-                f"Test {self.test_id} is of type {told!r}, of which there are no instant tests; "
+                f"Test {test_id} is of type {told!r}, of which there are no instant tests; "
                 f"one of {', '.join(TEST_TYPES)}"
             )
-        self.log.info("Test %s is of type %s, says %s", self.test_id, told, source)
+        self.log.info("Test %s is of type %s, says %s", test_id, told, source)
         return str(told)
 
-    def _definition(self, test_type: str) -> Mapping[str, Any] | None:
+    def definition(self, test_id: str, test_type: str) -> Mapping[str, Any] | None:
         """The test's definition, where ThousandEyes gives it."""
         try:
-            return self.hook.get_test(self.test_id, test_type, time_left=self.time_left)
+            return self.hook.get_test(test_id, test_type, time_left=self.time_left)
         except ThousandEyesApiError as error:
             if error.status not in (400, 403, 404):
                 raise
-            self.log.info("The definition of test %s is not to be had: %s", self.test_id, error)
+            self.log.info("The definition of test %s is not to be had: %s", test_id, error)
             return None
 
     def _newest(
-        self, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
+        self, test_id: str, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
     ) -> tuple[dict[str, list[Row]], Mapping[str, Any]]:
         """The rows of the newest rounds, and what is known of the test with what its results say of it."""
         rows: dict[str, list[Row]] = {}
         for result_type in wanted:
             directions = directions_of(test_type, result_type, known)
-            found, test = self._newest_rows(result_type, directions)
+            found, test = self._newest_rows(test_id, result_type, directions)
             newest = newest_round(found)
             rows[result_type] = [row for row in found if round_of(row) == newest]
             known = {**test, **known}
         return rows, known
 
     def _newest_rows(
-        self, result_type: str, directions: Sequence[str | None]
+        self, test_id: str, result_type: str, directions: Sequence[str | None]
     ) -> tuple[list[Row], Mapping[str, Any]]:
         rows: list[Row] = []
         test: Mapping[str, Any] = {}
         for direction in directions:
             try:
                 found = self.hook.get_test_results(
-                    self.test_id,
+                    test_id,
                     result_type,
                     direction=direction,
                     expand=self.expand.get(result_type),

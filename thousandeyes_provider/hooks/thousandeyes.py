@@ -202,8 +202,6 @@ class ThousandEyesHook(ApiClient, HttpHook):
             mask_secret(secret)
         try:
             body = definitions.read_definition(test_type, definition)
-            for warning in definitions.unknown_fields(test_type, body):
-                self.log.warning("%s", warning)
             if definitions.names_agents(body):
                 body = definitions.with_agent_ids(body, self.list_agents(time_left=time_left))
         except definitions.DefinitionFaults as error:
@@ -232,15 +230,18 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
         body = self.complete_definition(test_type, definition)
+        for warning in definitions.unknown_fields(test_type, body):
+            self.log.warning("%s", warning)
         call, name = self._calls().create(test_type, body), body.get("testName")
         found: dict[str, Any] = {}
-        lost_since: list[float] = []
+        begun = time.monotonic()
 
-        def settle(lost_at: float) -> bool:
-            lost_since.append(lost_at)
-            found.update(self.find_created(test_type, str(name), since=lost_at) or {})
+        def settle(_: float) -> bool:
+            age = time.monotonic() - begun
+            found.update(self.find_created(test_type, str(name), lambda: age) or {})
             return bool(found)
 
+        calls_before = self.run_calls
         try:
             answer, _ = self._start_round(
                 call,
@@ -251,22 +252,26 @@ class ThousandEyesHook(ApiClient, HttpHook):
                 hopeless="" if name else _NAMELESS,
             )
         except ThousandEyesRequestError:
-            # Its name is taken: by the test whose answer was lost, and which was not to be seen yet.
-            if not lost_since or not settle(lost_since[0]):
+            # Its name is taken: it may be by the test whose answer was lost, and which was not to be seen yet.
+            if not name or self.run_calls - calls_before < 2 or not settle(0.0):
                 raise
             answer = None
         return found if answer is None else dict(answer.json())
 
-    def find_created(self, test_type: str, name: str, *, since: float) -> dict[str, Any] | None:
+    def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
         """The test that a creation whose answer was lost made after all; ``None`` when there is none of that name.
 
         :param test_type: its type.
         :param name: its unique name.
-        :param since: when it can have been created at the earliest, epoch seconds by ThousandEyes' clock.
+        :param age: seconds ago at which it can have been created at the earliest; asked for when the answer has told
+            ThousandEyes' clock.
         :raises ThousandEyesError: when the tests cannot be listed.
         """
         for test in self.list_tests():
-            if test.get("testName") != name or not test.get("testId") or is_older(test, since):
+            if test.get("testName") != name or not test.get("testId"):
+                continue
+            if is_older(test, self.server_now() - age()):
+                self.log.info("There is an older test %r, with the id %s", name, test["testId"])
                 continue
             self.log.info("The test %r exists, its id is %s", name, test["testId"])
             try:

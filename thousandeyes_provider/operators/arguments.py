@@ -34,6 +34,10 @@ def is_literal(value: Any) -> bool:
     return not isinstance(value, list | tuple | set) or all(map(is_literal, value))
 
 
+class Undisclosed(ValueError):
+    """An argument is not what it should be, and its value is not to be repeated: it may hold a password."""
+
+
 def read(owner: str, name: str, value: Any, reader: Callable[[Any], Any]) -> Any:
     """Read an argument.
 
@@ -49,6 +53,8 @@ def read(owner: str, name: str, value: Any, reader: Callable[[Any], Any]) -> Any
         if hasattr(error, "faults"):
             # Each of them says where it is and what it should be.
             raise ThousandEyesConfigurationError(f"{owner}: {error}") from None
+        if isinstance(error, Undisclosed):
+            raise ThousandEyesConfigurationError(f"{owner}: {name}: {error}") from None
         raise ThousandEyesConfigurationError(f"{owner}: {name}={value!r}: {error}") from None
 
 
@@ -67,6 +73,13 @@ def an_optional_id(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("expected the id of an account group (aid)")
     return str(value).strip()
+
+
+def an_optional_test(value: Any) -> str | None:
+    """The id of a test; ``None`` when it is left out."""
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+        return None
+    return an_id(value)
 
 
 def a_test_type(value: Any) -> str | None:
@@ -166,6 +179,26 @@ def compare_with(value: Any) -> dict[str, Any] | None:
     if not re.fullmatch(r"\d+[smhdw]?", str(value["window"]).strip(), re.ASCII):
         raise ValueError(f"window {value['window']!r} is not a number with s, m, h, d or w, such as 24h")
     return dict(value)
+
+
+def definition(value: Any) -> dict[str, Any] | None:
+    """The body that creates a test, or what changes one: a dict, JSON or YAML text, or a model of the official SDK."""
+    try:
+        value = plain(_structure(value))
+    except ValueError:
+        raise Undisclosed("neither JSON nor YAML") from None
+    if value is None or value == "":
+        return None
+    if not isinstance(value, Mapping):
+        raise Undisclosed(f"expected a dict as the API has it, not {type(value).__name__}")
+    return dict(value)
+
+
+def plain(value: Any) -> Any:
+    """A model of the official SDK as the dict that it stands for; anything else as it is."""
+    if hasattr(value, "model_dump") and hasattr(value, "to_dict"):
+        return value.to_dict()
+    return value
 
 
 def on_failed_checks(value: Any) -> str:

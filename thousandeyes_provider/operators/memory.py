@@ -27,10 +27,12 @@ class Remembered:
 
     :param run: its run, with the plan; its times are those of the store when it is not known whether it was sent.
     :param accepted: whether ThousandEyes had accepted it.
+    :param asked_for: what that try was asked to run.
     """
 
     run: RunHandle
     accepted: bool
+    asked_for: Any
 
 
 class RunMemory:
@@ -38,12 +40,14 @@ class RunMemory:
 
     :param context: Airflow's.
     :param durable: ``False``: nothing is stored.
+    :param asked_for: what the task is asked to run, plain JSON; stored with the run.
     :param log: where it says so.
     """
 
-    def __init__(self, context: Context, *, durable: bool, log: Any) -> None:
+    def __init__(self, context: Context, *, durable: bool, asked_for: Any, log: Any) -> None:
         self._store: Any = context.get("task_state_store") if durable else None
         self._tries = getattr(context["ti"], "max_tries", None)
+        self._asked_for = asked_for
         self._log = log
 
     def recall(self) -> Remembered | None:
@@ -52,7 +56,9 @@ class RunMemory:
         if not isinstance(told, Mapping) or told.get("max_tries") != self._tries:
             return None
         try:
-            return Remembered(RunHandle.from_json(told["run"]), bool(told.get("accepted")))
+            return Remembered(
+                RunHandle.from_json(told["run"]), bool(told.get("accepted")), told.get("asked_for")
+            )
         except (KeyError, ValueError) as error:
             self._log.warning("What an earlier try left of its run is not readable: %s", error)
             return None
@@ -73,7 +79,8 @@ class RunMemory:
         self._do("delete", KEY)
 
     def _keep(self, run: RunHandle, *, accepted: bool) -> None:
-        self._do("set", KEY, {"run": run.to_json(), "accepted": accepted, "max_tries": self._tries})
+        told = {"run": run.to_json(), "accepted": accepted, "asked_for": self._asked_for}
+        self._do("set", KEY, {**told, "max_tries": self._tries})
 
     def _do(self, what: str, *arguments: Any) -> Any:
         if self._store is None:

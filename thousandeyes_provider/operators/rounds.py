@@ -93,16 +93,13 @@ class RoundTask:
     def _account_group(self) -> str | None:
         raise NotImplementedError
 
-    def _test(self) -> str:
-        raise NotImplementedError
-
     @cached_property
     def _reader(self) -> RoundReader:
         from thousandeyes_provider.hooks.rounds import RoundReader
 
         checks = self._read("checks")
         expand = {name: asked for name in checks.result_types if (asked := checks.expand_for(name))}
-        return RoundReader(self.hook, self._test(), self.log, expand=expand)
+        return RoundReader(self.hook, self.log, expand=expand)
 
     @contextmanager
     def _raising(self) -> Iterator[None]:

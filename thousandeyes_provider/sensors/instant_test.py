@@ -186,9 +186,6 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
     def _account_group(self) -> str | None:
         return self._handle().plan.account_group_id
 
-    def _test(self) -> str:
-        return self._handle().plan.test_id
-
     _READERS: Mapping[str, Callable[[Any], Any]] = {
         "run": arguments.a_run,
         "thousandeyes_conn_id": arguments.a_conn_id,

@@ -12,10 +12,30 @@ import pytest
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 from thousandeyes_provider.hooks import account
-from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
 
 TOKEN = "t0ken-that-nobody-may-see"
+
+
+class Store:
+    """Airflow's task state store, as a try sees it."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, key):
+        return self.kept.get(key)
+
+    def set(self, key, value):
+        self.kept[key] = json.loads(json.dumps(value))
+
+    def delete(self, key):
+        self.kept.pop(key, None)
+
+
+class LostWorker(BaseException):
+    """The worker is gone, with all that it knew."""
 
 
 class Worker:
@@ -31,6 +51,7 @@ class Worker:
         self.deferrals = []
         self.map_index = -1
         self.max_tries = 0
+        self.try_number = 1
         self.store = None
 
     def xcom_push(self, key, value):
@@ -47,6 +68,9 @@ class Worker:
             xcom_pull=self.xcom_pull,
             map_index=self.map_index,
             max_tries=self.max_tries,
+            dag_id="deploy",
+            run_id="manual__2026-11-24",
+            try_number=self.try_number,
         )
         return {"ti": instance} | ({} if self.store is None else {"task_state_store": self.store})
 
@@ -75,10 +99,19 @@ class Worker:
 
     def rerun(self, test_id, **arguments):
         """The value that RunInstantTestOperator returns, with waiting times for tests."""
-        quick = {"poll_interval": 0.2, "timeout": 6, "settle_time": 1.5, "deferrable": self.deferrable}
         return self.execute(
-            RunInstantTestOperator(task_id="validate", test_id=test_id, **{**quick, **arguments})
+            RunInstantTestOperator(task_id="validate", test_id=test_id, **{**self._quick, **arguments})
         )
+
+    def create(self, test_type=None, **arguments):
+        """The value that CreateInstantTestOperator returns, with waiting times for tests."""
+        return self.execute(
+            CreateInstantTestOperator(task_id="preview", test_type=test_type, **{**self._quick, **arguments})
+        )
+
+    @property
+    def _quick(self):
+        return {"poll_interval": 0.2, "timeout": 6, "settle_time": 1.5, "deferrable": self.deferrable}
 
     @property
     def evidence(self):
@@ -117,3 +150,10 @@ def triggerer(connection, monkeypatch):
     monkeypatch.setattr(account, "USUAL_GAP", 0.01)
     connection()
     return Worker(deferrable=True)
+
+
+@pytest.fixture
+def tries(worker):
+    """Executes the tries of one task, which share a state store."""
+    worker.store = Store()
+    return worker

@@ -223,32 +223,11 @@ class TestTurns:
         assert simulator.run_calls(test_id) == 0
 
 
-class Store:
-    """Airflow's task state store, as a try sees it."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, key):
-        return self.kept.get(key)
-
-    def set(self, key, value):
-        self.kept[key] = json.loads(json.dumps(value))
-
-    def delete(self, key):
-        self.kept.pop(key, None)
-
-
 class LostWorker(BaseException):
     """The worker is gone, with all that it knew."""
 
 
 class TestReattach:
-    @pytest.fixture
-    def tries(self, worker):
-        worker.store = Store()
-        return worker
-
     def lose(self, tries, monkeypatch, test_id, sleeps=2, **arguments):
         """A try whose worker is lost while it waits."""
         from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook

@@ -1,0 +1,474 @@
+"""CreateInstantTestOperator against a simulated ThousandEyes: what is created, from what, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+from thousandeyes_provider.api.definitions import FIELDS
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    ThousandEyesConfigurationError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRateLimitError,
+    ThousandEyesRequestError,
+)
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
+
+FRANKFURT, ASHBURN, SINGAPORE = "Frankfurt, Germany", "Ashburn, VA", "Singapore"
+AGENTS = [FRANKFURT, SINGAPORE]
+PREVIEW = {"url": "https://pr-17.preview.example.com", "agents": AGENTS}
+TARGET = {"targetAgentId": "vienna-office-1"}
+DEFINITIONS = {
+    "agent-to-server": {"server": "pr-17.example.com:443"},
+    "agent-to-agent": TARGET,
+    "http-server": {"url": "https://pr-17.example.com"},
+    "page-load": {"url": "https://pr-17.example.com"},
+    "web-transactions": {"url": "https://pr-17.example.com", "transactionScript": "return true;"},
+    "api": {
+        "url": "https://pr-17.example.com",
+        "requests": [{"name": "health", "url": "https://pr-17.example.com/health"}],
+    },
+    "ftp-server": {
+        "url": "ftp://pr-17.example.com",
+        "requestType": "list",
+        "username": "anonymous",
+        "password": "guest-password",
+    },
+    "dns-server": {"domain": "pr-17.example.com A", "dnsServers": ["ns1.example.net", "ns2.example.net"]},
+    "dns-trace": {"domain": "pr-17.example.com A"},
+    "dnssec": {"domain": "pr-17.example.com A"},
+    "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
+    "voice": TARGET,
+}
+IMPOSSIBLE = {
+    "network": {"loss": {"max": {"less_than": 0}}},
+    "http-server": {"responseTime": {"max": {"less_than": 0}}},
+    "page-load": {"pageLoadTime": {"max": {"less_than": 0}}},
+    "web-transactions": {"transactionTime": {"max": {"less_than": 0}}},
+    "api": {"completion": {"max": {"less_than": 0}}},
+    "ftp-server": {"responseTime": {"max": {"less_than": 0}}},
+    "dns-server": {"resolutionTime": {"max": {"less_than": 0}}},
+    "dns-trace": {"finalQueryTime": {"max": {"less_than": 0}}},
+    "dnssec": {"isValid": {"equal_to": False}},
+    "sip-server": {"availability": {"max": {"less_than": 0}}},
+    "rtp-server": {"mos": {"max": {"less_than": 0}}},
+}
+"""For each result type, checks that no agent can pass."""
+
+
+def created(simulator):
+    """Ids and names of the tests that there are."""
+    return dict(simulator.tests)
+
+
+def sent(simulator, operation="create"):
+    return [request for request in simulator.requests if request.operation == operation]
+
+
+class TestCreating:
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_every_type_is_created_run_and_judged(self, simulator, worker, test_type):
+        evidence = worker.create(test_type, definition={**DEFINITIONS[test_type], "agents": AGENTS})
+        assert (evidence["verdict"], evidence["test_type"]) == ("passed", test_type)
+        assert list(evidence["rounds"]) == sorted(TEST_TYPES[test_type].default)
+        assert {agent["agent_name"] for agent in evidence["agents"]["reported"]} == set(AGENTS)
+        assert evidence["agents"]["expected_source"] == "test"
+        assert (evidence["run_calls"], len(sent(simulator))) == (1, 1)
+        assert evidence["test_id"] in created(simulator)
+        assert sent(simulator, "run") == []
+
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_every_type_fails_when_a_check_does(self, simulator, worker, test_type):
+        judged = TEST_TYPES[test_type].default[0]
+        with pytest.raises(InstantTestFailed) as failure:
+            worker.create(
+                test_type,
+                definition={**DEFINITIONS[test_type], "agents": AGENTS},
+                checks={judged: IMPOSSIBLE[judged]},
+            )
+        assert worker.evidence == failure.value.evidence
+        assert worker.evidence["verdict"] == "failed"
+
+    def test_the_name_says_which_task_of_which_run_made_it(self, simulator, worker):
+        evidence = worker.create("http-server", definition=PREVIEW)
+        assert evidence["test_name"] == "deploy.preview manual__2026-11-24"
+
+    def test_mapped_tasks_and_later_tries_have_names_of_their_own(self, simulator, worker):
+        worker.map_index, worker.try_number = 3, 2
+        evidence = worker.create("http-server", definition=PREVIEW)
+        assert evidence["test_name"] == "deploy.preview manual__2026-11-24 [3] try 2"
+
+    def test_a_name_of_ones_own(self, simulator, worker):
+        evidence = worker.create("http-server", definition={**PREVIEW, "testName": "Preview 17"})
+        assert evidence["test_name"] == "Preview 17"
+
+    @pytest.mark.parametrize(
+        "agents",
+        [
+            [FRANKFURT, SINGAPORE],
+            ["frankfurt, germany", " singapore "],
+            ["14410", 14419],
+            [{"agentId": "14410"}, {"agentName": SINGAPORE}],
+        ],
+    )
+    def test_agents_by_name_and_by_id(self, simulator, worker, agents):
+        evidence = worker.create("http-server", definition={**PREVIEW, "agents": agents})
+        found = {agent["agent_id"] for agent in evidence["agents"]["expected"]}
+        assert found == {"14410", "14419"}
+        named = any(not str(agent).isdigit() and "agentId" not in agent for agent in agents)
+        assert len(sent(simulator, "agents")) == named
+
+    def test_what_a_template_renders_is_made_what_the_api_wants(self, simulator, worker):
+        worker.create(
+            "http-server", definition={**PREVIEW, "httpTimeLimit": "10", "followRedirects": "false"}
+        )
+        worker.create("http-server", definition=json.dumps({**PREVIEW, "testName": "of JSON"}))
+        worker.create("http-server", definition="url: https://a.example\nagents: [14410]\ntestName: of YAML")
+        assert set(created(simulator).values()) >= {"of JSON", "of YAML"} or len(created(simulator)) == 3
+
+    def test_a_model_of_the_official_sdk(self, simulator, worker):
+        from thousandeyes_sdk.instant_tests.models import HttpServerInstantTestRequest
+
+        model = HttpServerInstantTestRequest.from_dict(
+            {"url": "https://pr-17.example.com", "agents": [{"agentId": "14410"}], "httpTimeLimit": 10}
+        )
+        assert worker.create("http-server", definition=model)["verdict"] == "passed"
+
+    def test_without_waiting_the_handle_is_one_that_the_sensor_takes(self, simulator, worker):
+        handle = worker.create("http-server", definition=PREVIEW, wait_for_results=False)
+        assert handle["test_id"] in created(simulator)
+        assert (handle["expected_source"], handle["remembered"]) == ("test", {"http-server": None})
+        sensor = InstantTestResultsSensor(task_id="wait", run=handle, poke_interval=0.2, timeout=6)
+        assert worker.execute(sensor)["verdict"] == "passed"
+
+    def test_a_failure_is_confirmed_by_a_run_of_the_created_test(self, simulator, worker):
+        with pytest.raises(InstantTestFailed):
+            worker.create(
+                "http-server",
+                definition=PREVIEW,
+                confirm_failures=1,
+                checks={"http-server": IMPOSSIBLE["http-server"]},
+            )
+        assert (len(sent(simulator)), len(sent(simulator, "run"))) == (1, 1)
+        assert worker.evidence["run_calls"] == 2
+        assert list(worker.evidence["confirms"]["rounds"]) == ["http-server"]
+
+    def test_a_rate_limit_is_waited_out(self, simulator, worker):
+        simulator.throttle(1, 10, "create")
+        evidence = worker.create("http-server", definition=PREVIEW)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
+        assert len(created(simulator)) == 1
+
+    def test_a_long_one_is_waited_out_in_the_triggerer(self, simulator, triggerer):
+        simulator.throttle(1, 70, "create")
+        evidence = triggerer.create("http-server", definition=PREVIEW)
+        assert [type(each.trigger).__name__ for each in triggerer.deferrals] == [
+            "RunTurnTrigger",
+            "InstantTestResultsTrigger",
+        ]
+        assert (evidence["verdict"], len(created(simulator))) == ("passed", 1)
+
+    def test_one_that_lasts_too_long_is_an_error(self, simulator, worker):
+        simulator.throttle(1, 9000, "create")
+        with pytest.raises(ThousandEyesRateLimitError, match="queue_timeout"):
+            worker.create(
+                "http-server", definition=PREVIEW, queue_timeout=timedelta(seconds=30), deferrable=False
+            )
+        assert created(simulator) == {}
+
+
+class TestLostAnswers:
+    @pytest.mark.parametrize("kind", ["status", "cut", "html"])
+    @pytest.mark.parametrize("started", [True, False])
+    def test_one_test_whether_or_not_it_was_created(self, simulator, worker, kind, started):
+        simulator.fail("create", kind, started=started, **({"status": 502} if kind != "cut" else {}))
+        evidence = worker.create("http-server", definition=PREVIEW)
+        assert evidence["verdict"] == "passed"
+        assert list(created(simulator)) == [evidence["test_id"]]
+        assert evidence["run_calls"] == len(sent(simulator)) == (1 if started else 2)
+
+    def test_one_test_when_a_try_is_lost_after_it_created_it(self, simulator, tries, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        class LostWorker(BaseException):
+            pass
+
+        create = ThousandEyesHook.create_instant_test
+
+        def create_and_vanish(hook, *arguments, **more):
+            create(hook, *arguments, **more)
+            raise LostWorker
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "create_instant_test", create_and_vanish)
+            with pytest.raises(LostWorker):
+                tries.create("http-server", definition=PREVIEW)
+        tries.try_number = 2
+        evidence = tries.create("http-server", definition=PREVIEW)
+        assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
+        assert tries.store.kept == {}
+
+    def test_one_test_when_a_try_is_lost_before_it_was_sent(self, simulator, tries, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        class LostWorker(BaseException):
+            pass
+
+        def vanish(*_, **__):
+            raise LostWorker
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "create_instant_test", vanish)
+            with pytest.raises(LostWorker):
+                tries.create("http-server", definition=PREVIEW)
+        assert created(simulator) == {}
+        assert tries.create("http-server", definition=PREVIEW)["verdict"] == "passed"
+        assert len(created(simulator)) == 1
+
+    def test_a_try_with_another_definition_creates_another_test(self, simulator, tries, monkeypatch):
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+        class LostWorker(BaseException):
+            pass
+
+        def sleep(_):
+            raise LostWorker
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+            with pytest.raises(LostWorker):
+                tries.create("http-server", definition=PREVIEW, deferrable=False)
+        tries.try_number = 2
+        tries.create("http-server", definition={**PREVIEW, "url": "https://pr-18.example.com"})
+        assert len(created(simulator)) == 2
+
+    def test_a_name_that_is_taken_is_thousandeyes_own_error(self, simulator, worker):
+        simulator.add_test("http-server", name="Preview")
+        with pytest.raises(ThousandEyesRequestError, match="testName") as failure:
+            worker.create("http-server", definition={**PREVIEW, "testName": "Preview"})
+        assert isinstance(failure.value, AirflowFailException)
+        assert len(sent(simulator)) == 1
+
+
+class TestFromATest:
+    def test_settings_are_taken_over_and_changed(self, simulator, worker):
+        source = simulator.add_test("http-server", name="Shop", agents=[FRANKFURT, ASHBURN])
+        evidence = worker.create(from_test=source, overrides={"url": "https://canary.example.com"})
+        assert evidence["verdict"] == "passed"
+        assert {agent["agent_name"] for agent in evidence["agents"]["reported"]} == {FRANKFURT, ASHBURN}
+        assert evidence["test_id"] != source
+        assert sent(simulator, "run") == []
+
+    def test_with_the_type_given_nothing_has_to_be_learned(self, simulator, worker):
+        source = simulator.add_test("dns-server")
+        assert worker.create("dns-server", from_test=source)["verdict"] == "passed"
+        assert sent(simulator, "tests") == []
+
+    @pytest.mark.parametrize("test_type", [name for name in TEST_TYPES if name != "ftp-server"])
+    def test_every_type(self, simulator, worker, test_type):
+        source = simulator.add_test(test_type)
+        overrides = {"targetSipCredentials": {"password": "sip-pass"}} if test_type == "sip-server" else None
+        evidence = worker.create(from_test=source, overrides=overrides)
+        assert (evidence["verdict"], evidence["test_type"]) == ("passed", test_type)
+
+    def test_credentials_that_the_api_does_not_give_back_are_named(self, simulator, worker):
+        source = simulator.add_test("ftp-server")
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            worker.create(from_test=source)
+        assert 'overrides=: definition["password"]' in str(failure.value)
+        assert sent(simulator) == []
+        assert worker.create(from_test=source, overrides={"password": "s3cret"})["verdict"] == "passed"
+
+    def test_a_test_that_is_not_there(self, simulator, worker):
+        with pytest.raises(ThousandEyesConfigurationError, match="999999"):
+            worker.create(from_test="999999")
+        with pytest.raises((ThousandEyesConfigurationError, ThousandEyesNotFoundError), match="999999"):
+            worker.create("http-server", from_test="999999")
+        assert sent(simulator) == []
+
+
+class TestDryRun:
+    def test_nothing_is_created_and_everything_is_looked_at(self, simulator, worker):
+        told = worker.create("http-server", definition={**PREVIEW, "shinyNewField": 1}, dry_run=True)
+        assert (told["dry_run"], told["test_type"], told["result_types"]) == (
+            True,
+            "http-server",
+            ["http-server"],
+        )
+        assert [(agent["agent_id"], agent["state"]) for agent in told["agents"]] == [
+            ("14410", "online"),
+            ("14419", "online"),
+        ]
+        assert told["warnings"] == ['definition["shinyNewField"] is not known for http-server tests']
+        assert created(simulator) == {}
+
+    def test_what_is_amiss_is_told(self, simulator, worker):
+        simulator.add_test("http-server", name="Taken")
+        simulator.change_agent("vienna-office-1", "offline")
+        definition = {**PREVIEW, "agents": ["vienna-office-1"], "testName": "Taken"}
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            worker.create("http-server", definition=definition, dry_run=True)
+        assert "is offline" in str(failure.value)
+        assert "called 'Taken' already" in str(failure.value)
+        assert sent(simulator) == []
+
+
+def operator(**arguments):
+    return CreateInstantTestOperator(task_id="preview", **arguments)
+
+
+class TestWhatIsWrongWhenTheDagIsParsed:
+    @pytest.mark.parametrize("test_type", TEST_TYPES)
+    def test_each_required_field_is_named(self, test_type):
+        required = [name for name, field in FIELDS[test_type].items() if field.required]
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            operator(test_type=test_type, definition={"description": "nothing else"})
+        for name in required:
+            assert f'definition["{name}"]: required for {test_type} tests' in str(failure.value)
+
+    @pytest.mark.parametrize(
+        ("test_type", "wrong", "says"),
+        [
+            ("agent-to-server", {"protocol": "tpc"}, '"tpc" is not one of tcp, icmp, udp; did you mean'),
+            ("agent-to-agent", {"direction": "up"}, "is not one of to-target, from-target, bidirectional"),
+            ("http-server", {"httpTimeLimit": 61}, "61 is not a whole number from 5 to 60"),
+            ("http-server", {"authType": "bearer"}, "is not one of none, basic, ntlm, kerberos, oauth"),
+            ("http-server", {"verifyCertificate": "maybe"}, "is not true or false"),
+            ("page-load", {"pageLoadingStrategy": "lazy"}, "is not one of normal, eager, none"),
+            ("web-transactions", {"timeLimit": 4}, "4 is not a whole number from 5 to 180"),
+            ("api", {"requests": []}, "is not a list with something in it"),
+            ("api", {"requests": [{"name": "one"}]}, '["requests"][0]["url"]: required'),
+            (
+                "api",
+                {"requests": [{"name": "a", "url": "u", "method": "head"}]},
+                "is not one of get, post, put, delete, patch",
+            ),
+            ("ftp-server", {"requestType": "get"}, "is not one of download, upload, list"),
+            ("dns-server", {"dnsServers": "ns1"}, '"ns1" is not a list with something in it'),
+            ("dns-trace", {"dnsTransportProtocol": "tls"}, "is not one of udp, tcp"),
+            ("dnssec", {"dnsQueryClass": "any"}, "is not one of in, ch"),
+            ("sip-server", {"targetSipCredentials": {}}, '["targetSipCredentials"]["port"]: required'),
+            ("sip-server", {"sipTimeLimit": 11}, "11 is not a whole number from 5 to 10"),
+            ("voice", {"port": 80}, "80 is not a whole number from 1024 to 65535"),
+            ("http-server", {"testId": "1"}, "ThousandEyes sets it itself; leave it out"),
+            ("http-server", {"interval": 60}, "only scheduled tests have it; leave it out"),
+            ("http-server", {"agents": [{"name": FRANKFURT}]}, '["agents"][0]["agentId"]: required'),
+            ("http-server", {"url": ""}, 'definition["url"]: "" is not a text'),
+        ],
+    )
+    def test_the_field_the_value_and_the_choices_are_named(self, test_type, wrong, says):
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            operator(test_type=test_type, definition={**DEFINITIONS[test_type], "agents": AGENTS, **wrong})
+        assert says in str(failure.value)
+        assert "'preview'" in str(failure.value)
+
+    def test_all_faults_are_told_at_once(self):
+        with pytest.raises(ThousandEyesConfigurationError, match="3 faults"):
+            operator(test_type="http-server", definition={"ulr": "x", "httpVersion": 3})
+
+    def test_a_misspelt_field_that_is_required_is_guessed(self):
+        with pytest.raises(ThousandEyesConfigurationError, match="is 'ulr' meant for it"):
+            operator(test_type="http-server", definition={"ulr": "x", "agents": AGENTS})
+
+    def test_templates_are_left_alone(self):
+        operator(
+            test_type="{{ params.kind }}", definition={"url": "{{ params.url }}", "httpTimeLimit": "{{ 70 }}"}
+        )
+        operator(
+            test_type="http-server",
+            definition={
+                "url": "{{ params.url }}",
+                "agents": ["{{ params.agent }}"],
+                "httpVersion": "{{ 3 }}",
+            },
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            ({}, "neither is given"),
+            ({"definition": PREVIEW, "from_test": "1", "test_type": "http-server"}, "not both"),
+            ({"definition": PREVIEW}, "needs test_type=, one of agent-to-server"),
+            ({"definition": PREVIEW, "test_type": "bgp"}, "expected one of agent-to-server"),
+            (
+                {"definition": PREVIEW, "test_type": "http-server", "overrides": {"url": "x"}},
+                "put it into definition=",
+            ),
+            (
+                {"from_test": "1", "test_type": "http-server", "overrides": {"httpVersion": 3}},
+                'overrides["httpVersion"]: 3 is not a whole number from 1 to 2',
+            ),
+            ({"definition": [1], "test_type": "http-server"}, "definition: expected a dict"),
+        ],
+    )
+    def test_arguments_that_do_not_go_together(self, arguments, says):
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            operator(**arguments)
+        assert says in str(failure.value)
+
+
+class TestWhatIsWrongBeforeAnythingIsSent:
+    def refused(self, simulator, worker, **arguments):
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            worker.create(**arguments)
+        assert isinstance(failure.value, AirflowFailException)
+        assert sent(simulator) == []
+        return str(failure.value)
+
+    def test_a_definition_that_only_now_is_known(self, simulator, worker):
+        told = self.refused(simulator, worker, test_type="http-server", definition=json.dumps({"url": "x"}))
+        assert 'definition["agents"]: required' in told
+        assert simulator.requests == []
+
+    def test_an_agent_that_is_not_there(self, simulator, worker):
+        told = self.refused(
+            simulator, worker, test_type="http-server", definition={**PREVIEW, "agents": ["Frankfurt"]}
+        )
+        assert "no agent is called 'Frankfurt'; near: 'Frankfurt, Germany' (14410)" in told
+
+    def test_a_name_that_two_agents_have(self, simulator, worker):
+        from thousandeyes_provider.api.definitions import DefinitionFaults, with_agent_ids
+
+        twins = [{"agentId": "1", "agentName": "Lab"}, {"agentId": "2", "agentName": "lab"}]
+        with pytest.raises(DefinitionFaults, match="the name of 2 agents; give the id, one of 1, 2"):
+            with_agent_ids({"agents": [{"agentName": "LAB"}]}, twins)
+
+    def test_more_agents_than_there_are(self, simulator, worker):
+        told = self.refused(simulator, worker, test_type="http-server", definition=PREVIEW, min_agents=3)
+        assert "min_agents=3, but only 2 agents are expected" in told
+
+    def test_results_that_the_test_will_not_have(self, simulator, worker):
+        told = self.refused(
+            simulator,
+            worker,
+            test_type="dnssec",
+            definition={"domain": "a", "agents": AGENTS},
+            result_types=["network"],
+        )
+        assert "a test of type dnssec has only dnssec" in told
+        told = self.refused(
+            simulator,
+            worker,
+            test_type="http-server",
+            definition={**PREVIEW, "networkMeasurements": False},
+            result_types=["http-server", "network"],
+        )
+        assert "networkMeasurements is false" in told
+
+    def test_thousandeyes_own_400_shows_each_field(self, simulator, worker):
+        body = {
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "The definition is wrong",
+            "errors": [{"code": "X-1", "field": "url", "message": "must be reachable"}],
+        }
+        simulator.fail("create", status=400, body=json.dumps(body))
+        with pytest.raises(ThousandEyesRequestError, match="url: must be reachable") as failure:
+            worker.create("http-server", definition=PREVIEW)
+        assert isinstance(failure.value, AirflowFailException)
