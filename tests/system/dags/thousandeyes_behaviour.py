@@ -56,3 +56,21 @@ with DAG("without_xcom", schedule=None, params={"test_id": ""}):
 
 with DAG("handle", schedule=None, params={"test_id": ""}):
     RunInstantTestOperator(task_id="start", test_id="{{ params.test_id }}", wait_for_results=False, **QUICK)
+
+with DAG("reported", schedule=None, params={"test_id": "", "reports": []}):
+
+    @task
+    def wanted(params=None):
+        return params["reports"]
+
+    RunInstantTestOperator.partial(
+        task_id="validate",
+        test_id="{{ params.test_id }}",
+        checks={
+            "http-server": {
+                "responseTime": {"max": [{"leq_to": 1000}, {"leq_to": 1, "severity": "warn"}]},
+                "responseCode": {"equal_to": 200},
+            }
+        },
+        **QUICK,
+    ).expand(report_path=wanted())
