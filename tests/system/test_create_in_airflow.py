@@ -1,0 +1,93 @@
+"""CreateInstantTestOperator in a real Airflow: every type of test, and what becomes of the secrets in a definition."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from thousandeyes_provider.api.result_types import TEST_TYPES
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+
+AGENTS = ["Singapore", "Frankfurt, Germany"]
+TARGET = {"targetAgentId": "vienna-office-1"}
+DEFINITIONS = {
+    "agent-to-server": {"server": "pr-17.example.com:443"},
+    "agent-to-agent": TARGET,
+    "http-server": {"url": "https://pr-17.example.com"},
+    "page-load": {"url": "https://pr-17.example.com"},
+    "web-transactions": {"url": "https://pr-17.example.com", "transactionScript": "return true;"},
+    "api": {
+        "url": "https://pr-17.example.com",
+        "requests": [{"name": "health", "url": "https://pr-17.example.com/health"}],
+    },
+    "ftp-server": {
+        "url": "ftp://pr-17.example.com",
+        "requestType": "list",
+        "username": "u",
+        "password": "pass-word",
+    },
+    "dns-server": {"domain": "pr-17.example.com A", "dnsServers": ["ns1.example.net"]},
+    "dns-trace": {"domain": "pr-17.example.com A"},
+    "dnssec": {"domain": "pr-17.example.com A"},
+    "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
+    "voice": TARGET,
+}
+FAILING = {
+    "dnssec": {"isValid": {"equal_to": False}},
+    "network": {"loss": {"max": {"less_than": 0}}},
+    "page-load": {"pageLoadTime": {"max": {"less_than": 0}}},
+    "web-transactions": {"transactionTime": {"max": {"less_than": 0}}},
+    "api": {"completion": {"max": {"less_than": 0}}},
+    "dns-server": {"resolutionTime": {"max": {"less_than": 0}}},
+    "dns-trace": {"finalQueryTime": {"max": {"less_than": 0}}},
+    "sip-server": {"availability": {"max": {"less_than": 0}}},
+    "rtp-server": {"mos": {"max": {"less_than": 0}}},
+}
+OTHERWISE = {"responseTime": {"max": {"less_than": 0}}}
+
+
+@pytest.mark.parametrize("verdict", ["passed", "failed"])
+def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag, verdict):
+    kinds = []
+    for test_type in TEST_TYPES:
+        judged = TEST_TYPES[test_type].default[0]
+        checks = None if verdict == "passed" else {judged: FAILING.get(judged, OTHERWISE)}
+        definition = {**DEFINITIONS[test_type], "agents": AGENTS}
+        kinds.append({"test_type": test_type, "definition": definition, "checks": checks})
+    outcome = run_dag("created", kinds=kinds)
+    for index, test_type in enumerate(TEST_TYPES):
+        evidence = outcome.xcoms["preview", index, "return_value"]
+        assert (test_type, evidence["test_type"], evidence["verdict"]) == (test_type, test_type, verdict)
+        assert outcome.states["preview", index] == ("success" if verdict == "passed" else "failed")
+        assert f"[{index}]" in evidence["test_name"]
+        assert evidence["test_id"] in outcome.xcoms["preview", index, "thousandeyes_test_link"]
+    assert simulator.count("create") == len(TEST_TYPES)
+    assert simulator.count("run") == 0
+
+
+def test_the_secrets_of_a_definition_are_nowhere(simulator, run_dag, monkeypatch, capsys, caplog):
+    secrets = {
+        "password": "ftp-pass-w0rd",
+        "certificate": "-----BEGIN-PRIVATE-KEY-----",
+        "bearer": "b3arer-t0ken-of-theirs",
+    }
+    connection = {
+        "conn_type": "ftp",
+        "login": "probe",
+        "password": secrets["password"],
+        "extra": {name: secrets[name] for name in ("certificate", "bearer")},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PREVIEW_FTP", json.dumps(connection))
+    caplog.set_level("DEBUG")
+    outcome = run_dag("created_with_secrets", url="pr-17.example.com")
+    assert set(outcome.states.values()) == {"success"}
+    said = "".join(capsys.readouterr()) + caplog.text
+    for name, secret in secrets.items():
+        assert secret not in said, name
+        assert secret not in repr(outcome), name
+    assert outcome.rendered["preview", -1]["definition"]["password"] == "***"
+    assert outcome.rendered["preview", -1]["definition"]["url"] == "pr-17.example.com"
+    assert outcome.rendered["canary", -1]["definition"]["clientCertificate"] == "***"
+    assert outcome.rendered["canary", -1]["definition"]["headers"] == ["Authorization: ***"]
