@@ -207,6 +207,7 @@ class Description:
     def __init__(self, document: dict[str, Any]) -> None:
         from openapi_core import Config, OpenAPI
 
+        self.document = document
         self.version = document["info"]["version"]
         self.operations = {
             (method, path): operation["operationId"]

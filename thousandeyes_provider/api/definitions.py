@@ -131,10 +131,12 @@ _HTTP = {
     "useNtlm": _FLAG,
     "userAgent": _TEXT,
     "username": _TEXT,
+    "vaultCredentials": _ANY,
     "verifyCertificate": _FLAG,
 }
 _BROWSER = {
     **_HTTP,
+    "chromiumTrack": _one_of("stable", "latest"),
     "allowGeolocation": _FLAG,
     "allowMicAndCamera": _FLAG,
     "blockDomains": _TEXT,
@@ -214,12 +216,19 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "throughputMeasurements": _FLAG,
             "throughputRate": _whole(8, 1000),
         },
-        "http-server": {**_HTTP, **_IP, "headers": Field("list", secret=True), "postBody": _TEXT},
+        "http-server": {
+            **_HTTP,
+            **_IP,
+            "headers": Field("list", secret=True),
+            "postBody": _TEXT,
+            "requestMethod": _one_of("get", "post"),
+        },
         "page-load": {**_BROWSER, "pageLoadTargetTime": _whole(1, 60), "pageLoadTimeLimit": _whole(5, 60)},
         "web-transactions": {
             **_BROWSER,
             "transactionScript": _need(_TEXT),
             "credentials": _TEXTS,
+            "flagCollectConsoleLogs": _FLAG,
             "targetTime": _whole(1, 180),
             "timeLimit": _whole(5, 180),
         },
@@ -235,6 +244,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "distributedTracing": _FLAG,
             "followRedirects": _FLAG,
             "predefinedVariables": _ANY,
+            "vaultCredentials": _ANY,
             "targetTime": _whole(0, 60),
             "timeLimit": _whole(5, 180),
         },
@@ -289,7 +299,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         },
     }.items()
 }
-"""The fields of each test type that a request may have. Source: SPEC."""
+"""The fields of each test type that a request may have. Source: SPEC, and the SDK, whose description is newer."""
 
 READ_ONLY = frozenset(
     (
@@ -327,7 +337,7 @@ SCHEDULING = frozenset(
 _NOT_A_SETTING = frozenset(("testName", "labels", "sharedWithAccounts"))
 """Fields that say which test it is, or who sees it, and nothing of how it measures."""
 
-_SECRET_NAME = re.compile(r"auth|cookie|token|secret|passw|pwd|api-?key|private|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"auth|cookie|token|secret|passw|pwd|api-?key|private", re.IGNORECASE)
 """Names of headers and variables whose values are taken for secrets."""
 
 
@@ -551,7 +561,7 @@ _SECRET_FIELDS = frozenset(
     for name, found in fields.items()
     if found.secret and found.kind == "text"
 )
-_HARMLESS = frozenset(("authType", "authUser", "clientAuthentication", "tokenUrl"))
+_HARMLESS = frozenset(("authType", "authUser", "clientAuthentication", "secretId", "tokenUrl"))
 """Fields whose names sound like secrets and that are none."""
 
 
