@@ -2,6 +2,8 @@
 #   make demo     run the example pipelines through a real Airflow
 #   make test     run the tests              (ARGS="-k rate" for some of them)
 #   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
+#   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
+#   make docs     build the documentation into site/, offline; a warning or a dead link is an error
 #   make lint     ruff, format check, mypy
 #   make format   let ruff format and fix
 #   make lock     pin the newest versions that requirements/dev.in allows
@@ -26,7 +28,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench lint format lock venv clean
+.PHONY: demo test bench nox docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
@@ -36,6 +38,14 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	@$(PY) benchmarks/run.py $(ARGS)
+
+nox: $(STAMP)
+	@$(PY) -m nox $(ARGS)
+
+docs: $(STAMP)
+	@$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --jobs auto \
+		--doctree-dir build/doctrees docs site
+	@echo "site/index.html is built; its external links are listed in site/external-links.txt"
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -54,7 +64,7 @@ lock: $(STAMP)
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml requirements/dev.in
 
 clean:
-	rm -rf $(VENV) .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .nox site .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is not enough (version managers leave stubs that fail): each candidate is run.

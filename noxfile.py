@@ -1,0 +1,128 @@
+"""The unit and system tests on every supported Airflow and Python: ``make nox``, or ``nox`` where it is installed.
+
+``nox --list`` names the sessions, ``nox -t airflow-3.0`` runs those of one Airflow, ``nox -t quick`` one for each; what
+stands behind ``--`` goes to pytest. A Python that is not installed is skipped. Each session leaves a JUnit report below
+.nox/reports, and ``nox -s table`` makes the table of the README from them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+REPORTS = ROOT / ".nox" / "reports"
+
+# Airflow's minor versions, of which each session takes the newest patch, with the Pythons that it supports.
+AIRFLOWS = {
+    "2.11": ("3.11", "3.12"),
+    "3.0": ("3.11", "3.12"),
+    "3.1": ("3.11", "3.12", "3.13"),
+    "3.2": ("3.11", "3.12", "3.13"),
+    "3.3": ("3.11", "3.12", "3.13"),
+}
+
+# Who installs Airflow with its constraint files has the versions of its day. Here everything is the newest that fits,
+# but for what an older Airflow does not work with and does not bound itself:
+#   fastapi, cadwyn   with fastapi 0.165 the API server refuses what Airflow's own task client sends ("Input should be a
+#                     valid dictionary"), and cadwyn has to be of an age with it. 3.0 has the bounds that 3.1 set
+#                     itself, 3.2 those of 3.3.
+#   svcs              26 takes its registry off the application while the API server inside dag.test(), which does not
+#                     wait for its own start before 3.3, still needs it.
+#   fab               draws the connection form of 3.0, as in its official images; later ones do without it.
+BOUNDS = {
+    "3.0": ("fastapi<0.118", "cadwyn<6", "svcs<26", "apache-airflow-providers-fab"),
+    "3.1": ("svcs<26",),
+    "3.2": ("fastapi<0.137", "svcs<26"),
+}
+
+
+def _sessions() -> Iterator[object]:
+    for airflow, pythons in AIRFLOWS.items():
+        for python in pythons:
+            tags = [f"airflow-{airflow}"] + ["quick"] * (python == "3.12")
+            yield nox.param(python, airflow, id=f"airflow-{airflow}-python-{python}", tags=tags)
+
+
+@nox.session
+@nox.parametrize("python,airflow", list(_sessions()))
+def tests(session: nox.Session, airflow: str) -> None:
+    """Unit and system tests on the newest patch of an Airflow."""
+    _run(session, f"airflow-{airflow}", f"apache-airflow=={airflow}.*", *BOUNDS.get(airflow, ()))
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The same on the lowest versions that pyproject.toml promises to work with."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    _run(session, "lowest", *(bound.replace(">=", "==") for bound in project["dependencies"]))
+
+
+@nox.session(python="3.12")
+def prerelease(session: nox.Session) -> None:
+    """The same on the newest pre-release of the next Airflow: a failure is a warning of what is to come."""
+    minor = int(list(AIRFLOWS)[-1].partition(".")[2]) + 1
+    # A bound that names a pre-release allows them for that package, and for no other.
+    _run(
+        session,
+        "prerelease",
+        f"apache-airflow>=3.{minor}.0b1",
+        f"apache-airflow-core>=3.{minor}.0b1",
+        f"apache-airflow-task-sdk>=1.{minor}.0b1",
+    )
+
+
+def _run(session: nox.Session, name: str, *requirements: str) -> None:
+    session.install("-e", ".", *_test_tools(), *requirements)
+    versions = session.run(
+        "python",
+        "-c",
+        "import platform; from importlib.metadata import version;"
+        " print(version('apache-airflow'), platform.python_version())",
+        silent=True,
+    )
+    session.log("Airflow and Python: %s", versions)
+    airflow, python = (versions or "? ?").split()
+    session.run(
+        "pytest",
+        "tests/unit",
+        "tests/system",
+        f"--junitxml={REPORTS / f'{name}-{session.python}.xml'}",
+        "-o",
+        f"junit_suite_name={airflow} {python}",
+        *session.posargs,
+    )
+
+
+def _test_tools() -> list[str]:
+    """What requirements/test.in names, in the versions of the lock."""
+    named = set((ROOT / "requirements" / "test.in").read_text().split("\n"))
+    lock = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+    return [line for line in lock if line.partition("==")[0] in named]
+
+
+@nox.session(venv_backend="none")
+def table(session: nox.Session) -> None:
+    """Print the table of the README: what the reports below .nox/reports say."""
+    rows = []
+    for report in REPORTS.glob("*.xml"):
+        suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
+        total, skipped, failed = (int(suite.get(name, 0)) for name in ("tests", "skipped", "failures"))
+        failed += int(suite.get("errors", 0))
+        airflow, python = suite.get("name", "? ?").split()
+        rows.append((airflow, python, total - skipped - failed, skipped, failed))
+    rows.sort(key=lambda row: [int(part) for part in re.findall(r"\d+", f"{row[0]}.{row[1]}")])
+    lines = ["| Airflow | Python | passed | skipped | failed |", "|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    session.log("reports of %d sessions\n%s", len(rows), "\n".join(lines))

@@ -1,0 +1,81 @@
+"""What depends on Airflow's version, held to on both sides: picking up a run, and the links in the web interface."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+
+AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
+VALIDATE = ("validate", -1)
+
+
+@pytest.fixture
+def first_try_is_lost(monkeypatch):
+    """The first try ends after its run was accepted, and before it has a verdict, as one whose worker is gone."""
+    wait, lost = RunInstantTestOperator._wait_for_round, []
+
+    def wait_or_be_lost(self, context, handle):
+        if not lost:
+            lost.append(handle)
+            raise ConnectionAbortedError("the worker is gone")
+        return wait(self, context, handle)
+
+    monkeypatch.setattr(RunInstantTestOperator, "_wait_for_round", wait_or_be_lost)
+
+
+@pytest.mark.usefixtures("first_try_is_lost")
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_retry_picks_up_the_run_where_airflow_has_a_task_state_store(simulator, run_dag, durable):
+    test_id = simulator.add_test("http-server")
+    outcome = run_dag(
+        "rerun", lambda dag: setattr(dag.get_task("validate"), "durable", durable), test_id=test_id
+    )
+    assert (outcome.states[VALIDATE], outcome.tries[VALIDATE]) == ("success", 2)
+    evidence = outcome.xcoms[*VALIDATE, "return_value"]
+    picked_up = durable and AIRFLOW >= (3, 3)
+    assert simulator.run_calls(test_id) == (1 if picked_up else 2)
+    assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 1)
+
+
+def links_in_the_web_interface(dag, task_id, map_index):
+    """The extra links of the newest task instance, by the way that Airflow's web server takes."""
+    from sqlalchemy import select
+
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    try:
+        from airflow.serialization.serialized_objects import DagSerialization
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
+    task = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag)).get_task(task_id)
+    with create_session() as session:
+        instance = session.scalars(
+            select(TaskInstance)
+            .where(
+                TaskInstance.dag_id == dag.dag_id,
+                TaskInstance.task_id == task_id,
+                TaskInstance.map_index == map_index,
+            )
+            .order_by(TaskInstance.start_date.desc())
+        ).first()
+        return {name: task.get_extra_links(instance, name) for name in task.extra_links}
+
+
+@pytest.mark.parametrize("dag_id", ["rerun", "mapped"])
+def test_the_web_interface_shows_the_links_of_a_failed_task(simulator, run_dag, dag_id):
+    test_id = simulator.add_test("http-server", outcomes={"Singapore": "error"})
+    dags = []
+    outcome = run_dag(dag_id, dags.append, test_id=test_id, tests=[{"test_id": test_id}])
+    map_index = 0 if dag_id == "mapped" else -1
+    evidence = outcome.xcoms["validate", map_index, "return_value"]
+    links = links_in_the_web_interface(dags[0], "validate", map_index)
+    assert links["ThousandEyes test"] == evidence["links"]["test"]
+    assert links["ThousandEyes round"] == evidence["links"]["round"]
+    assert not links["ThousandEyes snapshot"]
