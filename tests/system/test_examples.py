@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -327,3 +328,70 @@ class TestRetryPolicy:
             test_id = simulator.add_test("http-server", **spec)
             outcome, states = run_example("thousandeyes_retry_policy", other_way_round, test_id=test_id)
             assert (outcome.tries["validate", -1], states["validate"]) == expected
+
+
+class TestPreviewEnvironment:
+    @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
+    def test_it_is_gone_whatever_the_verdict(self, simulator, run_example, slowest, state):
+        outcome, states = run_example("thousandeyes_preview_environment", pull_request=42, slowest=slowest)
+        assert states == {"create_environment": "success", "validate": state, "remove_environment": "success"}
+        told = evidence(outcome)
+        assert {agent["agent_name"] for agent in told["agents"]["reported"]} == {FRANKFURT, SINGAPORE}
+        assert simulator.tests[told["test_id"]] == "http-server"
+        assert outcome.rendered["validate", -1]["definition"]["url"] == "https://pr-42.preview.example.com"
+
+
+class TestTestsByLabel:
+    LABEL = {"labelId": "9", "name": "Checkout"}
+
+    @pytest.fixture
+    def labelled(self, simulator):
+        """Two tests with the label, one of another type, and one without; the simulator itself tells no labels."""
+
+        def test(name, test_type, *labels):
+            test_id = simulator.add_test(test_type, name=name)
+            return {"testId": test_id, "type": test_type, "testName": name, "labels": list(labels)}
+
+        listed = [
+            test("Cart", "http-server", self.LABEL),
+            test("Payment", "http-server", self.LABEL),
+            test("Resolver", "dns-server", self.LABEL),
+            test("Blog", "http-server"),
+        ]
+        simulator.fail("tests", status=200, body=json.dumps({"tests": listed}), times=None)
+        return [test["testId"] for test in listed]
+
+    @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
+    def test_there_is_one_verdict(self, simulator, run_example, labelled, slowest, state):
+        outcome, states = run_example("thousandeyes_tests_by_label", slowest=slowest)
+        assert states == {"find": "success", "validate": ["success"] * 2, "verdict": state}
+        assert [fields["from_test"] for fields in evidence(outcome, "find")] == labelled[:2]
+        verdicts = {evidence(outcome, "validate", index)["verdict"] for index in range(2)}
+        assert verdicts == {"passed" if state == "success" else "failed"}
+
+    def test_no_test_is_no_pass(self, run_example, labelled):
+        _, states = run_example("thousandeyes_tests_by_label", label="nobody's")
+        assert states["verdict"] == "failed"
+
+
+class TestScheduledTestNow:
+    @pytest.mark.parametrize(
+        ("before", "states"),
+        [
+            (1000, {"validate": "success", "switch_traffic": "success"}),
+            (10, {"validate": "failed", "switch_traffic": "upstream_failed"}),
+        ],
+        ids=["quicker than before", "slower than before"],
+    )
+    def test_the_new_release_is_held_against_the_history(self, simulator, run_example, before, states):
+        history = [{"ago": ago, "metrics": {"responseTime": before}} for ago in (600, 1200, 1800)]
+        test_id = simulator.add_test("http-server", name="Shop", agents=[FRANKFURT, ZURICH], history=history)
+        outcome, found = run_example(
+            "thousandeyes_scheduled_test_now", test_id=test_id, url="https://green.example.com/"
+        )
+        assert found == states
+        told = evidence(outcome)
+        assert told["test_id"] != test_id
+        assert {agent["agent_name"] for agent in told["agents"]["reported"]} == {FRANKFURT, ZURICH}
+        assert told["checks"][1]["before"] == before
+        assert len(simulator.rounds(test_id)) == 3, "the scheduled test itself is left alone"
