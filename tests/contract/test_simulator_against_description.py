@@ -33,7 +33,7 @@ SWEEP = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
-DEPARTURES = ("numbers_as_text", "error_type_spelling", "extra_fields")
+DEPARTURES = ("numbers_as_text", "error_type_spelling", "extra_fields", "sip_credentials")
 """The switches that make the API depart from its description, which is what they are for."""
 
 
@@ -110,10 +110,12 @@ class Api:
 OUTCOMES = st.dictionaries(
     st.sampled_from([*AGENTS, *RESULT_TYPES]), st.sampled_from(["ok", "error"]), max_size=3
 )
+CONDITIONS = st.sampled_from([None, "slow:1.7", "lossy:12.5", "certificate", "down"])
 QUERIES = st.sampled_from(
     [
         "",
         "?window=1h",
+        "?expand=header,certificate",
         "?window=5s&aid=1001",
         "?startDate=2027-01-15T07:00:00Z",
         "?startDate=2027-01-15T07:00:00Z&endDate=2027-01-15T09:00:00Z",
@@ -131,10 +133,12 @@ QUERIES = st.sampled_from(
     test_type=st.sampled_from(list(TEST_TYPES)),
     result_type=st.sampled_from(list(RESULT_TYPES)),
     outcomes=OUTCOMES,
+    condition=CONDITIONS,
     silent=st.lists(st.sampled_from(AGENTS), max_size=2, unique=True),
     query=QUERIES,
     seconds=st.sampled_from([0, 3, 400]),
     history=st.lists(st.integers(1, 900), max_size=3),
+    labels=st.lists(st.sampled_from(["checkout", "preview"]), min_size=1, max_size=2, unique=True),
 )
 def test_running_and_reading(
     description: Any,
@@ -143,21 +147,32 @@ def test_running_and_reading(
     test_type: str,
     result_type: str,
     outcomes: dict[str, str],
+    condition: str | None,
     silent: list[str],
     query: str,
     seconds: int,
     history: list[int],
+    labels: list[str],
 ) -> None:
     api = Api(description, tally, **switches)
     test_id = api.world.add_test(
-        NOW, test_type=test_type, agents=AGENTS, outcomes=outcomes, silent=silent, history=history
+        NOW,
+        test_type=test_type,
+        agents=AGENTS,
+        outcomes=outcomes,
+        condition=condition,
+        silent=silent,
+        history=history,
     ).test_id
     api.ask("POST", f"/tests/{test_id}/run")
     api.ask("POST", f"/tests/{test_id}/run?aid=1001")
     api.now += seconds
     for name in dict.fromkeys((result_type, *TEST_TYPES[test_type].result_types)):
         api.pages(f"/test-results/{test_id}/{name}{query}")
-    api.ask("GET", f"/tests/{test_type}/{test_id}?expand=agent")
+    scheduled = api.world.add_test(NOW, test_type=test_type, scheduled=True, labels=labels).test_id
+    for each in (test_id, scheduled):
+        api.ask("GET", f"/tests/{test_type}/{each}?expand=agent,label")
+    api.ask("POST", f"/tests/{scheduled}/run")
     api.ask("GET", "/tests")
 
 
@@ -301,6 +316,12 @@ class TestTheCheckItself:
         test_id = api.world.add_test(NOW, test_type="sip-server", outcomes="error").test_id
         with pytest.raises(AssertionError, match="quic-migration"):
             api.ask("GET", f"/test-results/{test_id}/sip-server")
+
+    def test_nested_credentials_are_seen(self, description: Any) -> None:
+        api = Api(description, {}, sip_credentials="nested")
+        test_id = api.world.add_test(NOW, test_type="sip-server").test_id
+        with pytest.raises(AssertionError, match="targetSipCredentials"):
+            api.ask("GET", f"/tests/sip-server/{test_id}")
 
     @settings(SWEEP, max_examples=60)
     @given(test_type=st.sampled_from(list(TEST_TYPES)), data=st.data())

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.simulator.conditions import CONDITIONS
 from thousandeyes_provider.simulator.model import World, default_test_id
 from thousandeyes_provider.simulator.service import Service
 from thousandeyes_provider.simulator.switches import Switches
@@ -52,6 +53,14 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="begin with one test of each type (default: yes)",
+    )
+    conditions = "; ".join(f"{name}: {about}" for name, about in CONDITIONS.items())
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="HOST=CONDITION",
+        help=f"what is the matter with a target; may be given again. {conditions}".replace("%", "%%"),
     )
     switches = parser.add_argument_group("switches", "what the API does not document")
     for switch in fields(Switches):
@@ -104,6 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         world = World(
             time.time(), switches, speed=given.speed, seed=given.seed, default_tests=given.default_tests
         )
+        for each in given.target:
+            name, equals, condition = each.rpartition("=")
+            if not equals:
+                raise ValueError(f"--target: {each!r} is not HOST=CONDITION")
+            world.set_target(name, condition)
     except ValueError as error:
         parser.error(str(error))
     try:

@@ -13,7 +13,7 @@ from thousandeyes_provider.simulator import answers
 from thousandeyes_provider.simulator.answers import Answer, problem
 from thousandeyes_provider.simulator.checks import check_names
 from thousandeyes_provider.simulator.faults import Fault
-from thousandeyes_provider.simulator.model import Busy, SimulatedTest
+from thousandeyes_provider.simulator.model import CONDUCT, Busy, SimulatedTest
 from thousandeyes_provider.simulator.service import BUCKETS, Service
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Control:
                 return {"POST": lambda given, now: (201, asdict(world.add_agent(**given)))}
             case ("agents", ref) if ref in world.agents:
                 return {"PATCH": lambda given, now: self._change_agent(ref, given)}
+            case ("targets",):
+                return {"POST": self._target, "DELETE": self._mend}
             case ("faults",):
                 return {"POST": self._fail, "DELETE": self._no_more_faults}
             case ("throttle",):
@@ -106,6 +108,7 @@ class Control:
             "throttles_waiting": service.throttles_waiting,
             "faults": [{**asdict(fault), "times": times} for fault, times in service.faults.waiting],
             "switches": asdict(world.switches),
+            "targets": self._targets(),
             "account_groups": [asdict(group) for group in world.account_groups],
             "agents": [asdict(agent) for agent in world.agents.values()],
             "tests": [self._test(test, now) for test in world.tests.values()],
@@ -118,6 +121,8 @@ class Control:
             "test_type": test.test_type,
             "name": test.name,
             "account_group_id": test.account_group_id,
+            "scheduled": test.scheduled,
+            "labels": list(test.labels),
             "agents": [world.agents[agent_id].name for agent_id in test.agents],
             "agent_ids": list(test.agents),
             "dns_servers": list(test.dns_servers),
@@ -150,9 +155,22 @@ class Control:
         return 200, asdict(self._service.world.change_agent(ref, given.get("state", "")))
 
     def _run(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        check_names(given, ("by", "outcomes", "metrics", "delays", "silent"), "field of a run")
+        check_names(given, ("by", *CONDUCT), "field of a run")
         started = self._service.world.run(test, now, **{"by": "somebody else", **given})
         return 200, {"round_id": None if started is None else started.round_id}
+
+    def _targets(self) -> dict[str, Any]:
+        return {name: told(condition) for name, condition in self._service.world.targets.items()}
+
+    def _target(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        check_names(given, ("target", "condition"), "field of a target")
+        self._service.world.set_target(given.get("target", ""), given.get("condition"))
+        return 201, {"targets": self._targets()}
+
+    def _mend(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        count = len(self._service.world.targets)
+        self._service.world.targets = {}
+        return 200, {"forgotten": count}
 
     def _fail(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
         fault = Fault.from_json(given)
@@ -175,3 +193,10 @@ class Control:
         world = self._service.world
         world.switches = world.switches.changed(given)
         return 200, asdict(world.switches)
+
+
+def told(tree: Any) -> Any:
+    """A conduct as people wrote it: its keys are agents' ids and result types."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key.split(":", 2)[2]: told(part) for key, part in tree.items()}

@@ -41,6 +41,9 @@ _SIP = {
 }
 _STREAM = {"numPathTraces": 3, "dscp": "Best Effort (DSCP 0)", "dscpId": "0", "port": 49153}
 
+SIP_CREDENTIALS = tuple(_SIP)
+"""The fields that requests nest in ``targetSipCredentials``; none is secret."""
+
 TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     "agent-to-server": {"server": "www.example.com:443", **_NETWORK, **_BANDWIDTH},
     "agent-to-agent": {"direction": "to-target", "protocol": "tcp", "pathTraceMode": "classic", **_STREAM},
@@ -54,7 +57,14 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     },
     "api": {
         "url": "https://api.example.com/health",
-        "requests": [{"name": "Health", "url": "https://api.example.com/health", "method": "get"}],
+        "requests": [
+            {
+                "name": "Health",
+                "url": "https://api.example.com/health",
+                "method": "get",
+                "verifyCertificate": True,
+            }
+        ],
         "timeLimit": 30,
         "sslVersionId": "0",
         "protocol": "tcp",
@@ -95,6 +105,12 @@ _MADE_HERE = frozenset(("agents", "dnsServers", "labels", "sharedWithAccounts", 
 
 _SECRET = frozenset(("customHeaders", "oAuth", "predefinedVariables", "credentials"))
 """Fields that the API gives back in part or not at all, besides those that the table of fields calls secret."""
+
+
+def with_defaults(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition with what the API takes where a request says nothing, as far as it matters here (SPEC)."""
+    silent: dict[str, Any] = {"verifyCertificate": False} if "verifyCertificate" in FIELDS[test_type] else {}
+    return {**silent, **{name: value for name, value in definition.items() if value is not None}}
 
 
 def has_target_agent(test_type: str) -> bool:

@@ -163,14 +163,15 @@ class Simulator:
     # tests and agents
 
     def add_test(self, test_type: str, test_id: str | None = None, **spec: Any) -> str:
-        """Add an instant test.
+        """Add a test; an instant one unless it is said to be scheduled.
 
         :param test_type: a name from ``TEST_TYPES``.
         :param test_id: its id; without one it gets a new one.
         :param spec: what else :meth:`World.add_test` takes: ``name``, ``agents`` (ids, names, or a count),
             ``dns_servers``, ``direction``, ``target_agent``, ``network_measurements``, ``account_group_id``,
-            ``definition``, ``history`` (ages in seconds; by itself one round 5 minutes old), ``switches``,
-            ``next_runs``, ``outcomes``, ``metrics``, ``delays``, ``silent``.
+            ``scheduled``, ``labels`` (names, of scheduled tests), ``definition``,
+            ``history`` (ages in seconds; by itself one round 5 minutes old), ``switches``,
+            ``next_runs``, ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``.
         :returns: its id.
         :raises ValueError: for anything that is not one of the choices, naming them.
         """
@@ -230,7 +231,7 @@ class Simulator:
         """Run a test without the API: no request, no quota.
 
         :param by: who does.
-        :param conduct: ``outcomes``, ``metrics``, ``delays``, ``silent``, for this round alone.
+        :param conduct: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, for this round alone.
         :returns: the id of the new round; ``None`` when the run was merged into the one that is going on.
         :raises Busy: when one is going on and the switches answer that with 409.
         """
@@ -250,6 +251,22 @@ class Simulator:
         return tests[str(test_id)]
 
     # what goes wrong
+
+    def target(self, name: str, condition: Any) -> None:
+        """Let something be the matter with a target, in rounds that start from now on and for all tests of it.
+
+        ``simulator.target("www.example.com", "down")``, ``target("ns1.example.net", "slow:5")``,
+        ``target("www.example.com", {"vienna-office-1": "lossy"})``. A single test has it by ``condition=…`` in
+        :meth:`add_test`, :meth:`change_test` and :meth:`run`, which counts for more.
+
+        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent (id or name) that others
+            measure towards.
+        :param condition: from :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`; ``"ok"`` to mend it. A
+            dict by agent (id or name), by result type, or nested, where it is not the same for all.
+        :raises ValueError: for anything that is not one of the choices, naming them.
+        """
+        with self._service.lock:
+            self._service.world.set_target(name, condition)
 
     def fail(self, operation: str, kind: str = "status", **spec: Any) -> Fault:
         """Let something go wrong with the next request of an operation (``*``: any).

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.simulator import definitions, rows
+from thousandeyes_provider.simulator import conditions, definitions, rows
 from thousandeyes_provider.simulator.agents import ACCOUNT_GROUPS, AGENT_STATES, AGENTS, Agent, further_agent
 from thousandeyes_provider.simulator.checks import (
     check_boolean,
@@ -28,7 +28,7 @@ from thousandeyes_provider.simulator.checks import (
 from thousandeyes_provider.simulator.switches import Switches
 
 OUTCOMES = ("ok", "error")
-CONDUCT = ("outcomes", "metrics", "delays", "silent")
+CONDUCT = ("outcomes", "condition", "metrics", "delays", "silent")
 DEFAULT_HISTORY = (300.0,)
 MINUTE = 60
 MOST_AGENTS = 1000
@@ -47,6 +47,9 @@ class Conduct:
     way; what names the agent counts for more than what names the result type.
 
     :param outcomes: ``"ok"``, or ``"error"`` for a measurement that fails.
+    :param condition: what is the matter with the target: ``"slow"``, ``"lossy:5"``, … (see
+        :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`), whatever :attr:`World.targets` says of it;
+        ``None``: what that says.
     :param metrics: fields to put into rows; ``None`` leaves a field out. Fields that stand under no result
         type go into the rows that have such a field.
     :param delays: seconds from the start of the round until the rows land (simulated); ``None``: never.
@@ -55,6 +58,7 @@ class Conduct:
     """
 
     outcomes: Any = "ok"
+    condition: Any = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     delays: Any = field(default_factory=dict)
     silent: tuple[str, ...] = ()
@@ -69,6 +73,11 @@ class Conduct:
     def fails(self, agent_id: str, result_type: str) -> bool:
         """Whether the agent's measurement of this type fails."""
         return bool(_leaf(self.outcomes, agent_id, result_type) == "error")
+
+    def finds(self, agent_id: str, result_type: str) -> conditions.Condition | None:
+        """The condition in which the agent's measurements of this type find the target, when the test says so."""
+        found = _leaf(self.condition, agent_id, result_type)
+        return None if found is _NOTHING or found is None else conditions.condition(found)
 
     def changes(self, agent_id: str, result_type: str, names: Iterable[str]) -> dict[str, Any]:
         """What ``metrics`` puts into the agent's rows of this type, which as a rule have ``names``."""
@@ -111,6 +120,7 @@ class Round:
     :param agents: ids of the agents that it runs on.
     :param lands: real epoch seconds at which the rows of an agent and a result type land; ``None``: never.
     :param conduct: how the agents behave in it.
+    :param targets: target to its condition, when it began.
     """
 
     number: int
@@ -121,6 +131,7 @@ class Round:
     agents: tuple[str, ...]
     lands: Mapping[tuple[str, str], float | None]
     conduct: Conduct
+    targets: Mapping[str, Any] = field(default_factory=dict)
 
     def landed(self, agent_id: str, result_type: str, now: float) -> bool:
         """Whether the rows of this agent and result type can be there at ``now``."""
@@ -165,11 +176,13 @@ class RoundState:
 
 @dataclass
 class SimulatedTest:
-    """An instant test.
+    """A test.
 
     :param definition: the fields of its type, as in a test definition.
     :param agents: ids of its agents.
     :param dns_servers: names of the DNS servers of a dns-server test.
+    :param scheduled: whether it is a scheduled test, not an instant one.
+    :param labels: names of its labels; those of instant tests are not told (SPEC).
     :param switches: those that this test has otherwise than the whole API.
     :param conduct: how its agents behave in rounds that are started from now on.
     :param coming: the conduct of the very next rounds, one each, before ``conduct`` counts again.
@@ -184,6 +197,8 @@ class SimulatedTest:
     agents: tuple[str, ...]
     definition: dict[str, Any]
     dns_servers: tuple[str, ...] = ()
+    scheduled: bool = False
+    labels: tuple[str, ...] = ()
     created: float = 0.0
     switches: dict[str, Any] = field(default_factory=dict)
     conduct: Conduct = field(default_factory=Conduct)
@@ -225,6 +240,8 @@ _ADD_TEST = (
     "target_agent",
     "network_measurements",
     "account_group_id",
+    "scheduled",
+    "labels",
     "definition",
     "history",
     "switches",
@@ -271,6 +288,7 @@ class World:
         self.account_groups = list(ACCOUNT_GROUPS)
         self.agents: dict[str, Agent] = {agent.agent_id: agent for agent in AGENTS}
         self.tests: dict[str, SimulatedTest] = {}
+        self.targets: Mapping[str, Any] = {}
         self._next_id = 202801
         if default_tests:
             for position, test_type in enumerate(TEST_TYPES):
@@ -326,6 +344,22 @@ class World:
             raise ValueError(f"no agent {ref!r}; known: {known}")
         return found
 
+    def set_target(self, name: str, condition: Any) -> str:
+        """Say what is the matter with a target, in rounds that start from now on.
+
+        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent (id or name).
+        :param condition: for all agents, or a dict by agent (id or name), by result type, or nested.
+        :returns: the target as tests are matched with it.
+        :raises ValueError: for anything that is not one of the choices, naming them.
+        """
+        check_text("target", name)
+        target = self._find_agent(name) or conditions.host_of(name)
+        check_text("target", target)
+        found = self._tree("condition", condition, _condition)
+        # a new dict each time: rounds keep the one of their start
+        self.targets = {**self.targets, target: found}
+        return target
+
     def _find_agent(self, ref: Any) -> str | None:
         if str(ref) in self.agents:
             return str(ref)
@@ -358,14 +392,15 @@ class World:
     # tests
 
     def add_test(self, now: float, **spec: Any) -> SimulatedTest:
-        """Add an instant test.
+        """Add a test; an instant one unless it is said to be scheduled.
 
         Takes, by name: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a count),
         ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
-        ``network_measurements`` (true), ``account_group_id``, ``definition`` (further fields of its type),
+        ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``labels`` (names, of a
+        scheduled test), ``definition`` (further fields of its type),
         ``history`` (a list of ages of earlier rounds in seconds by the clock, or dicts of ``ago`` and a
         conduct), ``switches``, ``next_runs`` (a list of conducts, one for each coming run), and the conduct
-        of its agents: ``outcomes``, ``metrics``, ``delays``, ``silent``.
+        of its agents: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``.
 
         :raises ValueError: for whatever is not one of the choices, naming them.
         """
@@ -383,6 +418,11 @@ class World:
         if account_group_id not in [group.aid for group in self.account_groups]:
             known = ", ".join(group.aid for group in self.account_groups)
             raise ValueError(f"account_group_id: {account_group_id!r} is none of {known}")
+        scheduled = spec.get("scheduled", False)
+        check_boolean("scheduled", scheduled)
+        labels = _texts("labels", spec["labels"]) if spec.get("labels") is not None else ()
+        if labels and not scheduled:
+            raise ValueError("labels: the API does not tell those of instant tests; scheduled=True")
         definition = {**definitions.TEMPLATES[test_type]}
         agents: tuple[str, ...] = ()
         if definitions.has_target_agent(test_type):
@@ -402,6 +442,8 @@ class World:
             agents or tuple(self.agents),
             definition,
             ("ns1.example.net", "ns2.example.net") if test_type == "dns-server" else (),
+            scheduled=scheduled,
+            labels=labels,
             created=now,
         )
         history = _history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
@@ -466,6 +508,9 @@ class World:
             parts["outcomes"] = self._tree(
                 "outcomes", "ok" if spec["outcomes"] is None else spec["outcomes"], _outcome
             )
+        if "condition" in spec:
+            given = spec["condition"]
+            parts["condition"] = None if given is None else self._tree("condition", given, _condition)
         if "delays" in spec:
             parts["delays"] = self._tree("delays", spec["delays"], _delay)
         if "metrics" in spec:
@@ -560,7 +605,7 @@ class World:
                         min(self.real(delay), aged) if aged else self.real(delay)
                     )
         number = len(test.rounds)
-        test.rounds.append(Round(number, round_id, now, began, by, test.agents, lands, conduct))
+        test.rounds.append(Round(number, round_id, now, began, by, test.agents, lands, conduct, self.targets))
         return test.rounds[-1]
 
     def round_states(self, test: SimulatedTest, now: float) -> list[RoundState]:
@@ -644,6 +689,22 @@ class World:
             return test.dns_servers
         return directions if result_type in ("network", "path-vis") else ("",)
 
+    @staticmethod
+    def _condition(test: SimulatedTest, result_type: str, seen: SeenRow) -> rows.Found | None:
+        """The condition in which a row's measurement found its target, and which of its hosts were in it."""
+        own = seen.round.conduct.finds(seen.agent_id, result_type)
+        if own is not None:
+            return rows.Found(own, frozenset())
+        told = {}
+        for host in conditions.targets_of(test.definition, seen.key):
+            leaf = _leaf(seen.round.targets.get(host, _NOTHING), seen.agent_id, result_type)
+            if leaf is not _NOTHING:
+                told[host] = conditions.condition(leaf)
+        worst = _worst(told.values())
+        if worst is None:
+            return None
+        return rows.Found(worst, frozenset(host for host, one in told.items() if one == worst))
+
     def row(self, test: SimulatedTest, result_type: str, seen: SeenRow) -> dict[str, Any]:
         """The fields of a row that are about its result type, everything expanded."""
         measured = rows.Measured(
@@ -661,15 +722,25 @@ class World:
             measured,
             failed=conduct.fails(seen.agent_id, result_type),
             spelling=self.switches_of(test).error_type_spelling,
+            condition=self._condition(test, result_type, seen),
         )
         if result_type == "dns-server":
             row["serverId"] = dns_server_id(seen.key)
         return rows.merged(row, conduct.changes(seen.agent_id, result_type, names))
 
 
+def _worst(found: Iterable[conditions.Condition]) -> conditions.Condition | None:
+    return max(found, key=lambda one: one.rank, default=None)
+
+
 def dns_server_id(name: str) -> str:
     """The id of a DNS server: some number that belongs to its name."""
     return str(1000 + Random(name).randrange(9000))
+
+
+def label_id(name: str) -> str:
+    """The id of a label: some number that belongs to its name."""
+    return str(9000 + Random(f"label {name}").randrange(1000))
 
 
 def _default_test(position: int, test_type: str) -> dict[str, Any]:
@@ -723,6 +794,10 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
 
 def _outcome(value: Any) -> None:
     check_choice("outcomes", value, OUTCOMES)
+
+
+def _condition(value: Any) -> None:
+    conditions.condition(value)
 
 
 def _delay(value: Any) -> None:

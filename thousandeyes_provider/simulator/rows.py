@@ -9,6 +9,13 @@ from random import Random
 from typing import Any
 
 from thousandeyes_provider.api.values import number
+from thousandeyes_provider.simulator.conditions import (
+    Condition,
+    concerns,
+    failed_under,
+    host_of,
+    measured_under,
+)
 
 Row = dict[str, Any]
 
@@ -343,8 +350,20 @@ _SHAPES: Mapping[str, _Shape] = {
 }
 
 
+@dataclass(frozen=True)
+class Found:
+    """The condition in which a measurement found its target.
+
+    :param condition: the condition.
+    :param hosts: the hosts of the test that are in it; empty when the test itself was said to be.
+    """
+
+    condition: Condition
+    hosts: frozenset[str]
+
+
 def measured_row(
-    result_type: str, measured: Measured, *, failed: bool, spelling: str
+    result_type: str, measured: Measured, *, failed: bool, spelling: str, condition: Found | None = None
 ) -> tuple[Row, frozenset[str]]:
     """The fields of a row that are about its result type, and the names that it has where nothing failed.
 
@@ -353,15 +372,23 @@ def measured_row(
     :param failed: whether the agent's measurement failed; the row then has the signal of its result type
         (API-FACTS, table under "Results").
     :param spelling: the switch ``error_type_spelling``.
+    :param condition: in which condition the target was.
     """
     shape = _SHAPES[result_type]
     row = shape.measure(measured, _Figures(measured, result_type))
+    down = False
+    if condition is not None:
+        row = measured_under(condition.condition, result_type, row, measured.started)
+        down = concerns(condition.condition, result_type, measured.definition, set(condition.hosts))
     if shape.no_error is not None and spelling != "absent":
         words: Mapping[str, str | None] = {"none": "none", "null": None}
         row["errorType"] = words.get(spelling, shape.no_error)
     names = frozenset(row) | frozenset(shape.signal)
-    if failed:
+    if failed or down:
+        well = row
         row = {name: value for name, value in row.items() if name not in shape.lost} | dict(shape.signal)
+        if down and condition is not None:
+            row = failed_under(condition.condition, result_type, row, well)
         if "errorType" in row and spelling == "unknown":
             row["errorType"] = UNKNOWN_ERROR
     return row, names
@@ -408,5 +435,4 @@ def _target(measured: Measured) -> str:
 
 
 def _host(measured: Measured) -> str:
-    url = str(measured.definition.get("url", "www.example.com"))
-    return url.split("://")[-1].split("/")[0] or "www.example.com"
+    return host_of(str(measured.definition.get("url", ""))) or "www.example.com"

@@ -26,7 +26,7 @@ from thousandeyes_provider.simulator.agents import AGENT_TYPES
 from thousandeyes_provider.simulator.answers import Answer, Delivery, problem
 from thousandeyes_provider.simulator.checks import check_choice, check_number, check_whole
 from thousandeyes_provider.simulator.faults import OPERATIONS, Fault, FaultQueue
-from thousandeyes_provider.simulator.model import Busy, SeenRow, SimulatedTest, World, dns_server_id
+from thousandeyes_provider.simulator.model import Busy, SeenRow, SimulatedTest, World, dns_server_id, label_id
 from thousandeyes_provider.simulator.quota import Bucket
 
 if TYPE_CHECKING:
@@ -378,8 +378,10 @@ class Service:
     def _tests(self, call: Call, asked: Route, group: str, now: float) -> Answer:
         listed = [
             self._simple(test, call)
+            | (self._labels(test) if self.world.switches_of(test).labels_listed else {})
             for test in self.world.tests.values()
-            if test.account_group_id == group and self.world.switches_of(test).listed_in_tests
+            if test.account_group_id == group
+            and (test.scheduled or self.world.switches_of(test).listed_in_tests)
         ]
         return self._hal({"tests": listed}, call)
 
@@ -388,15 +390,25 @@ class Service:
         lookup = self.world.switches_of(test).typed_lookup
         if test.test_type != asked.test_type or lookup == "404":
             raise _Refused(problem(404, f"There is no {asked.test_type} test with this id", call.path))
-        body = self._defined(test, call) | {"interval": 120, "alertsEnabled": False, "enabled": True}
-        expand = _words(call, "expand", ("agent", "monitor", "label", "shared-with-account"))
+        body = self._simple(test, call)
+        expand = _words(
+            call, "expand", ("agent", "alert-rule", "monitor", "label", "tag", "shared-with-account")
+        )
         if "agent" in expand and lookup == "agents":
             body["agents"] = [self.world.agents[agent_id].as_listed() for agent_id in test.agents]
+        if "label" in expand:
+            body |= self._labels(test)
         return self._hal(self._embellished(test, body), call, links=False)
 
     def _run(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+        test = self._known(call, asked, group)
+        refused = self.world.switches_of(test).run_scheduled
+        if test.scheduled and refused == "404":
+            raise _Refused(problem(404, "There is no instant test with this id", call.path))
+        if test.scheduled and refused == "400":
+            raise _invalid(call, [("testId", "the test is not an instant test")])
         try:
-            self.world.run(self._known(call, asked, group), now)
+            self.world.run(test, now)
         except Busy:
             raise _Refused(problem(409, "The test is running", call.path)) from None
         return Answer(200)
@@ -428,7 +440,7 @@ class Service:
             name=name,
             agents=agents,
             dns_servers=definition.get("dnsServers") if asked.test_type == "dns-server" else None,
-            definition=definition,
+            definition=definitions.with_defaults(asked.test_type, definition),
             account_group_id=group,
             history=(),
         )
@@ -681,7 +693,15 @@ class Service:
 
     def _simple(self, test: SimulatedTest, call: Call) -> dict[str, Any]:
         """The test as lists and results tell it."""
-        return self._defined(test, call) | {"interval": 120, "alertsEnabled": False, "enabled": True}
+        return {"interval": 120, "alertsEnabled": False, "enabled": True} | self._defined(test, call)
+
+    def _labels(self, test: SimulatedTest) -> dict[str, Any]:
+        """The labels of a test as a member of its definition; none for instant tests (SPEC)."""
+        if not test.scheduled:
+            return {}
+        return {
+            "labels": [{"labelId": label_id(name), "name": name, "isBuiltin": False} for name in test.labels]
+        }
 
     def _defined(self, test: SimulatedTest, call: Call) -> dict[str, Any]:
         body = {
@@ -701,6 +721,10 @@ class Service:
                 ],
             },
         }
+        if test.test_type == "sip-server" and self.world.switches_of(test).sip_credentials == "nested":
+            body["targetSipCredentials"] = {
+                name: body.pop(name) for name in definitions.SIP_CREDENTIALS if name in body
+            }
         if test.dns_servers:
             body["dnsServers"] = [
                 {"serverId": dns_server_id(name), "serverName": name} for name in test.dns_servers

@@ -66,7 +66,21 @@ class Switches:
         "no-agents",
         "404",
     )
-    listed_in_tests: bool = _switch(True, "whether instant tests appear in GET /tests")
+    listed_in_tests: bool = _switch(True, "whether instant tests appear in GET /tests, as scheduled ones do")
+    labels_listed: bool = _switch(True, "whether GET /tests tells the labels of scheduled tests")
+    run_scheduled: str = _switch(
+        "404",
+        "a run of a scheduled test, not of an instant one: 404, 400, or a new round",
+        "404",
+        "400",
+        "new-round",
+    )
+    sip_credentials: str = _switch(
+        "flat",
+        "credentials of a sip-server test in answers: side by side with its other fields, or nested as in requests",
+        "flat",
+        "nested",
+    )
     run_while_running: str = _switch(
         "new-round",
         "a run while one is going on: a new round, merged into the one going on, or 409",

@@ -18,12 +18,15 @@ COMMAND = [sys.executable, "-m", "thousandeyes_provider.simulator"]
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_its_address_serves_and_ends_well(signum: signal.Signals) -> None:
     command = [*COMMAND, "--port", "0", "--token", "secret-token", "--page-size", "2", "--no-listed-in-tests"]
+    command += ["--target", "www.example.com=slow:2", "--target", "api.example.com=down"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-            switches = requests.get(f"{url}/control", timeout=5).json()["switches"]
+            state = requests.get(f"{url}/control", timeout=5).json()
+            assert state["targets"] == {"www.example.com": "slow:2", "api.example.com": "down"}
+            switches = state["switches"]
             assert (switches["page_size"], switches["listed_in_tests"]) == (2, False)
             for token, status in (("secret-token", 200), ("other", 401)):
                 answer = requests.get(
@@ -55,6 +58,8 @@ def test_help_lists_every_switch_and_the_tests_at_the_start(capsys: pytest.Captu
         (["--page-size", "-1"], "page_size"),
         (["--speed", "0"], "speed"),
         (["--port", "70000"], "--port"),
+        (["--target", "www.example.com"], "HOST=CONDITION"),
+        (["--target", "www.example.com=tired"], "'tired' is none of ok, slow, lossy, certificate, down"),
         (["--quota-window", "nan"], "quota_window"),
     ],
 )

@@ -326,7 +326,7 @@ class TestMistakes:
             ({"account_group_id": "9"}, "account_group_id: '9' is none of 1001, 1002"),
             ({"network_measurements": "no"}, "network_measurements"),
             ({"switches": {"clock_offset": 5.0}}, "unknown switch of a test clock_offset"),
-            ({"next_runs": [{"outcome": "error"}]}, "unknown conduct outcome; known: outcomes, metrics"),
+            ({"next_runs": [{"outcome": "error"}]}, "unknown conduct outcome; known: outcomes, condition"),
             ({"colour": "red"}, "unknown field of a test colour; known: test_type"),
         ],
     )

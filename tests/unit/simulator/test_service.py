@@ -547,6 +547,47 @@ class TestCreate:
         assert "hunter2" not in repr(api.world.tests)
 
 
+class TestScheduled:
+    def test_it_is_listed_with_its_labels_and_schedule(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False, listed_in_tests=False)
+        api.world.add_test(NOW, test_type="dnssec")
+        made = api.world.add_test(
+            NOW, test_type="http-server", scheduled=True, labels=["checkout"], definition={"interval": 300}
+        )
+        (listed,) = api.get("/tests")["tests"]
+        assert (listed["testId"], listed["interval"]) == (made.test_id, 300)
+        (label,) = listed["labels"]
+        assert (label["name"], label["isBuiltin"]) == ("checkout", False)
+        assert label["labelId"].isdigit()
+        assert api.get(f"/tests/http-server/{made.test_id}?expand=label")["labels"] == [label]
+        assert "labels" not in api.get(f"/tests/http-server/{made.test_id}?expand=agent")
+
+    def test_lists_may_not_tell_labels(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False, labels_listed=False)
+        api.world.add_test(NOW, test_type="dnssec", scheduled=True, labels=["checkout"])
+        assert "labels" not in api.get("/tests")["tests"][0]
+
+    def test_instant_tests_never_tell_labels(self, make_api: MakeApi) -> None:
+        api = make_api()
+        assert not any("labels" in test for test in api.get("/tests")["tests"])
+        definition = {"domain": "example.com", "agents": [{"agentId": "14410"}], "labels": ["9842"]}
+        assert "labels" not in json.loads(api.ask("POST", "/tests/dnssec/instant", definition).body)
+        with pytest.raises(ValueError, match="scheduled=True"):
+            api.world.add_test(NOW, test_type="dnssec", labels=["checkout"])
+
+    @pytest.mark.parametrize(("choice", "status"), [("404", 404), ("400", 400), ("new-round", 200)])
+    def test_whether_it_can_be_run(self, make_api: MakeApi, choice: str, status: int) -> None:
+        api = make_api(run_scheduled=choice)
+        test = api.world.add_test(NOW, test_type="dnssec", scheduled=True)
+        assert api.run(test.test_id) == status
+        assert len(test.rounds) == 1 + (status == 200)
+
+    def test_sip_credentials_may_be_nested_in_answers(self, make_api: MakeApi) -> None:
+        told = make_api(sip_credentials="nested").get("/tests/sip-server/202711")
+        assert told["targetSipCredentials"]["port"] == 5060
+        assert "port" not in told
+
+
 class TestSnapshot:
     BODY: ClassVar = {
         "displayName": "Before",

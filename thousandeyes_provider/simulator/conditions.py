@@ -1,0 +1,252 @@
+"""Conditions: what can be the matter with a target, and what its tests then measure, in every result type alike.
+
+Pure: a row where nothing is wrong goes in, the row under the condition comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from thousandeyes_provider.api.metrics import METRICS
+from thousandeyes_provider.api.values import number
+from thousandeyes_provider.simulator.checks import check_choice, check_number
+
+Row = dict[str, Any]
+
+CONDITIONS: Mapping[str, str] = {
+    "ok": "nothing is the matter",
+    "slow": "everything takes longer by a factor, 3 by itself; slow:1.3 is 30 % longer",
+    "lossy": "packets get lost, 20 % by itself, lossy:5 is 5 %; loss and jitter rise, mos falls, transfers take longer",
+    "certificate": "its certificate expired 3 days ago; tests over TLS that verify certificates fail, others show it",
+    "down": "nothing answers",
+}
+"""The conditions, from the least to the worst, and what each does."""
+
+_USUAL = {"slow": 3.0, "lossy": 20.0}
+_EXPIRED_DAYS = 3
+_EXPIRED = "SSL certificate problem: certificate has expired"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is the matter with a target.
+
+    :param kind: from :data:`CONDITIONS`.
+    :param strength: the factor of ``slow``, above 1; the percentage of ``lossy``, between 0 and 100.
+    """
+
+    kind: str
+    strength: float = 0.0
+
+    @property
+    def rank(self) -> int:
+        """How bad it is; where several come together the worst counts."""
+        return list(CONDITIONS).index(self.kind)
+
+
+def condition(text: Any) -> Condition:
+    """Read a condition: a name from :data:`CONDITIONS`, for slow and lossy with ``:`` and a strength behind it.
+
+    :raises ValueError: for anything else, saying what would be right.
+    """
+    if not isinstance(text, str):
+        check_choice("condition", text, CONDITIONS)
+    return _read(text)
+
+
+@lru_cache
+def _read(text: str) -> Condition:
+    name, colon, strength = text.partition(":")
+    check_choice("condition", name, CONDITIONS)
+    if not colon:
+        return Condition(name, _USUAL.get(name, 0.0))
+    if name not in _USUAL:
+        raise ValueError(f"condition: {name} has no strength, {text!r} has one")
+    value = number(strength)
+    if value is None:
+        raise ValueError(f"condition: {strength!r} is no number")
+    check_number(f"condition {name}", value, 1 if name == "slow" else 0)
+    if name == "lossy" and value >= 100:
+        raise ValueError(f"condition: {text!r} loses everything; that is down")
+    return Condition(name, value)
+
+
+# which condition concerns a row
+
+
+def host_of(text: str) -> str:
+    """The host in a URL, a ``host:port``, or a domain with a record type; in small letters, the port left out."""
+    text = text.strip()
+    if "://" not in text:
+        text = f"//{text.split()[0] if text.split() else ''}"
+    return (urlsplit(text).hostname or "").rstrip(".")
+
+
+def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
+    """What a row of a test is measured against: hosts, domains, DNS servers, and the ids of agents.
+
+    :param definition: the fields of the test.
+    :param key: the DNS server or direction of the row.
+    """
+    texts = [definition.get(name) for name in ("url", "server", "domain", "sipRegistrar", "targetAgentId")]
+    requests = definition.get("requests")
+    texts += [one.get("url") for one in requests or () if isinstance(one, Mapping)]
+    return {host_of(text) for text in (*texts, key) if isinstance(text, str) and text}
+
+
+# what it does
+
+
+def concerns(found: Condition, result_type: str, definition: Mapping[str, Any], hosts: set[str]) -> bool:
+    """Whether a measurement of this type fails under the condition.
+
+    :param hosts: the hosts of the test that are in this condition; empty when the test itself is.
+    """
+    if found.kind == "down":
+        return True
+    if found.kind != "certificate":
+        return False
+    verified = definition.get("verifyCertificate") is True
+    match result_type:
+        case "http-server" | "page-load" | "web-transactions":
+            return verified and _secure(definition.get("url"))
+        case "api":
+            return any(
+                request.get("verifyCertificate") is True
+                and _secure(request.get("url"))
+                and (not hosts or host_of(str(request.get("url"))) in hosts)
+                for request in definition.get("requests") or ()
+            )
+        case "ftp-server":
+            return definition.get("useExplicitFtps") is True or _secure(definition.get("url"))
+        case "sip-server":
+            return definition.get("protocol") == "tls"
+    return False
+
+
+def _secure(url: Any) -> bool:
+    return str(url).partition("://")[0].lower() in ("https", "ftps")
+
+
+_REFUSED: Mapping[str, Mapping[str, Any]] = {
+    "api": {"errorType": "Connect", "errorDetails": "Step 1: connection refused"},
+    "web-transactions": {"errorType": "Connect", "errorDetails": "net::ERR_CONNECTION_REFUSED"},
+    "dnssec": {"errorDetails": "No response from the name servers"},
+    "dns-trace": {"errorDetails": "No response from the name servers"},
+}
+_UNTRUSTED: Mapping[str, Mapping[str, Any]] = {
+    "http-server": {"errorType": "SSL", "errorDetails": _EXPIRED},
+    "web-transactions": {"errorType": "SSL", "errorDetails": "net::ERR_CERT_DATE_INVALID"},
+    "api": {"errorType": "SSL", "errorDetails": f"Step 1: {_EXPIRED}"},
+    "ftp-server": {"errorType": "SSL", "errorDetails": _EXPIRED},
+    "sip-server": {"errorType": "ssl", "problemDetail": _EXPIRED},
+}
+
+
+def failed_under(found: Condition, result_type: str, failed: Row, well: Row) -> Row:
+    """A row of a measurement that failed, saying what was the matter.
+
+    :param failed: the row of any failure.
+    :param well: the row that there would have been.
+    """
+    reasons = _UNTRUSTED if found.kind == "certificate" else _REFUSED
+    row = {**failed, **reasons.get(result_type, {})}
+    if found.kind == "certificate":
+        # as far as the handshake everything went well
+        for name in ("connectTime", "sslVersion", "sslCertificates"):
+            if name in well:
+                row[name] = well[name]
+    return row
+
+
+def measured_under(found: Condition, result_type: str, row: Row, started: int) -> Row:
+    """A row of a measurement that went on under the condition.
+
+    :param started: when the round began, epoch seconds.
+    """
+    if found.kind == "certificate":
+        return _with_expired(row, started)
+    if found.kind == "slow":
+        return _scaled(result_type, row, found.strength, health=1 / math.sqrt(found.strength))
+    if found.kind == "lossy":
+        return _losing(result_type, row, found.strength)
+    return row
+
+
+def _with_expired(row: Row, started: int) -> Row:
+    if "sslCertificates" not in row:
+        return row
+    over = datetime.fromtimestamp(started, UTC).replace(microsecond=0) - timedelta(days=_EXPIRED_DAYS)
+    stamp = "%Y-%m-%dT%H:%M:%SZ"
+    expired = {
+        "daysUntilExpiry": -_EXPIRED_DAYS,
+        "isFetchDateInValidCertDateRange": False,
+        "validAfter": (over - timedelta(days=90)).strftime(stamp),
+        "validBefore": over.strftime(stamp),
+    }
+    return {**row, "sslCertificates": [{**one, **expired} for one in row["sslCertificates"]]}
+
+
+def _scaled(result_type: str, row: Row, factor: float, *, health: float = 1.0) -> Row:
+    """``row`` with every time in it longer by ``factor``, and every rate slower."""
+    result = dict(row)
+    for name, metric in METRICS[result_type].items():
+        value = row.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        if metric.unit in ("ms", "B/s"):
+            changed = value * factor if metric.unit == "ms" else value / factor
+            result[name] = round(changed) if isinstance(value, int) else round(changed, 3)
+        elif name == "healthScore":
+            result[name] = round(value * health, 3)
+    if "pathTraces" in row:
+        result["pathTraces"] = [
+            {**trace, "responseTime": round(trace["responseTime"] * factor)} for trace in row["pathTraces"]
+        ]
+    return _heard(row, result) if result_type == "rtp-server" else result
+
+
+def _losing(result_type: str, row: Row, percent: float) -> Row:
+    """``row`` with ``percent`` of the packets lost."""
+    left = 1 - percent / 100
+    if result_type == "network":
+        return row | {
+            "loss": percent,
+            "jitter": round(row["jitter"] * (1 + percent / 5), 3),
+            "maxLatency": round(row["maxLatency"] * (1 + percent / 50)),
+            "bandwidth": round(row["bandwidth"] * left, 3),
+            "availableBandwidth": round(row["availableBandwidth"] * left, 3),
+            "packetsBySecond": [
+                [second[0], round(second[0] * left)] if second else [] for second in row["packetsBySecond"]
+            ],
+            "healthScore": round(row["healthScore"] * left, 3),
+        }
+    if result_type == "rtp-server":
+        lossy = row | {
+            "loss": percent,
+            "discards": round(percent / 10, 3),
+            "pdv": round(row["pdv"] * (1 + percent / 5)),
+        }
+        return _heard(row, lossy)
+    if result_type == "path-vis":
+        return row
+    return _scaled(result_type, row, 1 + percent / 50, health=left)  # what was lost is sent again
+
+
+def _heard(before: Row, after: Row) -> Row:
+    """``after`` with the mos that its loss and latency leave of that of ``before``."""
+    ratio = _opinion(after["latency"], after["loss"]) / _opinion(before["latency"], before["loss"])
+    return after | {"mos": round(max(before["mos"] * ratio, 1.0), 3)}
+
+
+def _opinion(latency: float, loss: float) -> float:
+    """Mean opinion score of G.711 by the simplified E-model: one-way delay in ms, loss in percent."""
+    delay = 0.024 * latency + 0.11 * max(latency - 177.3, 0)
+    rating = min(max(93.2 - delay - 30 * math.log(1 + 15 * loss / 100), 0.0), 100.0)
+    return max(1 + 0.035 * rating + 7e-6 * rating * (rating - 60) * (100 - rating), 1.0)
