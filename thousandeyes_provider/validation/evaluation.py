@@ -6,8 +6,10 @@ Every row of an agent (DNS servers, directions) is a value of its own.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from thousandeyes_provider.api.expectation import Agent
@@ -16,7 +18,7 @@ from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_ch
 from thousandeyes_provider.validation.checks import Check, Checks, Severity
 from thousandeyes_provider.validation.comparison import Before
 from thousandeyes_provider.validation.lines import one_line
-from thousandeyes_provider.validation.rules import Rule, rule_of
+from thousandeyes_provider.validation.rules import Rule, rule_of, spelled
 from thousandeyes_provider.validation.samples import (
     AgentRows,
     by_agent,
@@ -31,6 +33,9 @@ MOST_NAMED = 10
 
 MOST_VALUES = 10
 """Values of one agent that a row of evidence shows."""
+
+ALIKE = 3
+"""Characters that a line has to have in common with what was looked for, to be shown in place of the whole text."""
 
 LONGEST_VALUE = 80
 """Characters of a text that an agent reported."""
@@ -51,9 +56,13 @@ class AgentValue:
     values: tuple[Any, ...]
     before: tuple[float, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """For evidence: ``actual`` is a list where the agent has several rows."""
-        told: dict[str, Any] = {**_named(self.agent), "actual": _shown(self.values)}
+    def to_json(self, looked_for: str = "") -> dict[str, Any]:
+        """For evidence: ``actual`` is a list where the agent has several rows.
+
+        :param looked_for: how the line begins that a text of many lines should have.
+        """
+        values = [_nearest_line(value, looked_for) for value in self.values] if looked_for else self.values
+        told: dict[str, Any] = {**_named(self.agent), "actual": _shown(values)}
         return told | ({"before": _shown(self.before)} if self.before else {})
 
 
@@ -118,7 +127,8 @@ class CheckResult:
         if self.reason:
             told["reason"] = one_line(self.reason)
         told["broken"] = len(self.broken_by)
-        told["broken_by"] = [one.to_json() for one in self.broken_by[:MOST_NAMED]]
+        looked_for = _looked_for(self.check)
+        told["broken_by"] = [one.to_json(looked_for) for one in self.broken_by[:MOST_NAMED]]
         told["lacking"] = len(self.without)
         told["without"] = [_named(agent) for agent in self.without[:MOST_NAMED]]
         for name, agents in (("only_now", self.only_now), ("only_before", self.only_before)):
@@ -301,6 +311,27 @@ def _worst_first(broken: Iterable[tuple[float, AgentValue]]) -> tuple[AgentValue
 
 def _named(agent: Agent) -> dict[str, str]:
     return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
+
+
+def _looked_for(check: Check) -> str:
+    """The text that a check looks for, as far as it is spelled out."""
+    for term in check.terms:
+        if term.comparison == "contains":
+            return spelled(term.value)
+        if term.comparison == "matches":
+            return re.split(r"[][\\.^$*+?{}|()]", str(term.value).removeprefix("^"), maxsplit=1)[0]
+    return ""
+
+
+def _nearest_line(value: Any, looked_for: str) -> Any:
+    """Of a text the line that begins like the one that was looked for; the text when none does."""
+
+    def alike(line: str) -> int:
+        pairs = zip(line.strip().casefold(), looked_for.casefold(), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    nearest = max(spelled(value).splitlines(), key=alike, default="")
+    return nearest if alike(nearest) >= ALIKE else value
 
 
 def _shown(values: Sequence[Any]) -> Any:

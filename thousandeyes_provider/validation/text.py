@@ -35,8 +35,9 @@ def summary(evidence: Mapping[str, Any]) -> str:
     """What someone reads at night: verdict, test, figures, the first failed checks, the first few agents, the link,
     where the rest is."""
     agents = evidence["agents"]
-    figures = [_counts(evidence), *filter(None, [_check_counts(evidence)])]
-    lines = [f"{_title(evidence)}: {evidence['verdict']}. {'. '.join(figures)}."]
+    figures = [_check_counts(evidence), _counts(evidence), _confirmation(evidence)]
+    verdict = evidence["verdict"].replace("_", " ")
+    lines = [f"{_title(evidence)}: {verdict}. {'. '.join(filter(None, figures))}."]
     bad = [row for row in evidence["checks"] if not row["passed"] and row["severity"] != "warn"]
     lines += [f"  {_clip(words.sentence(row, 3), LONGEST_SENTENCE)}" for row in bad[:FIRST]]
     if len(bad) > FIRST:
@@ -65,14 +66,13 @@ def table(evidence: Mapping[str, Any]) -> str:
         ("account group", evidence["account_group_id"] or "the token's default"),
         ("time", f"{evidence['started_at']} to {evidence['finished_at']}"),
         ("rounds", ", ".join(f"{name} {iso_time(at)}" for name, at in evidence["rounds"].items()) or "none"),
-        ("run calls", f"{evidence['run_calls']} of {evidence['requests']} requests"),
-        ("throttled", f"{evidence['throttled_seconds']:g} s"),
-        ("agents", _counts(evidence)),
+        ("requests", _requests(evidence)),
+        ("agents", f"{_counts(evidence)}; {_EXPECTED_BY[evidence['agents']['expected_source']]}"),
+        ("checks", _check_counts(evidence)),
+        ("compared with", evidence.get("compared_with")),
+        ("confirmation", _confirmation(evidence)),
     ]
-    if evidence["checks"]:
-        facts.append(("checks", _check_counts(evidence)))
-    if evidence.get("compared_with"):
-        facts.append(("compared with", evidence["compared_with"]))
+    facts = [(name, value) for name, value in facts if value]
     width = max(len(name) for name, _ in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts]
     lines += ["", *_check_rows(evidence), *_agent_rows(evidence), *_metric_rows(evidence["metrics"])]
@@ -110,20 +110,20 @@ def _agent_rows(evidence: Mapping[str, Any]) -> list[str]:
     rows = [(words.name(agent), "ERROR", "; ".join(agent["errors"])) for agent in agents["failed"]]
     rows += [(words.name(agent), "MISSING", _state(agent).strip(" ,")) for agent in agents["missing"]]
     if not _cut(evidence, "failed"):  # else an agent with an error could be taken for one without
-        broke = _broke(evidence)
-        good = "ok" if not broke or _all_named(evidence) else "reported"
-        rows += sorted(
-            (
-                (
-                    words.name(agent),
-                    f"broke {broke[_key(agent)]}" if _key(agent) in broke else good,
-                    _sample(evidence["samples"].get(_key(agent), {})),
-                )
-                for agent in agents["reported"]
-                if _key(agent) not in failed
-            ),
-            key=lambda row: row[1] == good,
-        )
+        broke, warned = _broke(evidence, "FAILED"), _broke(evidence, "warning")
+        good = "ok" if not broke | warned or _all_named(evidence) else "reported"
+
+        def state(agent: Mapping[str, Any]) -> str:
+            if _key(agent) in broke:
+                return f"broke {broke[_key(agent)]}"
+            return "warning" if _key(agent) in warned else good
+
+        others = [agent for agent in agents["reported"] if _key(agent) not in failed]
+        others.sort(key=lambda agent: (-broke.get(_key(agent), 0), _key(agent) not in warned))
+        rows += [
+            (words.name(agent), state(agent), _sample(evidence["samples"].get(_key(agent), {})))
+            for agent in others
+        ]
     most = MOST_AGENTS_BESIDE_CHECKS if evidence["checks"] else MOST_AGENTS
     shown = [
         ("agent", "", "result"),
@@ -136,11 +136,11 @@ def _agent_rows(evidence: Mapping[str, Any]) -> list[str]:
     return [*_columns(shown), ""] if rows else []
 
 
-def _broke(evidence: Mapping[str, Any]) -> dict[str, int]:
-    """How many of the checks that do not hold each agent broke, as far as they name it."""
+def _broke(evidence: Mapping[str, Any], state: str) -> dict[str, int]:
+    """How many of the checks in that state each agent broke, as far as they name it."""
     broke: dict[str, int] = {}
     for row in evidence["checks"]:
-        for agent in [*row["broken_by"], *row["without"]] if not row["passed"] else ():
+        for agent in [*row["broken_by"], *row["without"]] if words.state(row) == state else ():
             broke[_key(agent)] = broke.get(_key(agent), 0) + 1
     return broke
 
@@ -196,12 +196,43 @@ def _title(evidence: Mapping[str, Any]) -> str:
     return f"{evidence['test_type']} test {evidence['test_id']}{name}"
 
 
+_EXPECTED_BY = {
+    "argument": "expected_agents= says who is expected",
+    "test": "the test says who is expected",
+    "remembered": "the round before says who is expected",
+    "unknown": "nobody says who is expected",
+}
+
+
 def _counts(evidence: Mapping[str, Any]) -> str:
-    agents = evidence["agents"]
-    of = "" if agents["expected_count"] is None else f" of {agents['expected_count']}"
-    reported, failed = _total(evidence, "reported"), _total(evidence, "failed")
-    said = f"{reported}{of} agents reported (expected by: {agents['expected_source']})"
-    return f"{said}, {failed} with an error, {agents['allowed_errors']} allowed"
+    expected, allowed = evidence["agents"]["expected_count"], evidence["agents"]["allowed_errors"]
+    of = "" if expected is None else f" of {expected}"
+    told = [f"{_total(evidence, 'reported')}{of} agents reported"]
+    if missing := _total(evidence, "missing"):
+        told.append(f"{missing} missing")
+    if failed := _total(evidence, "failed"):
+        told.append(f"{failed} with an error ({allowed or 'none'} allowed)")
+    else:
+        told.append("none with an error")
+    return ", ".join(told)
+
+
+def _requests(evidence: Mapping[str, Any]) -> str:
+    calls, throttled = evidence["run_calls"], evidence["throttled_seconds"]
+    told = f"{evidence['requests']}, the run was sent {'once' if calls == 1 else f'{calls} times'}"
+    return told + (f"; {throttled:g} s of waiting for rate limits" if throttled else "")
+
+
+def _confirmation(evidence: Mapping[str, Any]) -> str:
+    """What a further run says of the one before; empty where there was none."""
+    if "confirms" not in evidence:
+        return ""
+    first = f"the run at {evidence['confirms']['started_at']}"
+    if evidence["verdict"] == "failed":
+        return f"The failure is confirmed: {first} failed as well"
+    if evidence.get("unconfirmed"):
+        return f"No failure is confirmed: in {first} something else failed"
+    return f"No failure is confirmed: {first} failed, this one did not"
 
 
 def _check_counts(evidence: Mapping[str, Any]) -> str:

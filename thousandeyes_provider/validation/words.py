@@ -31,7 +31,8 @@ def actual(check: Row) -> str:
     if check["actual"] is None:
         return check.get("reason", "") or "no value"
     if "needed" in check:
-        told = f"{check['actual']} of {check['agents']} agents"
+        only = "only " if check["actual"] and not check["passed"] else ""
+        told = f"{only}{check['actual']} of {check['agents']} agents"
         return told if check["needed"] == check["agents"] else f"{told}, {check['needed']} needed"
     told = value(check["actual"], _unit(check))
     if check.get("before") is None:

@@ -518,3 +518,25 @@ def test_a_verdict_is_never_passed_with_nothing_judged(found, allowed, severity)
     seen = any(rows and RESULT_TYPES[name].judged for name, rows in found.items())
     valued = any(one.actual is not None for one in judgement.checks)
     assert not judgement.passed or seen or valued
+
+
+class TestTheLineThatIsShown:
+    HEADERS = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n  X-App-Version: 1.4\r\n"
+
+    @pytest.mark.parametrize(
+        ("rule", "shown"),
+        [
+            ({"contains": "x-app-version: 2.0"}, "X-App-Version: 1.4"),
+            ({"matches": r"^X-App-Version: 2\.\d+$"}, "X-App-Version: 1.4"),
+            (
+                {"contains": "strict-transport-security"},
+                "HTTP/1.1 200 OK Content-Type: text/html X-App-Version: 1.4",
+            ),
+            ({"matches": "(?i)hsts"}, "HTTP/1.1 200 OK Content-Type: text/html X-App-Version: 1.4"),
+        ],
+    )
+    def test_of_many_it_is_the_one_most_like_what_was_looked_for(self, rule, shown):
+        metric = "headers.responseHeaders"
+        found = [row(1, headers={"responseHeaders": self.HEADERS})]
+        (agent,) = result(rule, found, metric=metric).to_json()["broken_by"]
+        assert agent["actual"] == shown

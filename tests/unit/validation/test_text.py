@@ -57,7 +57,7 @@ class TestSummary:
         assert summary(told(good=2, bad=1, silent=1)) == "\n".join(
             [
                 "http-server test 7 'Checkout': failed. "
-                "3 of 4 agents reported (expected by: test), 1 with an error, 0 allowed.",
+                "3 of 4 agents reported, 1 missing, 1 with an error (none allowed).",
                 "  Agent 2: http-server: Connect: refused",
                 "  Agent 3 is missing, state offline",
                 "  ThousandEyes: https://app.thousandeyes.com/r",
@@ -77,7 +77,7 @@ class TestSummary:
         assert "ThousandEyes:" not in summary(told(links={}))
 
     def test_agents_that_nobody_lists_are_not_counted_against_a_number(self):
-        assert "2 agents reported (expected by: unknown)" in summary(told(good=2, expected=UNKNOWN))
+        assert "2 agents reported, none with an error." in summary(told(good=2, expected=UNKNOWN))
 
 
 class TestTable:
@@ -89,9 +89,9 @@ class TestTable:
                 "account group  the token's default",
                 "time           2026-09-21T14:13:20Z to 2026-09-21T14:14:20Z",
                 "rounds         http-server 2026-09-21T14:13:20Z",
-                "run calls      1 of 9 requests",
-                "throttled      3 s",
-                "agents         2 of 3 agents reported (expected by: test), 1 with an error, 0 allowed",
+                "requests       9, the run was sent once; 3 s of waiting for rate limits",
+                "agents         2 of 3 agents reported, 1 missing, 1 with an error (none allowed); "
+                "the test says who is expected",
                 "",
                 "agent             result",
                 "Agent 1  ERROR    http-server: Connect: refused",
@@ -132,7 +132,7 @@ class TestTable:
 @pytest.mark.parametrize("words", [summary, table])
 def test_figures_count_what_was_left_out_for_size_too(words):
     text = words(told(good=3000, bad=2000, silent=1000))
-    assert "5000 of 6000 agents reported (expected by: test), 2000 with an error, 0 allowed" in text
+    assert "5000 of 6000 agents reported, 1000 missing, 2000 with an error (none allowed)" in text
 
 
 def test_more_means_all_that_are_not_shown():
@@ -181,8 +181,8 @@ class TestChecks:
     def test_the_summary_has_actual_against_expected_and_the_agents(self):
         assert summary(told(good=2, checks=CHECKS, before=BEFORE)) == "\n".join(
             [
-                "http-server test 7 'Checkout': failed. 2 of 2 agents reported (expected by: test), "
-                "0 with an error, 0 allowed. 3 of 5 checks failed, 1 warning.",
+                "http-server test 7 'Checkout': failed. 3 of 5 checks failed, 1 warning. "
+                "2 of 2 agents reported, none with an error.",
                 "  http-server responseTime p95: 5 ms, expected <= 4 ms: Agent 0 5 ms, Agent 1 5 ms",
                 "  http-server responseTime every: 0 of 2 agents, 1 needed, expected <= 4 ms (quorum 50 %): "
                 "Agent 0 5 ms, Agent 1 5 ms",
@@ -205,7 +205,48 @@ class TestChecks:
         ]
         assert "checks         3 of 5 checks failed, 1 warning" in lines
         assert "compared with  the run of test 7 at 2026-09-20T14:13:20Z" in lines
-        assert any(line.startswith("Agent 0  broke 4  responseTime 5 ms") for line in lines)
+        assert any(line.startswith("Agent 0  broke 3  responseTime 5 ms") for line in lines)
+
+    def test_the_agents_that_broke_most_come_first_and_a_warning_is_no_failure(self):
+        slow = {"responseTime": {"leq_to": 4, "where": {"agentId": ["1", "2"]}}}
+        checks = {
+            HTTP: slow
+            | {
+                "responseCode": {"equal_to": 200, "where": {"agentId": "2"}},
+                "wireSize": {"leq_to": 1, "severity": "warn", "where": {"agentId": ["0", "1"]}},
+            }
+        }
+        lines = table(told(good=4, checks=checks)).splitlines()
+        start = next(nth for nth, line in enumerate(lines) if line.startswith("agent "))
+        assert [line.split("  ")[:2] for line in lines[start + 1 : start + 5]] == [
+            ["Agent 2", "broke 2"],
+            ["Agent 1", "broke 1"],
+            ["Agent 0", "warning"],
+            ["Agent 3", "ok"],
+        ]
+
+    @pytest.mark.parametrize(
+        ("verdict", "more", "words"),
+        [
+            ("failed", {}, "The failure is confirmed: the run at 2026-09-21T14:10:00Z failed as well"),
+            (
+                "passed",
+                {},
+                "No failure is confirmed: the run at 2026-09-21T14:10:00Z failed, this one did not",
+            ),
+            (
+                "passed",
+                {"unconfirmed": True},
+                "No failure is confirmed: in the run at 2026-09-21T14:10:00Z something else failed",
+            ),
+        ],
+    )
+    def test_what_a_further_run_says_is_told(self, verdict, more, words):
+        confirmed = (
+            told(good=1) | {"verdict": verdict, "confirms": {"started_at": "2026-09-21T14:10:00Z"}} | more
+        )
+        assert f"confirmation   {words}" in table(confirmed)
+        assert f" {words}." in summary(confirmed).splitlines()[0]
 
     def test_a_check_without_a_value_says_why(self):
         text = summary(told(good=1, checks={HTTP: {"wireSize": {"min": {"geq_to": 1}}}}))
