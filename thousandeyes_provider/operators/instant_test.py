@@ -628,14 +628,16 @@ def _masked(value: Any) -> Any:
     if value is None or hasattr(value, "resolve"):
         return value
     from thousandeyes_provider.api.definitions import secrets_in
-    from thousandeyes_provider.hooks.masking import mask_secret
 
     try:
         read = arguments.definition(value)
     except ValueError:
         # What is wrong with it is told when it is used.
         return value
-    for secret in secrets_in(read):
-        if arguments.is_literal(secret):
+    secrets = [secret for secret in secrets_in(read) if arguments.is_literal(secret)]
+    if secrets:
+        from thousandeyes_provider.hooks.masking import mask_secret
+
+        for secret in secrets:
             mask_secret(secret)
     return value
