@@ -34,36 +34,25 @@ DEFINITIONS = {
     "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
     "voice": TARGET,
 }
-FAILING = {
-    "dnssec": {"isValid": {"equal_to": False}},
-    "network": {"loss": {"max": {"less_than": 0}}},
-    "page-load": {"pageLoadTime": {"max": {"less_than": 0}}},
-    "web-transactions": {"transactionTime": {"max": {"less_than": 0}}},
-    "api": {"completion": {"max": {"less_than": 0}}},
-    "dns-server": {"resolutionTime": {"max": {"less_than": 0}}},
-    "dns-trace": {"finalQueryTime": {"max": {"less_than": 0}}},
-    "sip-server": {"availability": {"max": {"less_than": 0}}},
-    "rtp-server": {"mos": {"max": {"less_than": 0}}},
-}
-OTHERWISE = {"responseTime": {"max": {"less_than": 0}}}
+TARGETS = ("pr-17.example.com", "sip.example.com", "vienna-office-1")
 
 
 @pytest.mark.parametrize("verdict", ["passed", "failed"])
 def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag, verdict):
-    kinds = []
-    for test_type in TEST_TYPES:
-        judged = TEST_TYPES[test_type].default[0]
-        checks = None if verdict == "passed" else {judged: FAILING.get(judged, OTHERWISE)}
-        definition = {**DEFINITIONS[test_type], "agents": AGENTS}
-        kinds.append({"test_type": test_type, "definition": definition, "checks": checks})
+    for target in TARGETS if verdict == "failed" else ():
+        simulator.target(target, "down")
+    kinds = [
+        {"test_type": test_type, "definition": {**definition, "agents": AGENTS}}
+        for test_type, definition in DEFINITIONS.items()
+    ]
     outcome = run_dag("created", kinds=kinds)
-    for index, test_type in enumerate(TEST_TYPES):
+    for index, test_type in enumerate(DEFINITIONS):
         evidence = outcome.xcoms["preview", index, "return_value"]
         assert (test_type, evidence["test_type"], evidence["verdict"]) == (test_type, test_type, verdict)
         assert outcome.states["preview", index] == ("success" if verdict == "passed" else "failed")
         assert f"[{index}]" in evidence["test_name"]
         assert evidence["test_id"] in outcome.xcoms["preview", index, "thousandeyes_test_link"]
-    assert simulator.count("create") == len(TEST_TYPES)
+    assert simulator.count("create") == len(TEST_TYPES) == len(DEFINITIONS)
     assert simulator.count("run") == 0
 
 
