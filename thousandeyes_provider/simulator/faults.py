@@ -167,6 +167,10 @@ class FaultQueue:
         """Forget them all."""
         self._waiting.clear()
 
+    def remove(self, fault: Fault) -> None:
+        """Forget one, however often it was still to come; nothing when it is used up."""
+        self._waiting = [waiting for waiting in self._waiting if waiting.fault is not fault]
+
     @property
     def waiting(self) -> list[tuple[Fault, int | None]]:
         """The faults still to come, and how many times each (``None``: for ever)."""

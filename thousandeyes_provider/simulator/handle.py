@@ -282,6 +282,14 @@ class Simulator:
             self._service.faults.add(fault)
         return fault
 
+    def mend(self, *faults: Fault) -> None:
+        """Let faults be over, as :meth:`fail` returned them; without any, all of them."""
+        with self._service.lock:
+            for fault in faults:
+                self._service.faults.remove(fault)
+            if not faults:
+                self._service.faults.clear()
+
     def throttle(
         self,
         times: int = 1,

@@ -61,3 +61,12 @@ def test_a_fault_can_last_for_ever() -> None:
     assert all(queue.take(operation, None, None) for operation in (*OPERATIONS, *OPERATIONS))
     queue.clear()
     assert queue.take("run", None, None) is None
+
+
+def test_a_fault_can_be_mended_before_it_is_used_up() -> None:
+    queue = FaultQueue()
+    first, second = Fault("*", "cut", times=None), Fault("*", "cut", times=None)
+    queue.add(first)
+    queue.add(second)
+    queue.remove(first)
+    assert queue.waiting == [(second, None)]

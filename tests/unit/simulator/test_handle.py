@@ -56,6 +56,24 @@ def test_an_answer_that_is_still_coming_does_not_keep_it_from_stopping() -> None
     assert time.monotonic() - before < 3
 
 
+def test_what_goes_wrong_can_be_mended() -> None:
+    with Simulator() as simulator:
+
+        def status() -> int:
+            return requests.get(
+                f"{simulator.url}/tests", headers={"Authorization": "Bearer x"}, timeout=5
+            ).status_code
+
+        first, second = (simulator.fail("tests", status=status, times=None) for status in (502, 503))
+        assert status() == 502
+        simulator.mend(first)
+        assert status() == 503
+        simulator.fail("tests", status=504, times=None)
+        simulator.mend()
+        assert status() == 200
+        simulator.mend(second)
+
+
 def test_it_knows_an_airflow_connection_to_itself() -> None:
     with Simulator(tokens=["first", "second"]) as simulator:
         connection = simulator.connection(retry_limit=2)
