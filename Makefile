@@ -1,6 +1,7 @@
 # From nothing but Python >= 3.11 and make: every target first makes .venv and installs the locked versions.
 #   make demo     run the example pipelines through a real Airflow
 #   make test     run the tests              (ARGS="-k rate" for some of them)
+#   make e2e      the same in whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" for some)
 #   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
 #   make docs     build the documentation into site/, offline; a warning or a dead link is an error
@@ -17,6 +18,8 @@ PY := $(VENV)/bin/python
 UV := $(PY) -m uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/dev.txt
+E2E_VENV := .venv-e2e
+E2E_LOCK := requirements/e2e.txt
 
 # uv brings its own certificates: where the system has some, use those, as pip does, so that a proxy's is known.
 ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
@@ -28,13 +31,18 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test bench nox docs lint format lock venv clean
+.PHONY: demo test e2e bench nox docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
 
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
+
+# Airflow with Celery, PostgreSQL and a browser is a larger environment than the one to develop in, so it has its own.
+e2e: $(E2E_VENV)/.installed
+	@tests/e2e/system-packages
+	@THOUSANDEYES_E2E=$(or $(THOUSANDEYES_E2E),1) $(E2E_VENV)/bin/python -m pytest -n0 $(or $(ARGS),tests/e2e)
 
 bench: $(STAMP)
 	@$(PY) benchmarks/run.py $(ARGS)
@@ -62,9 +70,11 @@ venv: $(STAMP)
 lock: $(STAMP)
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml requirements/dev.in
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file $(E2E_LOCK) pyproject.toml requirements/e2e.in
 
 clean:
-	rm -rf $(VENV) .nox site .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(E2E_VENV) .e2e .nox site .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is not enough (version managers leave stubs that fail): each candidate is run.
@@ -90,4 +100,11 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(PY) -m pip install --quiet "$$(grep '^uv==' $(LOCK))"
 	@$(UV) pip sync --quiet --python $(PY) $(LOCK)
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(E2E_VENV)/.installed: $(STAMP) $(E2E_LOCK)
+	@echo "Installing the versions of $(E2E_LOCK)"
+	@$(UV) venv --quiet --clear --python $(PY) $(E2E_VENV)
+	@$(UV) pip sync --quiet --python $(E2E_VENV)/bin/python $(E2E_LOCK)
+	@$(UV) pip install --quiet --python $(E2E_VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

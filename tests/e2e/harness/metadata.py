@@ -1,0 +1,141 @@
+"""What Airflow's metadata database says of runs, tasks, triggers and XComs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from harness.postgres import Postgres
+
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A task instance as the database has it."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    pid: int | None
+    trigger: str | None
+    triggerer: int | None
+    trigger_id: int | None
+
+
+class Metadata:
+    """Reads the database; connects anew when the server was restarted.
+
+    :param database: the server.
+    """
+
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+        self._connection: Any = None
+
+    @property
+    def connection(self) -> Any:
+        """A connection that commits each statement."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._database.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows that a statement finds."""
+        import psycopg2
+
+        for last in (False, True):
+            try:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(statement, values)
+                    rows: list[tuple[Any, ...]] = cursor.fetchall()
+                return rows
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                if last:
+                    raise
+                self.close()
+        raise AssertionError("unreachable")
+
+    def dags(self) -> set[str]:
+        """The ids of all DAGs that can be run."""
+        return {found for (found,) in self.query("SELECT dag_id FROM serialized_dag")}
+
+    def jobs(self, job_type: str) -> set[int]:
+        """The ids of all jobs of a type, also of those that are gone."""
+        return {found for (found,) in self.query("SELECT id FROM job WHERE job_type = %s", job_type)}
+
+    def state(self, run_id: str) -> str:
+        """The state of a DAG run."""
+        ((found,),) = self.query("SELECT state FROM dag_run WHERE run_id = %s", run_id)
+        return str(found)
+
+    def newest_run(self) -> str | None:
+        """The id of the newest DAG run."""
+        found = self.query("SELECT run_id FROM dag_run ORDER BY id DESC LIMIT 1")
+        return found[0][0] if found else None
+
+    def instances(self, run_id: str, like: str = "%") -> list[Instance]:
+        """The task instances of a run whose task ids are like that."""
+        found = self.query(
+            "SELECT i.task_id, i.map_index, i.state, i.try_number, i.pid, t.classpath, t.triggerer_id, t.id"
+            " FROM task_instance i LEFT JOIN trigger t ON t.id = i.trigger_id"
+            " WHERE i.run_id = %s AND i.task_id LIKE %s ORDER BY i.task_id, i.map_index",
+            run_id,
+            like,
+        )
+        return [Instance(*row) for row in found]
+
+    def states(self, run_id: str) -> Counter[str | None]:
+        """How many task instances are in which state."""
+        return Counter(found.state for found in self.instances(run_id))
+
+    def stuck(self, run_id: str) -> list[Instance]:
+        """The task instances of a run that have not ended."""
+        return [found for found in self.instances(run_id) if found.state not in ENDED]
+
+    def waiting(self, run_id: str, like: str = "%") -> list[Instance]:
+        """Those task instances that wait for results in the triggerer."""
+        return [
+            found
+            for found in self.instances(run_id, like)
+            if found.state == "deferred" and (found.trigger or "").endswith("InstantTestResultsTrigger")
+        ]
+
+    def triggerers_of(self, run_id: str) -> set[int | None]:
+        """The job ids of the triggerers that have those that wait."""
+        return {found.triggerer for found in self.waiting(run_id)}
+
+    def triggers(self) -> int:
+        """How many triggers there are."""
+        ((count,),) = self.query("SELECT count(*) FROM trigger")
+        return int(count)
+
+    def judged(self, run_id: str) -> int:
+        """How many mapped tasks have returned evidence."""
+        ((count,),) = self.query(
+            "SELECT count(*) FROM xcom WHERE run_id = %s AND key = 'return_value' AND map_index >= 0", run_id
+        )
+        return int(count)
+
+    def evidence(self, run_id: str) -> list[dict[str, Any]]:
+        """What the instant tests of a run have returned."""
+        found = self.query(
+            "SELECT value FROM xcom WHERE run_id = %s AND key = 'return_value' ORDER BY task_id, map_index",
+            run_id,
+        )
+        values = [json.loads(value) if isinstance(value, str) else value for (value,) in found]
+        return [value for value in values if isinstance(value, dict)]
+
+    def verdicts(self, run_id: str) -> dict[str, str]:
+        """The verdict on each test."""
+        told = self.evidence(run_id)
+        assert len({one["test_id"] for one in told}) == len(told)
+        return {one["test_id"]: one["verdict"] for one in told}

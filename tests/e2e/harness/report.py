@@ -1,0 +1,82 @@
+"""The table at the end: what was done to Airflow in each scenario, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+HEAD = ("scenario", "faults injected", "tasks", "run calls", "verdicts", "stuck", "leaked")
+
+
+@dataclass
+class Scenario:
+    """One row. What a scenario does not count stays ``None``.
+
+    :param name: what it is about.
+    :param faults: what was injected.
+    :param tasks: how many instant tests were waited for.
+    :param run_calls: how often a run was asked for, whatever was answered.
+    :param verdicts: how many verdicts of each kind.
+    :param stuck: how many task instances and triggers were left.
+    :param leaked: in how many places the token was found.
+    :param notes: what else is worth saying.
+    """
+
+    name: str
+    faults: list[str] = field(default_factory=list)
+    tasks: int | None = None
+    run_calls: int | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
+    stuck: int | None = None
+    leaked: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text."""
+        faults = Counter(self.faults)
+        told = [f"{count} x {name}" if count > 1 else name for name, count in faults.items()]
+        return (
+            self.name,
+            ", ".join(told) or "none",
+            _figure(self.tasks),
+            _figure(self.run_calls),
+            ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items()) or "-",
+            _figure(self.stuck),
+            _figure(self.leaked),
+        )
+
+
+def _figure(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def markdown(scenarios: Iterable[Scenario]) -> str:
+    """The table, and the notes below it."""
+    scenarios = list(scenarios)
+    rows: list[Sequence[str]] = [HEAD, ["---"] * len(HEAD), *(one.cells() for one in scenarios)]
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    lines += [f"\n{one.name}: {note}" for one in scenarios for note in one.notes]
+    return "\n".join(lines) + "\n"
+
+
+def aligned(scenarios: Iterable[Scenario], widest: int = 44) -> list[str]:
+    """The same for a terminal: long cells go on below."""
+    scenarios = list(scenarios)
+    rows = [
+        [_wrapped(cell, widest) for cell in cells] for cells in (HEAD, *(one.cells() for one in scenarios))
+    ]
+    widths = [max(len(line) for row in rows for line in row[column]) for column in range(len(HEAD))]
+    rows.insert(1, [["─" * width] for width in widths])
+    lines = []
+    for row in rows:
+        for number in range(max(map(len, row))):
+            cells = [cell[number] if number < len(cell) else "" for cell in row]
+            lines.append("  ".join(map(str.ljust, cells, widths)).rstrip())
+    return [*lines, *(f"{one.name}: {note}" for one in scenarios for note in one.notes)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width) or [""]

@@ -1,0 +1,235 @@
+"""A hundred instant tests on a cluster that loses a process after the other, under ThousandEyes' real rate limits.
+
+Each fault comes when so many verdicts are there, so that it meets the work whatever the machine's pace. What must
+hold at the end: one verdict for each test, and the right one; one round begun for each; nothing left over.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import Cluster, repeatedly
+from harness.leaks import sorts_of_places
+from thousandeyes_provider.simulator import Simulator
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
+
+DEFERRED, WAITING = 70, 30
+LONG = 1800
+"""Seconds that anything may take on a busy machine."""
+
+DAGS = Path(__file__).parent / "dags" / "cluster"
+CONNECTION = "thousandeyes_default"
+VERDICT = re.compile(r'"event":"verdict +([A-Z_]+)"')
+
+
+@pytest.fixture(scope="module")
+def thousandeyes(token):
+    """With the rate limits of an organization: 240 requests and 24 runs a minute."""
+    with Simulator(tokens=[token], default_tests=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(database_program, thousandeyes, throw_away):
+    pytest.importorskip("airflow.providers.celery", reason="needs the Celery provider")
+    pytest.importorskip("redis", reason="needs the Python package redis")
+    with throw_away() as folder:
+        running = Cluster(folder, DAGS)
+        try:
+            running.start()
+            running.add_connection(CONNECTION, thousandeyes.connection())
+            yield running
+        finally:
+            running.stop()
+
+
+class Faults:
+    """What is done to the cluster and to ThousandEyes, one after the other.
+
+    :param lost: the tries of tasks whose process was killed with its worker.
+    """
+
+    def __init__(self, cluster: Cluster, thousandeyes: Simulator, run_id: str) -> None:
+        self._cluster, self._thousandeyes, self._run_id = cluster, thousandeyes, run_id
+        self.lost: set[tuple[str, int, int]] = set()
+
+    def kill_a_worker(self) -> None:
+        """SIGKILL worker"""
+        cluster, name = self._cluster, "worker-1"
+        found = cluster.eventually(
+            "the worker is at work", lambda: cluster.running_in(name, self._run_id), LONG
+        )
+        self.lost |= {(one.task_id, one.map_index, one.try_number) for one in found}
+        cluster.processes.start(name, cluster.processes.kill(name))
+
+    def kill_a_triggerer(self) -> None:
+        """SIGKILL triggerer"""
+        metadata = self._cluster.metadata
+        # Any of the two: what runs in the other one is met by the restart of PostgreSQL.
+        self._cluster.eventually(
+            "both triggerers are at work",
+            lambda: len(metadata.triggerers_of(self._run_id) - {None}) == 2,
+            LONG,
+        )
+        self._cluster.processes.start("triggerer-1", self._cluster.processes.kill("triggerer-1"))
+
+    def kill_a_scheduler(self) -> None:
+        """SIGKILL scheduler"""
+        self._cluster.processes.start("scheduler-1", self._cluster.processes.kill("scheduler-1"))
+
+    def restart_postgresql(self) -> None:
+        """PostgreSQL restarted"""
+        self._cluster.database.restart()
+
+    def restart_redis(self) -> None:
+        """Redis restarted"""
+        self._cluster.redis.restart()
+
+    def answer_with_server_errors(self) -> None:
+        """503 for 10 s"""
+        fault = self._thousandeyes.fail("*", status=503, times=None)
+        time.sleep(10)
+        self._thousandeyes.mend(fault)
+
+    def cut_connections(self) -> None:
+        """30 connections cut"""
+        for started in (True, False, True, False):
+            self._thousandeyes.fail("run", "cut", started=started)
+        self._thousandeyes.fail("results", "cut", times=16)
+        self._thousandeyes.fail("results", "cut-body", times=10)
+
+    def throttle(self) -> None:
+        """20 answers 429"""
+        self._thousandeyes.throttle(10, 20, "run")
+        self._thousandeyes.throttle(10, 20, "results")
+
+
+def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes, token, search, scenario):
+    scenario.tasks = DEFERRED + WAITING
+    expected = {}
+    tests = {"deferred": [], "waiting": []}
+    for number in range(DEFERRED + WAITING):
+        verdict = "failed" if number % 10 == 9 else "passed"
+        test_id = thousandeyes.add_test(
+            "http-server",
+            agents=3,
+            delays=20 + number % 4 * 5,
+            outcomes="error" if verdict == "failed" else "ok",
+        )
+        expected[test_id] = verdict
+        tests["deferred" if number < DEFERRED else "waiting"].append(test_id)
+    the_connection_is_encrypted(cluster, token)
+
+    run_id = cluster.run("hundred", tests)
+    faults = Faults(cluster, thousandeyes, run_id)
+    steps = (
+        (5, faults.kill_a_worker),
+        (15, faults.kill_a_triggerer),
+        (25, faults.answer_with_server_errors),
+        (35, faults.kill_a_scheduler),
+        (45, faults.restart_postgresql),
+        (55, faults.cut_connections),
+        (65, faults.restart_redis),
+        (75, faults.throttle),
+    )
+    try:
+        with repeatedly(lambda: search.processes(cluster.processes.everything()), 5):
+            for count, fault in steps:
+                cluster.eventually(
+                    f"{count} verdicts", lambda n=count: cluster.metadata.judged(run_id) >= n, LONG
+                )
+                search.database(cluster.metadata.connection, cluster.decrypt)
+                if fault == faults.kill_a_triggerer:
+                    assert "decrypted triggers" in sorts_of_places(CONNECTION, cluster, thousandeyes)
+                fault()
+                scenario.faults.append(fault.__doc__)
+            states = cluster.ended(run_id, LONG)
+            cluster.eventually("no trigger is left", lambda: not cluster.metadata.triggers(), LONG)
+    finally:
+        row(scenario, cluster, thousandeyes, run_id, list(expected))
+        search.everywhere(cluster, thousandeyes)
+        scenario.leaked = len(search.leaks)
+
+    metadata = cluster.metadata
+    assert scenario.stuck == 0
+    assert metadata.verdicts(run_id) == expected
+    by_task = {(which, index): test for which in tests for index, test in enumerate(tests[which])}
+    ended = {"passed": "success", "failed": "failed"}
+    assert {by_task[task]: states[task] for task in by_task} == {
+        test: ended[verdict] for test, verdict in expected.items()
+    }
+
+    # Only a try that was killed on its way from a verdict to its end leaves nothing to pick up.
+    lost = {by_task[task_id, index] for task_id, index, _ in faults.lost if (task_id, index) in by_task}
+    judged = verdicts_logged(cluster, run_id, by_task)
+    begun = {
+        test: [one.round_id for one in thousandeyes.rounds(test) if one.by == "api"] for test in expected
+    }
+    twice = {test for test in expected if len(begun[test]) > 1}
+    assert twice <= lost
+    assert {test: len(rounds) for test, rounds in begun.items()} == {
+        test: len(judged[test]) for test in expected
+    }
+    told = {one["test_id"]: one for one in metadata.evidence(run_id)}
+    for test, evidence in told.items():
+        assert evidence["rounds"] == {"http-server": begun[test][-1]}
+        assert set(judged[test]) == {expected[test]}
+        assert 1 <= evidence["run_calls"] <= thousandeyes.run_calls(test)
+    first_tries = {
+        by_task[found.task_id, found.map_index]
+        for found in metadata.instances(run_id)
+        if (found.task_id, found.map_index) in by_task and found.try_number == 1
+    }
+    assert {test: told[test]["run_calls"] for test in first_tries} == {
+        test: thousandeyes.run_calls(test) for test in first_tries
+    }
+
+    assert {"table xcom", "files", "simulator"} <= sorts_of_places("http-server", cluster, thousandeyes)
+    assert set(search.looked_at) >= {"arguments", "environments", "decrypted triggers"}
+    assert not search.leaks
+
+
+def the_connection_is_encrypted(cluster, token):
+    ((password, encrypted),) = cluster.metadata.query(
+        "SELECT password, is_encrypted FROM connection WHERE conn_id = %s", CONNECTION
+    )
+    assert encrypted
+    assert cluster.decrypt(password) == token
+
+
+def verdicts_logged(cluster, run_id, by_task):
+    """What each task has said its verdict is, over all its tries, by test."""
+    found = {test: [] for test in by_task.values()}
+    for folder, text in cluster.task_logs(run_id).items():
+        task_id = folder.parent.name.removeprefix("task_id=")
+        index = int(folder.name.removeprefix("map_index=")) if folder.name.startswith("map_index=") else -1
+        if (task_id, index) in by_task:
+            found[by_task[task_id, index]] += map(str.lower, VERDICT.findall(text))
+    return found
+
+
+def row(scenario, cluster, thousandeyes, run_id, tests):
+    """The figures of the scenario."""
+    calls = [request for request in thousandeyes.requests if request.operation == "run"]
+    answers = Counter(str(call.status or "cut") for call in calls)
+    rounds = sum(one.by == "api" for test in tests for one in thousandeyes.rounds(test))
+    scenario.run_calls = len(calls)
+    scenario.verdicts = Counter(cluster.metadata.verdicts(run_id).values())
+    scenario.stuck = len(cluster.metadata.stuck(run_id))
+    scenario.notes.append(
+        f"{rounds} rounds begun; run calls were answered with "
+        + ", ".join(f"{answer} ({count} x)" for answer, count in sorted(answers.items()))
+    )
+    tries = Counter(found.try_number for found in cluster.metadata.instances(run_id))
+    scenario.notes.append(
+        "tries: " + ", ".join(f"{count} tasks had {tried}" for tried, count in sorted(tries.items()))
+    )
+    if cluster.processes.restarted:
+        ended = ", ".join(f"{name} ({count} x)" for name, count in cluster.processes.restarted.items())
+        scenario.notes.append(f"ended by themselves, and started anew by the supervisor: {ended}")

@@ -1,0 +1,135 @@
+"""The search for the token finds it where it was planted, so that finding nothing means something."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from urllib.parse import quote
+
+import psutil
+import pytest
+import requests
+
+from harness.leaks import Leak
+from harness.postgres import Postgres
+
+pytestmark = pytest.mark.system
+
+TOKEN = "t0ken/that+nobody=may~see"
+
+
+def in_base64(prefix):
+    return base64.b64encode(f"{prefix}{TOKEN}, and more".encode()).decode()
+
+
+@pytest.mark.parametrize("prefix", ["", "B", "Be", "Bearer "])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_it_is_found_in_base64_wherever_it_stands(prefix, encode, secret):
+    assert secret.found_in(encode(f"{prefix}{TOKEN}, and more".encode())) == {"base64"}
+
+
+@pytest.mark.parametrize("safe", ["", "/"])
+@pytest.mark.parametrize("spell", [str, lambda text: re.sub("%..", lambda found: found[0].lower(), text)])
+def test_it_is_found_url_encoded(safe, spell, secret):
+    assert secret.found_in(f"https://proxy/?key={spell(quote(TOKEN, safe=safe))}&more") == {"URL-encoded"}
+
+
+def test_it_is_found_as_it_is_and_nothing_else_is_taken_for_it(secret):
+    assert secret.found_in(f'{{"password": "{TOKEN}"}}') == {"plain"}
+    assert not secret.found_in(json.dumps({"password": "***", "host": "t0ken.example"}))
+    assert not secret.found_in(base64.b64encode(b"another text that is long enough"))
+
+
+FORMS = {"plain": TOKEN, "URL-encoded": quote(TOKEN, safe=""), "base64": in_base64("Bearer ")}
+
+
+@pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
+def test_it_is_found_in_a_file(form, planted, search, tmp_path):
+    log = tmp_path / "logs" / "dag_id=x" / "attempt=1.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"\xff\x00 binary, and then " + planted.encode())
+    (tmp_path / "clean.log").write_text("nothing")
+    search.files(tmp_path)
+    assert search.leaks == {Leak("files: logs/dag_id=x/attempt=1.log", form)}
+    search.leaks.clear()
+    search.files(tmp_path, leaving_out=[tmp_path / "logs"])
+    assert not search.leaks
+
+
+@pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
+def test_it_is_found_in_arguments_and_environment(form, planted, search):
+    wait = [sys.executable, "-c", "input()"]
+    for command, environment, place in (
+        ([*wait, planted], {}, "arguments: {}"),
+        (wait, {"SOME_VARIABLE": planted}, "environments: {} SOME_VARIABLE"),
+    ):
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+            search.processes([psutil.Process(process.pid)])
+            search.processes([psutil.Process(process.pid)], allowed=["SOME_VARIABLE"])
+            process.communicate(b"\n", timeout=60)
+        assert search.leaks == {Leak(place.format(process.pid), form)}
+        search.leaks.clear()
+
+
+@pytest.fixture(scope="module")
+def database(database_program, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leaks", numbered=False)
+    for path in (folder, folder.parent, folder.parent.parent):
+        path.chmod(0o755)
+    server = Postgres(folder / "postgres")
+    try:
+        server.start()
+        with server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE xcom (value jsonb, plain json, name varchar(99), pickled bytea, tags text[])"
+            )
+            cursor.execute("CREATE TABLE connection (password text, extra text, description text)")
+            cursor.execute("CREATE TABLE trigger (kwargs text)")
+        yield server.connect()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
+@pytest.mark.parametrize("column", ["value", "plain", "name", "pickled", "tags"])
+def test_it_is_found_in_every_sort_of_column(column, form, planted, search, database):
+    values = {
+        "value": json.dumps({"deep": [planted]}),
+        "plain": json.dumps({"deep": [planted]}),
+        "name": planted,
+        "pickled": b"\x80\x04 " + planted.encode(),
+        "tags": ["a", planted],
+    }
+    with database.cursor() as cursor:
+        cursor.execute("DELETE FROM xcom")
+        cursor.execute(f"INSERT INTO xcom ({column}) VALUES (%s)", [values[column]])
+        search.database(database)
+        cursor.execute("DELETE FROM xcom")
+    assert search.leaks == {Leak(f"table xcom: {column}", form)}
+
+
+def test_only_the_encrypted_columns_of_the_connection_are_left_out(search, database):
+    with database.cursor() as cursor:
+        cursor.execute("INSERT INTO connection VALUES (%s, %s, %s)", [TOKEN, TOKEN, TOKEN])
+        search.database(database)
+        cursor.execute("DELETE FROM connection")
+    assert search.leaks == {Leak("table connection: description", "plain")}
+
+
+def test_it_is_found_in_the_arguments_of_a_trigger_that_are_encrypted(search, database):
+    with database.cursor() as cursor:
+        cursor.execute("INSERT INTO trigger VALUES ('encrypted')")
+        search.database(database)
+        assert not search.leaks
+        search.database(database, {"encrypted": f'{{"token": "{TOKEN}"}}'}.__getitem__)
+        cursor.execute("DELETE FROM trigger")
+    assert search.leaks == {Leak("decrypted triggers: kwargs", "plain")}
+
+
+def test_it_is_found_in_the_log_of_the_simulator(search, simulator):
+    requests.get(f"{simulator.url}/tests?note={quote(TOKEN, safe='')}", timeout=5)
+    search.simulator(simulator)
+    assert {leak.form for leak in search.leaks} == {"plain"}
