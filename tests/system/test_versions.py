@@ -63,7 +63,7 @@ def links_in_the_web_interface(dag, task_id, map_index):
                 TaskInstance.task_id == task_id,
                 TaskInstance.map_index == map_index,
             )
-            .order_by(TaskInstance.start_date.desc())
+            .order_by(TaskInstance.run_id.desc())
         ).first()
         return {name: task.get_extra_links(instance, name) for name in task.extra_links}
 
