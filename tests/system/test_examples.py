@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -342,30 +341,25 @@ class TestPreviewEnvironment:
 
 
 class TestTestsByLabel:
-    LABEL = {"labelId": "9", "name": "Checkout"}
-
     @pytest.fixture
     def labelled(self, simulator):
-        """Two tests with the label, one of another type, and one without; the simulator itself tells no labels."""
-
-        def test(name, test_type, *labels):
-            test_id = simulator.add_test(test_type, name=name)
-            return {"testId": test_id, "type": test_type, "testName": name, "labels": list(labels)}
-
-        listed = [
-            test("Cart", "http-server", self.LABEL),
-            test("Payment", "http-server", self.LABEL),
-            test("Resolver", "dns-server", self.LABEL),
-            test("Blog", "http-server"),
+        """Ids of two tests with the label; beside them one of another type, and one with another label."""
+        found = [
+            simulator.add_test(test_type, name=name, scheduled=True, labels=[label])
+            for name, test_type, label in [
+                ("Cart", "http-server", "Checkout"),
+                ("Payment", "http-server", "Checkout"),
+                ("Resolver", "dns-server", "Checkout"),
+                ("Blog", "http-server", "Content"),
+            ]
         ]
-        simulator.fail("tests", status=200, body=json.dumps({"tests": listed}), times=None)
-        return [test["testId"] for test in listed]
+        return found[:2]
 
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
     def test_there_is_one_verdict(self, simulator, run_example, labelled, slowest, state):
         outcome, states = run_example("thousandeyes_tests_by_label", slowest=slowest)
         assert states == {"find": "success", "validate": ["success"] * 2, "verdict": state}
-        assert [fields["from_test"] for fields in evidence(outcome, "find")] == labelled[:2]
+        assert [fields["from_test"] for fields in evidence(outcome, "find")] == labelled
         verdicts = {evidence(outcome, "validate", index)["verdict"] for index in range(2)}
         assert verdicts == {"passed" if state == "success" else "failed"}
 
@@ -385,7 +379,9 @@ class TestScheduledTestNow:
     )
     def test_the_new_release_is_held_against_the_history(self, simulator, run_example, before, states):
         history = [{"ago": ago, "metrics": {"responseTime": before}} for ago in (600, 1200, 1800)]
-        test_id = simulator.add_test("http-server", name="Shop", agents=[FRANKFURT, ZURICH], history=history)
+        test_id = simulator.add_test(
+            "http-server", name="Shop", scheduled=True, agents=[FRANKFURT, ZURICH], history=history
+        )
         outcome, found = run_example(
             "thousandeyes_scheduled_test_now", test_id=test_id, url="https://green.example.com/"
         )

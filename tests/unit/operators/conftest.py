@@ -145,6 +145,13 @@ def worker(request, connection, monkeypatch):
 
 
 @pytest.fixture
+def worker_alone(connection):
+    """Executes tasks that wait in the worker."""
+    connection()
+    return Worker(deferrable=False)
+
+
+@pytest.fixture
 def triggerer(connection, monkeypatch):
     """Executes tasks that wait in the triggerer."""
     monkeypatch.setattr(account, "USUAL_GAP", 0.01)
