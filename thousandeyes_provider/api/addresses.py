@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import quote, urldefrag, urljoin, urlsplit
+import string
+from urllib.parse import quote, urljoin, urlsplit
 
 DEFAULT_HOST = "https://api.thousandeyes.com"
 VERSION_PATH = "/v7"
+_LONGEST_LINK = 8192
+_AS_IS = string.punctuation
+"""What stays as it is in the path and query of a link, ``%`` among it: they are quoted already."""
+
 _PORTS = {"http": 80, "https": 443}
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
@@ -84,16 +89,23 @@ def origin(url: str) -> tuple[str, str, int | None]:
 def follow(url: str, link: str) -> str:
     """The address of ``link`` as found in an answer from ``url``, without a fragment: that is never sent.
 
-    :raises ValueError: when it leads to another origin, where the token must not go.
+    Scheme, host and port are those of ``url`` letter by letter, so that no library can read another host from them, and
+    what an address cannot have is quoted.
+
+    :raises ValueError: when it leads to another origin, where the token must not go, or is no address.
     """
     try:
-        target = urldefrag(urljoin(url, link)).url
+        if len(link) > _LONGEST_LINK:
+            raise ValueError
+        target = urlsplit(urljoin(url, link))
+        same = origin(target.geturl()) == origin(url) and "@" not in target.netloc
+        path, query = (quote(part, safe=_AS_IS) for part in (target.path or "/", target.query))
     except ValueError:
         raise ValueError(f"the link {link[:200]!r} is not an address") from None
-    if origin(target) != origin(url) or "@" in urlsplit(target).netloc:
-        scheme, name, port = origin(target)
-        raise ValueError(f"the link leads to another origin, {scheme}://{name}:{port}")
-    return target
+    if not same:
+        scheme, name, port = origin(target.geturl())
+        raise ValueError(f"the link leads to another origin, {scheme}://{name[:200]}:{port}")
+    return urlsplit(url)._replace(path=path, query=query, fragment="").geturl()
 
 
 def path_part(value: object, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
-from thousandeyes_provider.api.values import number, whole_number
+from thousandeyes_provider.api.values import number, printable, short_text, whole_number
 
 DIRECTIONS = ("to-target", "from-target")
 """The one-way directions of an agent-to-agent test."""
@@ -97,11 +97,11 @@ def expected_from_test(test: Mapping[str, Any]) -> Expected:
     """The agents in a test's definition (``expand=agent``); unknown when it has none."""
     agents = test.get("agents")
     found = [
-        Agent(str(agent.get("agentId") or ""), str(agent.get("agentName") or ""))
+        Agent(short_text(agent.get("agentId")), short_text(agent.get("agentName")))
         for agent in (agents if isinstance(agents, list) else [])
-        if isinstance(agent, Mapping) and (agent.get("agentId") or agent.get("agentName"))
+        if isinstance(agent, Mapping)
     ]
-    return Expected.of("test", found)
+    return Expected.of("test", (agent for agent in found if agent != Agent()))
 
 
 def expected_from_rows(rows: Iterable[Row]) -> Expected:
@@ -122,7 +122,7 @@ def result_types_of(test_type: str, test: Mapping[str, Any] | None) -> tuple[str
     links = (test or {}).get("_links")
     linked = links.get("testResults") if isinstance(links, Mapping) else None
     had = {
-        str(link.get("href", "")).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+        short_text(link.get("href")).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
         for link in (linked if isinstance(linked, list) else [])
         if isinstance(link, Mapping)
     }
@@ -208,6 +208,6 @@ def _agent_named(entry: Any) -> Agent:
     if isinstance(entry, int) and not isinstance(entry, bool):
         return Agent(agent_id=str(entry))
     if isinstance(entry, str) and entry.strip():
-        text = entry.strip()
+        text = printable(entry).strip()
         return Agent(agent_id=text) if text.isascii() and text.isdigit() else Agent(agent_name=text)
     raise ValueError(f"{entry!r} is neither the id nor the name of an agent")

@@ -11,6 +11,9 @@ from typing import Any
 
 from thousandeyes_provider.api.values import number
 
+_YEAR_2000 = 946_684_800
+_YEAR_2100 = 4_102_444_800
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -38,8 +41,12 @@ class Answer:
             raise ValueError("nested too deeply") from None
 
     def time(self, default: float) -> float:
-        """The server's clock when it answered (``Date``), epoch seconds; ``default`` when it does not say."""
-        return http_date(self.headers.get("date")) or default
+        """The server's clock when it answered (``Date``), epoch seconds; ``default`` when it does not say.
+
+        A clock that is not of this century is none: times are computed with it.
+        """
+        told = http_date(self.headers.get("date"))
+        return told if told is not None and _YEAR_2000 <= told < _YEAR_2100 else default
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
-from thousandeyes_provider.api.values import number
+from thousandeyes_provider.api.values import boolean, number
 
 
 class Kind(StrEnum):
@@ -56,11 +56,11 @@ def _days_left(row: Row) -> float | None:
 def _certificate_valid(row: Row) -> bool | None:
     """Whether no certificate is outside its dates or lacks a valid signer (said only when false, SPEC)."""
     flags = [
-        str(one.get(name, True)).strip().lower()
+        boolean(one.get(name))
         for one in _certificates(row)
         for name in ("isFetchDateInValidCertDateRange", "hasValidSigningCert")
     ]
-    return all(flag != "false" for flag in flags) if flags else None
+    return False not in flags if flags else None
 
 
 def _availability(result_type: str) -> Callable[[Row], float]:

@@ -54,7 +54,7 @@ class Operation:
         try:
             body = answer.json()
         except ValueError:
-            kind = answer.headers.get("content-type", "no content type").split(";")[0]
+            kind = answer.headers.get("content-type", "no content type").split(";")[0][:100]
             return f"a body that is not JSON ({kind}, {len(answer.body)} bytes)"
         if not isinstance(body, dict):
             return "JSON that is not an object"

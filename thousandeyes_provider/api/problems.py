@@ -10,6 +10,7 @@ from thousandeyes_provider.api.http import Answer
 
 _LONGEST = 500
 _MOST_SHOWN = 10
+_MOST_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Problem:
 
     :param title: the short text.
     :param detail: the explanation of this occurrence, if any.
-    :param errors: one ``{"code", "field", "message"}`` for each field that is wrong (400).
+    :param errors: one ``{"code", "field", "message"}`` for each field that is wrong (400), 1000 at most.
     """
 
     title: str
@@ -28,7 +29,7 @@ class Problem:
     def __str__(self) -> str:
         text = self.title if self.detail in (None, self.title) else f"{self.title}: {self.detail}"
         fields = "; ".join(
-            f"{error['field']}: {error['message']}" if error.get("field") else error.get("message", "")
+            ": ".join(error[key] for key in ("field", "message") if key in error) or error["code"]
             for error in self.errors[:_MOST_SHOWN]
         )
         if len(self.errors) > _MOST_SHOWN:
@@ -48,7 +49,7 @@ def read_problem(answer: Answer) -> Problem:
     told = _text(body, "title") or _text(body, "error") or _text(body, "errorMessage") or title
     detail = _text(body, "detail") or _text(body, "error_description") or _text(body, "message")
     errors = body.get("errors")
-    fields = [_field_error(error) for error in errors] if isinstance(errors, list) else []
+    fields = [_field_error(error) for error in errors[:_MOST_KEPT]] if isinstance(errors, list) else []
     return Problem(told, detail, tuple(error for error in fields if error))
 
 

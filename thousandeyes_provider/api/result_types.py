@@ -68,7 +68,10 @@ def _error_type(row: Row) -> str | None:
     """What ``errorType`` says: an error, ``""`` for "no error" (so does null), or ``None`` when absent."""
     if "errorType" not in row:
         return None
-    text = str(row["errorType"]).strip()
+    told = row["errorType"]
+    text = (
+        str(told).strip() if told is None or isinstance(told, str | int) else "an errorType that is no text"
+    )
     return "" if text.lower() in ("", "none", "null") else text
 
 

@@ -8,11 +8,12 @@ run was accepted, both by ThousandEyes' clock. DESIGN, "Fixed: waiting".
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
-from thousandeyes_provider.api.values import whole_number
+from thousandeyes_provider.api.values import short_text, whole_number
 
 TOLERANCE = 60.0
 """Seconds that our round may have begun before the run was accepted; round ids may be floored to the minute."""
@@ -20,6 +21,8 @@ TOLERANCE = 60.0
 _MINUTE = 60
 
 _YEAR_10000 = 253_402_300_800
+
+_WEB = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
 
 _CLOCK_ERROR = 5.0
 """Seconds that our reading of ThousandEyes' clock may be behind it: ``Date`` is cut to the second."""
@@ -85,18 +88,17 @@ def agent_name_of(row: Row) -> str:
 def row_key(result_type: str, row: Row) -> tuple[str, ...]:
     """What tells a row from the other rows of its round: the agent, and its server or direction."""
     keys = RESULT_TYPES[result_type].row_keys
-    return (agent_id_of(row) or agent_name_of(row), *(str(row.get(key, "")) for key in keys))
+    return (agent_id_of(row) or agent_name_of(row), *(short_text(row.get(key)) for key in keys))
 
 
 def app_link(row: Row) -> str | None:
-    """The deep link of a row into ThousandEyes' web application, when it is one to the web."""
+    """The deep link of a row into ThousandEyes' web application, when it is one to the web, as a browser takes it."""
     links = row.get("_links")
     link = links.get("appLink") if isinstance(links, Mapping) else None
     href = link.get("href") if isinstance(link, Mapping) else None
-    return href if isinstance(href, str) and href.lower().startswith(("https://", "http://")) else None
+    return href if isinstance(href, str) and _WEB.fullmatch(href) else None
 
 
 def _agent_text(row: Row, key: str) -> str:
     agent: Any = row.get("agent")
-    value = agent.get(key) if isinstance(agent, Mapping) else None
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return short_text(agent.get(key)) if isinstance(agent, Mapping) else ""

@@ -10,6 +10,7 @@ from typing import Any
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
+_LONGEST = 500
 
 
 def number(value: Any) -> float | None:
@@ -44,6 +45,24 @@ def boolean(value: Any) -> bool | None:
     if word in _TRUE:
         return True
     return False if word in _FALSE else None
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, and such that every log and database takes it: what cannot be shown is a space.
+
+    Line ends, control characters and halves of surrogate pairs, all of which JSON can spell, are among that.
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+
+
+def short_text(value: Any) -> str:
+    """What a name, an id or a word is: a text, or a whole number, that can be shown, at most 500 characters.
+
+    :return: empty for anything else (booleans, lists, objects).
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return printable(str(value)[:_LONGEST])
 
 
 def seconds(value: Any) -> float | None:

@@ -16,10 +16,11 @@ import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
 from thousandeyes_provider.api.addresses import follow
+from thousandeyes_provider.api.bodies import Body, UnusableBody
 from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.hooks.client import HEADERS
 from thousandeyes_provider.hooks.connection import authorities_of, proxies_of
-from thousandeyes_provider.hooks.transport import LARGEST_BODY, MOST_REDIRECTS, redirects
+from thousandeyes_provider.hooks.transport import MOST_REDIRECTS, redirects
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.calls import Call
@@ -57,6 +58,7 @@ async def open_session(settings: ConnectionSettings, connections: int) -> Sessio
         headers={**HEADERS, "Authorization": f"Bearer {settings.token}"},
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
     )
     return Session(client, _proxy(settings), context)
 
@@ -81,14 +83,15 @@ async def _send(session: Session, call: Call) -> Answer | NoAnswer:
         async with session.client.request(
             method, _as_is(url), json=call.body, proxy=session.proxy, ssl=session.ssl, allow_redirects=False
         ) as response:
-            body = bytearray()
-            async for piece in response.content.iter_chunked(65536):
-                body += piece
-                if len(body) > LARGEST_BODY:
-                    reason = f"{response.status}, with a body of more than {LARGEST_BODY} bytes"
-                    return NoAnswer(reason, sent=True, final=True)
+            body = Body(response.headers.get("content-encoding"))
+            try:
+                async for piece in response.content.iter_any():
+                    body.feed(piece)
+                whole = body.whole()
+            except UnusableBody as error:
+                return NoAnswer(f"{response.status}, {error}", sent=True, final=error.final)
             headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Answer(response.status, headers, bytes(body), url)
+        answer = Answer(response.status, headers, whole, url)
         if not redirects(answer, method):
             return answer
         try:

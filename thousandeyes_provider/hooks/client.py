@@ -16,10 +16,12 @@ from datetime import datetime
 from typing import Any
 
 from thousandeyes_provider import __version__
+from thousandeyes_provider.api.bodies import ENCODINGS, LARGEST_RESULT, MOST_PAGES
 from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.api.operations import next_link
 from thousandeyes_provider.api.quota import Quota, polling_gap, quotas
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Wait
+from thousandeyes_provider.api.values import printable
 from thousandeyes_provider.exceptions import (
     ThousandEyesConfigurationError,
     ThousandEyesConnectionError,
@@ -32,13 +34,11 @@ from thousandeyes_provider.hooks.errors import error_for
 HEADERS = {
     "User-Agent": f"airflow-provider-thousandeyes/{__version__}",
     "Accept": "application/hal+json, application/json",
+    "Accept-Encoding": ENCODINGS,
 }
 
 LEAST_TIME = 3.0
 """Seconds that a request has for its answer even when the caller's deadline is nearer, or past."""
-
-MOST_PAGES = 1000
-"""Pages of one result; a longer chain of links is taken for one without an end."""
 
 
 def remaining(time_left: Callable[[], float] | None) -> float:
@@ -191,12 +191,12 @@ class ApiClient:
         return error_for(call, outcome, given_up, self._scrub)
 
     def _scrub(self, text: str) -> str:
-        """``text`` without the token, the passwords of proxies and what a definition keeps secret, should a server or a
-        library repeat them.
+        """``text`` as it may be shown: on one line, without the token, the passwords of proxies and what a definition
+        keeps secret, should a server or a library repeat them.
         """
         for secret in (*(self._settings.secrets() if self._settings else ()), *self._confidential):
             text = text.replace(secret, "***")
-        return text
+        return printable(text)
 
 
 class Pages:
@@ -221,6 +221,7 @@ class Pages:
     ) -> None:
         self._calls = calls
         self._seen: set[str] = set()
+        self._size = 0
         self._test: dict[str, Any] = {}
         self._rows: list[dict[str, Any]] = []
         self.call: Call | None = calls.results(
@@ -238,9 +239,15 @@ class Pages:
         """Take the answer to :attr:`call`, and go on to the next page.
 
         :param time_left: seconds until the caller has no more use for an answer.
-        :raises ThousandEyesConnectionError: when the next page is on another origin, or there is no end to them.
+        :raises ThousandEyesConnectionError: when the next page is on another origin, when there is no end to them, or
+            when they are more than :data:`~thousandeyes_provider.api.bodies.LARGEST_RESULT` bytes together.
         """
         assert self.call is not None
+        self._size += len(answer.body)
+        if self._size > LARGEST_RESULT:
+            raise ThousandEyesConnectionError(
+                f"{self.call.label}: more than {LARGEST_RESULT} bytes on {len(self._seen) + 1} pages; not read further"
+            )
         page = answer.json()
         self._rows += page["results"]
         if not self._test and isinstance(page.get("test"), dict):

@@ -20,6 +20,7 @@ from thousandeyes_provider.api.expectation import (
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import app_link, newest_round, round_of, window_back_to
 from thousandeyes_provider.api.run import Plan
+from thousandeyes_provider.api.values import short_text
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
     ThousandEyesAuthError,
@@ -210,7 +211,7 @@ class RoundReader:
         wanted = _wanted(test_type, result_types, known)
         rows, known = self._newest(test_id, test_type, wanted, known)
         self.newest = rows
-        told = known.get("type")
+        told = short_text(known.get("type"))
         if told in TEST_TYPES and told != test_type:
             raise ThousandEyesConfigurationError(
                 f"test_type {test_type!r}: ThousandEyes says that test {test_id} is of type {told!r}"
@@ -232,7 +233,7 @@ class RoundReader:
             rows_per_agent={name: rows_per_agent(test_type, name, known, rows[name]) for name in wanted},
             expected=expected,
             remembered={name: newest_round(found) for name, found in rows.items()},
-            test_name=str(known.get("testName") or "")[:200],
+            test_name=short_text(known.get("testName")),
             test_link=link,
         )
         return plan
@@ -252,7 +253,7 @@ class RoundReader:
         known = ", ".join(TEST_TYPES)
         try:
             for test in self.hook.list_tests(time_left=self.time_left):
-                if str(test.get("testId")) == test_id:
+                if short_text(test.get("testId")) == test_id:
                     return self._fit(test_id, test.get("type"), "the list of tests"), test
         except (ThousandEyesNotFoundError, ThousandEyesRequestError) as error:
             self.log.info("The list of tests does not help: %s", error)
@@ -274,13 +275,14 @@ class RoundReader:
         )
 
     def _fit(self, test_id: str, told: Any, source: str) -> str:
-        if told not in TEST_TYPES:
+        test_type = short_text(told)
+        if test_type not in TEST_TYPES:
             raise ThousandEyesConfigurationError(
-                f"Test {test_id} is of type {told!r}, of which there are no instant tests; "
+                f"Test {test_id} is of type {test_type!r}, of which there are no instant tests; "
                 f"one of {', '.join(TEST_TYPES)}"
             )
-        self.log.info("Test %s is of type %s, says %s", test_id, told, source)
-        return str(told)
+        self.log.info("Test %s is of type %s, says %s", test_id, test_type, source)
+        return test_type
 
     def definition(self, test_id: str, test_type: str) -> Mapping[str, Any] | None:
         """The test's definition, where ThousandEyes gives it."""
@@ -445,11 +447,11 @@ class AsyncRoundReader:
 
 def _is(agent: Agent, listed: Mapping[str, Any]) -> bool:
     if agent.agent_id:
-        return str(listed.get("agentId")) == agent.agent_id
-    return str(listed.get("agentName", "")).strip().casefold() == agent.agent_name.strip().casefold()
+        return short_text(listed.get("agentId")) == agent.agent_id
+    return short_text(listed.get("agentName")).strip().casefold() == agent.agent_name.strip().casefold()
 
 
 def _state(listed: Mapping[str, Any]) -> str:
     if listed.get("enabled") is False:
         return "disabled"
-    return str(listed.get("agentState") or "online")
+    return short_text(listed.get("agentState")) or "online"

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import requests
-
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider.api import definitions, operations
 from thousandeyes_provider.api.http import Answer, NoAnswer
@@ -27,11 +25,11 @@ from thousandeyes_provider.exceptions import (
 )
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 from thousandeyes_provider.hooks.calls import Call, one_of
-from thousandeyes_provider.hooks.client import HEADERS, ApiClient, Pages, remaining
-from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
+from thousandeyes_provider.hooks.client import ApiClient, Pages, remaining
+from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
 from thousandeyes_provider.hooks.masking import mask_secret
-from thousandeyes_provider.hooks.transport import BearerAuth, send
+from thousandeyes_provider.hooks.transport import open_session, send
 
 if TYPE_CHECKING:
     from requests import Session
@@ -119,17 +117,8 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :param extra_options: not used; this hook takes its options from the connection.
         """
         if self._session is None:
-            settings = self.settings
-            session = requests.Session()
-            session.auth = BearerAuth(settings.token)
-            # What the environment has to say is decided for both hooks in one place; and without trust_env no
-            # password of ~/.netrc takes the place of the token.
-            session.trust_env = False
-            session.verify, session.cert = authorities_of(settings), settings.cert
-            session.proxies = dict(proxies_of(settings))
-            session.headers.update(HEADERS)
-            self.base_url, self._base_url_initialized = settings.base_url, True
-            self._session = self._configure_session_from_mount_adapters(session)
+            self.base_url, self._base_url_initialized = self.settings.base_url, True
+            self._session = open_session(self.settings)
         if headers:
             self._session.headers.update(headers)
         return self._session

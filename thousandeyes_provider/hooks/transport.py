@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import http.client
+import io
 import time
-from typing import TYPE_CHECKING
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
 from requests.auth import AuthBase
+from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # type: ignore[import-untyped]
 
 from thousandeyes_provider.api.addresses import follow
+from thousandeyes_provider.api.bodies import Body, UnusableBody
 from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.hooks.calls import Call
+from thousandeyes_provider.hooks.client import HEADERS
+from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response, Session
-
-LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes of one answer, decoded; a larger one is not read to its end."""
+    from requests import PreparedRequest, Response
 
 MOST_REDIRECTS = 5
 
@@ -37,13 +42,41 @@ class BearerAuth(AuthBase):
         return request
 
 
-def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
+class Session(requests.Session):
+    """A session that leaves redirects alone: ``requests`` reads the whole body of one, even when it does not follow."""
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Nowhere; :func:`send` follows redirects."""
+        return None
+
+
+def open_session(settings: ConnectionSettings) -> Session:
+    """A session for a connection: with its token, its proxies and certificates, and without cookies.
+
+    What the environment has to say is decided for both hooks in :mod:`.connection`, so that no password of ``~/.netrc``
+    takes the place of the token.
+
+    :param settings: what the connection says.
+    """
+    session = Session()
+    session.auth = BearerAuth(settings.token)
+    session.trust_env = False
+    session.verify, session.cert = authorities_of(settings), settings.cert
+    session.proxies = dict(proxies_of(settings))
+    session.headers.update(HEADERS)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    session.mount("https://", DeadlineAdapter())
+    session.mount("http://", DeadlineAdapter())
+    return session
+
+
+def send(session: requests.Session, call: Call, timeout: float) -> Answer | NoAnswer:
     """Send once and read the whole answer, following redirects within the origin.
 
-    :param session: with the token and the connection's options.
+    :param session: from :func:`open_session`.
     :param call: what to send.
-    :param timeout: seconds until the answer must be there as a whole. A body that comes byte by byte is cut off within
-        twice this time.
+    :param timeout: seconds until the answer must be there as a whole, however slowly it comes. What is not counted is
+        the resolver, and the further addresses of a host whose first ones do not answer.
     """
     url = call.url
     ends = time.monotonic() + timeout
@@ -53,13 +86,13 @@ def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
                 call.operation.method,
                 url,
                 json=call.body,
-                timeout=max(ends - time.monotonic(), 0.001),
+                timeout=urllib3.Timeout(total=max(ends - time.monotonic(), 0.001)),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = _read_body(response, ends)
-        except _Unreadable as error:
-            return NoAnswer(str(error), sent=True, final=error.final)
+                body = _read_body(response)
+        except UnusableBody as error:
+            return NoAnswer(f"{response.status_code}, {error}", sent=True, final=error.final)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _no_answer(error, timeout)
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -73,36 +106,97 @@ def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
     return NoAnswer(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
 
 
-class _Unreadable(Exception):
-    """The body of an answer cannot be had whole.
+def _read_body(response: Response) -> bytes:
+    """The whole body, decoded."""
+    body = Body(response.headers.get("content-encoding"))
+    # Without read1 (urllib3 1.26) pieces are whole, which changes nothing but their number.
+    read = getattr(response.raw, "read1", response.raw.read)
+    while piece := read(65536, decode_content=False):
+        body.feed(piece)
+    return body.whole()
 
-    :param final: whether it would be the same again.
+
+class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
+    """Takes the read timeout as the time for the whole answer, not for each of its bytes.
+
+    Otherwise a server that sends a header, or interim answers, byte by byte keeps a worker for as long as it likes.
     """
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        _hold_deadlines(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """The pools of connections through a proxy."""
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not known:
+            _hold_deadlines(manager)
+        return manager
 
 
-def _read_body(response: Response, ends: float) -> bytes:
-    """The whole body, decoded.
+def _hold_deadlines(manager: Any) -> None:
+    classes = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _with_deadline(pool) for scheme, pool in classes.items()}
 
-    :param ends: when the time for the request is over, by the monotonic clock. Between two pieces of the body only
-        the socket's own timeout counts, so that the call is over at most one ``timeout`` after that.
+
+@functools.cache
+def _with_deadline(pool: Any) -> Any:
+    """A class of connection pools whose answers have a deadline."""
+    connection = type("Connection", (pool.ConnectionCls,), {"response_class": _Response})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that has to be there, as a whole, within the timeout that its socket had at its begin."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp: Any = io.BufferedReader(_Until(sock, self.fp.detach()))
+
+    def begin(self) -> None:
+        """Read the status and the headers; those of interim answers (103) are skipped, as of 100 they are."""
+        super().begin()
+        while http.client.SWITCHING_PROTOCOLS < self.status < http.client.OK:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
+class _Until(io.RawIOBase):
+    """What comes in at a socket, until its time is up.
+
+    :param sock: the socket; its timeout is the time that there is.
+    :param raw: what to read from.
     """
-    body = bytearray()
-    raw = response.raw
-    # Without read1 (urllib3 1.26) each piece of a body that trickles in has the whole time.
-    read = getattr(raw, "read1", raw.read)
-    while piece := read(65536, decode_content=True):
-        body += piece
-        if len(body) > LARGEST_BODY:
-            raise _Unreadable(
-                f"{response.status_code}, with a body of more than {LARGEST_BODY} bytes", final=True
-            )
-        if time.monotonic() > ends:
-            raise _Unreadable(f"timeout: {response.status_code}, but the body was not complete in time")
-    return bytes(body)
+
+    def __init__(self, sock: Any, raw: Any) -> None:
+        super().__init__()
+        self._sock, self._raw = sock, raw
+        timeout = sock.gettimeout()
+        self._ends = None if timeout is None else time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what there is.
+
+        :raises TimeoutError: when nothing comes before the time is up.
+        """
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the time for the answer is up")
+            self._sock.settimeout(left)
+        found: int | None = self._raw.readinto(buffer)
+        return found
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()
 
 
 def _no_answer(error: Exception, timeout: float) -> NoAnswer:

@@ -98,5 +98,5 @@ def _place(result_type: str, row: Row) -> tuple[tuple[str, ...], list[str]]:
 def _spelled(value: Any) -> str:
     try:
         return repr(value)
-    except ValueError:  # Python refuses to spell a number of thousands of digits
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without an end
         return ""

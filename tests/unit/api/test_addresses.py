@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 import requests
+import urllib3
+import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -181,7 +184,7 @@ class TestFollow:
                 "https://te.example:8443/v7/test-results/1/network?cursor=x",
             ),
             ("?cursor=x", "https://te.example:8443/v7/test-results/1/network?cursor=x"),
-            ("HTTPS://TE.example:8443/v7/x", "https://TE.example:8443/v7/x"),
+            ("HTTPS://TE.example:8443/v7/x", "https://te.example:8443/v7/x"),
             ("//te.example:8443/v7/x", "https://te.example:8443/v7/x"),
             ("/v7/x?cursor=y#here", "https://te.example:8443/v7/x?cursor=y"),
         ],
@@ -190,10 +193,39 @@ class TestFollow:
         assert follow(self.URL, link) == expected
 
     def test_the_default_port_may_be_written_or_not(self):
-        assert (
-            follow("https://te.example/v7/x", "https://te.example:443/v7/y") == "https://te.example:443/v7/y"
-        )
-        assert follow("http://te.example:80/v7/x", "http://te.example/v7/y") == "http://te.example/v7/y"
+        assert follow("https://te.example/v7/x", "https://te.example:443/v7/y") == "https://te.example/v7/y"
+        assert follow("http://te.example:80/v7/x", "http://te.example/v7/y") == "http://te.example:80/v7/y"
+
+    @pytest.mark.parametrize(
+        ("link", "expected"),
+        [
+            ("/v7/a b?c=\u00e4", "https://te.example:8443/v7/a%20b?c=%C3%A4"),
+            ("/v7/a\x00\x7f", "https://te.example:8443/v7/a%00%7F"),
+            ("/v7/a\r\nX-Evil: 1", "https://te.example:8443/v7/aX-Evil:%201"),
+            ("/v7/%2Fa%zz", "https://te.example:8443/v7/%2Fa%zz"),
+            ("https://te.example:8443", "https://te.example:8443/"),
+            ("?", "https://te.example:8443/v7/test-results/1/network?window=180s"),
+        ],
+    )
+    def test_what_an_address_cannot_have_is_quoted(self, link, expected):
+        assert follow(self.URL, link) == expected
+
+    @pytest.mark.parametrize("link", ["/v7/\ud800", "/v7/x?\udfff", "/v7/" + "x" * 9000, "https://[te/x"])
+    def test_what_cannot_be_an_address_is_none(self, link):
+        with pytest.raises(ValueError, match="is not an address") as failure:
+            follow(self.URL, link)
+        assert len(str(failure.value)) < 300
+
+    @given(st.text(st.characters(codec=None), max_size=40) | st.text("/\\@:?#[]%.tehxampl8443", max_size=40))
+    def test_no_link_leads_anywhere_else(self, link):
+        for tried in (link, f"https://te.example:8443{link}", f"//te.example:8443{link}", f"https:{link}"):
+            try:
+                target = follow(self.URL, tried)
+            except ValueError:
+                continue
+            assert re.fullmatch(r"https://te\.example:8443/[!-~]*", target)
+            assert urllib3.util.parse_url(target).netloc == yarl.URL(target, encoded=True).authority
+            assert urllib3.util.parse_url(target).netloc == "te.example:8443"
 
     @pytest.mark.parametrize(
         "link",

@@ -137,10 +137,7 @@ class TestRetries:
         assert len(sleeps) == 2
 
     def test_a_body_that_is_too_large_is_not_read_to_its_end(self, simulator, either, monkeypatch):
-        from thousandeyes_provider.hooks import async_transport, transport
-
-        for module in (transport, async_transport):
-            monkeypatch.setattr(module, "LARGEST_BODY", 1000)
+        monkeypatch.setattr("thousandeyes_provider.api.bodies.LARGEST_BODY", 1000)
         with pytest.raises(ThousandEyesConnectionError, match="more than 1000 bytes"):
             either.get_test_results(HTTP_TEST, "http-server")
         assert simulator.count("results") == 1
