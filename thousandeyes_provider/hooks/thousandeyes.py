@@ -426,7 +426,8 @@ class ThousandEyesHook(ApiClient, HttpHook):
         elif aid not in names:
             known = ", ".join(f"{name!r} ({aid_})" for aid_, name in sorted(names.items())) or "none"
             return False, f"The account group {aid} is not among those of this token: {known}"
-        who = " ".join(str(user[key]) for key in ("name", "email") if user.get(key)) or "an unnamed user"
+        name, email = user.get("name"), user.get("email")
+        who = f"{name} ({email})" if name and email else str(name or email or "an unnamed user")
         quota = self.quota().get("organization")
         left = ""
         if quota and quota.remaining is not None:

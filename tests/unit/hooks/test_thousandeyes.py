@@ -366,7 +366,7 @@ class TestTestConnection:
     def test_it_names_the_user_the_default_account_group_and_the_quota(self, simulator, connect):
         ok, message = connect().test_connection()
         assert ok
-        assert "sam@example.com" in message
+        assert "Sam Simulated (sam@example.com)" in message
         assert "'Network Operations' (1001), the token's default" in message
         assert "238 of 240 requests are left" in message
         assert {request.method for request in simulator.requests} == {"GET"}
