@@ -256,9 +256,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             self._run_memory = RunMemory(context, durable=durable, asked_for=self._asked_for(), log=self.log)
         return self._run_memory
 
-    def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
+    def _decided(self, context: Context) -> None:
         self._memory(context).forget()
-        return super()._judge(context, handle, state, waiting)
 
     def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
         """Run the test once more when its verdict is bad; a failure that is not confirmed is none."""

@@ -322,12 +322,20 @@ class RoundTask:
         # A record for each line, so that the columns stand below each other in every log view.
         for line in filter(None, table(told).splitlines()):
             self.log.info("%s", line)
-        if told["verdict"] == "passed":
-            return told
-        if told["verdict"] == "failed" and self._read("on_failed_checks") != "fail":
+        failed = told["verdict"] != "passed"
+        lets_pass = told["verdict"] == "failed" and self._read("on_failed_checks") != "fail"
+        if failed and not lets_pass:
+            self._push(context, told)
+        # As late as can be: a try that is lost before this leaves its round to be judged by the next.
+        self._decided(context)
+        if lets_pass:
             return self._let_pass(context, told)
-        self._push(context, told)
-        raise _ERRORS[told["verdict"]](summary(told), told)
+        if failed:
+            raise _ERRORS[told["verdict"]](summary(told), told)
+        return told
+
+    def _decided(self, context: Context) -> None:
+        """There is a verdict, and it has been said."""
 
     def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
         """What a further run says of a failed verdict; ``None`` when there is none, and ``told`` says the last word."""

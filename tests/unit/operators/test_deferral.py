@@ -253,6 +253,21 @@ class TestReattach:
         assert simulator.run_calls(test_id) == 1
         assert tries.store.kept == {}
 
+    def test_a_worker_that_is_lost_while_it_judges_leaves_its_round_to_be_judged(
+        self, simulator, tries, monkeypatch
+    ):
+        def vanish(*_):
+            raise LostWorker
+
+        test_id = simulator.add_test("http-server")
+        with monkeypatch.context() as patch:
+            patch.setattr(RunInstantTestOperator, "_report", vanish)
+            with pytest.raises(LostWorker):
+                tries.rerun(test_id)
+        assert tries.rerun(test_id)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 1
+        assert tries.store.kept == {}
+
     def test_a_retry_after_the_deadline_looks_once_more(self, simulator, tries, monkeypatch):
         test_id = simulator.add_test("http-server", delays=15)
         self.lose(tries, monkeypatch, test_id, timeout=1)
