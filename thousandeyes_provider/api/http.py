@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from thousandeyes_provider.api.values import number
@@ -29,6 +30,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+    @property
+    def success(self) -> bool:
+        """Whether the request was carried out."""
+        return 200 <= self.status < 300
 
     def json(self) -> Any:
         """The body as JSON.
@@ -63,6 +69,7 @@ class NoAnswer:
     final: bool = False
 
 
+@lru_cache(maxsize=16)
 def http_date(text: str | None) -> float | None:
     """Epoch seconds of an HTTP date; ``None`` when it is absent or garbage."""
     if not text:

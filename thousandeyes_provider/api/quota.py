@@ -56,18 +56,31 @@ class Reset:
     wait: float
 
 
+@dataclass(frozen=True)
+class Pace:
+    """The pace of reads that an answer allows.
+
+    :param gap: seconds between two requests.
+    :param lasts: seconds until the window is over, and with it what the answer told.
+    """
+
+    gap: float
+    lasts: float
+
+
 def quotas(answer: Answer) -> dict[str, Quota]:
     """The sets of limits of which the answer says something usable, by bucket."""
-    found = {}
-    for bucket, prefix in BUCKETS.items():
-        limit, remaining, reset = (
-            number(answer.headers.get(prefix + field)) for field in ("limit", "remaining", "reset")
-        )
-        if limit is not None and limit <= 0:
-            limit = None
-        if (limit, remaining, reset) != (None, None, None):
-            found[bucket] = Quota(bucket, limit, remaining, reset)
-    return found
+    told = {bucket: _quota(answer, bucket) for bucket in BUCKETS}
+    return {bucket: quota for bucket, quota in told.items() if quota is not None}
+
+
+def _quota(answer: Answer, bucket: str) -> Quota | None:
+    limit, remaining, reset = (
+        number(answer.headers.get(BUCKETS[bucket] + field)) for field in ("limit", "remaining", "reset")
+    )
+    if limit is not None and limit <= 0:
+        limit = None
+    return None if limit is remaining is reset is None else Quota(bucket, limit, remaining, reset)
 
 
 def exhausted_reset(answer: Answer, now: float) -> Reset | None:
@@ -92,17 +105,23 @@ def exhausted_reset(answer: Answer, now: float) -> Reset | None:
     return None
 
 
-def polling_gap(answer: Answer, now: float) -> float:
-    """Seconds between two requests that leave a fifth of the organization's budget to others.
+def polling_pace(answer: Answer, now: float) -> Pace | None:
+    """The pace that leaves a fifth of the organization's budget to others, until the window's end.
 
     :param answer: the newest answer; its headers tell what is left.
     :param now: local epoch seconds, used when the answer has no ``Date``.
-    :return: ``(reset - Date) / max(remaining - 0.2 x limit, 1)``; 0 when the headers do not say.
+    :return: with a gap of ``(reset - Date) / max(remaining - 0.2 x limit, 1)``; ``None`` when the headers do not say.
     """
-    quota = quotas(answer).get("organization")
+    quota = _quota(answer, "organization")
     if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
-        return 0.0
-    if quota.reset - answer.time(now) > LONGEST_WINDOW:
-        return 0.0
-    spendable = max(quota.remaining - RESERVED_SHARE * quota.limit, 1.0)
-    return max(quota.reset - answer.time(now), 0.0) / spendable
+        return None
+    lasts = max(quota.reset - answer.time(now), 0.0)
+    if lasts > LONGEST_WINDOW:
+        return None
+    return Pace(lasts / max(quota.remaining - RESERVED_SHARE * quota.limit, 1.0), lasts)
+
+
+def polling_gap(answer: Answer, now: float) -> float:
+    """Seconds between two requests as :func:`polling_pace` has them; 0 when the headers do not say."""
+    pace = polling_pace(answer, now)
+    return 0.0 if pace is None else pace.gap

@@ -129,7 +129,7 @@ class Attempts:
                 return GiveUp(outcome.reason), self
             return self._failed(outcome.reason, None, chance, time_left, lost=outcome.sent)
         status = outcome.status
-        if 200 <= status < 300:
+        if outcome.success:
             if unusable is None:
                 return Accept(), self
             if self.sending is Sending.RUN:

@@ -17,6 +17,9 @@ from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, is_fresh, round_of, row_key
 from thousandeyes_provider.api.run import RunHandle
 
+Key = tuple[int, tuple[str, ...]]
+"""What tells a row from all others: its round, and what tells it from the other rows of that."""
+
 QUIET = 60.0
 """Seconds without anything new after which a round of unknown agents counts as complete."""
 
@@ -63,7 +66,7 @@ class Waiting:
     poll_interval: float
     min_agents: int | None = None
     grace: float = 60.0
-    seen: Mapping[str, Mapping[tuple[object, ...], Row]] = field(default_factory=dict)
+    seen: Mapping[str, Mapping[Key, Row]] = field(default_factory=dict)
     last_news: float | None = None
     last_answer: float | None = None
     enough_since: float | None = None
@@ -94,21 +97,24 @@ class Waiting:
         :param found: the rows of each result type that was answered, fresh or not.
         :param now: the time.
         """
-        seen = {name: dict(rows) for name, rows in self.seen.items()}
+        remembered = self.newest_remembered()
+        seen = dict(self.seen)
         for result_type, rows in found.items():
-            known = seen.setdefault(result_type, {})
-            for row in rows:
-                if is_fresh(row, remembered=self.newest_remembered(), started_after=self.started_after):
-                    known[(round_of(row), *row_key(result_type, row))] = row
+            fresh = {
+                (round_id, row_key(result_type, row)): row
+                for row in rows
+                if is_fresh(row, remembered=remembered, started_after=self.started_after)
+                and (round_id := round_of(row)) is not None
+            }
+            seen[result_type] = {**seen.get(result_type, {}), **fresh}
         after = replace(self, seen=seen)
-        after = replace(
+        enough = self.min_agents is not None and after._expected_and_reported() >= self.min_agents
+        return replace(
             after,
             last_news=now if after._ours() != self._ours() else self.last_news,
-            last_answer=now if set(self.rows_per_agent) <= set(found) else self.last_answer,
+            last_answer=now if self.rows_per_agent.keys() <= found.keys() else self.last_answer,
+            enough_since=(self.enough_since if self.enough_since is not None else now) if enough else None,
         )
-        enough = self.min_agents is not None and after._expected_and_reported() >= self.min_agents
-        since = (self.enough_since if self.enough_since is not None else now) if enough else None
-        return replace(after, enough_since=since)
 
     def newest_remembered(self) -> int | None:
         """The newest round before the run, of whatever result type: nothing that began with it, or before, is ours."""
@@ -121,9 +127,9 @@ class Waiting:
         not taken for ours in a type in which ours has no rows yet.
         """
         found = {
-            result_type: min(_rounds(rows))
+            result_type: min(round_id for round_id, _ in rows)
             for result_type, rows in sorted(self.seen.items())
-            if any(True for _ in _rounds(rows))
+            if rows
         }
         remembered = {self.remembered.get(result_type) for result_type in self.rows_per_agent}
         if len(remembered) == 1 and None not in remembered and found:
@@ -133,10 +139,9 @@ class Waiting:
 
     def rows(self) -> dict[str, list[Row]]:
         """The rows of our round, by result type; rows of later rounds are left out."""
-        ours = self.rounds()
         return {
-            result_type: [row for row in self.seen[result_type].values() if round_of(row) == round_id]
-            for result_type, round_id in ours.items()
+            result_type: [row for (found, _), row in self.seen[result_type].items() if found == round_id]
+            for result_type, round_id in self.rounds().items()
         }
 
     def agents_seen(self) -> tuple[Agent, ...]:
@@ -199,9 +204,7 @@ class Waiting:
 
     def complete(self) -> bool:
         """Whether every expected row is there."""
-        if not self.known_extent():
-            return False
-        return self._everybody_reported()
+        return self.known_extent() and any(self.seen.values()) and self._everybody_reported()
 
     def state(self, now: float) -> State:
         """What to do at ``now``, right after a look."""
@@ -250,10 +253,13 @@ class Waiting:
             return math.inf
         return self.last_news + QUIET
 
-    def _ours(self) -> set[tuple[object, ...]]:
+    def _ours(self) -> set[tuple[str, Key]]:
         """What tells apart the rows of our round that are there."""
         return {
-            (name, round_of(row), row_key(name, row)) for name, rows in self.rows().items() for row in rows
+            (name, key)
+            for name, round_id in self.rounds().items()
+            for key in self.seen[name]
+            if key[0] == round_id
         }
 
     def _counts(self) -> dict[str, dict[str, int]]:
@@ -264,7 +270,3 @@ class Waiting:
                 key = agent_id_of(row) or agent_name_of(row)
                 of_type[key] = of_type.get(key, 0) + 1
         return counts
-
-
-def _rounds(rows: Mapping[tuple[object, ...], Row]) -> Iterable[int]:
-    return (found for row in rows.values() if (found := round_of(row)) is not None)

@@ -59,6 +59,7 @@ async def open_session(settings: ConnectionSettings, connections: int) -> Sessio
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(total=None),  # each request has one of its own
     )
     return Session(client, _proxy(settings), context)
 

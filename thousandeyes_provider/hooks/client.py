@@ -172,7 +172,8 @@ class ApiClient:
         unusable = None
         if isinstance(outcome, Answer):
             self._heard(outcome)
-            unusable = call.operation.unusable(outcome)
+            if outcome.success:
+                unusable = call.operation.unusable(outcome)
         decision, attempts = attempts.after(
             outcome, now=self._now(), chance=self._chance(), unusable=unusable, time_left=time_left
         )
