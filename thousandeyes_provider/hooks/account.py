@@ -10,11 +10,12 @@ import asyncio
 import hashlib
 import math
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.api.quota import RESERVED_SHARE, exhausted_reset, polling_gap, quotas
+from thousandeyes_provider.api.quota import RESERVED_SHARE, polling_pace
 from thousandeyes_provider.hooks.async_transport import Session, open_session, send
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ CONNECTIONS = 8
 """Connections that the triggers of one triggerer keep to one account."""
 
 USUAL_GAP = 60 / (240 * (1 - RESERVED_SHARE))
-"""Seconds between two requests as long as no answer has told the quota: as if 240 a minute were left (DEV)."""
+"""Seconds between two requests as long as no answer tells the quota of now: as if 240 a minute were left (DEV)."""
 
 RUN_WINDOW = 60.0
 """Seconds of the window in which runs are counted (DEV)."""
@@ -35,8 +36,66 @@ USUAL_RUN_LIMIT = 24.0
 
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], Account]] = WeakKeyDictionary()
 
-_turns: WeakKeyDictionary[Any, dict[tuple[str, str], tuple[float, float]]] = WeakKeyDictionary()
-"""When the next run may be sent, and the limit, of accounts that nobody uses just now: turns given out still count."""
+_left: WeakKeyDictionary[Any, dict[tuple[str, str], Pace]] = WeakKeyDictionary()
+"""The pace of accounts that nobody uses just now: a reset that was announced, and turns given out, still count."""
+
+
+class Pace:
+    """When an account's next request may be sent, and its next run. Times are those of the event loop.
+
+    Whoever takes a slot, or a turn, moves the next one on.
+    """
+
+    def __init__(self) -> None:
+        self._gap = USUAL_GAP
+        self._gap_ends = 0.0
+        self._last = 0.0
+        self._next = 0.0
+        self._not_before = 0.0
+        self._run_limit = USUAL_RUN_LIMIT
+        self.next_run = 0.0
+
+    def next_slot(self) -> float:
+        """When the next request may be sent, as far as it is known."""
+        return max(self._next, self._not_before)
+
+    def take_slot(self, now: float) -> None:
+        """A request is sent now."""
+        self._last = now
+        self._next = now + self._gap
+        if self._next > self._gap_ends:
+            # What an answer told of the quota holds until the window's end, and nobody waits longer for it.
+            self._next = max(self._gap_ends, now + USUAL_GAP)
+
+    def take_turn(self, now: float) -> None:
+        """A run is sent about now."""
+        self.next_run = now + RUN_WINDOW / self._run_limit
+
+    def hear(self, answer: Answer, now: float) -> None:
+        """Set the next slot by what an answer says is left: later than was thought, or earlier."""
+        told = polling_pace(answer, time.time())
+        if told is None or told.lasts == 0 or answer.status == 429:
+            return
+        self._gap, self._gap_ends = told.gap, now + told.lasts
+        # A gap that lasts to the end of the window counts from the answer that told it.
+        self._next = (now if told.gap > USUAL_GAP else self._last) + told.gap
+
+    def hold(self, until: float) -> None:
+        """No slot comes before: a request was refused."""
+        self._not_before = max(self._not_before, until)
+
+    def hold_runs(self, until: float) -> None:
+        """No turn comes before: a run was refused."""
+        self.next_run = max(self.next_run, until)
+
+    def learn_run_limit(self, limit: float | None) -> None:
+        """Take the limit of runs a window from an answer to a run call."""
+        if limit is not None and limit >= 1:
+            self._run_limit = limit
+
+    def matters(self, now: float) -> bool:
+        """Whether it makes anybody wait."""
+        return max(self.next_slot(), self.next_run) > now
 
 
 class Account:
@@ -49,32 +108,24 @@ class Account:
     """
 
     def __init__(self, settings: ConnectionSettings, *, paced: bool = True) -> None:
-        self._queue_timeout = settings.queue_timeout
-        self._gap = USUAL_GAP if paced else None
+        self.pace = Pace()
+        self._paced = paced
         self._line = asyncio.Lock()
-        self._opening = asyncio.Lock()
-        self._last = 0.0
-        self._next = 0.0
-        self._not_before = 0.0
         self._run_line = asyncio.Lock()
-        self._next_run = 0.0
-        self._run_limit = USUAL_RUN_LIMIT
+        self._opening = asyncio.Lock()
         self._users = 1
         self._sessions: dict[tuple[Any, ...], Session] = {}
-        self._key: tuple[str, str] | None = None
+        self._key = _key(settings)
 
     @classmethod
     def shared(cls, settings: ConnectionSettings) -> Account:
         """The account of a base URL and token on this event loop; the same one for all who ask while it is used."""
-        of_loop = _accounts.setdefault(asyncio.get_running_loop(), {})
-        key = (settings.base_url, hashlib.sha256(settings.token.encode()).hexdigest())
+        loop, key = asyncio.get_running_loop(), _key(settings)
+        of_loop = _accounts.setdefault(loop, {})
         account = of_loop.get(key)
         if account is None:
             account = of_loop[key] = cls(settings)
-            account._key = key
-            left = _turns.get(asyncio.get_running_loop(), {}).pop(key, None)
-            if left is not None:
-                account._next_run, account._run_limit = left
+            account.pace = _left.get(loop, {}).pop(key, account.pace)
         else:
             account._users += 1
         return account
@@ -84,14 +135,13 @@ class Account:
         self._users -= 1
         if self._users:
             return
-        if self._key is not None:
-            loop = asyncio.get_running_loop()
-            _accounts.get(loop, {}).pop(self._key, None)
-            if self._next_run > loop.time():
-                _turns.setdefault(loop, {})[self._key] = (self._next_run, self._run_limit)
+        loop = asyncio.get_running_loop()
+        if _accounts.get(loop, {}).pop(self._key, None) is not None and self.pace.matters(loop.time()):
+            _left.setdefault(loop, {})[self._key] = self.pace
         sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
+        async with AsyncExitStack() as closing:  # which closes the others, too, when it is cancelled at one
+            for session in sessions.values():
+                closing.push_async_callback(session.close)
 
     async def send(
         self, call: Call, settings: ConnectionSettings, timeout: float, patience: float
@@ -102,25 +152,30 @@ class Account:
         :param timeout: seconds until the answer must be there, from when it is this request's turn.
         :param patience: seconds after which a turn is of no more use.
         """
-        if self._gap is not None:
+        if self._paced:
             try:
                 async with asyncio.timeout(patience if patience < math.inf else None):
                     await self._slot()
             except TimeoutError:
                 return NoAnswer("its turn did not come before the deadline", sent=False, final=True)
         outcome = await send(await self._session(settings), call, timeout)
-        if self._gap is not None and isinstance(outcome, Answer):
-            self._hear(outcome)
+        if self._paced and isinstance(outcome, Answer):
+            self.pace.hear(outcome, asyncio.get_running_loop().time())
         return outcome
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody send for some time: a request was refused, and so would the others be."""
+        self.pace.hold(asyncio.get_running_loop().time() + seconds)
 
     async def _session(self, settings: ConnectionSettings) -> Session:
         """The session for the way that a connection takes: connections of one account may go by other proxies."""
-        proxies = tuple(sorted((settings.proxies or {}).items()))
+        proxies = tuple(sorted(settings.proxies.items())) if settings.proxies else ()
         way = (proxies, settings.verify, settings.cert, settings.trust_env)
-        async with self._opening:
-            if way not in self._sessions:
-                self._sessions[way] = await open_session(settings, CONNECTIONS)
-            return self._sessions[way]
+        if way not in self._sessions:
+            async with self._opening:
+                if way not in self._sessions:
+                    self._sessions[way] = await open_session(settings, CONNECTIONS)
+        return self._sessions[way]
 
     async def turn(self, *, limit: float | None, pause: float, patience: float) -> bool:
         """Wait for a turn to run a test: first come, first served, at the pace of the window.
@@ -130,48 +185,32 @@ class Account:
         :param patience: seconds after which a turn is of no more use.
         :return: whether the turn has come; ``False`` as soon as it is clear that it will not in time.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + patience
-        self.learn_run_limit(limit)
+        time, pace = asyncio.get_running_loop().time, self.pace
+        ends = time() + patience
+        pace.learn_run_limit(limit)
         if pause > 0:
-            self._next_run = max(self._next_run, loop.time() + pause)
+            pace.hold_runs(time() + pause)
         if patience <= 0:
             return False
         try:
             async with asyncio.timeout(patience), self._run_line:
-                while (left := self._next_run - loop.time()) > 0:
-                    if self._next_run > ends:
+                while (left := pace.next_run - time()) > 0:
+                    if pace.next_run > ends:
                         return False
                     await asyncio.sleep(left)
-                self._next_run = loop.time() + RUN_WINDOW / self._run_limit
+                pace.take_turn(time())
         except TimeoutError:
             return False
         return True
 
-    def learn_run_limit(self, limit: float | None) -> None:
-        """Take the limit of runs a window from an answer to a run call."""
-        if limit is not None and limit >= 1:
-            self._run_limit = limit
-
     async def _slot(self) -> None:
         """Wait for the next free slot: first come, first served. Who is cancelled leaves the line."""
-        loop = asyncio.get_running_loop()
+        time, pace = asyncio.get_running_loop().time, self.pace
         async with self._line:
-            while (pause := max(self._next, self._not_before) - loop.time()) > 0:
+            while (pause := pace.next_slot() - time()) > 0:
                 await asyncio.sleep(pause)
-            self._last = loop.time()
-            self._next = self._last + (self._gap or 0.0)
+            pace.take_slot(time())
 
-    def _hear(self, answer: Answer) -> None:
-        """Set the next slot by what an answer says is left: later than was thought, or earlier."""
-        now, loop_now = time.time(), asyncio.get_running_loop().time()
-        if answer.status == 429:
-            reset = exhausted_reset(answer, now)
-            if reset is not None and 0 < reset.wait <= self._queue_timeout:
-                self._not_before = max(self._not_before, loop_now + reset.wait)
-            return
-        if "organization" in quotas(answer):
-            gap = polling_gap(answer, now)
-            self._gap = gap if gap > 0 else USUAL_GAP
-            # A gap that lasts to the end of the window counts from the answer that told it.
-            self._next = (loop_now if gap > USUAL_GAP else self._last) + self._gap
+
+def _key(settings: ConnectionSettings) -> tuple[str, str]:
+    return settings.base_url, hashlib.sha256(settings.token.encode()).hexdigest()

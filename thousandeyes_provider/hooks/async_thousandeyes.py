@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from thousandeyes_provider.hooks.account import Account
 from thousandeyes_provider.hooks.calls import Call
 from thousandeyes_provider.hooks.client import LEAST_TIME, ApiClient, Pages, remaining
 from thousandeyes_provider.hooks.masking import mask_secret
+from thousandeyes_provider.hooks.reading import Reading
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.connection import ConnectionSettings
@@ -33,7 +35,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
     :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
         when it is not given.
     :param shared: whether to share connections and pace with all hooks of the same account on this event loop that
-        do so, as triggers do.
+        do so, as triggers do. What Airflow says of the connection is shared, too, by hooks that begin together.
     """
 
     _sleep = staticmethod(asyncio.sleep)
@@ -49,7 +51,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         self.thousandeyes_conn_id = thousandeyes_conn_id
         self._shared = shared
         self._account: Account | None = None
-        self._loading = asyncio.Lock()
+        self._reading: Reading | None = None
+        self._closed_at = -math.inf
         self._begin(account_group_id)
 
     async def __aenter__(self) -> ThousandEyesAsyncHook:
@@ -73,6 +76,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
     async def close(self) -> None:
         """Leave the account; the next request reads the connection anew."""
         account, self._account, self._settings = self._account, None, None
+        self._closed_at = asyncio.get_running_loop().time()
         if account is not None:
             await account.release()
 
@@ -81,17 +85,23 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
 
         :raises ThousandEyesConfigurationError: when a field is not what it should be.
         """
-        async with self._loading:
+        if self._settings is None:
+            if self._reading is None:
+                self._reading = Reading.shared(self.thousandeyes_conn_id) if self._shared else Reading()
+            settings = await self._reading.settings(self._read, self._closed_at)
             if self._settings is None:
-                connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
-                extra = await _extra_of(connection)
-                # Files of certificates are read.
-                settings = await asyncio.to_thread(self._settings_of, connection, extra)
-                for secret in settings.secrets():
-                    await _mask(secret)
                 self._account = Account.shared(settings) if self._shared else Account(settings, paced=False)
                 self._settings = settings
-            return self._settings
+        return self._settings
+
+    async def _read(self) -> ConnectionSettings:
+        connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
+        extra = await _extra_of(connection)
+        # Files of certificates are read.
+        settings = await asyncio.to_thread(self._settings_of, connection, extra)
+        for secret in settings.secrets():
+            await _mask(secret)
+        return settings
 
     async def get_test_results(
         self,
@@ -151,6 +161,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
             outcome = await self._send(call, remaining(time_left))
             decision, state = self._decide(call, state, outcome, remaining(time_left))
             if isinstance(decision, Wait):
+                if decision.throttled:
+                    self.account.hold(decision.seconds)
                 await self._wait(call, state, decision)
                 continue
             if isinstance(decision, Accept) and isinstance(outcome, Answer):
@@ -158,10 +170,10 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
             raise self._error(call, outcome, decision)
 
     async def _send(self, call: Call, time_left: float) -> Answer | NoAnswer:
-        await self.load()
+        settings = await self.load()
         self.requests_sent += 1
         patience = max(time_left, LEAST_TIME)
-        return await self.account.send(call, self.settings, self._timeout(time_left), patience)
+        return await self.account.send(call, settings, self._timeout(time_left), patience)
 
     async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)

@@ -94,7 +94,7 @@ class InstantTestResultsTrigger(BaseTrigger):
 
         try:
             await hook.load()
-            hook.account.learn_run_limit(self.run_limit)
+            hook.account.pace.learn_run_limit(self.run_limit)
             while state is State.WAITING:
                 now = time.monotonic()
                 await hook._sleep(max(waiting.next_look(now) - now, 0.0))

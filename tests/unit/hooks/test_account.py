@@ -129,8 +129,8 @@ def test_another_token_is_another_account(connected, monkeypatch):
         async with ThousandEyesAsyncHook(shared=True) as first:
             await first.load()
             fields = {**connected.connection(), "password": "another"}
-            monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
-            async with ThousandEyesAsyncHook(shared=True) as second:
+            monkeypatch.setenv("AIRFLOW_CONN_ANOTHER", json.dumps(fields))
+            async with ThousandEyesAsyncHook("another", shared=True) as second:
                 await second.load()
                 assert second.account is not first.account
 
@@ -174,7 +174,7 @@ def test_after_the_window_the_pace_is_that_of_the_new_one(monkeypatch):
         for told in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
             await shared._slot()
             sent.append(asyncio.get_running_loop().time())
-            shared._hear(told)
+            shared.pace.hear(told, asyncio.get_running_loop().time())
         return spacing(sent)
 
     first, *rest = asyncio.run(sends())
@@ -187,7 +187,10 @@ def test_a_reset_that_is_garbage_does_not_stop_everybody():
         shared = Account(SETTINGS)
         await shared._slot()
         headers = {"limit": "240", "remaining": "0", "reset": str(time.time() * 1000)}
-        shared._hear(Answer(200, {f"x-organization-rate-limit-{k}": v for k, v in headers.items()}, b"", ""))
+        shared.pace.hear(
+            Answer(200, {f"x-organization-rate-limit-{k}": v for k, v in headers.items()}, b"", ""),
+            asyncio.get_running_loop().time(),
+        )
         async with asyncio.timeout(2):
             await shared._slot()
 
@@ -196,3 +199,109 @@ def test_a_reset_that_is_garbage_does_not_stop_everybody():
 
 def test_its_token_is_in_no_repr():
     assert "t0ken" not in repr(Account(SETTINGS)) + repr(account._accounts) + repr(Sending.READ)
+
+
+def told(remaining, reset_in, status=200):
+    """An answer with the organization's headers."""
+    now = time.time()
+    headers = {"limit": "240", "remaining": str(remaining), "reset": str(now + reset_in)}
+    return Answer(
+        status, {f"x-organization-rate-limit-{name}": value for name, value in headers.items()}, b"", ""
+    )
+
+
+def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkeypatch):
+    monkeypatch.setattr(account, "USUAL_GAP", 0.02)
+
+    async def slots():
+        shared = Account(SETTINGS)
+        # Somebody else has used up the window: one more request until its end, in half a second.
+        shared.pace.hear(told(48, 0.5), asyncio.get_running_loop().time())
+        return await in_line(shared._slot, 5)
+
+    _, times = asyncio.run(slots())
+    assert times[-1] - times[0] < 0.3
+
+
+def test_an_answer_at_the_very_end_of_a_window_lets_nobody_rush():
+    shared = Account(SETTINGS)
+    shared.pace.take_slot(100.0)
+    shared.pace.hear(told(200, -1), 100.1)
+    assert shared.pace.next_slot() == pytest.approx(100 + account.USUAL_GAP)
+
+
+def test_after_a_refusal_nobody_sends_until_the_reset(monkeypatch):
+    from thousandeyes_provider.simulator import Simulator
+
+    monkeypatch.setattr(account, "USUAL_GAP", 0.05)
+    with Simulator() as simulator:
+        monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
+        # Only Retry-After says how long, as with a gateway before the API.
+        headers = {"Retry-After": "1", "X-Organization-Rate-Limit-Reset": "0"}
+        simulator.fail("*", status=429, headers=headers, times=1)
+
+        async def ask(_):
+            async with ThousandEyesAsyncHook(shared=True) as hook:
+                await hook.list_account_groups()
+
+        async def all_of_them():
+            await asyncio.gather(*map(ask, range(8)))
+
+        asyncio.run(all_of_them())
+        first, *others = simulator.requests
+        assert [first.status, *(request.status for request in others)] == [429] + [200] * 8
+        assert min(request.at for request in others) - first.at > 0.95
+
+
+def test_a_reset_counts_also_when_the_last_user_has_left_in_between():
+    async def lives():
+        first = Account.shared(SETTINGS)
+        first.hold(60)
+        await first.release()
+        second = Account.shared(SETTINGS)
+        assert second is not first
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await second._slot()
+        await second.release()
+
+    asyncio.run(lives())
+
+
+def test_every_session_is_closed_also_when_closing_is_cancelled():
+    closed = []
+
+    class Session:
+        def __init__(self, name):
+            self.name = name
+
+        async def close(self):
+            if self.name == "stuck":
+                await asyncio.sleep(60)
+            closed.append(self.name)
+
+    async def lives():
+        shared = Account(SETTINGS)
+        shared._sessions = {(name,): Session(name) for name in ("one", "stuck", "two")}
+        leaving = asyncio.create_task(shared.release())
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+    asyncio.run(lives())
+    assert sorted(closed) == ["one", "two"]
+
+
+def test_who_joins_while_the_last_one_leaves_has_a_session_of_its_own(connected):
+    async def lives():
+        first, second = ThousandEyesAsyncHook(shared=True), ThousandEyesAsyncHook(shared=True)
+        await first.list_tests()
+        leaving = asyncio.create_task(first.close())
+        await asyncio.sleep(0)
+        assert await second.list_tests()
+        await leaving
+        assert await second.list_tests()
+        await second.close()
+
+    asyncio.run(lives())
