@@ -120,12 +120,41 @@ class TestRetries:
         assert simulator.run_calls(HTTP_TEST) == 1
         assert "accepted, though the answer is not the empty one" in log()
 
-    def test_a_creation_whose_answer_is_lost_leads_to_one_test(self, simulator, hook):
+    LOST = {
+        "502": ("create", {"status": 502}),
+        "cut connection": ("create", {"kind": "cut"}),
+        "cut short": ("create", {"kind": "cut-body"}),
+        "a proxy's page": ("create", {"kind": "html", "status": 200}),
+    }
+
+    @pytest.mark.parametrize("listed", [True, False])
+    @pytest.mark.parametrize("how", LOST)
+    def test_a_creation_whose_answer_is_lost_leads_to_one_test(self, simulator, hook, sleeps, how, listed):
+        simulator.set_switches(listed_in_tests=listed)
+        operation, fault = self.LOST[how]
+        simulator.fail(operation, started=True, **fault)
         definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
-        simulator.fail("create", status=502, started=True)
+        before = set(simulator.tests)
+        if listed:
+            assert hook.create_instant_test("http-server", definition)["testName"] == "once"
+        else:
+            # Nobody can find it: the call is sent again, and the unique name is what keeps it from being two.
+            with pytest.raises(ThousandEyesRequestError, match="a test with this name exists"):
+                hook.create_instant_test("http-server", definition)
+        (made,) = set(simulator.tests) - before
+        assert len(simulator.rounds(made)) == 1
+        assert simulator.count("create") == (1 if listed else 2)
+
+    @pytest.mark.parametrize("listed", [True, False])
+    @pytest.mark.parametrize("fault", [{"status": 502}, {"kind": "cut"}])
+    def test_a_creation_that_never_arrived_leads_to_one_test(self, simulator, hook, sleeps, fault, listed):
+        simulator.set_switches(listed_in_tests=listed)
+        simulator.fail("create", started=False, **fault)
+        definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
+        before = set(simulator.tests)
         created = hook.create_instant_test("http-server", definition)
-        assert created["testName"] == "once"
-        assert simulator.count("create") == 1
+        assert set(simulator.tests) - before == {created["testId"]}
+        assert simulator.count("create") == 2
 
     def test_a_creation_that_was_not_carried_out_is_sent_again(self, simulator, hook):
         definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
