@@ -1,0 +1,169 @@
+"""Chromium, and an ``airflow standalone`` to use with it as a person does, against a simulated ThousandEyes.
+
+Runs with ``make e2e``, as the other tests of whole deployments; these alone::
+
+    make e2e ARGS=tests/e2e/browser
+
+Needed: Playwright for Python, and Chromium (Debian's package ``chromium``; ``CHROMIUM`` names another one). Airflow
+2.11 has an environment of its own, see :func:`browser.standalone.airflow_2`. What is missing is the reason of a skip.
+
+Screenshots are left in ``.e2e/screenshots``, or in the folder that ``THOUSANDEYES_SCREENSHOTS`` names; also one of the
+page on which a test has failed. Those in ``docs/images`` are some of them, made smaller with ``pngquant``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from thousandeyes_provider.simulator import Simulator
+
+if TYPE_CHECKING:
+    from browser.standalone import Standalone
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",  # which root may not have
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 120_000
+"""Milliseconds until something is on a page; a machine may have other things to do."""
+
+SCREENSHOTS = pytest.StashKey[Path]()
+
+
+class Shoot(Protocol):
+    """Takes a screenshot."""
+
+    def __call__(self, what: Page | Locator, name: str) -> None: ...
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if SCREENSHOTS in config.stash:
+        terminalreporter.write_line(f"Screenshots are in {config.stash[SCREENSHOTS]}")
+
+
+@pytest.fixture(scope="session")
+def screenshots(artifacts: Path, pytestconfig: pytest.Config) -> Path:
+    """The folder of the screenshots."""
+    folder = Path(os.environ.get("THOUSANDEYES_SCREENSHOTS") or artifacts / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    pytestconfig.stash[SCREENSHOTS] = folder
+    return folder
+
+
+@pytest.fixture
+def shoot(screenshots: Path) -> Shoot:
+    """Takes a screenshot of a page, or of a part of it."""
+
+    def take(what: Page | Locator, name: str) -> None:
+        what.screenshot(path=screenshots / f"{name}.png", animations="disabled")
+
+    return take
+
+
+# Not for the session: while Playwright runs, there is an event loop, which other tests cannot have.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs Chromium (Debian's package chromium); there is no {CHROMIUM}")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def simulator(token: str) -> Iterator[Simulator]:
+    """A simulated ThousandEyes that knows one token; its agents report after a few seconds."""
+    with Simulator(tokens=[token], speed=10) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def python_2() -> Path:
+    """The interpreter of an environment with Airflow 2.11."""
+    from browser.standalone import airflow_2
+
+    return airflow_2()
+
+
+@contextlib.contextmanager
+def _standalone(folder: Path, python: Path, major: int) -> Iterator[Standalone]:
+    from browser.standalone import Standalone
+
+    running = Standalone(folder, python, major)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def airflow_3(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """The Airflow of this environment."""
+    from airflow import __version__
+
+    if tuple(int(part) for part in __version__.split(".")[:2]) < (3, 2):
+        pytest.skip(f"Airflow has these pages since 3.2; this is {__version__}")
+    with _standalone(tmp_path_factory.mktemp("airflow-3"), Path(sys.executable), 3) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow_2(
+    chromium: Browser, python_2: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standalone]:
+    """Airflow 2.11."""
+    with _standalone(tmp_path_factory.mktemp("airflow-2"), python_2, 2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(request: pytest.FixtureRequest) -> Standalone:
+    """The Airflow that the module names with ``AIRFLOW``."""
+    running: Standalone = request.getfixturevalue(request.module.AIRFLOW)
+    return running
+
+
+@pytest.fixture(scope="module")
+def logged_in(chromium: Browser, airflow: Standalone) -> Iterator[BrowserContext]:
+    """A browser in which somebody has logged in."""
+    from browser.pages import USUAL
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    context = chromium.new_context(viewport=USUAL, timezone_id="UTC", locale="en-US")
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    airflow.log_in(page)
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(logged_in: BrowserContext, request: pytest.FixtureRequest, screenshots: Path) -> Iterator[Page]:
+    """A page of somebody who is logged in."""
+    page, before = logged_in.new_page(), request.session.testsfailed
+    yield page
+    if request.session.testsfailed > before:
+        page.screenshot(path=screenshots / f"failed {request.node.name}.png")
+    page.close()

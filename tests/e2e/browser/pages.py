@@ -1,0 +1,194 @@
+"""What a person does in Airflow's pages, by what they see on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from playwright.sync_api import Locator, Page, expect
+
+ENDING = 300_000
+"""Milliseconds in which a DAG run is to end."""
+
+# A page of a log is a list of which the browser has only those lines that fit on the screen.
+TALL = {"width": 1280, "height": 2400}
+USUAL = {"width": 1280, "height": 900}
+
+
+class Connections3:
+    """The connections of Airflow 3.2 and later.
+
+    :param page: of somebody who is logged in.
+    :param url: Airflow's address.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+
+    def form(self, conn_id: str) -> Locator:
+        """An empty form for a connection to ThousandEyes."""
+        self._page.goto(f"{self._url}/connections")
+        self._page.get_by_role("button", name="Add Connection").click()
+        form = self._page.get_by_role("dialog").filter(visible=True)
+        form.get_by_label("Connection ID").fill(conn_id)
+        form.get_by_role("combobox").fill("ThousandEyes")
+        self._page.get_by_role("option", name="ThousandEyes", exact=True).click()
+        return form
+
+    @staticmethod
+    def unfold(form: Locator, section: str) -> None:
+        """Open one of the three parts of the form; the one before closes."""
+        heading = form.get_by_role("button", name=section, exact=True)
+        heading.click()
+        expect(heading).to_have_attribute("aria-expanded", "true")
+
+    def add(self, conn_id: str, fields: Mapping[str, str], account_group: str = "") -> None:
+        """Fill in the form, and save it.
+
+        :param fields: by label.
+        """
+        form = self.form(conn_id)
+        for label, value in fields.items():
+            form.get_by_label(label, exact=True).fill(value)
+        if account_group:
+            self.unfold(form, "Extra Fields")
+            form.locator("[name=element_account_group_id]").fill(account_group)
+        form.get_by_role("button", name="Save").click()
+        expect(form).to_be_hidden()
+
+    def test(self, conn_id: str) -> tuple[str, str]:
+        """Press the Test button of a connection.
+
+        :return: what is said: the title, and the message.
+        """
+        self._page.goto(f"{self._url}/connections")  # what was said about others before is gone then
+        row = self._page.get_by_role("row").filter(has=self._page.get_by_text(conn_id, exact=True))
+        row.get_by_role("button", name="Test Connection").click()
+        said = self._page.locator("[data-scope=toast][data-part=root]")
+        said.wait_for()
+        title, _, message = said.inner_text().partition("\n")
+        return title, message
+
+
+class Connections2:
+    """The form for a connection in Airflow 2.11.
+
+    :param page: of somebody who is logged in.
+    :param url: Airflow's address.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+
+    def form(self, conn_id: str) -> Locator:
+        """An empty form for a connection to ThousandEyes."""
+        self._page.goto(f"{self._url}/connection/add")
+        form = self._page.locator("#model_form")
+        form.locator("#conn_id").fill(conn_id)
+        # The menu that people see stands before the browser's own, which has the choices.
+        form.locator("#conn_type").select_option(label="ThousandEyes", force=True)
+        expect(form.get_by_text("API address")).to_be_visible()
+        return form
+
+    def fill(self, conn_id: str, fields: Mapping[str, str], account_group: str = "") -> Locator:
+        """Fill in the form.
+
+        :param fields: by the label in front of them.
+        """
+        form = self.form(conn_id)
+        for label, value in fields.items():
+            self.row(form, label).locator("input").fill(value)
+        if account_group:
+            self.row(form, "Account group ID").locator("input").fill(account_group)
+        return form
+
+    def row(self, form: Locator, label: str) -> Locator:
+        """The row of the form with that label."""
+        return form.locator("tr:visible").filter(
+            has=self._page.get_by_role("cell", name=re.compile(rf"^\s*{re.escape(label)}\W*$"))
+        )
+
+    def test(self, form: Locator) -> str:
+        """Press the Test button.
+
+        :return: what is said at the top of the page.
+        """
+        said = self._page.locator(".alert")
+        before = said.inner_text()
+        form.get_by_role("button", name="Test").or_(self._page.locator("#test-connection")).first.click()
+        expect(said).not_to_have_text(before)
+        self._page.evaluate("scrollTo(0, 0)")
+        return said.inner_text().strip()
+
+
+class Runs3:
+    """DAG runs in Airflow 3.
+
+    :param page: of somebody who is logged in.
+    :param url: Airflow's address.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+
+    def trigger(self, dag_id: str, parameters: Mapping[str, str]) -> None:
+        """Start a run with the button, and stay on its page."""
+        self._page.goto(f"{self._url}/dags/{dag_id}")
+        self._page.get_by_role("button", name="Trigger").click()
+        dialog = self._page.get_by_role("dialog").filter(visible=True)
+        for name, value in parameters.items():
+            dialog.locator(f"[name=element_{name}]").fill(value)
+        dialog.get_by_role("button", name="Trigger", exact=True).click()
+        self._page.wait_for_url("**/runs/manual__*")
+
+    def state(self) -> str:
+        """The state of the run when it has ended, as the page comes to show it."""
+        state = self._page.get_by_test_id("state-badge").first
+        expect(state).to_have_text(re.compile("^(Success|Failed)$"), timeout=ENDING)
+        return state.inner_text()
+
+    def expect_states(self, states: Mapping[str, str]) -> None:
+        """Wait until the page of the run lists its tasks in these states; it is drawn a little behind them."""
+        for task_id, state in states.items():
+            expect(self._row(task_id).get_by_test_id("state-badge")).to_have_text(state)
+
+    def _row(self, task_id: str) -> Locator:
+        return self._page.get_by_role("row").filter(
+            has=self._page.get_by_role("link", name=task_id, exact=True)
+        )
+
+    def open(self, task_id: str) -> None:
+        """Go from the page of the run to that of a task."""
+        self._row(task_id).get_by_role("link", name=task_id, exact=True).click()
+        self._page.wait_for_url(f"**/tasks/{task_id}*")
+
+    def log(self, last: str) -> list[str]:
+        """The lines of the task's log.
+
+        :param last: what one of the last lines has; until it is there, it is waited for.
+        """
+        self._page.set_viewport_size(TALL)
+        expect(self.log_list).to_contain_text(last)
+        lines = self.log_list.inner_text().splitlines()
+        self._page.set_viewport_size(USUAL)
+        return lines
+
+    def fold_traceback(self, error: str) -> None:
+        """Leave of an exception what it says, and show the log from its beginning."""
+        self.log_list.get_by_text(error).click()
+        self.log_list.get_by_text("Log message source details").scroll_into_view_if_needed()
+        # What was clicked is wide: the page may have followed it to the side.
+        self._page.locator("*").evaluate_all("all => all.forEach(one => { one.scrollLeft = 0 })")
+
+    @property
+    def log_list(self) -> Locator:
+        """The log on the page of a task."""
+        return self._page.get_by_test_id("virtualized-list")
+
+    def links(self) -> dict[str, str]:
+        """The extra links of the task: name and address."""
+        self._page.get_by_role("link", name="Details", exact=True).click()
+        self._page.get_by_text("Extra Links").wait_for()
+        links = self._page.get_by_role("link", name=re.compile("^ThousandEyes "))
+        links.first.wait_for()
+        return {link.inner_text(): link.get_attribute("href") or "" for link in links.all()}

@@ -1,0 +1,79 @@
+"""The connection form of Airflow 2.11, which asks the hook for it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
+
+AIRFLOW = "airflow_2"
+
+pytestmark = pytest.mark.xdist_group("a browser with Airflow 2")
+
+
+@pytest.fixture
+def connections(page, airflow):
+    from browser.pages import Connections2
+
+    return Connections2(page, airflow.url)
+
+
+@pytest.fixture
+def fields(simulator, token):
+    """What is to be typed for a connection to the simulator, by label."""
+    return {
+        "API address": "127.0.0.1",
+        "API token (bearer)": token,
+        "Port": str(simulator.port),
+        "Scheme": "http",
+    }
+
+
+def test_the_connection_form_is_ours(connections, page, token, shoot):
+    from playwright.sync_api import expect
+
+    form = connections.form("thousandeyes_default")
+    for name, label in FIELD_BEHAVIOUR["relabeling"].items():
+        field = connections.row(form, label).locator("input")
+        expect(field).to_have_attribute("placeholder", FIELD_BEHAVIOUR["placeholders"][name])
+    expect(form.locator("#login")).to_be_hidden()
+    expect(form.get_by_text("Login").filter(visible=True)).to_have_count(0)
+
+    secret = connections.row(form, "API token (bearer)").locator("input")
+    secret.fill(token)
+    expect(secret).to_have_attribute("type", "password")
+
+    for name, declared in CONNECTION_FIELDS.items():
+        row = connections.row(form, declared["label"])
+        expect(row).to_contain_text(declared["description"])
+        expect(row.locator("input")).to_have_attribute("placeholder", FIELD_BEHAVIOUR["placeholders"][name])
+    assert token not in form.inner_text()
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot()
+    shoot(form, "airflow-2-connection-form")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "account_group", "said"),
+    [
+        ("good", {}, "", ["Sam Simulated", "'Network Operations' (1001), the token's default"]),
+        ("bad token", {"API token (bearer)": "n0-token-of-anybody"}, "", ["401", "Invalid access token"]),
+        ("unreachable host", {"Port": "9"}, "", ["could not connect", "Connection refused"]),
+        ("wrong account group", {}, "999", ["account group 999", "'Web Platform' (1002)"]),
+    ],
+    ids=["good", "bad token", "unreachable host", "wrong account group"],
+)
+def test_the_test_button_says_how_it_is(
+    connections, fields, page, shoot, name, change, account_group, said, token
+):
+    form = connections.fill(name.replace(" ", "_"), fields | change, account_group)
+    message = connections.test(form)
+    shoot(page, f"airflow-2-test-{name.replace(' ', '-')}")
+    for words in said:
+        assert words in message
+    for secret in (token, "n0-token-of-anybody"):
+        assert secret not in message
+    if name == "good":
+        assert re.search(r"\d+ of 240 requests are left", message)
