@@ -221,8 +221,9 @@ class Description:
                 self.operations.items(), key=lambda item: item[0][1].count("{")
             )
         ]
+        self._document = closed(document)
         self.api = OpenAPI.from_dict(
-            closed(document),
+            self._document,
             config=Config(
                 spec_validator_cls=None,  # the description is taken as it is; its own faults are not ours
                 extra_media_type_deserializers={
@@ -242,6 +243,18 @@ class Description:
             ),
             None,
         )
+
+    def row_fields(self, result_type: str) -> set[str]:
+        """The fields that a row of this result type may have."""
+        answer = self._document["paths"][f"/test-results/{{testId}}/{result_type}"]["get"]["responses"]["200"]
+        (content,) = answer["content"].values()
+        rows = self._resolved(self._resolved(content["schema"])["properties"]["results"])
+        return set(self._resolved(rows["items"])["properties"])
+
+    def _resolved(self, schema: Any) -> Any:
+        while "$ref" in schema:
+            schema = self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return schema
 
     def _request(self, call: Call) -> Any:
         from openapi_core.testing import MockRequest

@@ -1,8 +1,11 @@
 """A local ThousandEyes v7 API: for trying things out, for demos, and for testing DAGs with no account.
 
-``python -m thousandeyes_provider.simulator`` serves it, the pytest fixture ``thousandeyes_simulator`` and
-:class:`Simulator` start it inside a process. What the API does not document is a switch (:class:`Switches`).
-Importing this package costs nothing; the server's libraries are imported when a simulator is made.
+``python -m thousandeyes_provider.simulator`` serves it (``--help``), the pytest fixture ``thousandeyes_simulator`` and
+:class:`Simulator` start it inside a process. It has all twelve types of instant tests and all their results, from a
+seeded model. Three things can be said of it while it runs: what the API does not document is a switch
+(:class:`Switches`), what is the matter with a target a condition (``simulator.target("www.example.com", "down")``), and
+what goes wrong with a request a :class:`Fault`. Importing this package costs nothing; the server's libraries are
+imported when a simulator is made.
 """
 
 from __future__ import annotations

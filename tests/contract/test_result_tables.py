@@ -1,0 +1,42 @@
+"""The tables of result types and metrics in api/, held against the API description and the SDK's models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thousandeyes_provider.api.metrics import METRICS
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+
+pytestmark = pytest.mark.xdist_group("description")
+
+NO_METRIC = {"packetsBySecond"}
+"""A list of pairs for each second: nothing that a check could compare."""
+
+NEWER = {"errorDetails"}
+"""Fields of network rows that only the SDK has."""
+
+OURS = {"availability", "error", "certificateDaysLeft", "certificateValid"}
+"""Metrics that are derived, not fields."""
+
+
+def first_parts(names: Any) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("result_type", RESULT_TYPES)
+def test_every_field_of_a_row_is_a_metric_and_the_other_way_round(description: Any, result_type: str) -> None:
+    rows = description.row_fields(result_type)
+    assert rows - NO_METRIC - {"_links"} <= first_parts(METRICS[result_type])
+    assert first_parts(METRICS[result_type]) - OURS - NEWER <= rows
+    # what tells apart the rows of an agent is a field of them, and so is every metric that evidence shows
+    assert set(RESULT_TYPES[result_type].row_keys) <= rows
+    assert first_parts(name for name, _ in RESULT_TYPES[result_type].metrics) <= rows
+
+
+def test_every_type_is_one_of_the_api(description: Any) -> None:
+    paths = {path for _, path in description.operations}
+    assert {path.split("/")[2] for path in paths if path.endswith("/instant")} == set(TEST_TYPES)
+    read = {path.split("/")[3] for path in paths if path.startswith("/test-results/{testId}/")}
+    assert read == set(RESULT_TYPES)
