@@ -169,6 +169,9 @@ class Runs3:
         """
         self._page.set_viewport_size(TALL)
         expect(self.log_list).to_contain_text(last)
+        self._page.get_by_test_id("virtual-scroll-container").evaluate("box => { box.scrollTop = 0 }")
+        expect(self.log_list).to_contain_text("Log message source details")
+        expect(self.log_list).to_contain_text(last)
         lines = self.log_list.inner_text().splitlines()
         self._page.set_viewport_size(USUAL)
         return lines

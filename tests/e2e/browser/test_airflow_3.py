@@ -213,7 +213,7 @@ def one(lines: list[str], pattern: str) -> str:
 def assert_table(lines: list[str], verdict: str) -> None:
     """The table is whole, each row of it on a line, its columns below each other."""
     begin = one(lines, rf"verdict +{verdict}$").index(verdict)
-    for name in ("test", "account group", "time", "rounds", "run calls", "throttled", "agents"):
+    for name in ("test", "account group", "time", "rounds", "requests", "agents"):
         row = one(lines, rf" - {name} {{2,}}\S")
         assert re.search(r" {2}\S", row[begin - 2 : begin + 1]), f"not below each other: {row}"
     for agent in ("Frankfurt, Germany", "Ashburn, VA", "vienna-office-1", "zurich-branch-2"):
