@@ -1,0 +1,265 @@
+"""The documentation: every example runs, every link leads somewhere, every command exists."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shlex
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from thousandeyes_provider.operators.rounds import RoundTask
+from thousandeyes_provider.simulator import Simulator
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+
+HURRIED = {"poll_interval": 0.2, "settle_time": 1, "grace": 0.2}
+PREAMBLE = """\
+from airflow.providers.common.compat.sdk import DAG, task
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+
+with DAG({dag_id!r}, schedule=None, params={{"pr": 17}}):
+
+    @task
+    def step(): ...
+
+    deploy, promote = step.override(task_id="deploy")(), step.override(task_id="promote")()
+"""
+"""What stands around a block that has operators and no DAG."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def kind(self) -> str:
+        """What it is, and so how it is run."""
+        if ">>> " in self.text:
+            return "doctest"
+        if re.search(r"^def test_", self.text, re.MULTILINE):
+            return "pytest"
+        return "dag" if re.search(r"\bDAG\(|Operator[.(]|Sensor[.(]", self.text) else "code"
+
+
+def _blocks() -> Iterator[Block]:
+    for page, text in TEXTS.items():
+        for token in MarkdownIt().parse(text):
+            if token.type == "fence" and token.map:
+                yield Block(page, token.map[0] + 1, token.info, token.content)
+
+
+BLOCKS = list(_blocks())
+
+
+def of(language: str, *kinds: str) -> pytest.MarkDecorator:
+    """The blocks of a language, and of some kinds, as a parameter."""
+    found = [one for one in BLOCKS if one.language == language and (not kinds or one.kind in kinds)]
+    assert found
+    return pytest.mark.parametrize("block", found, ids=[block.name for block in found])
+
+
+def compatible(source: str) -> str:
+    """The source for every Airflow: the pages say what is other on 2.11."""
+    return source.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
+
+
+# -- links ---------------------------------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and Sphinx make them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_no_link_is_dead(page: str) -> None:
+    for token in MarkdownIt().parse(TEXTS[page]):
+        for part in token.children or []:
+            link = str(part.attrs.get("href") or part.attrs.get("src") or "")
+            if not link or re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (ROOT / page).parent / path if path else ROOT / page
+            assert target.exists(), f"{page}: {link}"
+            if anchor:
+                assert anchor in anchors(target.read_text()), f"{page}: {link}"
+
+
+def test_every_page_is_listed() -> None:
+    listed = set()
+    for index in ("docs/index.md", "docs/api/index.md"):
+        folder = Path(index).parent
+        (tree,) = (block for block in BLOCKS if block.page == index and block.language == "{toctree}")
+        listed |= {f"{folder / name}.md" for name in tree.text.split() if not name.startswith(":")} | {index}
+    assert {page for page in TEXTS if page.startswith("docs/")} == listed
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+
+
+@of("bash")
+def test_its_commands_exist(block: Block) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for line in filter(None, block.text.splitlines()):
+        command, *rest = shlex.split(line, comments=True)
+        if command == "make":
+            assert {word for word in rest if "=" not in word} <= set(targets), line
+        elif command == "python":
+            assert rest[0] == "-m"
+            assert importlib.util.find_spec(rest[1]), line
+        elif command == "airflow":
+            from airflow.cli.cli_parser import get_parser
+
+            get_parser().parse_args(rest)
+        elif command == "pip":
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            assert rest == ["install", project["name"]], line
+        elif command == "export":
+            name, _, value = rest[0].partition("=")
+            assert name.startswith("AIRFLOW_CONN_")
+            check_connection(value)
+        else:
+            pytest.fail(f"{block.name}: nobody checks {command!r}")
+
+
+def check_connection(value: str) -> None:
+    from airflow.models.connection import Connection
+    from thousandeyes_provider.hooks.connection import read_connection
+
+    found = Connection.from_json(value) if value.startswith("{") else Connection(uri=value)
+    assert found.conn_type == "thousandeyes"
+    settings = read_connection(
+        "it",
+        host=found.host,
+        schema=found.schema,
+        port=found.port,
+        password=found.password,
+        extra=found.extra_dejson,
+    )
+    assert (settings.token, settings.account_group_id, settings.warnings) == ("TOKEN", "1234", ())
+
+
+# -- Python --------------------------------------------------------------------------------------------------------
+
+
+@of("python", "doctest")
+def test_its_session_runs(block: Block) -> None:
+    """A page of sessions is one: what was defined above is known below."""
+    above = "\n".join(one.text for one in BLOCKS if one.page == block.page and one.kind == "doctest")
+    test = doctest.DocTestParser().get_doctest(above, {}, block.page, block.page, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.fixture
+def simulator():
+    """One with the tests that the pages name; its figures never change."""
+    with Simulator(speed=20) as running:
+        named = {test_id for block in BLOCKS for test_id in re.findall(r"\d{6,}", block.text)}
+        for test_id in named - set(running.tests):
+            if len(test_id) > 6:
+                running.add_test("http-server", test_id, metrics={"responseTime": 100})
+        running.change_test("202703", metrics={"responseTime": 100})
+        yield running
+
+
+@pytest.fixture
+def connected(simulator, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@of("python", "code")
+def test_its_code_runs(block: Block, connected, airflow) -> None:
+    exec(compile(compatible(block.text), block.name, "exec"), {"__name__": "example"})
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("documentation")
+@of("python", "dag")
+def test_its_dags_run(block: Block, connected, simulator, airflow) -> None:
+    source = compatible(block.text)
+    if "DAG(" not in source:
+        dag_id = re.sub(r"\W", "_", block.name)
+        source = PREAMBLE.format(dag_id=dag_id) + textwrap.indent(source, "    ")
+    for dag in dags_of(block, source):
+        hurry(dag)
+        assert dag.test().state == "success"
+    assert simulator.requests
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("documentation")
+@of("python", "pytest")
+def test_its_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    names: dict[str, object] = {"__name__": "example"}
+    file = file_of(block, compatible(block.text))
+    try:
+        exec(compile(file.read_text(), str(file), "exec"), names)
+        for name, function in list(names.items()):
+            if name.startswith("test_") and callable(function):
+                function(*map(request.getfixturevalue, inspect.signature(function).parameters))
+    finally:
+        file.unlink()
+
+
+def file_of(block: Block, source: str) -> Path:
+    """A file of the DAGs folder with some source: Airflow 3 looks there for a DAG that is to be run."""
+    ast.parse(source)
+    file = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], re.sub(r"\W", "_", block.name) + ".py")
+    file.write_text(source)
+    return file
+
+
+def dags_of(block: Block, source: str) -> Iterator[object]:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    file = file_of(block, source)
+    try:
+        bag = DagBag(dag_folder=str(file))
+        assert not bag.import_errors
+        assert bag.dags
+        yield from bag.dags.values()
+    finally:
+        file.unlink()
+
+
+def hurry(dag) -> None:
+    """Let the tasks of a DAG wait as long as tests can."""
+    for task in dag.tasks:
+        if isinstance(task, RoundTask):
+            for name, seconds in HURRIED.items():
+                if name != "poll_interval" or not hasattr(task, "poke_interval"):
+                    setattr(task, name, seconds)
+        elif isinstance(getattr(task, "partial_kwargs", None), dict) and issubclass(
+            task.operator_class, RoundTask
+        ):
+            task.partial_kwargs.update(HURRIED)
