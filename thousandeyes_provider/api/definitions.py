@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from thousandeyes_provider.api.values import boolean, whole_number
+from thousandeyes_provider.api.values import boolean, short_text, whole_number
 
 LONGEST_NAME = 200
 """Characters of a test name that is made here; the API does not say how many it takes."""
@@ -385,14 +385,15 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
     """A body whose agents are all given by id.
 
     :param body: what :func:`read_definition` returned.
-    :param agents: the agents that there are, as ``GET /agents`` lists them.
+    :param agents: the agents that there are, as ``GET /agents`` lists them; those without an id are left out.
     :raises DefinitionFaults: for each name that no agent has, or several have, with the near ones.
     """
-    listed, faults = list(agents), []
+    listed = [agent for agent in agents if short_text(agent.get("agentId")).strip()]
+    faults: list[str] = []
 
     def resolve(name: str, path: str) -> str:
         found = [agent for agent in listed if _same(agent.get("agentName"), name)]
-        ids = sorted({str(agent.get("agentId")) for agent in found})
+        ids = sorted({short_text(agent["agentId"]).strip() for agent in found})
         if len(ids) == 1:
             return ids[0]
         if ids:
@@ -400,7 +401,7 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
                 f"{path}: {name!r} is the name of {len(ids)} agents; give the id, one of {', '.join(ids)}"
             )
         else:
-            names = {str(agent.get("agentName")): str(agent.get("agentId")) for agent in listed}
+            names = {short_text(agent.get("agentName")): short_text(agent["agentId"]) for agent in listed}
             near = (
                 difflib.get_close_matches(name, names, n=3, cutoff=0.5)
                 or [one for one in names if name.casefold() in one.casefold()][:3]
@@ -459,9 +460,9 @@ def settings_of(test_type: str, test: Mapping[str, Any]) -> tuple[dict[str, Any]
     }
     if isinstance(taken.get("agents"), list):
         taken["agents"] = [
-            {"agentId": str(agent["agentId"])}
+            {"agentId": agent_id}
             for agent in taken["agents"]
-            if isinstance(agent, Mapping) and agent.get("agentId")
+            if isinstance(agent, Mapping) and (agent_id := short_text(agent.get("agentId")))
         ]
     if isinstance(taken.get("dnsServers"), list):
         taken["dnsServers"] = [

@@ -20,7 +20,8 @@ TOLERANCE = 60.0
 
 _MINUTE = 60
 
-_YEAR_10000 = 253_402_300_800
+YEAR_10000 = 253_402_300_800
+"""Epoch seconds that no date of ours reaches."""
 
 _WEB = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
 
@@ -31,7 +32,7 @@ _CLOCK_ERROR = 5.0
 def round_of(row: Row) -> int | None:
     """The round of a row, the epoch second at which it started; ``None`` for a row that says no date."""
     told = (whole_number(row.get(key)) for key in ("roundId", "startTime"))
-    return next((found for found in told if found is not None and 0 < found < _YEAR_10000), None)
+    return next((found for found in told if found is not None and 0 < found < YEAR_10000), None)
 
 
 def newest_round(rows: Iterable[Row]) -> int | None:

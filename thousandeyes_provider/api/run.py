@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.expectation import Agent, Expected
+from thousandeyes_provider.api.expectation import DIRECTIONS, Agent, Expected
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.values import number, whole_number
+from thousandeyes_provider.api.rounds import YEAR_10000
+from thousandeyes_provider.api.values import number, short_text, whole_number
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,10 @@ class RunHandle:
             raise ValueError(
                 f"result_types {result_types!r} of the run handle are not among {', '.join(RESULT_TYPES)}"
             )
-        accepted_at, deadline = number(told["accepted_at"]), number(told["deadline"])
+        accepted_at, deadline = _time(told["accepted_at"]), _time(told["deadline"])
         if accepted_at is None or deadline is None:
             raise ValueError("accepted_at and deadline of the run handle are not epoch seconds")
-        earliest = number(told.get("earliest_start"))
+        earliest = _time(told.get("earliest_start"))
         directions = _by_result_type(told, "directions")
         rows = _by_result_type(told, "rows_per_agent")
         remembered = _by_result_type(told, "remembered")
@@ -126,8 +127,8 @@ class RunHandle:
             Plan(
                 test_id=str(told["test_id"]),
                 test_type=told["test_type"],
-                account_group_id=told.get("account_group_id"),
-                directions={name: tuple(directions.get(name) or [None]) for name in result_types},
+                account_group_id=_account_group(told.get("account_group_id")),
+                directions={name: _directions(directions.get(name)) for name in result_types},
                 rows_per_agent={name: whole_number(rows.get(name, 1)) for name in result_types},
                 expected=_expected(told.get("expected_agents"), str(told.get("expected_source", "unknown"))),
                 remembered={name: whole_number(remembered.get(name)) for name in result_types},
@@ -139,6 +140,28 @@ class RunHandle:
             deadline=deadline,
             run_calls=whole_number(told["run_calls"]) or 1,
         )
+
+
+def _time(told: Any) -> float | None:
+    found = number(told)
+    return found if found is not None and 0 <= found < YEAR_10000 else None
+
+
+def _account_group(told: Any) -> str | None:
+    if told is None or isinstance(told, str):
+        return told
+    if not short_text(told):
+        raise ValueError(f"account_group_id of the run handle is {told!r}, expected an id")
+    return short_text(told)
+
+
+def _directions(told: Any) -> tuple[str | None, ...]:
+    found = told or [None]
+    if not isinstance(found, list) or not all(one in (None, *DIRECTIONS) for one in found):
+        raise ValueError(
+            f"directions of the run handle have {told!r}, expected a list of {', '.join(DIRECTIONS)}"
+        )
+    return tuple(found)
 
 
 def _by_result_type(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -117,6 +117,6 @@ def spelled(value: Any) -> str:
     if isinstance(value, float):
         value = plain(value)
     try:
-        return str(value)
+        return "" if value is None else str(value)
     except ValueError:  # Python refuses to spell a number of thousands of digits
         return ""

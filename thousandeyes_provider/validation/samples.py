@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,12 +75,12 @@ def tidy(value: float) -> float:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it best: whole numbers without a point; ``None`` for what JSON cannot say."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < 1e15 else value
-    return value
+    """A value as JSON has it best: whole numbers without a point; ``None`` for a number that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if number(value) is None:  # no number at all, or one of hundreds of digits
+        return None
+    return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
 
 
 def _country_of(row: Row) -> str:

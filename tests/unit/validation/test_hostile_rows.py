@@ -1,0 +1,431 @@
+"""Whatever JSON the rows of results are, they end in a verdict, in evidence of bounded size, and in readable words.
+
+The whole way without network and Airflow: waiting, judging, evidence, table, summary, reports, the handle of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.definitions import (
+    FIELDS,
+    DefinitionFaults,
+    lacking_credentials,
+    names_agents,
+    overridden,
+    read_definition,
+    secrets_in,
+    settings_of,
+    unknown_fields,
+    with_agent_ids,
+)
+from thousandeyes_provider.api.expectation import (
+    DIRECTIONS,
+    directions_of,
+    expected_from_rows,
+    expected_from_test,
+    result_types_of,
+    rows_per_agent,
+)
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, row_error
+from thousandeyes_provider.api.rounds import app_link, newest_round
+from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.api.selection import is_older, select_tests
+from thousandeyes_provider.api.waiting import Waiting
+from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.validation.comparison import before_from_evidence, before_from_rows
+from thousandeyes_provider.validation.ending import verdict_of
+from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
+from thousandeyes_provider.validation.reports import junit, markdown
+from thousandeyes_provider.validation.text import summary, table
+from thousandeyes_provider.validation.verdict import judge
+
+AT = 1_790_000_000
+ACCEPTED = AT + 2.5
+HUGE = 10**400
+"""A number that JSON can spell and no float can hold."""
+
+# Python's JSON reader takes NaN and Infinity, and halves of surrogate pairs, too.
+TEXTS = st.one_of(
+    st.text(st.characters(), max_size=8),
+    st.sampled_from(["", " ", "\ud800", "\x00\r\n", "-1", "1e999", "9" * 400, "a" * 5000, "<b>&|`", "]]>"]),
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    TEXTS,
+    st.sampled_from([HUGE, -HUGE, 2**63, -1, 0, 1e308, -1e308, float("nan"), float("inf")]),
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def fields_of(result_type):
+    """Where a row of this type is read: what sums it up, what says an error, what tells it from others."""
+    return [name for name, _ in RESULT_TYPES[result_type].metrics] + [
+        *("errorType", "errorDetails", "errorDetail", "problemDetail", "mappings", "isValid"),
+        *RESULT_TYPES[result_type].row_keys,
+        *("headers", "sslCertificates", "healthScore", "availability", "_links"),
+    ]
+
+
+@st.composite
+def rows_of(draw, result_type):
+    """Rows that are right, but for some parts of some of them; now and then there are many, or all are the same."""
+    agents = st.sampled_from(["1", "2", "3"]).map(
+        lambda one: {"agentId": one, "agentName": f"Agent {one}", "countryId": "DE"}
+    )
+    parts = st.sampled_from(fields_of(result_type))
+    found = []
+    for _ in range(draw(st.integers(0, 4))):
+        row = {"roundId": AT, "date": "2026-09-21T14:13:20Z", "agent": draw(agents), "_links": {}}
+        row |= {name: 5.0 for name, _ in RESULT_TYPES[result_type].metrics}
+        for name in draw(st.lists(parts, max_size=3)):
+            row[name] = draw(ANYTHING)
+        wrong = draw(st.sampled_from(["nothing"] * 4 + ["agent", "inside", "round", "start", "absent"]))
+        if wrong == "agent":
+            row["agent"] = draw(ANYTHING)
+        elif wrong == "inside":
+            row["agent"] = dict.fromkeys(("agentId", "agentName", "countryId"), draw(ANYTHING))
+        elif wrong == "round":
+            row["roundId"] = draw(
+                SCALARS | st.sampled_from([str(AT), float(AT), AT + 60, AT - 3600, -AT, AT * 1000])
+            )
+        elif wrong == "start":
+            row |= {"roundId": draw(ANYTHING), "startTime": draw(ANYTHING)}
+        elif wrong == "absent":
+            for name in draw(st.lists(st.sampled_from(sorted(row)), max_size=4)):
+                row.pop(name, None)
+        found.append(row)
+    return found * draw(st.sampled_from([1, 1, 1, 2, 30]))
+
+
+@st.composite
+def definitions(draw):
+    """What a test says of itself, wrong in any part."""
+    names = ("agents", "dnsServers", "direction", "_links", "testName", "testId", "labels", "createdDate")
+    told = {name: draw(ANYTHING) for name in draw(st.lists(st.sampled_from(names), max_size=4))}
+    if draw(st.booleans()):
+        told["agents"] = draw(
+            st.lists(st.just({"agentId": "1", "agentName": "Agent 1"}) | ANYTHING, max_size=4)
+        )
+    if draw(st.booleans()):
+        told["_links"] = {"testResults": [{"href": draw(ANYTHING)}, draw(ANYTHING)]}
+    return told
+
+
+def checks_on(result_type):
+    """Checks of every sort on what this type measures, and on texts where numbers may come."""
+    numbers = {"mean": {"leq_to": 100}, "every": {"less_than": 50, "quorum": 0.5}, "p95": {"leq_to": 1e308}}
+    rules = {
+        name: {
+            **numbers,
+            "count": {"geq_to": 1},
+            "max": [{"change_leq_to": 0.2, "floor": 1}, {"delta_leq_to": 5, "severity": "warn"}],
+            "any": {"one_of": [5, "5", True]},
+        }
+        for name, _ in RESULT_TYPES[result_type].metrics
+    }
+    rules["errorType"] = {"every": [{"contains": "no"}, {"equal_to": "None"}]}
+    rules["agent.agentName"] = {"every": {"matches": "^Agent", "severity": "warn"}}
+    rules["roundId"] = {"every": {"equal_to": "no number"}}
+    if result_type == "http-server":
+        rules["headers.responseHeaders"] = {"any": {"contains": "x-app: 1"}}
+        rules["sslCertificates.subjectName"] = {"every": {"matches": "."}}
+        rules["certificateDaysLeft"] = {"min": {"geq_to": 14}}
+    return parse_checks({result_type: rules})
+
+
+CHECKS = {name: checks_on(name) for name in RESULT_TYPES}
+
+
+def as_received(told):
+    """What a hook hands on of it: through JSON and back, as it came."""
+    return json.loads(json.dumps(told))
+
+
+def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, allowed=0, min_agents=None):
+    """From what ThousandEyes says before a run and after it to the evidence: the operators' way, without them."""
+    rows, before, test = as_received(rows), as_received(list(before)), as_received(test or {})
+    types = tuple(rows)
+    found = expected_from_test(test)
+    plan = Plan(
+        test_id="7",
+        test_type=test_type,
+        account_group_id=None,
+        directions={name: directions_of(test_type, name, test) for name in types},
+        rows_per_agent={name: rows_per_agent(test_type, name, test, before) for name in types},
+        expected=found if found.count else expected_from_rows(before),
+        remembered={name: newest_round(before) for name in types},
+    )
+    run = RunHandle(plan, ACCEPTED, ACCEPTED, ACCEPTED + 600, 1)
+    assert RunHandle.from_json(as_received(run.to_json())) == run
+    waiting = Waiting.for_run(run, deadline=600, poll_interval=10, min_agents=min_agents, grace=60)
+    for now in (10.0, 80.0, 600.0):
+        waiting = waiting.look(rows, now)
+        assert waiting.next_look(now) >= now
+    state = waiting.state(600.0)
+    ours = waiting.rows()
+    history = before_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
+    judgement = judge(ours, allowed, checks, history)
+    missing = [Missing(one, "offline", waiting.lacking(one)) for one in waiting.missing()]
+    links = [link for found in ours.values() for row in found if (link := app_link(row))]
+    return evidence(
+        Observed(
+            test_id=plan.test_id,
+            test_name="Checkout",
+            test_type=test_type,
+            account_group_id=None,
+            verdict=verdict_of(state, waiting, judgement),
+            started_at=run.accepted_at,
+            finished_at=ACCEPTED + 600,
+            rounds=waiting.rounds(),
+            run_calls=1,
+            requests=4,
+            throttled_seconds=0.0,
+            expected=plan.expected,
+            reported=waiting.reported(),
+            missing=missing,
+            judgement=judgement,
+            rows=ours,
+            links={"round": links[0]} if links else {},
+        )
+    )
+
+
+def is_evidence(told):
+    """What holds of all evidence: bounded JSON, a verdict that rests on something, words to read and reports."""
+    text = json.dumps(told, allow_nan=False)
+    text.encode("utf-8")
+    assert len(text) <= LARGEST
+    assert json.loads(text) == told
+    if told["verdict"] == "passed":
+        assert told["rounds"]
+        assert told["agents"]["reported"]
+        assert all(row["passed"] or row["severity"] == "warn" for row in told["checks"])
+    lines = table(told).splitlines()
+    assert len(lines) <= 60
+    for line in (*lines, *summary(told).splitlines()):
+        assert line.isprintable()
+    assert ElementTree.fromstring(junit(told)).find("testsuite/testcase") is not None
+    assert markdown(told).startswith("# ")
+    for earlier in (told, text):
+        before_from_evidence(earlier)
+
+
+TYPES = [
+    (test_type, name) for test_type, known in TEST_TYPES.items() for name in dict.fromkeys(known.result_types)
+]
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_any_rows_end_in_a_verdict(data):
+    test_type, name = data.draw(st.sampled_from(TYPES))
+    is_evidence(
+        ends(
+            {name: data.draw(rows_of(name))},
+            test_type=test_type,
+            test=data.draw(definitions()),
+            before=[{**row, "roundId": AT - 3600} for row in data.draw(rows_of(name))],
+            checks=data.draw(st.sampled_from([None, CHECKS[name]])),
+            allowed=data.draw(st.sampled_from([0, 1, 1.0])),
+            min_agents=data.draw(st.sampled_from([None, 1])),
+        )
+    )
+
+
+@given(st.lists(st.dictionaries(TEXTS | st.sampled_from(["agent", "roundId"]), ANYTHING, max_size=4)))
+@settings(max_examples=60)
+def test_objects_that_are_no_rows_are_no_round(rows):
+    rows = [{**row, "roundId": None, "startTime": []} for row in rows]
+    told = ends({"http-server": rows}, checks=CHECKS["http-server"])
+    is_evidence(told)
+    assert (told["verdict"], told["rounds"]) == ("no_results", {})
+
+
+def row(agent="1", **more):
+    told = {"agentId": agent, "agentName": f"Agent {agent}"}
+    return {"roundId": AT, "agent": told, "responseTime": 5, "totalTime": 5, **more}
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {}, "", "fast", True, float("nan"), float("inf"), HUGE, "9" * 400]
+)
+def test_a_measurement_that_is_no_number_is_never_passed(value):
+    rows = {"http-server": [row(responseTime=value)]}
+    for checks in (None, CHECKS["http-server"]):
+        told = ends(rows, checks=checks)
+        is_evidence(told)
+        assert told["verdict"] == "failed"
+
+
+@pytest.mark.parametrize("value", [HUGE, -HUGE, float("nan"), "\ud800", ["a" * 5000, 1], {"x": 1}, True])
+@pytest.mark.parametrize("rule", [{"equal_to": "no"}, {"contains": "no"}, {"one_of": [1, "no"]}])
+def test_a_text_that_was_looked_for_and_is_anything_else(value, rule):
+    told = ends({"http-server": [row(field=value)]}, checks=parse_checks({"http-server": {"field": rule}}))
+    is_evidence(told)
+    assert told["verdict"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "round_id", [0, -1, AT * 1000, HUGE, float("nan"), [AT], {"id": AT}, True, "soon", ""]
+)
+def test_a_round_that_is_no_time_is_no_round(round_id):
+    told = ends({"http-server": [row(roundId=round_id)]})
+    is_evidence(told)
+    assert told["verdict"] == "no_results"
+
+
+@pytest.mark.parametrize("round_id", [str(AT), float(AT), f" {AT} "])
+def test_a_round_that_is_spelled_is_one(round_id):
+    assert ends({"http-server": [row(roundId=round_id)]})["rounds"] == {"http-server": AT}
+
+
+def test_the_same_row_many_times_is_one_agent():
+    told = ends({"http-server": [row()] * 5000})
+    assert (told["verdict"], len(told["agents"]["reported"])) == ("passed", 1)
+
+
+def test_thousands_of_agents_are_judged_in_time_and_told_in_little():
+    rows = [row(str(nth), errorType=["Connect", nth] if nth % 2 else "None") for nth in range(3000)]
+    begun = time.process_time()
+    told = ends({"http-server": rows}, checks=CHECKS["http-server"])
+    assert time.process_time() - begun < 20
+    is_evidence(told)
+    assert told["verdict"] == "failed"
+    assert len(told["agents"]["failed"]) + told["cut"]["agents.failed"] == 1500
+
+
+# -- handles of runs, definitions, lists of tests and agents --------------------------------------------------------
+
+HANDLE = RunHandle(
+    Plan("7", "http-server", None, {"http-server": (None,)}, {"http-server": 1}, expected_from_rows([]), {}),
+    ACCEPTED,
+    ACCEPTED,
+    ACCEPTED + 600,
+    1,
+).to_json()
+
+
+@given(st.dictionaries(st.sampled_from(sorted(HANDLE)), ANYTHING, max_size=4), st.booleans())
+@example({"directions": {"http-server": 5}}, False)
+@example({"directions": {"http-server": [[]]}}, False)
+@example({"accepted_at": HUGE}, False)
+@example({"accepted_at": 1e300}, False)
+@example({"rows_per_agent": {"http-server": [1]}}, False)
+@example({"expected_agents": [{"agent_id": []}]}, False)
+@example({"account_group_id": {}}, False)
+@settings(max_examples=200)
+def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
+    told = {name: value for name, value in HANDLE.items() if not (gone and name in wrong)}
+    told |= {} if gone else wrong
+    try:
+        run = RunHandle.from_json(told)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        refused = ""
+    if refused:
+        assert "run handle" in refused
+        return
+    assert set(run.plan.directions) <= set(RESULT_TYPES)
+    assert all(one in (None, *DIRECTIONS) for found in run.plan.directions.values() for one in found)
+    again = RunHandle.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False)))
+    assert again == run
+    waiting = Waiting.for_run(run, deadline=600, poll_interval=10, min_agents=None, grace=60)
+    waiting = waiting.look({"http-server": [row()]}, 10.0)
+    waiting.state(600.0)
+    datetime.fromtimestamp(run.accepted_at, UTC)
+
+
+@given(
+    definitions(), st.sampled_from(TYPES), st.lists(st.dictionaries(TEXTS, ANYTHING, max_size=2), max_size=3)
+)
+@settings(max_examples=100)
+def test_any_definition_says_what_to_expect(test, kind, before):
+    test_type, name = kind
+    assert result_types_of(test_type, test)
+    assert set(directions_of(test_type, name, test)) <= {None, *DIRECTIONS}
+    count = rows_per_agent(test_type, name, test, before)
+    assert count is None or count > 0
+    for found in before:
+        reason = row_error(name, found)
+        assert reason is None or reason.strip()
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_the_settings_of_any_test_are_a_definition_or_faults_in_words(data):
+    test_type = data.draw(st.sampled_from(sorted(TEST_TYPES)))
+    names = st.sampled_from(sorted(FIELDS[test_type]))
+    test = data.draw(definitions()) | data.draw(st.dictionaries(names, ANYTHING, max_size=6))
+    found, left_out = settings_of(test_type, as_received(test))
+    assert left_out == sorted(left_out)
+    body = overridden(found, data.draw(st.dictionaries(names, ANYTHING, max_size=2)))
+    list(secrets_in(body))
+    lacking_credentials(test_type, body)
+    try:
+        body = read_definition(test_type, body)
+        if names_agents(body):
+            body = with_agent_ids(body, data.draw(st.lists(AGENTS, max_size=4)))
+    except DefinitionFaults as error:
+        faults = error.faults
+    else:
+        faults = ()
+    if faults:
+        assert all(fault.startswith("definition") for fault in faults)
+        return
+    unknown_fields(test_type, body)
+    assert all(isinstance(one["agentId"], str) for one in body.get("agents", []))
+
+
+AGENTS = st.dictionaries(st.sampled_from(["agentId", "agentName"]), ANYTHING)
+TESTS = st.dictionaries(st.sampled_from(["testId", "testName", "type", "labels", "createdDate"]), ANYTHING)
+
+
+@given(st.lists(AGENTS | st.just({"agentName": "Lab"}), max_size=5))
+@settings(max_examples=100)
+def test_a_name_is_found_among_agents_only_with_an_id(agents):
+    body = {"agents": [{"agentName": "Lab"}], "targetAgentId": "Lab"}
+    try:
+        found = with_agent_ids(body, agents)
+    except DefinitionFaults as error:
+        faults = error.faults
+    else:
+        faults = ()
+    if faults:
+        assert all("'Lab'" in fault for fault in faults)
+        return
+    assert found["agents"][0]["agentId"] == found["targetAgentId"]
+    assert found["targetAgentId"].isprintable()
+    assert found["targetAgentId"] not in ("", "None")
+
+
+@given(st.lists(TESTS, max_size=5), TEXTS, TEXTS)
+@example([{"createdDate": "0001-01-01T00:00:00+23:59"}], "*", "")
+@example([{"createdDate": "9999-12-31T23:59:59-23:59", "labels": [HUGE]}], "[", "")
+@settings(max_examples=100)
+def test_any_listed_tests_are_chosen_among(tests, name, label):
+    for wanted in ({"name": name}, {"labels": label}, {"labels": [label, "x"]}, {"test_type": "api"}):
+        if "labels" in wanted and tests and not any("labels" in test for test in tests):
+            with pytest.raises(ValueError, match="tells the labels of none"):
+                select_tests(tests, **wanted)
+            continue
+        found = select_tests(tests, **wanted)
+        assert len(found) <= len(tests)
+        assert all(one["type"] == wanted["test_type"] for one in found if "test_type" in wanted)
+    for test in tests:
+        assert is_older(test, AT) in (True, False)
