@@ -27,6 +27,8 @@ def select_tests(
     :raises ValueError: when labels are asked for and no test tells any.
     """
     listed = [dict(test) for test in tests]
+    # Only `*` and `?` are special; `[` is as common in names as any other character.
+    pattern = None if name is None else name.casefold().replace("[", "[[]")
     wanted = [labels] if isinstance(labels, str) else [str(label) for label in labels or ()]
     if wanted and listed and not any("labels" in test for test in listed):
         raise ValueError(
@@ -36,7 +38,7 @@ def select_tests(
         test
         for test in listed
         if (test_type is None or test.get("type") == test_type)
-        and (name is None or fnmatchcase(str(test.get("testName", "")).casefold(), name.casefold()))
+        and (pattern is None or fnmatchcase(str(test.get("testName", "")).casefold(), pattern))
         and {label.casefold() for label in wanted} <= _labels_of(test)
     ]
 

@@ -38,6 +38,12 @@ def test_what_fits_everything_that_is_asked_for(wanted, found):
     assert "".join(test["testId"] for test in select_tests(TESTS, **wanted)) == found
 
 
+@pytest.mark.parametrize("name", ["[prod] shop", "[prod]*"])
+def test_a_bracket_in_a_name_is_a_bracket(name):
+    tests = [{"testName": "[prod] Shop"}, {"testName": "p shop"}]
+    assert select_tests(tests, name=name) == [{"testName": "[prod] Shop"}]
+
+
 def test_labels_of_tests_that_tell_none_are_no_empty_answer():
     with pytest.raises(
         ValueError, match=r"labels \['x'\]: ThousandEyes lists 1 tests and tells the labels of none"
