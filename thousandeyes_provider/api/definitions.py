@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -474,9 +474,14 @@ def settings_of(test_type: str, test: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` changed by ``overrides``: objects are merged, anything else takes the place of what there was."""
+    """``settings`` changed by ``overrides``: objects are merged, ``None`` removes, anything else takes the place of what
+    there was.
+    """
     found = dict(settings)
     for name, value in overrides.items():
+        if value is None:
+            found.pop(name, None)
+            continue
         before = found.get(name)
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         found[name] = overridden(before, value) if both else value  # type: ignore[arg-type]
@@ -521,15 +526,13 @@ def secrets_in(definition: Any) -> Iterator[str]:
     """Everything in a definition that nobody should read in a log: passwords, tokens, certificates, header values."""
     if isinstance(definition, Mapping):
         pair = definition.get("name", definition.get("key"))
-        if isinstance(pair, str) and _SECRET_NAME.search(pair) and isinstance(definition.get("value"), str):
+        if isinstance(pair, str) and _SECRET_NAME.search(pair):
             # A header of a request, or a variable: {"key": …, "value": …}, {"name": …, "value": …}.
-            yield definition["value"]
+            yield from _told(definition.get("value"))
         for name, value in definition.items():
-            if isinstance(value, str):
-                if name in _SECRET_FIELDS or (_SECRET_NAME.search(str(name)) and name not in _HARMLESS):
-                    yield value
-            else:
-                yield from secrets_in(value)
+            if name in _SECRET_FIELDS or (_SECRET_NAME.search(str(name)) and name not in _HARMLESS):
+                yield from _told(value)
+            yield from secrets_in(value)
     elif isinstance(definition, list | tuple):
         for value in definition:
             header, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
@@ -537,6 +540,15 @@ def secrets_in(definition: Any) -> Iterator[str]:
                 yield rest.strip()
             elif not isinstance(value, str):
                 yield from secrets_in(value)
+
+
+def _told(secret: Any) -> Iterator[str]:
+    """A secret as text, unless there is nothing to hide: none has a single character, and hiding nothing, or every "1",
+    would leave no error readable. YAML makes a number of a password of digits.
+    """
+    text = str(secret) if isinstance(secret, str | int) and not isinstance(secret, bool) else ""
+    if len(text.strip()) > 1:
+        yield text
 
 
 def default_name(dag_id: str, task_id: str, run_id: str, map_index: int, try_number: int) -> str:
@@ -592,7 +604,7 @@ def _object(
         else:
             found[name] = told
     lacking = [name for name, one in fields.items() if one.required and found.get(name) is None]
-    if not (reading.partial and top):
+    if not reading.partial:
         reading.faults += [
             f"{path}[{json.dumps(name)}]: required for {reading.test_type} tests{_near(name, value, fields)}"
             for name in lacking
@@ -615,7 +627,9 @@ def _value(value: Any, wanted: Field, path: str, reading: _Reading) -> Any:
     read = _READERS[wanted.kind]
     found, expected = read(value, wanted, path, reading)
     if expected:
-        shown = "the value (not shown)" if wanted.secret else _shown(value)
+        # Headers and variables are objects; as a text, nobody knows what of it is secret.
+        secret = wanted.secret or wanted.kind == "any" or any(secrets_in(value))
+        shown = "the value (not shown)" if secret else _shown(value)
         reading.faults.append(f"{path}: {shown} is not {expected}")
     return found
 
@@ -667,9 +681,11 @@ def _list(value: Any, wanted: Field, path: str, reading: _Reading) -> tuple[Any,
         elif isinstance(item, Mapping):
             # An agent by its name is looked up later.
             members = {**_AGENT, "agentId": _TEXT} if "agentName" in item else wanted.members
-            found.append(_object(item, members, at, reading))
+            # Lists are replaced, not merged: whatever is in one has to be whole.
+            found.append(_object(item, members, at, replace(reading, partial=False)))
         else:
-            reading.faults.append(f"{at}: {_shown(item)} is not an object")
+            shown = _shown(item) if wanted.members is _AGENT else "the value (not shown)"
+            reading.faults.append(f"{at}: {shown} is not an object")
     return found, ""
 
 

@@ -195,7 +195,9 @@ class ApiClient:
         """``text`` as it may be shown: on one line, without the token, the passwords of proxies and what a definition
         keeps secret, should a server or a library repeat them.
         """
-        for secret in (*(self._settings.secrets() if self._settings else ()), *self._confidential):
+        secrets = (*(self._settings.secrets() if self._settings else ()), *self._confidential)
+        # The longest first: one may be part of another.
+        for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return printable(text)
 

@@ -259,8 +259,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         write ``{% raw %}``.
     :param from_test: in place of ``definition``: the id of a test, scheduled or instant, whose settings are taken over.
         Its schedule, alerts, labels and sharing are not. Templated.
-    :param overrides: what is other than in ``from_test``: fields of a definition; objects are merged, lists replaced.
-        Credentials have to be given here, since the API does not tell them. Templated.
+    :param overrides: what is other than in ``from_test``: fields of a definition; objects are merged, lists replaced,
+        and null removes a field. Credentials have to be given here, since the API does not tell them. Templated.
     :param account_group_id: account group (``aid``); the connection's, else the token's default, when left out.
         Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
@@ -478,7 +478,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         self._announce(plan)
         states = self._reader.states(plan.expected.agents)
         amiss = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
-        if self.hook.list_tests(name=body["testName"], time_left=self._reader.time_left):
+        tests = self.hook.list_tests(time_left=self._reader.time_left)
+        if any(test.get("testName") == body["testName"] for test in tests):
             amiss.append(f"there is a test called {body['testName']!r} already, and names are unique")
         told = {
             "dry_run": True,

@@ -96,7 +96,7 @@ class TestReading:
             ({"labels": [""]}, 'definition["labels"][0]: "" is not a text'),
             ({"oAuth": []}, 'definition["oAuth"]: [] is not an object'),
             ({"oAuth": {"authType": "x"}}, 'definition["oAuth"]["authType"]: "x" is not one of'),
-            ({"customHeaders": "x"}, 'definition["customHeaders"]: "x" is not an object or a list'),
+            ({"customHeaders": "x"}, '["customHeaders"]: the value (not shown) is not an object or a list'),
             ({"downloadLimit": "much"}, 'definition["downloadLimit"]: "much" is not a whole number'),
             ({"httpVersion": True}, 'definition["httpVersion"]: true is not a whole number from 1 to 2'),
             ({"authType": 7}, "is not one of none, basic, ntlm, kerberos, oauth"),
@@ -121,6 +121,26 @@ class TestReading:
         assert read_definition("http-server", {"url": "x"}, partial=True) == {"url": "x"}
         found = faults("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
         assert found == ('overrides["requests"][0]["url"]: required for api tests',)
+
+    def test_in_part_an_object_may_be_in_part_since_it_is_merged(self):
+        changes = {"targetSipCredentials": {"password": "p"}}
+        assert read_definition("sip-server", changes, partial=True) == changes
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"customHeaders": "Authorization: Bearer hunter2"},
+            {"description": {"password": "hunter2"}},
+        ],
+    )
+    def test_what_may_hold_a_secret_is_not_shown_either(self, wrong):
+        (fault,) = faults("http-server", {**HTTP, **wrong})
+        assert "hunter2" not in fault
+        assert "the value (not shown) is not" in fault
+
+    def test_what_is_in_the_place_of_an_object_is_not_shown(self):
+        (fault,) = faults("api", {**HTTP, "requests": ["Authorization: Bearer hunter2"]})
+        assert fault == 'definition["requests"][0]: the value (not shown) is not an object'
 
     def test_what_is_not_known_yet_is_left_alone(self):
         template = {**HTTP, "httpVersion": "{{ 3 }}", "agents": ["{{ a }}", {"agentId": "{{ b }}"}]}
@@ -246,6 +266,11 @@ class TestFromATest:
         }
         assert before["url"] == "a"
 
+    def test_null_removes_what_there_was_also_within_an_object(self):
+        before = {"password": "p", "customHeaders": {"root": {"X-Old": "1", "X-Kept": "2"}}}
+        changes = {"password": None, "absent": None, "customHeaders": {"root": {"X-Old": None}}}
+        assert overridden(before, changes) == {"customHeaders": {"root": {"X-Kept": "2"}}}
+
     @pytest.mark.parametrize(
         ("test_type", "definition", "lacking"),
         [
@@ -319,6 +344,13 @@ class TestSecrets:
             "vaultCredentials": [{"secretId": "an-id"}],
         }
         assert sorted(secrets_in(definition)) == sorted(f"s{number}" for number in range(1, 16))
+
+    def test_a_password_of_digits_is_one_too(self):
+        assert list(secrets_in({"password": 12345678})) == ["12345678"]
+
+    @pytest.mark.parametrize("empty", ["", " ", None, True, "1", 0])
+    def test_an_empty_password_is_nothing_to_hide(self, empty):
+        assert list(secrets_in({"password": empty})) == []
 
     @pytest.mark.parametrize("nothing", [None, "text", 7, [], {}, [None], {"password": None}])
     def test_where_there_is_nothing_nothing_is_found(self, nothing):

@@ -285,6 +285,12 @@ class TestFromATest:
         assert sent(simulator) == []
         assert worker.create(from_test=source, overrides={"password": "s3cret"})["verdict"] == "passed"
 
+    def test_credentials_alone_may_be_given_also_with_the_type(self, simulator, worker_alone):
+        source = simulator.add_test("sip-server")
+        credentials = {"targetSipCredentials": {"password": "sip-pass"}}
+        evidence = worker_alone.create("sip-server", from_test=source, overrides=credentials)
+        assert evidence["verdict"] == "passed"
+
     def test_a_test_that_is_not_there(self, simulator, worker):
         with pytest.raises(ThousandEyesConfigurationError, match="999999"):
             worker.create(from_test="999999")
@@ -317,6 +323,17 @@ class TestDryRun:
         assert "is offline" in str(failure.value)
         assert "called 'Taken' already" in str(failure.value)
         assert sent(simulator) == []
+
+    def test_the_name_of_a_mapped_task_is_found_too(self, simulator, worker_alone):
+        worker_alone.map_index = 3
+        simulator.add_test("http-server", name="deploy.preview manual__2026-11-24 [3]")
+        with pytest.raises(ThousandEyesConfigurationError, match="already, and names are unique"):
+            worker_alone.create("http-server", definition=PREVIEW, dry_run=True)
+
+    def test_a_name_is_no_pattern(self, simulator, worker_alone):
+        simulator.add_test("http-server", name="Preview 17")
+        definition = {**PREVIEW, "testName": "Preview *"}
+        assert worker_alone.create("http-server", definition=definition, dry_run=True)["dry_run"]
 
 
 def operator(**arguments):
@@ -470,5 +487,5 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         }
         simulator.fail("create", status=400, body=json.dumps(body))
         with pytest.raises(ThousandEyesRequestError, match="url: must be reachable") as failure:
-            worker.create("http-server", definition=PREVIEW)
+            worker.create("http-server", definition={**PREVIEW, "password": ""})
         assert isinstance(failure.value, AirflowFailException)
