@@ -474,9 +474,7 @@ def settings_of(test_type: str, test: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` changed by ``overrides``: objects are merged, ``None`` removes, anything else takes the place of what
-    there was.
-    """
+    """``settings`` changed by ``overrides``: objects are merged, ``None`` removes, anything else is put in place."""
     found = dict(settings)
     for name, value in overrides.items():
         if value is None:

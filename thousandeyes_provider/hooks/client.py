@@ -131,6 +131,11 @@ class ApiClient:
         """ThousandEyes' clock, epoch seconds, as far as its answers told it; the local one before the first."""
         return self._now() + (self._clock_offset or 0.0)
 
+    @property
+    def knows_the_time(self) -> bool:
+        """Whether an answer has told ThousandEyes' clock."""
+        return self._clock_offset is not None
+
     def quota(self) -> dict[str, Quota]:
         """What is left of each rate limit, as the newest answer told it."""
         return quotas(self._newest) if self._newest else {}

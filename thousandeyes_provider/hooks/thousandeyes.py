@@ -19,8 +19,8 @@ from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
 from thousandeyes_provider.api.selection import is_older, select_tests
 from thousandeyes_provider.exceptions import (
+    ThousandEyesApiError,
     ThousandEyesConfigurationError,
-    ThousandEyesNotFoundError,
     ThousandEyesRequestError,
 )
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
@@ -223,14 +223,14 @@ class ThousandEyesHook(ApiClient, HttpHook):
             self.log.warning("%s", warning)
         call, name = self._calls().create(test_type, body), body.get("testName")
         found: dict[str, Any] = {}
-        begun = time.monotonic()
+        begun, lost = time.monotonic(), [False]
 
         def settle(_: float) -> bool:
+            lost[0] = True
             age = time.monotonic() - begun
             found.update(self.find_created(test_type, str(name), lambda: age) or {})
             return bool(found)
 
-        calls_before = self.run_calls
         try:
             answer, _ = self._start_round(
                 call,
@@ -241,8 +241,9 @@ class ThousandEyesHook(ApiClient, HttpHook):
                 hopeless="" if name else _NAMELESS,
             )
         except ThousandEyesRequestError:
-            # Its name is taken: it may be by the test whose answer was lost, and which was not to be seen yet.
-            if not name or self.run_calls - calls_before < 2 or not settle(0.0):
+            # Its name is taken: it may be by the test whose answer was lost, and which was not to be seen yet. A call
+            # that was refused, by a rate limit, has made none: then the test of that name is somebody else's.
+            if not lost[0] or not settle(0.0):
                 raise
             answer = None
         return found if answer is None else dict(answer.json())
@@ -265,8 +266,9 @@ class ThousandEyesHook(ApiClient, HttpHook):
             self.log.info("The test %r exists, its id is %s", name, test["testId"])
             try:
                 return self.get_test(str(test["testId"]), test_type)
-            except ThousandEyesNotFoundError:
-                # Whether an instant test can be had by its type is not documented.
+            except ThousandEyesApiError as error:
+                # Whether an instant test can be had by its type is not documented; that it exists is known.
+                self.log.info("The definition of test %s is not to be had: %s", test["testId"], error)
                 return test
         return None
 

@@ -244,7 +244,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             begun = replace(begun, deadline=begun.accepted_at + self._read("timeout"), run_calls=1)
             self._memory(context).accepted(begun)
             return self._follow(context, begun)
-        return self._start(context, Queued(since=time.time(), plan=run.plan, run_calls=1))
+        again = Queued(since=time.time(), plan=run.plan, run_calls=1, sent_since=run.earliest_start)
+        return self._start(context, again)
 
     def _memory(self, context: Context) -> RunMemory:
         """What this task remembers of its run from one try to the next."""

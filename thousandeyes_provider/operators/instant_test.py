@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -11,10 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.providers.common.compat.sdk import conf
 from thousandeyes_provider.exceptions import (
     ThousandEyesConfigurationError,
-    ThousandEyesConnectionError,
     ThousandEyesError,
     ThousandEyesRequestError,
-    ThousandEyesServerError,
 )
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators import arguments
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api.retry import Wait
     from thousandeyes_provider.api.run import Plan, RunHandle
     from thousandeyes_provider.operators.queued import Queued
-
-
-LONGEST_TRY = 86400.0
-"""Seconds that an earlier try of a task may have gone on for, when the test that it created is looked for."""
 
 
 class RunInstantTestOperator(BaseInstantTestOperator):
@@ -510,23 +505,26 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
             lost[0] = lost[0] or not pause.throttled
             self._sit_out(context, queued, plan, pause, lost=lost[0])
 
-        self._memory(context).sending(plan, self.hook.server_now())
+        self._learn_the_time(context)
+        sent_since = self.hook.server_now() if queued.sent_since is None else queued.sent_since
+        # Stays when this fails: the test may exist all the same, and a further try looks for it by its name.
+        self._memory(context).sending(plan, sent_since)
         sent_before = self.hook.run_calls
-        try:
-            created = self._created(test_type, body, queued, wait)
-        except (ThousandEyesServerError, ThousandEyesConnectionError):
-            # It may exist all the same: a further try looks for it.
-            raise
-        except ThousandEyesError:
-            self._memory(context).forget()
-            raise
+        created = self._created(test_type, body, queued, wait)
         # What time it is for ThousandEyes is known for sure only now. A new test has no other round to be told from.
         accepted_at = self.hook.server_now()
-        earliest_start = accepted_at - (self._monotonic() - begun)
+        earliest_start = min(sent_since, accepted_at - (self._monotonic() - begun))
         sent = self.hook.run_calls - sent_before
         return self._accepted(
             context, self._plan(test_type, {**body, **created}), queued, accepted_at, earliest_start, sent
         )
+
+    def _learn_the_time(self, context: Context) -> None:
+        """Ask for anything, so that times are stored by ThousandEyes' clock, however wrong that of this machine is."""
+        if self._memory(context).stores and not self.hook.knows_the_time:
+            # The creation itself will say what is wrong.
+            with suppress(ThousandEyesError):
+                self.hook.list_account_groups()
 
     def _created(
         self, test_type: str, body: Mapping[str, Any], queued: Queued, wait: Callable[[Wait], None]
@@ -538,15 +536,20 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
             )
         except ThousandEyesRequestError:
             # The name may be taken by the very test that an earlier try created.
-            found = None
-            if queued.plan is not None and queued.run_calls:
-                found = self.hook.find_created(test_type, body["testName"], lambda: LONGEST_TRY)
+            since, found = queued.sent_since, None
+            if since is not None:
+                found = self.hook.find_created(
+                    test_type, body["testName"], lambda: self.hook.server_now() - since
+                )
             if found is None:
                 raise
             return found
 
     def _find_begun(self, run: RunHandle) -> RunHandle | None:
         plan = run.plan
+        if plan.test_id:
+            # A further run of a test that had been created.
+            return run if self._has_begun(plan, run.earliest_start) else None
         found = self.hook.find_created(
             plan.test_type, plan.test_name, lambda: self.hook.server_now() - run.earliest_start
         )
@@ -641,4 +644,5 @@ def _masked(value: Any) -> Any:
 
         for secret in secrets:
             mask_secret(secret)
-    return value
+    # As a text, it may spell a secret in another way (\n, \u0026, indented lines), which no masking would find.
+    return read if isinstance(value, str) and arguments.is_literal(value) else value

@@ -50,6 +50,11 @@ class RunMemory:
         self._asked_for = asked_for
         self._log = log
 
+    @property
+    def stores(self) -> bool:
+        """Whether a further try will know of what is stored."""
+        return self._store is not None
+
     def recall(self) -> Remembered | None:
         """What an earlier try of this task left; ``None`` when there is nothing to pick up."""
         told = self._do("get", KEY)

@@ -22,6 +22,8 @@ class Queued:
     :param throttled_seconds: how long was waited for rate limits.
     :param limit: runs a window, as the refusal told it.
     :param not_before: when the window is over, epoch seconds of this machine.
+    :param sent_since: when an earlier try, of which nobody knows what became, can have sent it at the earliest; epoch
+        seconds by ThousandEyes' clock.
     """
 
     since: float
@@ -31,6 +33,7 @@ class Queued:
     throttled_seconds: float = 0.0
     limit: float | None = None
     not_before: float | None = None
+    sent_since: float | None = None
 
     def reset_at(self) -> datetime | None:
         """When the window of the last refusal is over, by the clock of this machine."""

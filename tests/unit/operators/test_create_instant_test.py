@@ -17,6 +17,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRateLimitError,
     ThousandEyesRequestError,
 )
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
@@ -60,6 +61,10 @@ IMPOSSIBLE = {
     "rtp-server": {"mos": {"max": {"less_than": 0}}},
 }
 """For each result type, checks that no agent can pass."""
+
+
+class LostWorker(BaseException):
+    """The worker is gone, with all that it knew."""
 
 
 def created(simulator):
@@ -194,11 +199,6 @@ class TestLostAnswers:
         assert evidence["run_calls"] == len(sent(simulator)) == (1 if started else 2)
 
     def test_one_test_when_a_try_is_lost_after_it_created_it(self, simulator, tries, monkeypatch):
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
-
-        class LostWorker(BaseException):
-            pass
-
         create = ThousandEyesHook.create_instant_test
 
         def create_and_vanish(hook, *arguments, **more):
@@ -215,11 +215,6 @@ class TestLostAnswers:
         assert tries.store.kept == {}
 
     def test_one_test_when_a_try_is_lost_before_it_was_sent(self, simulator, tries, monkeypatch):
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
-
-        class LostWorker(BaseException):
-            pass
-
         def vanish(*_, **__):
             raise LostWorker
 
@@ -232,11 +227,6 @@ class TestLostAnswers:
         assert len(created(simulator)) == 1
 
     def test_a_try_with_another_definition_creates_another_test(self, simulator, tries, monkeypatch):
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
-
-        class LostWorker(BaseException):
-            pass
-
         def sleep(_):
             raise LostWorker
 
@@ -247,6 +237,95 @@ class TestLostAnswers:
         tries.try_number = 2
         tries.create("http-server", definition={**PREVIEW, "url": "https://pr-18.example.com"})
         assert len(created(simulator)) == 2
+
+    @pytest.mark.parametrize("listed", [True, False])
+    def test_one_test_when_the_limit_follows_a_lost_answer(self, simulator, tries, listed):
+        # Sent again, it is refused for too long; or the list that would tell is.
+        simulator.set_switches(listed_in_tests=listed)
+        simulator.fail("create", status=502, started=True)
+        if listed:
+            simulator.throttle(1, 9000, "tests")
+        else:
+            simulator.fail("create", status=429, headers={"Retry-After": "9000"}, body="{}")
+        with pytest.raises(ThousandEyesRateLimitError):
+            tries.create("http-server", definition=PREVIEW, queue_timeout=5, deferrable=False)
+        simulator.mend()
+        simulator.set_switches(listed_in_tests=True)
+        tries.try_number = 2
+        evidence = tries.create("http-server", definition=PREVIEW)
+        assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
+
+    @pytest.mark.parametrize("offset", [-7200, 7200])
+    def test_one_test_when_a_try_is_lost_on_a_machine_whose_clock_is_wrong(
+        self, simulator, tries, monkeypatch, offset
+    ):
+        create = ThousandEyesHook.create_instant_test
+
+        def create_and_vanish(hook, *arguments, **more):
+            create(hook, *arguments, **more)
+            raise LostWorker
+
+        simulator.set_switches(clock_offset=offset)
+        definition = {**PREVIEW, "agents": ["14410"]}
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "create_instant_test", create_and_vanish)
+            with pytest.raises(LostWorker):
+                tries.create("http-server", definition=definition)
+        tries.try_number = 2
+        evidence = tries.create("http-server", definition=definition)
+        assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
+        assert len(sent(simulator)) == 1
+
+    def test_a_try_that_is_lost_while_it_confirms_leaves_the_confirming_run(
+        self, simulator, tries, monkeypatch
+    ):
+        run = ThousandEyesHook.run_instant_test
+
+        def run_and_vanish(hook, *arguments, **more):
+            run(hook, *arguments, **more)
+            raise LostWorker
+
+        arguments = {
+            "definition": PREVIEW,
+            "confirm_failures": 1,
+            "checks": {"http-server": IMPOSSIBLE["http-server"]},
+        }
+        with monkeypatch.context() as patch:
+            patch.setattr(ThousandEyesHook, "run_instant_test", run_and_vanish)
+            with pytest.raises(LostWorker):
+                tries.create("http-server", **arguments)
+        tries.try_number = 2
+        tries.pushed.clear()
+        with pytest.raises(InstantTestFailed):
+            tries.create("http-server", **arguments)
+        (test_id,) = created(simulator)
+        _, second, third = (each.round_id for each in simulator.rounds(test_id))
+        assert tries.evidence["confirms"]["rounds"] == {"http-server": second}
+        assert tries.evidence["rounds"] == {"http-server": third}
+
+    @pytest.mark.parametrize("status", [400, 403, 404])
+    def test_one_test_when_it_cannot_be_had_by_its_type(self, simulator, worker_alone, status):
+        simulator.fail("create", status=502, started=True)
+        simulator.fail("test", status=status)
+        evidence = worker_alone.create("http-server", definition=PREVIEW)
+        assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
+
+    @pytest.mark.parametrize("seconds", [10, 70])
+    def test_a_name_that_was_taken_while_a_limit_was_waited_out_is_no_test_of_ours(
+        self, simulator, triggerer, monkeypatch, seconds
+    ):
+        # Ten seconds are waited out by the worker, more by the triggerer.
+        simulator.throttle(1, seconds, "create")
+        tell = ThousandEyesHook._tell
+
+        def somebody_else_creates_it(hook, call, *arguments):
+            tell(hook, call, *arguments)
+            if not created(simulator):
+                simulator.add_test("http-server", name="Preview", history=[0.5])
+
+        monkeypatch.setattr(ThousandEyesHook, "_tell", somebody_else_creates_it)
+        with pytest.raises(ThousandEyesRequestError, match="testName"):
+            triggerer.create("http-server", definition={**PREVIEW, "testName": "Preview"})
 
     def test_a_name_that_is_taken_is_thousandeyes_own_error(self, simulator, worker):
         simulator.add_test("http-server", name="Preview")
@@ -428,6 +507,29 @@ class TestWhatIsWrongWhenTheDagIsParsed:
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             operator(**arguments)
         assert says in str(failure.value)
+
+
+class TestSecretsInATemplatedFile:
+    @pytest.fixture
+    def masked(self, monkeypatch):
+        """What was given to Airflow to mask."""
+        from thousandeyes_provider.hooks import masking
+
+        told = []
+        monkeypatch.setattr(masking, "mask_secret", told.append)
+        return told
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"clientCertificate": "BEGIN\\nMIIB\\nEND", "password": "p\\u0026ss"}',
+            "clientCertificate: |-\n  BEGIN\n  MIIB\n  END\npassword: p&ss",
+        ],
+    )
+    def test_a_text_shows_no_secret_in_a_spelling_that_is_not_masked(self, masked, text):
+        shown = operator(from_test="1", overrides=text).overrides
+        assert shown == {"clientCertificate": "BEGIN\nMIIB\nEND", "password": "p&ss"}
+        assert sorted(masked) == ["BEGIN\nMIIB\nEND", "p&ss"]
 
 
 class TestWhatIsWrongBeforeAnythingIsSent:
