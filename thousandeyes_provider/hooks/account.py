@@ -136,8 +136,11 @@ class Account:
         if self._users:
             return
         loop = asyncio.get_running_loop()
-        if _accounts.get(loop, {}).pop(self._key, None) is not None and self.pace.matters(loop.time()):
-            _left.setdefault(loop, {})[self._key] = self.pace
+        of_loop = _accounts.get(loop, {})
+        if of_loop.get(self._key) is self:
+            del of_loop[self._key]
+            if self.pace.matters(loop.time()):
+                _left.setdefault(loop, {})[self._key] = self.pace
         sessions, self._sessions = self._sessions, {}
         async with AsyncExitStack() as closing:  # which closes the others, too, when it is cancelled at one
             for session in sessions.values():

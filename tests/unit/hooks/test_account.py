@@ -305,3 +305,15 @@ def test_who_joins_while_the_last_one_leaves_has_a_session_of_its_own(connected)
         await second.close()
 
     asyncio.run(lives())
+
+
+def test_one_that_is_not_shared_leaves_the_shared_one_alone():
+    async def same():
+        shared = Account.shared(SETTINGS)
+        await Account(SETTINGS, paced=False).release()
+        again = Account.shared(SETTINGS)
+        await shared.release()
+        await again.release()
+        return again is shared, account._accounts[asyncio.get_running_loop()]
+
+    assert asyncio.run(same()) == (True, {})
