@@ -383,9 +383,9 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         )
         self._memory(context).accepted(handle)
         self.log.info(
-            "Run accepted at %s by ThousandEyes' clock, sent %d time(s); results are waited for until %s",
+            "Run accepted at %s by ThousandEyes' clock, sent %s; results are waited for until %s",
             iso_time(handle.accepted_at),
-            handle.run_calls,
+            "once" if handle.run_calls == 1 else f"{handle.run_calls} times",
             iso_time(handle.deadline),
         )
         return handle

@@ -50,9 +50,8 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
         expect(row).to_contain_text(declared["description"])
         expect(row.locator("input")).to_have_attribute("placeholder", FIELD_BEHAVIOUR["placeholders"][name])
     assert token not in form.inner_text()
-    page.evaluate("scrollTo(0, 0)")
-    page.screenshot()
-    shoot(form, "airflow-2-connection-form")
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    shoot(page, "airflow-2-connection-form")
 
 
 @pytest.mark.parametrize(
