@@ -4,6 +4,7 @@
 #   make e2e      the same in whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" for some)
 #   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
+#   make dist     build wheel and sdist into dist/, and try each in an environment of its own
 #   make docs     build the documentation into site/, offline; a warning or a dead link is an error
 #   make lint     ruff, format check, mypy
 #   make format   let ruff format and fix
@@ -20,6 +21,7 @@ STAMP := $(VENV)/.installed
 LOCK := requirements/dev.txt
 E2E_VENV := .venv-e2e
 E2E_LOCK := requirements/e2e.txt
+DIST_TRY := $(CURDIR)/build/dist
 
 # uv brings its own certificates: where the system has some, use those, as pip does, so that a proxy's is known.
 ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
@@ -31,7 +33,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test e2e bench nox docs lint format lock venv clean
+.PHONY: demo test e2e bench nox dist docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
@@ -49,6 +51,23 @@ bench: $(STAMP)
 
 nox: $(STAMP)
 	@$(PY) -m nox $(ARGS)
+
+# Built by the locked hatchling, and tried by tests/system/test_packaging.py where nothing of the source tree can be found:
+# from another folder, with only the distribution and Airflow installed, and what runs the tests.
+dist: $(STAMP)
+	rm -rf dist $(DIST_TRY)
+	$(UV) build --quiet --no-build-isolation --python $(PY) --sdist --wheel --out-dir dist
+	$(UV) build --quiet --no-build-isolation --python $(PY) --wheel --out-dir $(DIST_TRY)/from-sdist dist/*.tar.gz
+	$(PY) -m twine check --strict dist/* $(DIST_TRY)/from-sdist/*.whl
+	@for wheel in $(CURDIR)/dist/*.whl $(DIST_TRY)/from-sdist/*.whl; do \
+		echo "Trying $$wheel"; \
+		$(UV) venv --quiet --clear --python $(PY) $(DIST_TRY)/venv && \
+		$(UV) pip install --quiet --python $(DIST_TRY)/venv/bin/python --constraint $(LOCK) \
+			"$$wheel" pytest pytest-xdist && \
+		(cd $(DIST_TRY) && AIRFLOW_HOME=$(DIST_TRY)/airflow THOUSANDEYES_WHEEL="$$wheel" venv/bin/python -m pytest \
+			--noconftest -p no:cacheprovider -n0 $(CURDIR)/tests/system/test_packaging.py) || exit 1; \
+	done
+	@ls -l dist
 
 docs: $(STAMP)
 	@$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --jobs auto \

@@ -1,4 +1,7 @@
-"""What a user has after installing the distribution: asked of Airflow's own commands, and of a wheel built here."""
+"""What a user has after installing the distribution: asked of Airflow's own commands, and of a wheel.
+
+The wheel is built here; `make dist` names the one that it has built and installed (``THOUSANDEYES_WHEEL``).
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,9 @@ AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 
 DISTRIBUTION = "airflow-provider-thousandeyes"
 CHECKOUT = Path(__file__).parents[2]
+WHEEL = os.environ.get("THOUSANDEYES_WHEEL")
+"""The wheel that is installed, where it is not the checkout that is."""
+
 TROUBLE = re.compile(r"warn|error|traceback|could not", re.IGNORECASE)
 
 
@@ -71,6 +77,15 @@ def test_pytest_finds_the_simulator_by_its_entry_point() -> None:
 def test_the_metadata_lead_to_documentation_and_source() -> None:
     urls = metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
     assert {url.partition(",")[0] for url in urls} >= {"Documentation", "Source", "Changelog", "Issues"}
+
+
+@pytest.mark.skipif(not WHEEL, reason="it is the checkout that is installed; make dist installs wheels")
+def test_nothing_comes_from_the_checkout() -> None:
+    import airflow_provider_thousandeyes
+
+    for package in (thousandeyes_provider, airflow_provider_thousandeyes):
+        assert Path(str(package.__file__)).is_relative_to(sys.prefix)
+    assert str(CHECKOUT) not in sys.path
 
 
 @pytest.fixture(scope="module")
@@ -190,13 +205,18 @@ def test_the_hook_itself_declares_the_form_for_airflow_2() -> None:
     assert ThousandEyesHook.get_ui_field_behaviour() == form.ui_field_behaviour()
 
 
+def build_wheel(folder: Path) -> Path:
+    done = run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what an installation of the wheel would put into site-packages."""
-    built, unpacked = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("site-packages")
-    done = run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(built), cwd=CHECKOUT)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = built.glob("*.whl")
+    unpacked = tmp_path_factory.mktemp("site-packages")
+    wheel = WHEEL or build_wheel(tmp_path_factory.mktemp("dist"))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     return unpacked
@@ -214,6 +234,21 @@ def test_the_wheel_has_nothing_but_the_package_and_its_examples(installed_wheel:
     folders = {path.name for path in installed_wheel.iterdir() if path.suffix != ".dist-info"}
     assert folders == {"thousandeyes_provider", "airflow_provider_thousandeyes"}
     assert not [path for path in installed_wheel.rglob("*") if path.suffix == ".pyc"]
+
+
+def test_the_examples_of_the_wheel_can_be_imported(installed_wheel: Path, home: Path) -> None:
+    script = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path), print('read', path)\n"
+    folder = installed_wheel / "airflow_provider_thousandeyes" / "example_dags"
+    paths = sorted(map(str, folder.glob("*.py")))
+    done = run("-c", script, *paths, cwd=home, env=airflow_environment(home))
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^read (.*)$", done.stdout, re.MULTILINE) == paths != []
+
+
+def test_the_simulator_says_how_it_is_used(home: Path) -> None:
+    done = run("-m", "thousandeyes_provider.simulator", "--help", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "--port" in done.stdout
 
 
 @has_bundles
