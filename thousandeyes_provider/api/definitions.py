@@ -10,30 +10,20 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from thousandeyes_provider.api.faults import Faults
 from thousandeyes_provider.api.values import boolean, short_text, whole_number
 
 LONGEST_NAME = 200
 """Characters of a test name that is made here; the API does not say how many it takes."""
 
 
-class DefinitionFaults(ValueError):
-    """A definition is wrong.
-
-    :param faults: each fault, with its path in the definition.
-    """
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        many = f"{len(self.faults)} faults:\n- "
-        super().__init__((many if len(self.faults) > 1 else "") + "\n- ".join(self.faults))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.faults,)
+class DefinitionFaults(Faults):
+    """A definition is wrong."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from thousandeyes_provider.api.expectation import Agent
+from thousandeyes_provider.api.faults import Faults
 from thousandeyes_provider.api.metrics import (
     METRICS,
     Kind,
@@ -88,19 +89,8 @@ class Severity(StrEnum):
     """It is told, and the verdict does not change."""
 
 
-class CheckFaults(ValueError):
-    """A declaration of checks is wrong.
-
-    :param faults: each fault, with its path in the declaration.
-    """
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        many = f"{len(self.faults)} faults:\n- "
-        super().__init__((many if len(self.faults) > 1 else "") + "\n- ".join(self.faults))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.faults,)
+class CheckFaults(Faults):
+    """A declaration of checks is wrong."""
 
 
 @dataclass(frozen=True)
