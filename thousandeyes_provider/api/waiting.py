@@ -14,7 +14,14 @@ from enum import Enum
 
 from thousandeyes_provider.api.expectation import Agent, Expected
 from thousandeyes_provider.api.result_types import Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, is_fresh, round_of, row_key
+from thousandeyes_provider.api.rounds import (
+    agent_id_of,
+    agent_name_of,
+    all_that_is_said,
+    is_fresh,
+    round_of,
+    row_key,
+)
 from thousandeyes_provider.api.run import RunHandle
 
 Key = tuple[int, tuple[str, ...]]
@@ -101,7 +108,7 @@ class Waiting:
         seen = dict(self.seen)
         for result_type, rows in found.items():
             fresh = {
-                (round_id, row_key(result_type, row)): row
+                (round_id, _key(result_type, row)): row
                 for row in rows
                 if is_fresh(row, remembered=remembered, started_after=self.started_after)
                 and (round_id := round_of(row)) is not None
@@ -270,3 +277,12 @@ class Waiting:
                 key = agent_id_of(row) or agent_name_of(row)
                 of_type[key] = of_type.get(key, 0) + 1
         return counts
+
+
+def _key(result_type: str, row: Row) -> tuple[str, ...]:
+    """What tells a row from the others of its round; one that names no agent is told by all that it says.
+
+    By its empty name alone the last of such rows would stand for all of them, and a good one hide a bad one.
+    """
+    key = row_key(result_type, row)
+    return key if key[0] else (*key, *all_that_is_said(row))

@@ -200,7 +200,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
     def _no_turn(self, queued: Queued) -> ThousandEyesRateLimitError:
         return ThousandEyesRateLimitError(
             f"{self._owner}: no turn to run the test within queue_timeout {self._read('queue_timeout'):g} s; "
-            f"it was asked for {queued.run_calls} time(s)",
+            "it was asked for " + ("once" if queued.run_calls == 1 else f"{queued.run_calls} times"),
             status=429,
             bucket="instant-test",
             reset_at=queued.reset_at(),

@@ -9,7 +9,7 @@ from typing import Any
 from thousandeyes_provider.api.expectation import Agent
 from thousandeyes_provider.api.metrics import metric_values
 from thousandeyes_provider.api.result_types import Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
+from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, all_that_is_said, row_key
 from thousandeyes_provider.api.values import number
 from thousandeyes_provider.validation.lines import one_line
 
@@ -89,13 +89,6 @@ def _country_of(row: Row) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _place(result_type: str, row: Row) -> tuple[tuple[str, ...], list[str]]:
+def _place(result_type: str, row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Where a row stands among those of its agent; rows that nothing tells apart by all that they say."""
-    return row_key(result_type, row), sorted(f"{name} {_spelled(value)}" for name, value in row.items())
-
-
-def _spelled(value: Any) -> str:
-    try:
-        return repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without an end
-        return ""
+    return row_key(result_type, row), all_that_is_said(row)

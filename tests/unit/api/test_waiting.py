@@ -58,6 +58,11 @@ class TestOurRound:
     def test_rows_without_a_round_are_never_judged(self):
         assert waiting().look({HTTP: [{"agent": {"agentId": "a"}}]}, 10).rows() == {}
 
+    def test_rows_that_name_no_agent_do_not_hide_one_another(self):
+        bad, good = ({"roundId": OURS, "responseCode": code} for code in (500, 200))
+        seen = waiting(UNKNOWN).look({HTTP: [bad]}, 10).look({HTTP: [good, dict(reversed(bad.items()))]}, 20)
+        assert seen.rows() == {HTTP: [bad, good]}
+
     def test_old_and_new_may_be_served_together(self):
         seen = waiting().look({HTTP: rows("abc", REMEMBERED) + rows("ab")}, 10)
         assert seen.rounds() == {HTTP: OURS}
