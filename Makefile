@@ -3,6 +3,8 @@
 #   make test     run the tests              (ARGS="-k rate" for some of them)
 #   make e2e      the same in whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" for some)
 #   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
+#   make coverage run the unit tests, and fail where they leave a branch of the rules, the judging or the hooks untaken
+#   make mutation change the rules in small ways and see which changes no test notices (ARGS="thousandeyes_provider.api.retry*")
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
 #   make dist     build wheel and sdist into dist/, and try each in an environment of its own
 #   make docs     build the documentation into site/, offline; a warning or a dead link is an error
@@ -33,7 +35,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test e2e bench nox dist docs lint format lock venv clean
+.PHONY: demo test e2e bench coverage mutation nox dist docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
@@ -48,6 +50,12 @@ e2e: $(E2E_VENV)/.installed
 
 bench: $(STAMP)
 	@$(PY) benchmarks/run.py $(ARGS)
+
+coverage: $(STAMP)
+	@$(PY) -m pytest tests/unit --cov $(ARGS)
+
+mutation: $(STAMP)
+	@$(PY) -m mutmut run $(ARGS); $(PY) -m mutmut results
 
 nox: $(STAMP)
 	@$(PY) -m nox $(ARGS)
@@ -93,7 +101,7 @@ lock: $(STAMP)
 		--no-emit-index-url --no-emit-find-links --output-file $(E2E_LOCK) pyproject.toml requirements/e2e.in
 
 clean:
-	rm -rf $(VENV) $(E2E_VENV) .e2e .nox site .demo .airflow* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(E2E_VENV) .e2e .nox site .demo .airflow* build dist mutants .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is not enough (version managers leave stubs that fail): each candidate is run.

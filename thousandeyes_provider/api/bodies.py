@@ -61,7 +61,8 @@ class Body:
         self._arrived += len(piece)
         if self._decoder is None:
             self._whole += piece
-            self._check_size()
+        self._check_size()
+        if self._decoder is None:
             return
         while not self._decoder.eof:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import pickle
 
 import pytest
@@ -147,6 +148,32 @@ class TestReading:
         read = read_definition("http-server", template, known=lambda value: "{{" not in str(value))
         assert read["httpVersion"] == "{{ 3 }}"
 
+    def test_of_a_list_that_is_known_in_part_the_rest_is_read(self):
+        template = {
+            **HTTP,
+            "agents": ["{{ a }}", "Oslo", 7, {"agentId": "{{ b }}"}],
+            "labels": ["{{ c }}", 1],
+        }
+
+        def known(value):
+            return not str(value).startswith("{{")
+
+        read = read_definition("http-server", template, known=known)
+        assert read["agents"] == ["{{ a }}", {"agentName": "Oslo"}, {"agentId": "7"}, {"agentId": "{{ b }}"}]
+        assert read["labels"] == ["{{ c }}", "1"]
+
+    def test_the_enums_of_the_official_sdk_are_their_values(self):
+        class AuthType(str, enum.Enum):  # noqa: UP042 - as the SDK has them
+            BASIC = "basic"
+
+        class SslVersion(enum.Enum):
+            TLS = 6
+
+        sent = read_definition(
+            "http-server", {**HTTP, "authType": AuthType.BASIC, "sslVersionId": SslVersion.TLS}
+        )
+        assert (sent["authType"], type(sent["authType"]), sent["sslVersionId"]) == ("basic", str, "6")
+
     def test_faults_survive_pickling(self):
         error = DefinitionFaults(["one", "two"])
         assert str(pickle.loads(pickle.dumps(error))) == str(error) == "2 faults:\n- one\n- two"
@@ -198,6 +225,19 @@ class TestAgentsByName:
             "port": 1,
         }
         assert not names_agents(found)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"targetAgentId": "14410", "agents": [{"agentId": "1"}]},
+            {"targetAgentId": " 14410 "},
+            {"agents": "{{ agents }}", "targetAgentId": 14410},
+            {},
+        ],
+    )
+    def test_without_names_nothing_is_looked_up_or_changed(self, body):
+        assert not names_agents(body)
+        assert with_agent_ids(body, []) == body
 
     @pytest.mark.parametrize(
         ("name", "says"),
@@ -302,6 +342,8 @@ class TestFromATest:
                 {"requests": [{}, {"authType": "bearer-token"}, {"authType": "oauth2", "clientId": "c"}]},
                 ['definition["requests"][1]["bearerToken"]', 'definition["requests"][2]["clientSecret"]'],
             ),
+            ("api", {"requests": "none"}, []),
+            ("api", {"requests": ["GET", {"authType": "basic", "password": "p"}]}, []),
             ("api", {"requests": [{"authType": "basic"}]}, ['definition["requests"][0]["password"]']),
         ],
     )

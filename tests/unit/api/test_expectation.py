@@ -19,6 +19,7 @@ from thousandeyes_provider.api.expectation import (
     result_types_of,
     rows_per_agent,
     share_or_count,
+    type_implied_by,
 )
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
@@ -221,3 +222,20 @@ class TestShareOrCount:
         count = share_or_count(fraction, of, "min_agents")
         assert 0 <= count <= of
         assert count >= fraction * of - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("result_types", "test_type"),
+    [
+        (["page-load"], "page-load"),
+        (["web-transactions"], "web-transactions"),
+        (["dns-trace"], "dns-trace"),
+        (["api", "network"], "api"),
+        (["http-server"], None),
+        (["network"], None),
+        (["page-load", "dns-trace"], None),
+        ([], None),
+    ],
+)
+def test_result_types_that_only_one_type_of_test_has_imply_it(result_types, test_type):
+    assert type_implied_by(result_types) == test_type

@@ -332,3 +332,8 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(
         failures += not decision.throttled
     assert throttled <= queue
     assert failures < limit
+
+
+def test_a_reset_that_no_calendar_has_is_told_as_the_number_that_it_is():
+    assert decide(RUN, limits(org=(240, 0, 1e300))).reason.endswith("(resets at 1e+300)")
+    assert decide(RUN, limits(org=(240, 0, NOW + 3600))).reason.endswith("(resets at 2026-09-21T15:13:20Z)")

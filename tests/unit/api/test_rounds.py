@@ -12,6 +12,7 @@ from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.api.rounds import (
     agent_id_of,
     agent_name_of,
+    all_that_is_said,
     app_link,
     is_fresh,
     newest_round,
@@ -51,6 +52,14 @@ class TestRoundOfARow:
         assert newest_round([row(30), row("50"), {}, row(40)]) == 50
         assert newest_round([{}]) is None
         assert newest_round([]) is None
+
+
+def test_what_tells_rows_apart_that_nothing_else_does():
+    endless: list = []
+    for _ in range(100_000):
+        endless = [endless]
+    assert all_that_is_said({"b": 1, "a": [True, None]}) == ("a [True, None]", "b 1")
+    assert all_that_is_said({"a": 10**5000, "b": endless, "c": "x"}) == ("a ", "b ", "c 'x'")
 
 
 class TestFresh:

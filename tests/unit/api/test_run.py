@@ -106,6 +106,8 @@ def test_what_is_missing_is_named(name):
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
+        ("account_group_id", ["11"]),
+        ("account_group_id", True),
         ("test_type", "bgp"),
         ("test_type", None),
         ("result_types", []),

@@ -246,6 +246,8 @@ WRONG = [
         http({"one_of": [200, None]}),
         f'{TIME}["one_of"][1]: expected a number, a text or a boolean, got null',
     ),
+    (http({"contains": True}), f'{TIME}["contains"]: expected a text, got true'),
+    (http({"leq_to": 10**5000}), f'{TIME}["leq_to"]: expected a number, got a huge number'),
     (http({"contains": ""}), f'{TIME}["contains"]: expected a text, got ""'),
     (
         http({"matches": "("}),
@@ -375,6 +377,7 @@ class TestLiteralsOnly:
             http({"leq_to": "{{ params.most }}"}),
             http({"contains": "x-app-version: {{ params.version }}"}),
             http({"one_of": ["a", "{{ a }}"]}),
+            http({"one_of": "{{ params.codes }}"}),
             http({"leq_to": 5, "severity": "{{ a }}"}),
             http({"leq_to": 5, "where": {"countryId": ["DE", "{{ a }}"]}}),
         ],

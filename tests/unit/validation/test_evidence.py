@@ -12,7 +12,7 @@ from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.checks import parse_checks
 from thousandeyes_provider.validation.comparison import before_from_evidence
-from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
+from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence, fit
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
 AT = 1_790_000_000
@@ -282,6 +282,12 @@ class TestSize:
         rows = {"dns-server": [row("1", serverId=str(nth), errorDetails=f"e{nth}") for nth in range(500)]}
         (failed,) = evidence(observed(rows))["agents"]["failed"]
         assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]
+
+    def test_what_does_not_fit_at_all_is_cut_to_the_last_entry(self):
+        told = fit(evidence(many(100)), 1)
+        assert not any(told["agents"][name] for name in ("expected", "reported", "failed", "missing"))
+        assert not told["samples"]
+        assert told["cut"]["agents.expected"] == 100
 
     def test_a_link_is_left_out_rather_than_shortened(self):
         told = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))

@@ -76,6 +76,13 @@ class TestSummary:
         assert "ThousandEyes: https://app.thousandeyes.com/t" in summary(told(links={"test": LINKS["test"]}))
         assert "ThousandEyes:" not in summary(told(links={}))
 
+    def test_links_to_the_snapshot_where_there_is_one(self):
+        lines = summary(told(bad=1, links=LINKS | {"snapshot": "https://te.example/s"})).splitlines()
+        assert lines[-3:-1] == [
+            "  ThousandEyes: https://app.thousandeyes.com/r",
+            "  Snapshot: https://te.example/s",
+        ]
+
     def test_agents_that_nobody_lists_are_not_counted_against_a_number(self):
         assert "2 agents reported, none with an error." in summary(told(good=2, expected=UNKNOWN))
 
