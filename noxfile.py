@@ -107,7 +107,8 @@ def _run(session: nox.Session, name: str, *requirements: str) -> None:
 
 def _test_tools() -> list[str]:
     """What requirements/test.in names, in the versions of the lock."""
-    named = set((ROOT / "requirements" / "test.in").read_text().split("\n"))
+    lines = (ROOT / "requirements" / "test.in").read_text().splitlines()
+    named = {re.split(r"[<>=!~ ]", line)[0] for line in lines}
     lock = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
     return [line for line in lock if line.partition("==")[0] in named]
 

@@ -12,17 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import hypothesis
 import pytest
-
-# `make mutation` calls each test many times, of one process, and wants the same answer each time.
-hypothesis.settings.register_profile(
-    "mutation",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.differing_executors, hypothesis.HealthCheck.too_slow],
-)
 
 _AIRFLOW_HOME = tempfile.mkdtemp(prefix="thousandeyes-tests-")
 
