@@ -114,6 +114,50 @@ class TestReading:
         assert fault.startswith(f'definition["{name}"]: ')
         assert fault.endswith("leave it out")
 
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            (
+                {"authType": "basci"},
+                "\"basci\" is not one of none, basic, ntlm, kerberos, oauth; did you mean 'basic'?",
+            ),
+            ({"authType": "zzz"}, '"zzz" is not one of none, basic, ntlm, kerberos, oauth'),
+            ({"httpVersion": 0}, "0 is not a whole number from 1 to 2"),
+            ({"httpVersion": 3}, "3 is not a whole number from 1 to 2"),
+            ({"downloadLimit": "much"}, '"much" is not a whole number'),
+            ({"followRedirects": "perhaps"}, '"perhaps" is not true or false'),
+            ({"labels": "x"}, '"x" is not a list'),
+            ({"description": ["Zürich", "x" * 100]}, f'["Zürich", "{"x" * 67}… is not a text'),
+            ({"description": ["x" * 76]}, f'["{"x" * 76}"] is not a text'),
+            ({"description": ["x" * 77]}, f'["{"x" * 77}… is not a text'),
+            ({"description": {1, 2}}, '"{1, 2}" is not a text'),
+        ],
+    )
+    def test_the_whole_fault(self, wrong, says):
+        (name,) = wrong
+        assert faults("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
+
+    @pytest.mark.parametrize("version", [1, 2, "1", "2"])
+    def test_both_ends_of_a_range_are_in_it(self, version):
+        assert read_definition("http-server", {**HTTP, "httpVersion": version})["httpVersion"] == int(version)
+
+    def test_a_field_that_looks_like_the_one_that_is_missing_is_named(self):
+        wrong = {"agents": ["1"], "zzz": 1, "urls": "https://a.example"}
+        assert faults("http-server", wrong) == (
+            "definition[\"url\"]: required for http-server tests; is 'urls' meant for it?",
+        )
+
+    def test_what_only_the_whole_has_may_be_inside_by_the_same_name(self):
+        inside = {"requests": [{"name": "a", "url": "b", "interval": 60, "testId": "1"}]}
+        assert read_definition("api", {**HTTP, **inside})["requests"] == inside["requests"]
+
+    def test_a_secret_in_a_list_is_not_shown_when_it_is_wrong(self):
+        (fault,) = faults("http-server", {**HTTP, "headers": [["Authorization: hunter2"]]})
+        assert fault == 'definition["headers"][0]: the value (not shown) is not a text'
+
+    def test_what_is_known_to_be_no_setting_is_no_unknown_field(self):
+        assert unknown_fields("http-server", dict.fromkeys(READ_ONLY | SCHEDULING, 1)) == []
+
     def test_a_secret_is_not_shown_when_it_is_wrong(self):
         (fault,) = faults("http-server", {**HTTP, "password": ["pass", "word"]})
         assert fault == 'definition["password"]: the value (not shown) is not a text'
@@ -227,6 +271,22 @@ class TestAgentsByName:
         assert not names_agents(found)
 
     @pytest.mark.parametrize(
+        "body", [{"agents": [{"agentId": "1"}, {"agentName": "Lab"}]}, {"targetAgentId": "Lab", "agents": []}]
+    )
+    def test_one_name_anywhere_has_to_be_looked_up(self, body):
+        assert names_agents(body)
+
+    def test_three_near_names_are_told_at_most(self):
+        near = [{"agentId": str(nth), "agentName": f"Berlin {nth}"} for nth in range(5)]
+        with pytest.raises(DefinitionFaults) as failure:
+            with_agent_ids({"targetAgentId": "Berlin 9"}, near)
+        assert str(failure.value).count(" (") == 3
+        assert "; near: 'Berlin 4' (4), 'Berlin 3' (3), 'Berlin 2' (2)" in str(failure.value)
+        far = [{"agentId": str(nth), "agentName": f"{nth} in a district of Berlin"} for nth in range(5)]
+        with pytest.raises(DefinitionFaults, match=r"Berlin' \(2\)$"):
+            with_agent_ids({"targetAgentId": "berlin"}, far)
+
+    @pytest.mark.parametrize(
         "body",
         [
             {"targetAgentId": "14410", "agents": [{"agentId": "1"}]},
@@ -295,6 +355,13 @@ class TestFromATest:
         }
         assert left_out == []
 
+    def test_sip_credentials_that_stand_there_already_stay(self):
+        test = {"targetSipCredentials": {"port": 5060}, "port": 1}
+        assert settings_of("sip-server", test) == ({"targetSipCredentials": {"port": 5060}}, ["port"])
+
+    def test_an_object_takes_the_place_of_what_is_none_and_the_other_way_round(self):
+        assert overridden({"a": "x", "b": {"c": 1}}, {"a": {"c": 2}, "b": "y"}) == {"a": {"c": 2}, "b": "y"}
+
     def test_overrides_merge_objects_and_replace_the_rest(self):
         before = {"url": "a", "oAuth": {"username": "u", "testUrl": "t"}, "agents": [1, 2]}
         after = overridden(before, {"url": "b", "oAuth": {"password": "p"}, "agents": [3], "new": 1})
@@ -317,6 +384,16 @@ class TestFromATest:
             ("http-server", {"authType": "none"}, []),
             ("http-server", {"authType": "basic", "username": "u"}, ['definition["password"]']),
             ("http-server", {"authType": "basic", "password": "p"}, []),
+            ("http-server", {}, []),
+            ("http-server", {"authType": "kerberos"}, ['definition["password"]']),
+            ("page-load", {"authType": "oauth", "oAuth": {}}, []),
+            (
+                "page-load",
+                {"authType": "oauth", "oAuth": {"authType": "basic"}},
+                ['definition["oAuth"]["password"]'],
+            ),
+            ("ftp-server", {"password": "p"}, []),
+            ("sip-server", {"targetSipCredentials": {"authUser": "u", "password": "p"}}, []),
             ("page-load", {"authType": "ntlm"}, ['definition["password"]']),
             ("page-load", {"authType": "oauth"}, ['definition["oAuth"]["password"]']),
             (

@@ -239,3 +239,8 @@ class TestShareOrCount:
 )
 def test_result_types_that_only_one_type_of_test_has_imply_it(result_types, test_type):
     assert type_implied_by(result_types) == test_type
+
+
+@pytest.mark.parametrize("value", [1, "1", " 1 "])
+def test_one_agent_is_a_number_of_agents(value):
+    assert expected_from_argument(value) == Expected("argument", count=1)

@@ -72,3 +72,20 @@ class TestRetryAfter:
 
 def test_times_are_shown_in_utc_to_the_second():
     assert iso_time(1_384_309_800.9) == "2013-11-13T02:30:00Z"
+
+
+def test_what_is_nested_too_deeply_is_no_json_either():
+    with pytest.raises(ValueError, match=r"^nested too deeply$"):
+        Answer(200, {}, b"[" * 100_000, "").json()
+
+
+def test_a_date_of_another_century_is_no_clock():
+    for year, usable in ((1999, False), (2000, True), (2099, True), (2100, False)):
+        told = f"Fri, 01 Jan {year} 00:00:00 GMT"
+        assert (Answer(200, {"date": told}, b"", "").time(7.0) != 7.0) is usable
+
+
+def test_retry_after_may_be_less_than_a_second_and_a_date_read_against_the_local_clock():
+    assert retry_after(Answer(429, {"retry-after": "0.5"}, b"", ""), 0.0) == 0.5
+    told = {"retry-after": "Thu, 01 Jan 2026 00:00:09 GMT"}
+    assert retry_after(Answer(429, told, b"", ""), 1_767_225_600.0) == 9.0

@@ -132,3 +132,17 @@ def test_what_has_to_be_asked_for(result_type, name, word):
 )
 def test_the_nearest_right_name(result_type, wrong, right):
     assert nearest_metric(result_type, wrong) == right
+
+
+def test_what_is_said_of_what_nobody_knows():
+    assert (unit_of("network", "loss"), unit_of("network", "new"), unit_of("new", "loss")) == ("%", "", "")
+    assert kind_of("network", "loss") is Kind.NUMBER
+    assert (kind_of("network", "new"), kind_of("new", "loss")) == (None, None)
+    assert expand_of("new", "headers.x") is None
+
+
+def test_a_health_score_of_0_is_one_and_a_negative_one_is_none_wherever_it_stands():
+    assert metric_values(HTTP, "healthScore", {"healthScore": 0}) == (0,)
+    assert metric_values(HTTP, "inner.healthScore", {"inner": [{"healthScore": -1}, {"healthScore": 1}]}) == (
+        1,
+    )

@@ -73,6 +73,27 @@ class TestUsable:
     def test_what_the_operation_returns(self, operation, body):
         assert operation.unusable(answer(body)) is None
 
+    @pytest.mark.parametrize(
+        ("body", "kind", "why"),
+        [
+            (b" \n", "application/json", "an empty body"),
+            (b"<html>", "text/html; charset=utf-8", "a body that is not JSON (text/html, 6 bytes)"),
+            (b"<html>", "x" * 101, f"a body that is not JSON ({'x' * 100}, 6 bytes)"),
+            (b"<html>", None, "a body that is not JSON (no content type, 6 bytes)"),
+            (b"[" * 100_000, None, "a body that is not JSON (no content type, 100000 bytes)"),
+            (b"[]", None, "JSON that is not an object"),
+            (b"{}", None, "JSON without a usable 'results'"),
+            (b'{"results": [7]}', None, "JSON with a 'results' of other things than objects"),
+        ],
+    )
+    def test_the_reason_is_told_in_words(self, body, kind, why):
+        headers = {"content-type": kind} if kind else {}
+        assert operations.RESULTS.unusable(Answer(200, headers, body, "")) == why
+
+    def test_a_part_that_is_no_id_is_named(self):
+        with pytest.raises(ValueError, match="test_id"):
+            operations.RUN.fill(test_id="")
+
     @pytest.mark.parametrize("operation", [one for one in EVERY if one.member is not None])
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"roundId": 1', b"null", b"[]", b"7"])
     def test_cut_short_html_or_no_object(self, operation, body):

@@ -54,6 +54,23 @@ class TestShapes:
         )
         assert str(found) == "Forbidden: No View tests"
 
+    def test_the_shape_of_a_servlet(self):
+        assert str(problem(500, {"errorMessage": "Something broke"})) == "Something broke"
+
+    def test_an_error_without_words_is_its_code(self):
+        found = problem(400, {"title": "Bad", "errors": [{"code": "E7"}, {"field": "url"}]})
+        assert str(found) == "Bad [E7; url]"
+
+    def test_as_many_as_are_shown_are_not_counted(self):
+        errors = [{"message": str(nth)} for nth in range(10)]
+        assert str(problem(400, {"title": "Bad", "errors": errors})).endswith("; 8; 9]")
+        assert str(problem(400, {"title": "Bad", "errors": [*errors, {"message": "x"}]})).endswith(
+            "; and 1 more]"
+        )
+
+    def test_a_body_of_no_type_is_not_repeated(self):
+        assert str(read_problem(Answer(502, {}, b"oops", ""))) == "Bad Gateway"
+
     def test_a_title_that_is_repeated_is_said_once(self):
         assert str(
             problem(403, {"title": "Insufficient permissions", "detail": "Insufficient permissions"})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.http import Answer
-from thousandeyes_provider.api.quota import BUCKETS, exhausted_reset, polling_gap, quotas
+from thousandeyes_provider.api.quota import BUCKETS, Pace, exhausted_reset, polling_gap, polling_pace, quotas
 
 NOW = 1_790_000_000.0
 ORG, RUNS = BUCKETS["organization"], BUCKETS["instant-test"]
@@ -121,3 +121,15 @@ class TestPace:
         gap = polling_gap(Answer(200, headers, b"", ""), NOW)
         assert math.isfinite(gap)
         assert gap >= 0
+
+
+def test_a_limit_of_1_is_one_and_1_that_remains_is_room():
+    assert quotas(told(org=(1, 1, NOW)))["organization"].limit == 1
+    assert quotas(told(org=(0, 1, NOW)))["organization"].limit is None
+    refused = told(org=(240, 1, NOW + 50), runs=(24, 0, NOW + 5), status=429)
+    assert exhausted_reset(refused, NOW).bucket == "instant-test"
+
+
+def test_the_pace_of_a_whole_window_and_how_long_it_lasts():
+    assert polling_pace(told(org=(240, 108, NOW + 600)), NOW) == Pace(10.0, 600.0)
+    assert polling_pace(told(org=(240, 108, NOW + 601)), NOW) is None

@@ -257,3 +257,11 @@ FIELDS = st.sampled_from(
 def test_whatever_a_row_holds_there_is_a_reason_or_none(result_type, row):
     reason = row_error(result_type, row)
     assert reason is None or reason.strip()
+
+
+def test_an_error_type_that_is_no_text_is_an_error_that_says_so():
+    for odd in (["Connect"], {"a": 1}, 1.5):
+        assert (
+            row_error("http-server", {"errorType": odd, "responseTime": 5}) == "an errorType that is no text"
+        )
+    assert row_error("http-server", {"errorType": " ", "responseTime": 5}) is None

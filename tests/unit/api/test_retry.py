@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.http import Answer, NoAnswer
+from thousandeyes_provider.api.quota import Reset
 from thousandeyes_provider.api.retry import Accept, Attempts, GiveUp, Sending, Settle, Wait
 
 NOW = 1_790_000_000.0
@@ -337,3 +338,120 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(
 def test_a_reset_that_no_calendar_has_is_told_as_the_number_that_it_is():
     assert decide(RUN, limits(org=(240, 0, 1e300))).reason.endswith("(resets at 1e+300)")
     assert decide(RUN, limits(org=(240, 0, NOW + 3600))).reason.endswith("(resets at 2026-09-21T15:13:20Z)")
+
+
+CUT = NoAnswer("connection cut", sent=True)
+
+
+class TestWhatIsSaid:
+    """The reasons are what stands in the log, and in the error: whole, so that somebody on call can go by them."""
+
+    @pytest.mark.parametrize(
+        ("sending", "outcome", "decision"),
+        [
+            (READ, NoAnswer("not trusted", sent=False, final=True), GiveUp("not trusted")),
+            (READ, CUT, Wait(0.5, "connection cut")),
+            (READ, answer(502), Wait(0.5, "502")),
+            (READ, answer(503, retry_after=7), Wait(7.35, "503")),
+            (RUN, answer(502), Settle("502", Wait(0.5, "502"))),
+            (CREATE, CUT, Settle("connection cut", Wait(0.5, "connection cut"))),
+            (SNAPSHOT, CUT, GiveUp("connection cut; not sent again, since the snapshot may exist")),
+            (RUN, answer(409), Wait(0.5, "409, the test is busy", throttled=True)),
+            (RUN, answer(409, retry_after=7), Wait(7.35, "409, the test is busy", throttled=True)),
+            (READ, answer(429), Wait(0.85, "429, no usable reset", throttled=True)),
+            (READ, answer(429, retry_after=7), Wait(7.35, "429, Retry-After 7 s", throttled=True)),
+            (READ, limits(org=(240, 0, NOW - 1)), Wait(0.85, "429, its reset is past", throttled=True)),
+            (READ, limits(org=(240, 0, NOW)), Wait(0.85, "429, its reset is past", throttled=True)),
+            (
+                READ,
+                limits(org=(240, 0, NOW + 1)),
+                Wait(1.35, "429, the organization limit resets in 1 s", throttled=True),
+            ),
+            (
+                READ,
+                limits(org=(240, 0, NOW - 1), **{"retry-after": "7"}),
+                Wait(7.35, "429, Retry-After 7 s", throttled=True),
+            ),
+        ],
+    )
+    def test_when_it_is_sent_again_or_never(self, sending, outcome, decision):
+        assert decide(sending, outcome) == decision
+
+    def test_when_a_usable_answer_was_expected(self):
+        assert decide(READ, answer(200), unusable="an empty body") == Wait(0.5, "200, but an empty body")
+        assert decide(RUN, answer(200), unusable="HTML") == Accept("accepted, though the answer is HTML")
+
+    def test_when_the_attempts_are_over(self):
+        last = Attempts(READ, retry_limit=3, failures=2)
+        assert last.after(CUT, now=NOW, chance=0.5)[0] == GiveUp("connection cut, on attempt 3 of 3")
+
+    def test_when_the_time_is_over(self):
+        assert decide(READ, CUT, time_left=0.4) == GiveUp("connection cut, and no time is left to try again")
+        assert decide(READ, CUT, time_left=0.5) == Wait(0.5, "connection cut")
+        long = decide(READ, answer(503, retry_after=400))
+        assert long == GiveUp("503, Retry-After 400 s is longer than queue_timeout allows")
+
+    def test_when_a_limit_is_not_waited_for(self):
+        reset = "429, the organization limit resets in 400 s: longer than queue_timeout 300 s allows"
+        at = "(resets at 2026-09-21T14:20:00Z)"
+        refused = limits(org=(240, 0, NOW + 400))
+        assert decide(READ, refused).reason == f"{reset} {at}"
+        later = Attempts(READ, queued=20.4).after(refused, now=NOW, chance=0.5)[0]
+        assert later.reason == f"{reset}, after 20 s of waiting {at}"
+
+    def test_when_it_is_longer_than_the_caller_waits(self):
+        refused = limits(org=(240, 0, NOW + 20))
+        for left, said in ((12.2, 12), (0, 0), (-3, 0)):
+            assert decide(READ, refused, time_left=left).reason == (
+                f"429, the organization limit resets in 20 s: longer than the {said} s left until the deadline"
+                " (resets at 2026-09-21T14:13:40Z)"
+            )
+
+    def test_a_refusal_without_a_reset_has_none_to_tell(self):
+        given_up = decide(READ, answer(429), time_left=0)
+        assert given_up.reason == "429, no usable reset: longer than the 0 s left until the deadline"
+        assert given_up.reset is None
+        past = decide(READ, limits(org=(240, 0, NOW - 9)), time_left=0)
+        assert past.reason == "429, its reset is past: longer than the 0 s left until the deadline"
+        assert past.reset == Reset("organization", NOW - 9, -9)
+
+
+class TestTheNextTime:
+    @pytest.mark.parametrize("outcome", [answer(409), answer(429)])
+    def test_refusals_double_their_backoff_as_failures_do(self, outcome):
+        attempts, waits = Attempts(RUN), []
+        for _ in range(7):
+            decision, attempts = attempts.after(outcome, now=NOW, chance=1.0)
+            waits.append(decision.seconds - (0.6 if outcome.status == 429 else 0))
+        assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30])
+        assert (attempts.refusals, attempts.failures) == (7, 0)
+
+    def test_a_wait_that_just_fits_is_begun(self):
+        exact = Attempts(READ, queue_timeout=7.35)
+        assert isinstance(exact.after(answer(429, retry_after=7), now=NOW, chance=0.5)[0], Wait)
+        assert isinstance(exact.after(answer(503, retry_after=7), now=NOW, chance=0.5)[0], Wait)
+        assert isinstance(decide(READ, answer(429, retry_after=7), time_left=7.35), Wait)
+
+
+class TestRetryAfter:
+    """The limit that Retry-After tells of has a reset as well, by ThousandEyes' clock."""
+
+    @pytest.mark.parametrize("wrong_by", [-7200, 7200])
+    @pytest.mark.parametrize(
+        ("headers", "bucket"),
+        [({}, "unnamed"), ({RUNS + "remaining": 0, RUNS + "reset": NOW - 5}, "instant-test")],
+    )
+    def test_it_is_told_when_it_is_not_waited_for(self, headers, bucket, wrong_by):
+        for asked in ("400", formatdate(NOW + 400, usegmt=True)):
+            refused = answer(429, **headers, **{"retry-after": asked})
+            given_up = decide(READ, refused, now=NOW + wrong_by)
+            assert given_up.reset == Reset(bucket, NOW + 400, 400)
+            assert given_up.reason.endswith("(resets at 2026-09-21T14:20:00Z)")
+
+    @pytest.mark.parametrize("status", [409, 429, 503])
+    def test_without_a_date_it_is_read_against_the_local_clock(self, status):
+        refused = answer(status, date=None, retry_after=formatdate(NOW + 7, usegmt=True))
+        decision = decide(RUN, refused)
+        if isinstance(decision, Settle):
+            decision = decision.otherwise
+        assert decision.seconds == pytest.approx(7.35)

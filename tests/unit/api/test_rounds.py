@@ -36,7 +36,9 @@ class TestRoundOfARow:
     def test_is_its_round_id_also_as_text(self, told):
         assert round_of({"roundId": told}) == 1_384_309_800
 
-    @pytest.mark.parametrize("told", [None, "", "latest", True, 1.5, [], 0, -5, 1_384_309_800_000, 10**30])
+    @pytest.mark.parametrize(
+        "told", [None, "", "latest", True, 1.5, [], 0, -5, 253_402_300_800, 1_384_309_800_000, 10**30]
+    )
     def test_else_when_it_started(self, told):
         assert round_of({"roundId": told, "startTime": 1_384_309_800}) == 1_384_309_800
         assert round_of({"startTime": "1384309800"}) == 1_384_309_800

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.values import boolean, number, seconds, whole_number
+from thousandeyes_provider.api.values import boolean, number, printable, seconds, short_text, whole_number
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=5),
@@ -104,3 +104,34 @@ class TestSeconds:
     @pytest.mark.parametrize("value", [None, "5 min", "PT5M", True, [5]])
     def test_anything_else_is_none(self, value):
         assert seconds(value) is None
+
+
+class TestPrintable:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("Z\u00fcrich, \u6771\u4eac", "Z\u00fcrich, \u6771\u4eac"),
+            ("a\r\nb\tc", "a  b c"),
+            ("\x1b[31mred", " [31mred"),
+            ("half \ud800", "half  "),
+            ("", ""),
+        ],
+    )
+    def test_what_cannot_be_shown_is_a_space(self, text, shown):
+        assert printable(text) == shown
+        assert short_text(text) == shown
+
+    def test_a_word_is_a_text_or_a_whole_number(self):
+        assert short_text(7) == "7"
+        assert [short_text(value) for value in (True, None, 7.5, ["a"], {})] == [""] * 5
+        assert short_text("x" * 501) == "x" * 500
+
+
+def test_a_text_that_spells_true_counts_and_an_object_that_does_not():
+    class Odd:
+        def __str__(self):
+            return "true"
+
+    assert boolean("true") is True
+    assert boolean(Odd()) is None
+    assert boolean(1.0) is None

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.api.waiting import State, Waiting
 
 RUN_AT = 1_790_000_010
@@ -404,3 +405,53 @@ def test_the_waiting_always_ends_at_the_deadline_at_the_latest(start, seed):
         told = [("network", row(chance.choice("abcde"))) for _ in range(chance.randint(0, 2))]
         seen = seen.look(found(told), now)
         assert now <= DEADLINE
+
+
+def test_the_waiting_for_a_run_is_made_of_its_handle():
+    plan = Plan(
+        test_id="7",
+        test_type=HTTP,
+        account_group_id=None,
+        directions={HTTP: (None,)},
+        rows_per_agent={HTTP: 2},
+        expected=known("ab"),
+        remembered={HTTP: REMEMBERED},
+    )
+    run = RunHandle(plan, accepted_at=RUN_AT, earliest_start=RUN_AT - 2.0, deadline=9.0, run_calls=1)
+    assert Waiting.for_run(run, deadline=DEADLINE, poll_interval=5, min_agents=1, grace=7) == Waiting(
+        rows_per_agent={HTTP: 2},
+        remembered={HTTP: REMEMBERED},
+        started_after=RUN_AT - 2.0,
+        expected=known("ab"),
+        deadline=DEADLINE,
+        poll_interval=5,
+        min_agents=1,
+        grace=7,
+    )
+
+
+def test_agents_without_an_id_are_told_apart_by_their_names():
+    named = [{"roundId": OURS, "agent": {"agentName": name}} for name in ("Oslo", "Rome")]
+    expected = Expected.of("argument", [Agent("", "Oslo"), Agent("", "Rome")])
+    seen = waiting(expected).look({HTTP: named[:1]}, 10)
+    assert seen.agents_seen() == (Agent("", "Oslo"),)
+    assert seen.missing() == (Agent("", "Rome"),)
+    assert seen.look({HTTP: named}, 20).state(20) is State.COMPLETE
+
+
+def test_an_agent_has_the_name_that_its_rows_say():
+    assert waiting().look({HTTP: rows("a")}, 10).agents_seen() == (Agent("a", "name a"),)
+
+
+def test_what_an_agent_lacks_is_told_of_every_result_type():
+    seen = waiting(types=("page-load", HTTP, "network"), per_agent=None)
+    seen = seen.look({HTTP: rows("a"), "page-load": [], "network": []}, 10)
+    assert seen.lacking(Agent("a")) == "page-load 0 of 1, network 0 of 1"
+    assert seen.lacking(Agent("b")) is None
+
+
+def test_nothing_is_quiet_before_every_result_type_has_answered():
+    seen = waiting(UNKNOWN, types=(HTTP, "network")).look({HTTP: rows("a")}, 10)
+    assert seen.last_answer is None
+    assert seen.state(DEADLINE - 1) is State.WAITING
+    assert waiting(UNKNOWN).look({HTTP: []}, 10).state(90) is State.WAITING
