@@ -14,7 +14,7 @@ import pytest
 
 from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR, get_provider_info
 from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
-from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 STANDARD_FIELDS = {"description", "host", "schema", "login", "password", "port", "extra"}
 
@@ -115,7 +115,7 @@ def test_the_default_that_is_shown_is_the_one_that_is_used(name: str) -> None:
 
 
 def test_the_standard_fields_are_relabeled_and_the_login_is_hidden() -> None:
-    behaviour = ui_field_behaviour()
+    behaviour = ThousandEyesHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == ["login"]
     assert "token" in behaviour["relabeling"]["password"].lower()
     assert set(behaviour["relabeling"]) <= STANDARD_FIELDS
@@ -149,7 +149,7 @@ def old_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("old_airflow")
 def test_old_airflow_draws_the_same_fields() -> None:
-    widgets = connection_form_widgets()
+    widgets = ThousandEyesHook.get_connection_form_widgets()
     assert {name: (widget.label, widget.description) for name, widget in widgets.items()} == {
         name: (field["label"], field["description"]) for name, field in CONNECTION_FIELDS.items()
     }
@@ -159,12 +159,12 @@ def test_old_airflow_draws_the_same_fields() -> None:
 @pytest.mark.parametrize("name", TYPED)
 def test_old_airflow_shows_what_it_can_read_again(name: str) -> None:
     typed, text = TYPED[name]
-    shown = connection_form_widgets()[name].widget(SimpleNamespace(data=typed))
+    shown = ThousandEyesHook.get_connection_form_widgets()[name].widget(SimpleNamespace(data=typed))
     assert shown == text
 
 
 @pytest.mark.usefixtures("old_airflow")
 def test_old_airflow_shows_text_and_nothing_as_they_are() -> None:
-    widget = connection_form_widgets()["verify"].widget
+    widget = ThousandEyesHook.get_connection_form_widgets()["verify"].widget
     assert widget(SimpleNamespace(data="/etc/ssl/ca.pem")) == "/etc/ssl/ca.pem"
     assert widget(SimpleNamespace(data=None)) == "None"

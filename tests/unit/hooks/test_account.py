@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 import time
 
 import pytest
 
 from thousandeyes_provider.api.http import Answer
 from thousandeyes_provider.api.retry import Sending
-from thousandeyes_provider.hooks import account
+from thousandeyes_provider.hooks import account, async_thousandeyes
 from thousandeyes_provider.hooks.account import Account
 from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
@@ -317,3 +318,67 @@ def test_one_that_is_not_shared_leaves_the_shared_one_alone():
         return again is shared, account._accounts[asyncio.get_running_loop()]
 
     assert asyncio.run(same()) == (True, {})
+
+
+def test_a_request_whose_turn_comes_too_late_is_not_sent(monkeypatch):
+    async def one():
+        shared = Account(SETTINGS)
+        shared.hold(60)
+        return await shared.send(None, SETTINGS, timeout=3, patience=0.05)
+
+    outcome = asyncio.run(one())
+    assert (outcome.reason, outcome.sent, outcome.final) == (
+        "its turn did not come before the deadline",
+        False,
+        True,
+    )
+
+
+def test_who_waits_for_a_turn_is_told_as_soon_as_it_cannot_come_in_time(monkeypatch):
+    monkeypatch.setattr(account, "RUN_WINDOW", 6.0)
+
+    async def turns():
+        shared = Account(SETTINGS)
+        first = asyncio.create_task(shared.turn(limit=24, pause=0.2, patience=60))
+        second = asyncio.create_task(shared.turn(limit=24, pause=0, patience=0.3))
+        begun = time.monotonic()
+        return await asyncio.gather(first, second), time.monotonic() - begun
+
+    (first, second), took = asyncio.run(turns())
+    assert (first, second) == (True, False)
+    assert took < 0.29
+
+
+def test_two_that_begin_at_once_open_one_session():
+    async def sessions():
+        shared = Account(SETTINGS)
+        first, second = await asyncio.gather(shared._session(SETTINGS), shared._session(SETTINGS))
+        await shared.release()
+        return first is second
+
+    assert asyncio.run(sessions())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_hook_that_is_used_twice_at_once_reads_the_connection_once(connected, shared):
+    async def load():
+        hook = ThousandEyesAsyncHook(shared=shared)
+        with pytest.raises(RuntimeError, match="has not been read yet"):
+            _ = hook.account
+        with pytest.raises(RuntimeError, match="has not been read yet"):
+            _ = hook.settings
+        first, second = await asyncio.gather(hook.load(), hook.load())
+        users = hook.account._users
+        await hook.close()
+        return first == second, users
+
+    assert asyncio.run(load()) == (True, 1)
+
+
+def test_the_extra_is_parsed_off_the_loop_where_airflow_has_no_other_way():
+    class Old:
+        @property
+        def extra_dejson(self):
+            return threading.current_thread() is not threading.main_thread()
+
+    assert asyncio.run(async_thousandeyes._extra_of(Old()))

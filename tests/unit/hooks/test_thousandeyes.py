@@ -75,6 +75,28 @@ class TestOperations:
         assert [agent["agentId"] for agent in created["agents"]] == ["14410"]
         assert len(simulator.rounds(created["testId"])) == 1
 
+    def test_a_field_that_nobody_knows_is_a_warning(self, simulator, hook, log):
+        definition = {"url": "https://example.com", "agents": ["14410"], "httpTimeLimt": 5}
+        hook.create_instant_test("http-server", definition)
+        assert "is not known for http-server tests; did you mean 'httpTimeLimit'?" in log()
+
+    def test_an_older_test_of_the_name_is_not_the_one_that_was_created(self, simulator, hook, log):
+        listed = {
+            "testId": "1",
+            "testName": "new",
+            "type": "http-server",
+            "createdDate": "2020-01-01T00:00:00Z",
+        }
+        simulator.fail("tests", status=200, body=json.dumps({"tests": [listed, {"testName": "new"}]}))
+        assert hook.find_created("http-server", "new", lambda: 5.0) is None
+        assert "There is an older test 'new', with the id 1" in log()
+
+    def test_tests_may_be_chosen_by_name_type_and_label(self, simulator, hook):
+        assert [test["type"] for test in hook.list_tests(test_type="dnssec", name="demo*")] == ["dnssec"]
+        simulator.set_switches(labels_listed=False)
+        with pytest.raises(ThousandEyesConfigurationError, match="tells the labels of none"):
+            hook.list_tests(labels="x")
+
     def test_snapshot_gives_a_share_link(self, hook):
         snapshot = hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
         assert snapshot["_links"]["appLink"]["href"].startswith("https://")
@@ -409,6 +431,12 @@ class TestTestConnection:
         ok, message = connect(aid="999").test_connection()
         assert not ok
         assert "account group 999 is not among those of this token: 'Network Operations' (1001)" in message
+
+    def test_without_rate_limit_headers_nothing_is_said_of_a_quota(self, simulator, connect):
+        simulator.set_switches(quota_headers="none")
+        ok, message = connect(aid="1001").test_connection()
+        assert ok
+        assert message.endswith("account group 'Network Operations' (1001), chosen by the connection")
 
     def test_a_server_that_is_not_there(self, simulator, connect):
         hook = connect(retry_limit=1)
