@@ -6,11 +6,13 @@ before anything imports Airflow, which reads the environment only once.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         else "API description: not at hand, no answer validated"
     )
     terminalreporter.write_line(f"contract tests with errors: {counted['failed']}")
+
+
+_SMALLEST = {
+    "agent-to-server": {"server": "pr-17.example.com:443"},
+    "agent-to-agent": {"targetAgentId": "vienna-office-1"},
+    "http-server": {"url": "https://pr-17.example.com"},
+    "page-load": {"url": "https://pr-17.example.com"},
+    "web-transactions": {"url": "https://pr-17.example.com", "transactionScript": "return true;"},
+    "api": {
+        "url": "https://pr-17.example.com",
+        "requests": [{"name": "health", "url": "https://pr-17.example.com/health"}],
+    },
+    "ftp-server": {
+        "url": "ftp://pr-17.example.com",
+        "requestType": "list",
+        "username": "anonymous",
+        "password": "guest-password",
+    },
+    "dns-server": {"domain": "pr-17.example.com A", "dnsServers": ["ns1.example.net", "ns2.example.net"]},
+    "dns-trace": {"domain": "pr-17.example.com A"},
+    "dnssec": {"domain": "pr-17.example.com A"},
+    "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
+    "voice": {"targetAgentId": "vienna-office-1"},
+}
+
+
+@pytest.fixture
+def definitions() -> dict[str, dict[str, Any]]:
+    """Of each type of test a definition that has little more than it needs, without agents."""
+    return copy.deepcopy(_SMALLEST)

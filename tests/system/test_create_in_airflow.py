@@ -11,48 +11,25 @@ from thousandeyes_provider.api.result_types import TEST_TYPES
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 AGENTS = ["Singapore", "Frankfurt, Germany"]
-TARGET = {"targetAgentId": "vienna-office-1"}
-DEFINITIONS = {
-    "agent-to-server": {"server": "pr-17.example.com:443"},
-    "agent-to-agent": TARGET,
-    "http-server": {"url": "https://pr-17.example.com"},
-    "page-load": {"url": "https://pr-17.example.com"},
-    "web-transactions": {"url": "https://pr-17.example.com", "transactionScript": "return true;"},
-    "api": {
-        "url": "https://pr-17.example.com",
-        "requests": [{"name": "health", "url": "https://pr-17.example.com/health"}],
-    },
-    "ftp-server": {
-        "url": "ftp://pr-17.example.com",
-        "requestType": "list",
-        "username": "u",
-        "password": "pass-word",
-    },
-    "dns-server": {"domain": "pr-17.example.com A", "dnsServers": ["ns1.example.net"]},
-    "dns-trace": {"domain": "pr-17.example.com A"},
-    "dnssec": {"domain": "pr-17.example.com A"},
-    "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
-    "voice": TARGET,
-}
 TARGETS = ("pr-17.example.com", "sip.example.com", "vienna-office-1")
 
 
 @pytest.mark.parametrize("verdict", ["passed", "failed"])
-def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag, verdict):
+def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag, definitions, verdict):
     for target in TARGETS if verdict == "failed" else ():
         simulator.target(target, "down")
     kinds = [
         {"test_type": test_type, "definition": {**definition, "agents": AGENTS}}
-        for test_type, definition in DEFINITIONS.items()
+        for test_type, definition in definitions.items()
     ]
     outcome = run_dag("created", kinds=kinds)
-    for index, test_type in enumerate(DEFINITIONS):
+    for index, test_type in enumerate(definitions):
         evidence = outcome.xcoms["preview", index, "return_value"]
         assert (test_type, evidence["test_type"], evidence["verdict"]) == (test_type, test_type, verdict)
         assert outcome.states["preview", index] == ("success" if verdict == "passed" else "failed")
         assert f"[{index}]" in evidence["test_name"]
         assert evidence["test_id"] in outcome.xcoms["preview", index, "thousandeyes_test_link"]
-    assert simulator.count("create") == len(TEST_TYPES) == len(DEFINITIONS)
+    assert simulator.count("create") == len(TEST_TYPES) == len(definitions)
     assert simulator.count("run") == 0
 
 

@@ -24,29 +24,6 @@ from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 FRANKFURT, ASHBURN, SINGAPORE = "Frankfurt, Germany", "Ashburn, VA", "Singapore"
 AGENTS = [FRANKFURT, SINGAPORE]
 PREVIEW = {"url": "https://pr-17.preview.example.com", "agents": AGENTS}
-TARGET = {"targetAgentId": "vienna-office-1"}
-DEFINITIONS = {
-    "agent-to-server": {"server": "pr-17.example.com:443"},
-    "agent-to-agent": TARGET,
-    "http-server": {"url": "https://pr-17.example.com"},
-    "page-load": {"url": "https://pr-17.example.com"},
-    "web-transactions": {"url": "https://pr-17.example.com", "transactionScript": "return true;"},
-    "api": {
-        "url": "https://pr-17.example.com",
-        "requests": [{"name": "health", "url": "https://pr-17.example.com/health"}],
-    },
-    "ftp-server": {
-        "url": "ftp://pr-17.example.com",
-        "requestType": "list",
-        "username": "anonymous",
-        "password": "guest-password",
-    },
-    "dns-server": {"domain": "pr-17.example.com A", "dnsServers": ["ns1.example.net", "ns2.example.net"]},
-    "dns-trace": {"domain": "pr-17.example.com A"},
-    "dnssec": {"domain": "pr-17.example.com A"},
-    "sip-server": {"targetSipCredentials": {"port": 5060, "sipRegistrar": "sip.example.com"}},
-    "voice": TARGET,
-}
 IMPOSSIBLE = {
     "network": {"loss": {"max": {"less_than": 0}}},
     "http-server": {"responseTime": {"max": {"less_than": 0}}},
@@ -78,8 +55,8 @@ def sent(simulator, operation="create"):
 
 class TestCreating:
     @pytest.mark.parametrize("test_type", TEST_TYPES)
-    def test_every_type_is_created_run_and_judged(self, simulator, worker, test_type):
-        evidence = worker.create(test_type, definition={**DEFINITIONS[test_type], "agents": AGENTS})
+    def test_every_type_is_created_run_and_judged(self, simulator, worker, definitions, test_type):
+        evidence = worker.create(test_type, definition={**definitions[test_type], "agents": AGENTS})
         assert (evidence["verdict"], evidence["test_type"]) == ("passed", test_type)
         assert list(evidence["rounds"]) == sorted(TEST_TYPES[test_type].default)
         assert {agent["agent_name"] for agent in evidence["agents"]["reported"]} == set(AGENTS)
@@ -89,12 +66,12 @@ class TestCreating:
         assert sent(simulator, "run") == []
 
     @pytest.mark.parametrize("test_type", TEST_TYPES)
-    def test_every_type_fails_when_a_check_does(self, simulator, worker, test_type):
+    def test_every_type_fails_when_a_check_does(self, simulator, worker, definitions, test_type):
         judged = TEST_TYPES[test_type].default[0]
         with pytest.raises(InstantTestFailed) as failure:
             worker.create(
                 test_type,
-                definition={**DEFINITIONS[test_type], "agents": AGENTS},
+                definition={**definitions[test_type], "agents": AGENTS},
                 checks={judged: IMPOSSIBLE[judged]},
             )
         assert worker.evidence == failure.value.evidence
@@ -458,9 +435,9 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             ("http-server", {"url": ""}, 'definition["url"]: "" is not a text'),
         ],
     )
-    def test_the_field_the_value_and_the_choices_are_named(self, test_type, wrong, says):
+    def test_the_field_the_value_and_the_choices_are_named(self, definitions, test_type, wrong, says):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
-            operator(test_type=test_type, definition={**DEFINITIONS[test_type], "agents": AGENTS, **wrong})
+            operator(test_type=test_type, definition={**definitions[test_type], "agents": AGENTS, **wrong})
         assert says in str(failure.value)
         assert "'preview'" in str(failure.value)
 
