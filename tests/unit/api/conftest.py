@@ -1,9 +1,14 @@
-"""What `make mutation` needs: it calls each test many times from one process, and wants the same answer each time."""
+"""What the tests of the rules share."""
 
 from __future__ import annotations
 
-import hypothesis
+import time
+from collections.abc import Iterator
 
+import hypothesis
+import pytest
+
+# `make mutation` calls each test many times from one process, and wants the same answer each time.
 hypothesis.settings.register_profile(
     "mutation",
     derandomize=True,
@@ -11,3 +16,13 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.differing_executors, hypothesis.HealthCheck.too_slow],
 )
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is not UTC."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -333,3 +333,30 @@ class TestPathParts:
         assert path.split("/")[1:3] == ["v7", "tests"]
         assert path.split("/")[3] not in ("", ".", "..")
         assert path.split("/")[4:] == ["run"]
+
+
+def test_a_port_that_cannot_be_is_no_port_of_ours():
+    for port in ("99999", "x"):
+        assert origin(f"https://te.example:{port}") not in (
+            origin("https://te.example"),
+            origin("https://te.example:1"),
+        )
+        with pytest.raises(ValueError, match=r"another origin|not an address"):
+            follow(BASE, f"https://api.thousandeyes.com:{port}/v7/x")
+
+
+def test_what_is_told_of_a_link_that_is_not_followed():
+    with pytest.raises(ValueError, match=r"^the link leads to another origin, http://evil\.example:80$"):
+        follow(BASE, "http://evil.example/v7")
+    with pytest.raises(ValueError, match=rf"^the link leads to another origin, https://{'e' * 200}:443$"):
+        follow(BASE, f"https://{'e' * 201}/")
+    with pytest.raises(ValueError, match=r"^the link '\[{200}' is not an address$"):
+        follow(BASE, "[" * 9000)
+
+
+def test_a_host_with_a_password_is_told_in_words():
+    with pytest.raises(
+        ValueError,
+        match=r"^host must not carry a user or password; the token belongs into the password field$",
+    ):
+        base_url("user:pass@te.example", None, None)

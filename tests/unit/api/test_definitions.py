@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import pickle
+import re
 
 import pytest
 from hypothesis import given
@@ -152,8 +153,9 @@ class TestReading:
         assert read_definition("api", {**HTTP, **inside})["requests"] == inside["requests"]
 
     def test_a_secret_in_a_list_is_not_shown_when_it_is_wrong(self):
-        (fault,) = faults("http-server", {**HTTP, "headers": [["Authorization: hunter2"]]})
-        assert fault == 'definition["headers"][0]: the value (not shown) is not a text'
+        for header in (["Authorization: hunter2"], ["hunter2"]):
+            (fault,) = faults("http-server", {**HTTP, "headers": [header]})
+            assert fault == 'definition["headers"][0]: the value (not shown) is not a text'
 
     def test_what_is_known_to_be_no_setting_is_no_unknown_field(self):
         assert unknown_fields("http-server", dict.fromkeys(READ_ONLY | SCHEDULING, 1)) == []
@@ -275,6 +277,12 @@ class TestAgentsByName:
     )
     def test_one_name_anywhere_has_to_be_looked_up(self, body):
         assert names_agents(body)
+
+    def test_a_name_that_is_near_by_half_is_told(self):
+        with pytest.raises(DefinitionFaults, match=r"near: 'Hamburg, Germany' \(7\)$"):
+            with_agent_ids(
+                {"targetAgentId": "Hamburg DE"}, [{"agentId": "7", "agentName": "Hamburg, Germany"}]
+            )
 
     def test_three_near_names_are_told_at_most(self):
         near = [{"agentId": str(nth), "agentName": f"Berlin {nth}"} for nth in range(5)]
@@ -486,3 +494,20 @@ class TestDefaultName:
         names = {default_name("d" * 250, "t" * 250, "r", index, 1) for index in range(50)}
         assert len(names) == 50
         assert {len(name) for name in names} == {LONGEST_NAME}
+
+
+def test_of_a_header_all_that_follows_its_name_is_the_secret():
+    assert list(secrets_in({"headers": ["Authorization: Basic dXNl:cjpw", "Accept: a:b"]})) == [
+        "Basic dXNl:cjpw"
+    ]
+
+
+def test_the_default_name_is_as_long_as_a_name_may_be():
+    assert default_name("d", "t", "r", -1, 1) == "d.t r"
+    assert default_name("d", "t", "r", 0, 2) == "d.t r [0] try 2"
+    for length, whole in ((LONGEST_NAME, True), (LONGEST_NAME + 1, False)):
+        given = "x" * (length - len("d.t "))
+        name = default_name("d", "t", given, -1, 1)
+        assert (name == f"d.t {given}") is whole
+        assert len(name) == LONGEST_NAME
+    assert re.fullmatch(r"d\.t x+ [0-9a-f]{12}", name)

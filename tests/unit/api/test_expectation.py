@@ -244,3 +244,27 @@ def test_result_types_that_only_one_type_of_test_has_imply_it(result_types, test
 @pytest.mark.parametrize("value", [1, "1", " 1 "])
 def test_one_agent_is_a_number_of_agents(value):
     assert expected_from_argument(value) == Expected("argument", count=1)
+
+
+def test_agents_of_the_remembered_round_may_have_an_id_or_a_name_alone():
+    rows = [{"agent": {"agentId": "1"}}, {"agent": {"agentName": "Oslo"}}, {"agent": {}}, {}]
+    assert expected_from_rows(rows) == Expected.of("remembered", [Agent("1", ""), Agent("", "Oslo")])
+
+
+def test_a_link_to_results_may_end_with_a_slash_or_a_query():
+    for end in ("", "/", "?aid=1", "/?aid=1"):
+        links = [{"href": f"https://te.example/v7/test-results/7/page-load{end}"}]
+        assert result_types_of("page-load", {"_links": {"testResults": links}}) == ("page-load",)
+
+
+def test_rows_are_counted_for_each_agent_and_not_for_each_server():
+    rows = [
+        {"agent": {"agentId": agent}, "server": server} for agent in ("1", "2") for server in ("a", "b", "c")
+    ]
+    assert rows_per_agent("dns-server", "dns-server", None, rows) == 3
+    assert rows_per_agent("dns-server", "dns-server", None, rows[:4]) == 3
+
+
+def test_a_list_that_is_neither_json_nor_python_is_split_at_its_commas():
+    found = expected_from_argument("[Xanten, 'Bonn', \"Ulm\" , 7]")
+    assert found.agents == (Agent("", "Xanten"), Agent("", "Bonn"), Agent("", "Ulm"), Agent("7", ""))

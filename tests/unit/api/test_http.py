@@ -70,6 +70,7 @@ class TestRetryAfter:
         assert retry_after(answer(), NOW) is None
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_times_are_shown_in_utc_to_the_second():
     assert iso_time(1_384_309_800.9) == "2013-11-13T02:30:00Z"
 

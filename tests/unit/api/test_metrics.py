@@ -107,6 +107,7 @@ def test_what_a_row_says_of_a_metric(result_type, name, row, values):
     [
         (HTTP, "headers.responseHeaders", "header"),
         (HTTP, "headers.somethingNew", "header"),
+        (HTTP, "headers.something.new", "header"),
         (HTTP, "sslCertificates.somethingNew", "certificate"),
         (HTTP, "certificateDaysLeft", "certificate"),
         (HTTP, "certificateValid", "certificate"),

@@ -54,6 +54,7 @@ def test_labels_of_tests_that_tell_none_are_no_empty_answer():
     assert select_tests([], labels="x") == []
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("created", "older"),
     [

@@ -455,3 +455,11 @@ def test_nothing_is_quiet_before_every_result_type_has_answered():
     assert seen.last_answer is None
     assert seen.state(DEADLINE - 1) is State.WAITING
     assert waiting(UNKNOWN).look({HTTP: []}, 10).state(90) is State.WAITING
+
+
+def test_a_look_is_as_soon_as_the_interval_says_and_at_the_deadline_at_once():
+    often = waiting(poll_interval=0.2)
+    assert often.next_look(10.0) == 10.2
+    assert often.next_look(10.0, pace=3.0) == 13.0
+    assert often.next_look(DEADLINE) == DEADLINE
+    assert often.next_look(DEADLINE - 0.1) == DEADLINE
