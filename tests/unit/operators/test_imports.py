@@ -20,8 +20,8 @@ HEAVY = ("requests", "urllib3", "aiohttp", "airflow.providers.http", "thousandey
 )
 def test_it_imports_nothing_that_only_a_worker_needs(module):
     code = (
-        "import sys, airflow.sdk\n"
-        "from airflow.sdk import DAG, BaseOperator, BaseSensorOperator\n"
+        "import sys\n"
+        "from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator\n"
         f"before = set(sys.modules)\nimport {module}\n"
         "print(*sorted(set(sys.modules) - before))"
     )
