@@ -248,7 +248,7 @@ class TestBeforeAndAfter:
         assert (median["before"], median["actual"], median["delta"]) == (300, now, now - 300)
         if after == "failed":
             said = "".join(capsys.readouterr()) + caplog.text
-            assert "390 ms (+90 ms, +30 % from 300 ms), expected change <= +20 %" in said
+            assert "change <= +20 % (floor 20 ms)  390 ms (+90 ms, +30 % from 300 ms)" in said
 
     def test_without_a_before_nothing_is_deployed(self, simulator, run_example):
         test_id = simulator.add_test("http-server", silent=[SINGAPORE])

@@ -388,7 +388,9 @@ class RoundTask:
         from thousandeyes_provider.validation.reports import report, report_format
 
         try:
-            ObjectStoragePath(path).write_text(report(told, report_format(path)))
+            # Airflow 3.0 fails on file:// with universal-pathlib 0.3.
+            place = ObjectStoragePath(path.removeprefix("file://") if path.startswith("file:///") else path)
+            place.write_text(report(told, report_format(path)))
         except Exception as error:
             self.log.error("The report could not be written to %s: %s", path, error)
         else:

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import time
+from importlib import metadata
 
 import pytest
 import requests
@@ -27,6 +28,10 @@ from thousandeyes_provider.exceptions import (
 )
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
+BROKEN_IS_ABSENT = pytest.mark.skipif(
+    metadata.version("apache-airflow").startswith("3.0."),
+    reason="Airflow 3.0 takes a connection whose extra it cannot read for one that is not there",
+)
 HTTP_TEST, NETWORK_TEST = "202703", "202701"
 SNAPSHOT = ("it", "2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z")
 
@@ -371,8 +376,8 @@ class TestConnection:
             ({"host": "http://te.example"}, "plain http to te.example"),
             ({"schema": "ftp"}, "schema 'ftp'"),
             ({"extra": {"timeout": "soon", "retry_limit": 0}}, "'timeout' is 'soon'.*'retry_limit' is 0"),
-            ({"extra": "[1]"}, "extra is a JSON list"),
-            ({"extra": "{not json"}, "extra is not JSON"),
+            pytest.param({"extra": "[1]"}, "extra is a JSON list", marks=BROKEN_IS_ABSENT),
+            pytest.param({"extra": "{not json"}, "extra is not JSON", marks=BROKEN_IS_ABSENT),
             ({"extra": {"verify": "/no/such/file"}}, "'verify': there is no file '/no/such/file'"),
             ({"extra": {"cert": ["/no/cert", "/no/key"]}}, "'cert': there is no file"),
         ],

@@ -360,5 +360,5 @@ class TestReattach:
 
         tries.store = Broken()
         assert tries.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
-        # In the triggerer's case the task resumes as another object.
-        assert log().count("no store today") <= 2
+        # It may be told in two places, and in the triggerer's case the task resumes as another object.
+        assert log().count("no store today") <= (4 if tries.deferrable else 2)
