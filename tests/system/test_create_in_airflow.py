@@ -34,7 +34,7 @@ def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag
 
 
 def test_the_secrets_of_a_definition_are_nowhere(
-    simulator, run_dag, apart_from_registrations, monkeypatch, capsys, caplog
+    simulator, run_dag, apart_from_messages, monkeypatch, capsys, caplog
 ):
     secrets = {
         "password": "ftp-pass-w0rd",
@@ -51,7 +51,7 @@ def test_the_secrets_of_a_definition_are_nowhere(
     caplog.set_level("DEBUG")
     outcome = run_dag("created_with_secrets", url="pr-17.example.com")
     assert set(outcome.states.values()) == {"success"}
-    said = apart_from_registrations("".join(capsys.readouterr()) + caplog.text)
+    said = apart_from_messages("".join(capsys.readouterr()) + caplog.text)
     for name, secret in secrets.items():
         assert secret not in said, name
         assert secret not in repr(outcome), name

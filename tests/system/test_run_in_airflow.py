@@ -123,7 +123,7 @@ def test_without_waiting_the_handle_is_in_xcom(simulator, run_dag):
     assert handle["remembered"] == {"http-server": simulator.rounds(test_id)[0].round_id}
 
 
-def test_the_token_is_nowhere(simulator, run_dag, apart_from_registrations, capsys, caplog):
+def test_the_token_is_nowhere(simulator, run_dag, apart_from_messages, capsys, caplog):
     caplog.set_level("DEBUG")
     test_id = simulator.add_test("http-server", outcomes={"Singapore": "error"})
     simulator.throttle(1, 5, "run")
@@ -132,5 +132,5 @@ def test_the_token_is_nowhere(simulator, run_dag, apart_from_registrations, caps
     assert "verdict" in said
     outcome_when_deferred = run_dag("deferred", test_id=test_id)
     said += "".join(capsys.readouterr()) + caplog.text
-    for text in (apart_from_registrations(said), repr(outcome), repr(outcome_when_deferred)):
+    for text in (apart_from_messages(said), repr(outcome), repr(outcome_when_deferred)):
         assert "t0ken" not in text
