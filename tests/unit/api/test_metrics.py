@@ -147,3 +147,27 @@ def test_a_health_score_of_0_is_one_and_a_negative_one_is_none_wherever_it_stand
     assert metric_values(HTTP, "inner.healthScore", {"inner": [{"healthScore": -1}, {"healthScore": 1}]}) == (
         1,
     )
+
+
+@pytest.mark.parametrize(
+    ("result_type", "name", "kind", "unit", "word"),
+    [
+        (HTTP, "responseTime", Kind.NUMBER, "ms", None),
+        (HTTP, "sslCertificates.daysUntilExpiry", Kind.NUMBER, "days", "certificate"),
+        (HTTP, "certificateDaysLeft", Kind.NUMBER, "days", "certificate"),
+        (HTTP, "certificateValid", Kind.BOOLEAN, "", "certificate"),
+        (HTTP, "headers.responseHeaders", Kind.TEXT, "", "header"),
+        (HTTP, "sslCertificates.hasValidSigningCert", Kind.BOOLEAN, "", "certificate"),
+        (HTTP, "availability", Kind.NUMBER, "%", None),
+        (HTTP, "error", Kind.TEXT, "", None),
+        ("sip-server", "availability", Kind.NUMBER, "%", None),
+        ("dnssec", "isValid", Kind.BOOLEAN, "", None),
+        ("network", "server", Kind.TEXT, "", None),
+    ],
+)
+def test_what_a_metric_is(result_type, name, kind, unit, word):
+    assert (kind_of(result_type, name), unit_of(result_type, name), expand_of(result_type, name)) == (
+        kind,
+        unit,
+        word,
+    )
