@@ -29,8 +29,8 @@ from thousandeyes_provider.exceptions import (
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 BROKEN_IS_ABSENT = pytest.mark.skipif(
-    metadata.version("apache-airflow").startswith("3.0."),
-    reason="Airflow 3.0 takes a connection whose extra it cannot read for one that is not there",
+    metadata.version("apache-airflow").startswith(("3.0.", "3.1.")),
+    reason="Airflow 3.0 and 3.1 take a connection whose extra they cannot read for one that is not there",
 )
 HTTP_TEST, NETWORK_TEST = "202703", "202701"
 SNAPSHOT = ("it", "2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z")
