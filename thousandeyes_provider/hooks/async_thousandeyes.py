@@ -95,7 +95,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         return self._settings
 
     async def _read(self) -> ConnectionSettings:
-        connection = await get_async_connection(self.thousandeyes_conn_id, hook=self)
+        connection = await get_async_connection(self.thousandeyes_conn_id)
         extra = await _extra_of(connection)
         # Files of certificates are read.
         settings = await asyncio.to_thread(self._settings_of, connection, extra)

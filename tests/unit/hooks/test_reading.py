@@ -21,10 +21,10 @@ def reads(monkeypatch):
     asked = []
     ask = async_thousandeyes.get_async_connection
 
-    async def counting(conn_id, hook):
+    async def counting(conn_id):
         asked.append(conn_id)
         await asyncio.sleep(0.02)
-        return await ask(conn_id, hook)
+        return await ask(conn_id)
 
     monkeypatch.setattr(async_thousandeyes, "get_async_connection", counting)
     return asked
