@@ -54,6 +54,13 @@ def test_it_comes_out_as_it_went_in(content, encoding, size):
     assert fed(encoding, sent, size).whole() == content
 
 
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 131_073])
+def test_what_the_decoder_still_holds_when_all_has_arrived_comes_out(length):
+    squeezed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    sent = squeezed.compress(bytes(length)) + squeezed.flush()
+    assert fed("deflate", sent, len(sent)).whole() == bytes(length)
+
+
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
 def test_an_encoding_that_nobody_asked_for_is_left_as_it_is(encoding):
     assert fed(encoding, b"\x8b\x07").whole() == b"\x8b\x07"
