@@ -138,6 +138,17 @@ class TestReading:
         (name,) = wrong
         assert faults("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
 
+    def test_what_a_required_field_may_hold_is_checked_as_well(self):
+        ftp = {"agents": ["1"], "url": "ftp://a.example", "username": "u"}
+        assert faults("ftp-server", {**ftp, "requestType": "delete", "password": ["hunter2"]}) == (
+            'definition["requestType"]: "delete" is not one of download, upload, list',
+            'definition["password"]: the value (not shown) is not a text',
+        )
+        for port in (0, 65536):
+            sip = {"agents": ["1"], "targetSipCredentials": {"port": port, "sipRegistrar": "sip.example"}}
+            (fault,) = faults("sip-server", sip)
+            assert fault.endswith(f'["port"]: {port} is not a whole number from 1 to 65535')
+
     @pytest.mark.parametrize("version", [1, 2, "1", "2"])
     def test_both_ends_of_a_range_are_in_it(self, version):
         assert read_definition("http-server", {**HTTP, "httpVersion": version})["httpVersion"] == int(version)
@@ -279,9 +290,9 @@ class TestAgentsByName:
         assert names_agents(body)
 
     def test_a_name_that_is_near_by_half_is_told(self):
-        with pytest.raises(DefinitionFaults, match=r"near: 'Hamburg, Germany' \(7\)$"):
+        with pytest.raises(DefinitionFaults, match=r"near: 'Paris, France CDG' \(7\)$"):
             with_agent_ids(
-                {"targetAgentId": "Hamburg DE"}, [{"agentId": "7", "agentName": "Hamburg, Germany"}]
+                {"targetAgentId": "Paris FR"}, [{"agentId": "7", "agentName": "Paris, France CDG"}]
             )
 
     def test_three_near_names_are_told_at_most(self):
