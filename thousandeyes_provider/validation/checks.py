@@ -375,8 +375,6 @@ class _Reader:
 
     def _choices(self, given: Any, path: str) -> Any:
         given = self._structured(given, path)
-        if self._later(given):
-            return None
         if not isinstance(given, list | tuple | set | frozenset) or not given:
             self._fault(path, f"expected a list of values, got {_shown(given)}")
             return None

@@ -39,8 +39,7 @@ def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
     """The rows of a result type by agent, in the order of the agents' keys, whatever order they came in."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if isinstance(row, Mapping):
-            found.setdefault(one_line(agent_id_of(row) or agent_name_of(row)), []).append(row)
+        found.setdefault(one_line(agent_id_of(row) or agent_name_of(row)), []).append(row)
     return tuple(
         AgentRows(
             key,

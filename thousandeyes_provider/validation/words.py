@@ -73,8 +73,6 @@ def culprits(check: Row, most: int) -> str:
 def sentence(check: Row, most: int) -> str:
     """A check that does not hold, in one line: what, actual against expected, and the agents."""
     told = f"{subject(check)}: {actual(check)}, expected {expected(check)}"
-    if check.get("reason") and check["actual"] is not None:
-        told += f"; {check['reason']}"
     who = culprits(check, most)
     return f"{told}: {who}" if who else told
 

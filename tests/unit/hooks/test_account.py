@@ -352,7 +352,8 @@ def test_who_waits_for_a_turn_is_told_as_soon_as_it_cannot_come_in_time(monkeypa
 def test_two_that_begin_at_once_open_one_session():
     async def sessions():
         shared = Account(SETTINGS)
-        first, second = await asyncio.gather(shared._session(SETTINGS), shared._session(SETTINGS))
+        secure = ConnectionSettings("https://127.0.0.1:1/v7", TOKEN)
+        first, second = await asyncio.gather(shared._session(secure), shared._session(secure))
         await shared.release()
         return first is second
 
@@ -382,3 +383,13 @@ def test_the_extra_is_parsed_off_the_loop_where_airflow_has_no_other_way():
             return threading.current_thread() is not threading.main_thread()
 
     assert asyncio.run(async_thousandeyes._extra_of(Old()))
+
+
+def test_who_waits_in_line_behind_another_waits_no_longer_than_it_would():
+    async def turns():
+        shared = Account(SETTINGS)
+        first = asyncio.create_task(shared.turn(limit=24, pause=0.3, patience=60))
+        second = asyncio.create_task(shared.turn(limit=24, pause=0, patience=0.05))
+        return await asyncio.gather(first, second)
+
+    assert asyncio.run(turns()) == [True, False]

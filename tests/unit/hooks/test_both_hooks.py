@@ -283,6 +283,8 @@ class TestWays:
         assert path == "http://te.example/v7/tests"
         assert headers["Proxy-Authorization"] == "Basic dXNlcjpwYTU1d29yZA=="
         assert headers["Authorization"] == "Bearer secret-token"
+        assert hook.list_tests() == []
+        assert len(proxy.requests) == 2
 
     @pytest.mark.parametrize("trusted", [True, False])
     def test_the_proxy_of_the_environment_is_used_unless_told_otherwise(

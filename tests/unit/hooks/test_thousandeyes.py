@@ -19,6 +19,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
     ThousandEyesAuthError,
     ThousandEyesConfigurationError,
+    ThousandEyesConnectionError,
     ThousandEyesError,
     ThousandEyesNotFoundError,
     ThousandEyesRateLimitError,
@@ -84,6 +85,18 @@ class TestOperations:
         definition = {"url": "https://example.com", "agents": ["14410"], "httpTimeLimt": 5}
         hook.create_instant_test("http-server", definition)
         assert "is not known for http-server tests; did you mean 'httpTimeLimit'?" in log()
+
+    def test_a_creation_that_is_refused_is_not_looked_for(self, simulator, hook):
+        simulator.fail("create", status=400)
+        with pytest.raises(ThousandEyesRequestError):
+            hook.create_instant_test("http-server", {"testName": "new", "url": "u", "agents": ["14410"]})
+        assert [request.operation for request in simulator.requests] == ["create"]
+
+    def test_without_time_no_further_page_is_read(self, simulator, hook):
+        simulator.set_switches(page_size=1)
+        with pytest.raises(ThousandEyesConnectionError, match="no time is left for further pages"):
+            hook.get_test_results(HTTP_TEST, "http-server", time_left=lambda: -10.0)
+        assert len(simulator.requests) == 1
 
     def test_an_older_test_of_the_name_is_not_the_one_that_was_created(self, simulator, hook, log):
         listed = {
@@ -244,6 +257,13 @@ class TestRateLimits:
         assert failure.value.bucket == "instant-test"
         assert abs(failure.value.reset_at.timestamp() - begun - 60) < 3
         assert simulator.run_calls(HTTP_TEST) == 1
+
+    def test_a_reset_that_no_calendar_has_is_none(self, simulator, hook):
+        exhausted = {"X-Instant-Test-Rate-Limit-Remaining": "0", "X-Instant-Test-Rate-Limit-Reset": "1e300"}
+        simulator.fail("run", status=429, headers=exhausted)
+        with pytest.raises(ThousandEyesRateLimitError) as failure:
+            hook.run_instant_test(HTTP_TEST)
+        assert failure.value.reset_at is None
 
 
 class TestErrors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -288,6 +289,18 @@ class TestSize:
         assert not any(told["agents"][name] for name in ("expected", "reported", "failed", "missing"))
         assert not told["samples"]
         assert told["cut"]["agents.expected"] == 100
+
+    def test_fewer_agents_are_named_by_checks_before_samples_are_cut(self):
+        rows = {HTTP: [row(str(nth), responseTime=nth) for nth in range(20)]}
+        checks = parse_checks(
+            {HTTP: {"responseTime": {"every": [{"geq_to": 90 + nth} for nth in range(20)]}}}
+        )
+        whole = evidence(observed(rows, judgement=judge(rows, 0, checks)))
+        assert "cut" not in whole
+        told = fit(copy.deepcopy(whole), size(whole) - 1000)
+        assert list(told["cut"]) == ["checks.agents"]
+        assert told["samples"] == whole["samples"]
+        assert {len(check["broken_by"]) for check in told["checks"]} == {3}
 
     def test_a_link_is_left_out_rather_than_shortened(self):
         told = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.validation import words
 from thousandeyes_provider.validation.checks import parse_checks
 from thousandeyes_provider.validation.comparison import before_from_evidence
 from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
@@ -301,3 +302,7 @@ class TestChecks:
         text = table(told(good=40, checks={HTTP: {"responseTime": {"leq_to": 4}}}))
         assert "  ok  " not in text
         assert "  broke 1" in text
+
+
+def test_a_difference_that_no_float_can_hold_is_not_told_as_a_number():
+    assert (words.signed(None, "ms"), words.signed(1.5, "ms"), words.signed(-2)) == ("?", "+1.5 ms", "-2")
