@@ -38,7 +38,8 @@ def mean(values: Sequence[float]) -> float:
     try:
         found = tidy(math.fsum(values) / len(values))
     except OverflowError:
-        found = math.fsum(value / len(values) for value in values)
+        # Halves cannot overflow, and twice their sum is infinite at most.
+        found = 2 * math.fsum(value / len(values) / 2 for value in values)
     return max(min(values), min(max(values), found))
 
 

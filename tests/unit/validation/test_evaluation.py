@@ -6,9 +6,10 @@ import json
 import math
 import random
 import statistics
+import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES
@@ -217,6 +218,8 @@ class TestAggregates:
                 assert percentile(values, share / 100) == pytest.approx(cuts[share - 1], abs=1e-3)
 
     @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=10))
+    @example([sys.float_info.max] * 3)
+    @example([-sys.float_info.max] * 7)
     def test_they_never_leave_the_values(self, values):
         for make in AGGREGATORS.values():
             found = make(values)
