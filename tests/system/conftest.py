@@ -96,17 +96,17 @@ def _outcome(dag_run):
         xcoms = session.scalars(
             select(XComModel).where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id)
         )
-        fields = session.scalars(
-            select(RenderedTaskInstanceFields).where(
-                RenderedTaskInstanceFields.dag_id == dag_run.dag_id,
-                RenderedTaskInstanceFields.run_id == dag_run.run_id,
+        fields = {
+            (one.task_id, one.map_index): RenderedTaskInstanceFields.get_templated_fields(
+                one, session=session
             )
-        )
+            for one in instances
+        }
         return Outcome(
             {(one.task_id, one.map_index): str(one.state) for one in instances},
             {(one.task_id, one.map_index): one.try_number for one in instances},
             {(one.task_id, one.map_index, one.key): value_of(one) for one in xcoms},
-            {(one.task_id, one.map_index): one.rendered_fields for one in fields},
+            {key: found for key, found in fields.items() if found is not None},
         )
 
 
