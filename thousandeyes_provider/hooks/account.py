@@ -176,7 +176,9 @@ class Account:
         way = (proxies, settings.verify, settings.cert, settings.trust_env)
         if way not in self._sessions:
             async with self._opening:
-                if way not in self._sessions:
+                if (
+                    way not in self._sessions
+                ):  # pragma: no branch - taken, but not seen across the end of the with
                     self._sessions[way] = await open_session(settings, CONNECTIONS)
         return self._sessions[way]
 

@@ -92,6 +92,25 @@ class TestOperations:
             hook.create_instant_test("http-server", {"testName": "new", "url": "u", "agents": ["14410"]})
         assert [request.operation for request in simulator.requests] == ["create"]
 
+    def test_a_test_that_is_listed_late_is_found_when_its_name_is_taken(self, simulator, hook, sleeps):
+        simulator.fail("create", "cut", started=True)
+        simulator.fail("tests", status=200, body='{"tests": []}')
+        definition = {"testName": "new", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
+        created = hook.create_instant_test("http-server", definition)
+        assert created["testName"] == "new"
+        assert [request.operation for request in simulator.requests][:4] == [
+            "create",
+            "tests",
+            "create",
+            "tests",
+        ]
+
+    def test_pages_that_link_back_are_not_read_for_ever(self, simulator, hook):
+        page = '{"results": [], "_links": {"next": {"href": "?page=2"}}}'
+        simulator.fail("results", status=200, body=page, times=None)
+        with pytest.raises(ThousandEyesConnectionError, match="the pages link back to themselves"):
+            hook.get_test_results(HTTP_TEST, "http-server")
+
     def test_without_time_no_further_page_is_read(self, simulator, hook):
         simulator.set_switches(page_size=1)
         with pytest.raises(ThousandEyesConnectionError, match="no time is left for further pages"):
