@@ -176,9 +176,8 @@ class Account:
         way = (proxies, settings.verify, settings.cert, settings.trust_env)
         if way not in self._sessions:
             async with self._opening:
-                if (
-                    way not in self._sessions
-                ):  # pragma: no branch - taken, but not seen across the end of the with
+                # Another may have opened it meanwhile; coverage does not see that across the end of the `with`.
+                if way not in self._sessions:  # pragma: no branch
                     self._sessions[way] = await open_session(settings, CONNECTIONS)
         return self._sessions[way]
 
