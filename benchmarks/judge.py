@@ -11,11 +11,11 @@ import sys
 import time
 from typing import Any
 
-from thousandeyes_provider.api.expectation import Agent, Expected
-from thousandeyes_provider.validation.checks import parse_checks
-from thousandeyes_provider.validation.comparison import before_from_rows
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.validation.baseline import baseline_from_rows
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import Observed, evidence
-from thousandeyes_provider.validation.text import summary, table
+from thousandeyes_provider.validation.summary import summary, table
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
 AT = 1_790_000_000
@@ -81,7 +81,7 @@ def main(agents: int, count: int) -> None:
     checks = parse_checks({"http-server": declared})
     timed("read the checks", started)
     started = time.perf_counter()
-    before = before_from_rows(history, checks, "three rounds")
+    before = baseline_from_rows(history, checks, "three rounds")
     timed("read the history", started)
     started = time.perf_counter()
     judgement = judge(rows, 0.05, checks, before)
@@ -101,7 +101,7 @@ def main(agents: int, count: int) -> None:
             run_calls=1,
             requests=9,
             throttled_seconds=0.0,
-            expected=Expected.of("test", listed),
+            expected=ExpectedAgents.of("test", listed),
             reported=listed,
             missing=[],
             judgement=judgement,

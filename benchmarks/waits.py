@@ -183,7 +183,7 @@ def import_for_triggers() -> None:
     import aiohttp  # noqa: F401
 
     import thousandeyes_provider.hooks.async_thousandeyes
-    import thousandeyes_provider.hooks.rounds
+    import thousandeyes_provider.hooks.results_reader
     import thousandeyes_provider.triggers.instant_test  # noqa: F401
 
 
@@ -208,9 +208,9 @@ def cost_of_polls(rounds: int = 3, count: int = 200, polls: int = 4) -> list[Row
     plain HTTP.
     """
     quiet()
-    from thousandeyes_provider.hooks import account
+    from thousandeyes_provider.hooks import shared_account
 
-    account.USUAL_GAP = 0.0005
+    shared_account.USUAL_GAP = 0.0005
     return [*_cost_of_polls(True, rounds, count, polls), *_cost_of_polls(False, rounds, count, polls)]
 
 
@@ -346,9 +346,9 @@ def _in_child(work: Callable[..., float], *arguments: Any) -> float:
 def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, traced: bool) -> float:
     import psutil
 
-    from thousandeyes_provider.hooks import account
+    from thousandeyes_provider.hooks import shared_account
 
-    account.USUAL_GAP = 0.0005
+    shared_account.USUAL_GAP = 0.0005
     process = psutil.Process()
 
     def held() -> float:

@@ -42,7 +42,7 @@ def twenty_workers(speed: float = 4.0, count: int = 20, poll_interval: float = 2
     they poll through several windows. They know nothing of each other but what the answers say is left.
     """
     quiet()
-    import thousandeyes_provider.hooks.rounds
+    import thousandeyes_provider.hooks.results_reader
     import thousandeyes_provider.hooks.thousandeyes
     import thousandeyes_provider.operators.instant_test  # noqa: F401
 

@@ -223,15 +223,15 @@ def scale_pace(speed: float) -> None:
 
     They are constants of ThousandEyes' real minute; everything else follows from what the answers say.
     """
-    from thousandeyes_provider.hooks import account
+    from thousandeyes_provider.hooks import shared_account
 
-    account.USUAL_GAP = WINDOW / (LIMIT * 0.8) / speed
-    account.RUN_WINDOW = WINDOW / speed
+    shared_account.USUAL_GAP = WINDOW / (LIMIT * 0.8) / speed
+    shared_account.RUN_WINDOW = WINDOW / speed
 
 
 def handle_of(test: dict[str, Any], accepted_at: float, timeout: float = 3600.0) -> dict[str, Any]:
     """The run handle of a round of an HTTP server test that was just started, as an operator would have made it."""
-    from thousandeyes_provider.api.expectation import Agent, Expected
+    from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
     from thousandeyes_provider.api.run import Plan, RunHandle
 
     agents = [Agent(agent_id, name) for agent_id, name in zip(test["agent_ids"], test["agents"], strict=True)]
@@ -241,7 +241,7 @@ def handle_of(test: dict[str, Any], accepted_at: float, timeout: float = 3600.0)
         account_group_id=None,
         directions={"http-server": (None,)},
         rows_per_agent={"http-server": 1},
-        expected=Expected.of("test", agents),
+        expected=ExpectedAgents.of("test", agents),
         remembered={"http-server": None},
         test_name=test["name"],
     )

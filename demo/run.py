@@ -193,7 +193,7 @@ def outcome() -> tuple[dict[str, str], dict[str, Any]]:
 
 def report(runs: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]]) -> None:
     """The evidence of each run as a table, and how its tasks ended."""
-    from thousandeyes_provider.validation.text import table
+    from thousandeyes_provider.validation.summary import table
 
     for name, (_, evidence) in runs.items():
         heading(f"Evidence of the {name}, as it is in XCom")

@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from thousandeyes_provider.simulator import Simulator
-from thousandeyes_provider.simulator.answers import Answer
-from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.responses import SimulatedResponse
+from thousandeyes_provider.simulator.service import ReceivedRequest, Service
 
 HERE = Path(__file__).parent
 OPENAPI = "THOUSANDEYES_OPENAPI"
@@ -42,8 +42,8 @@ def _underscored(name: str) -> str:
 class Exchange:
     """A request that reached the simulator, and what it answered (``None``: nothing)."""
 
-    call: Call
-    answer: Answer | None
+    call: ReceivedRequest
+    answer: SimulatedResponse | None
 
     @property
     def body(self) -> Any:
@@ -168,7 +168,7 @@ def exchanges(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[Exc
     seen: list[Exchange] = []
     handle = Service.handle
 
-    def recorded(self: Service, call: Call, now: float) -> Any:
+    def recorded(self: Service, call: ReceivedRequest, now: float) -> Any:
         delivery = handle(self, call, now)
         seen.append(Exchange(call, delivery.answer))
         return delivery
@@ -256,7 +256,7 @@ class Description:
             schema = self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return schema
 
-    def _request(self, call: Call) -> Any:
+    def _request(self, call: ReceivedRequest) -> Any:
         from openapi_core.testing import MockRequest
 
         return MockRequest(
@@ -269,11 +269,11 @@ class Description:
             content_type="application/json",
         )
 
-    def faults_of_request(self, call: Call) -> list[str]:
+    def faults_of_request(self, call: ReceivedRequest) -> list[str]:
         """What is wrong with a request."""
         return [_reason(error) for error in self.api.iter_request_errors(self._request(call))]
 
-    def faults_of_answer(self, call: Call, answer: Answer) -> list[str]:
+    def faults_of_answer(self, call: ReceivedRequest, answer: SimulatedResponse) -> list[str]:
         """What is wrong with an answer."""
         from openapi_core.testing import MockResponse
 

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.simulator.answers import Answer
-from thousandeyes_provider.simulator.faults import Fault
+from thousandeyes_provider.simulator.injected_faults import InjectedFault
 from thousandeyes_provider.simulator.model import World
-from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.responses import SimulatedResponse
+from thousandeyes_provider.simulator.service import ReceivedRequest, Service
 from thousandeyes_provider.simulator.switches import Switches
 
 pytestmark = pytest.mark.xdist_group("description")
@@ -66,7 +66,7 @@ class Api:
         self.now = NOW
         self._description, self._tally = description, tally
 
-    def ask(self, method: str, url: str, body: Any = None, token: str = "good") -> Answer:
+    def ask(self, method: str, url: str, body: Any = None, token: str = "good") -> SimulatedResponse:
         """Send a request; its answer has to be right."""
         call, answer = self.send(method, url, body, token)
         operation = self._description.operation(method, call.path)
@@ -76,11 +76,13 @@ class Api:
             self._tally[key] = self._tally.get(key, 0) + 1
         return answer
 
-    def send(self, method: str, url: str, body: Any = None, token: str = "good") -> tuple[Call, Answer]:
+    def send(
+        self, method: str, url: str, body: Any = None, token: str = "good"
+    ) -> tuple[ReceivedRequest, SimulatedResponse]:
         """Send a request."""
         parts = urlsplit(url)
         sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        call = Call(
+        call = ReceivedRequest(
             method,
             parts.path,
             tuple(parts.path.split("/")[1:]),
@@ -290,7 +292,7 @@ def test_errors(description: Any, tally: Any, operation: str) -> None:
             [403, 404, 500] if operation in ("account-groups", "current-user") else [403, 404, 500, 502]
         )
         for status in documented:
-            api.service.faults.add(Fault(operation, status=status))
+            api.service.faults.add(InjectedFault(operation, status=status))
             assert api.ask(method, url).status == status
         if "{id}" in template:
             assert api.ask(method, url.replace(test_id, "1")).status == 404
@@ -340,7 +342,7 @@ class TestTheCheckItself:
         assert description.faults_of_answer(call, answer) == []
         for broken in (spoilt, {**body, "results": [{**row, f"{name}s": row[name]}]}):
             assert description.faults_of_answer(
-                call, Answer(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
+                call, SimulatedResponse(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
             )
 
     def test_another_status_media_type_or_body_is_seen(self, description: Any) -> None:
@@ -349,9 +351,9 @@ class TestTheCheckItself:
         call, answer = api.send("GET", f"/test-results/{test_id}/dnssec")
         right = answer.body
         for wrong in (
-            Answer(200, right, "text/html"),
-            Answer(200, right[:-9], answer.content_type),
-            Answer(401, b'{"error": 5}', "application/problem+json"),
-            Answer(400, b'{"errors": "none"}', "application/problem+json"),
+            SimulatedResponse(200, right, "text/html"),
+            SimulatedResponse(200, right[:-9], answer.content_type),
+            SimulatedResponse(401, b'{"error": 5}', "application/problem+json"),
+            SimulatedResponse(400, b'{"errors": "none"}', "application/problem+json"),
         ):
             assert description.faults_of_answer(call, wrong)

@@ -49,7 +49,7 @@ def cluster(database_program, thousandeyes, throw_away):
             running.stop()
 
 
-class Faults:
+class DeclarationErrors:
     """What is done to the cluster and to ThousandEyes, one after the other.
 
     :param lost: the tries of tasks whose process was killed with its worker.
@@ -127,7 +127,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
     the_connection_is_encrypted(cluster, token)
 
     run_id = cluster.run("hundred", tests)
-    faults = Faults(cluster, thousandeyes, run_id)
+    faults = DeclarationErrors(cluster, thousandeyes, run_id)
     steps = (
         (5, faults.kill_a_worker),
         (15, faults.kill_a_triggerer),

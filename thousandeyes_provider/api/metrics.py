@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from thousandeyes_provider.api.coerce import boolean, number
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
-from thousandeyes_provider.api.values import boolean, number
 
 
 class Kind(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from thousandeyes_provider.api.http import Answer
+from thousandeyes_provider.api.response import Response
 
 _LONGEST = 500
 _MOST_SHOWN = 10
@@ -37,7 +37,7 @@ class Problem:
         return f"{text} [{fields}]" if fields else text
 
 
-def read_problem(answer: Answer) -> Problem:
+def read_problem(answer: Response) -> Problem:
     """The problem that an answer describes: problem+json, OAuth's shape, the older shape, or none at all."""
     title = _status_text(answer.status)
     try:
@@ -66,7 +66,7 @@ def _text(body: dict[str, Any], key: str) -> str | None:
     return str(value).strip()[:_LONGEST] or None
 
 
-def _plain_text(answer: Answer) -> str | None:
+def _plain_text(answer: Response) -> str | None:
     """A short plain text body; pages of HTML say nothing that a log should hold."""
     if not answer.headers.get("content-type", "").startswith("text/plain"):
         return None

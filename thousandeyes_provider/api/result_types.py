@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.values import number
+from thousandeyes_provider.api.coerce import number
 
 Row = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from thousandeyes_provider.api.http import Answer, NoAnswer, iso_time, retry_after
-from thousandeyes_provider.api.quota import Reset, exhausted_reset
+from thousandeyes_provider.api.rate_limits import RateLimitReset, exhausted_reset
+from thousandeyes_provider.api.response import NoResponse, Response, iso_time, retry_after
 
 FIRST_BACKOFF = 1.0
 """Longest first backoff, seconds; it doubles with each further one."""
@@ -23,7 +23,7 @@ LONGEST_BACKOFF = 30.0
 _LOST = frozenset({500, 502, 503, 504})
 
 
-class Sending(Enum):
+class RequestKind(Enum):
     """What sending the same request twice would do."""
 
     READ = "read"
@@ -69,11 +69,11 @@ class GiveUp:
     """
 
     reason: str
-    reset: Reset | None = None
+    reset: RateLimitReset | None = None
 
 
 @dataclass(frozen=True)
-class Settle:
+class VerifyOutcome:
     """The answer is lost: whether the request was carried out is to be found out before anything else.
 
     :param reason: how it got lost.
@@ -84,7 +84,7 @@ class Settle:
     otherwise: Wait | GiveUp
 
 
-Decision = Accept | Wait | GiveUp | Settle
+Decision = Accept | Wait | GiveUp | VerifyOutcome
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Attempts:
     :param queued: seconds waited for those so far.
     """
 
-    sending: Sending
+    sending: RequestKind
     retry_limit: int = 5
     queue_timeout: float = 300.0
     failures: int = 0
@@ -108,7 +108,7 @@ class Attempts:
 
     def after(
         self,
-        outcome: Answer | NoAnswer,
+        outcome: Response | NoResponse,
         *,
         now: float,
         chance: float,
@@ -124,7 +124,7 @@ class Attempts:
         :param time_left: seconds until the caller has no more use for an answer; no wait goes beyond.
         :return: the decision, and the state to decide the next time with.
         """
-        if isinstance(outcome, NoAnswer):
+        if isinstance(outcome, NoResponse):
             if outcome.final:
                 return GiveUp(outcome.reason), self
             return self._failed(outcome.reason, None, chance, time_left, lost=outcome.sent)
@@ -132,12 +132,12 @@ class Attempts:
         if outcome.success:
             if unusable is None:
                 return Accept(), self
-            if self.sending is Sending.RUN:
+            if self.sending is RequestKind.RUN:
                 return Accept(f"accepted, though the answer is {unusable}"), self
             return self._failed(f"{status}, but {unusable}", None, chance, time_left, lost=True)
         if status == 429:
             return self._throttled(outcome, now, chance, time_left)
-        if status == 409 and self.sending is Sending.RUN:
+        if status == 409 and self.sending is RequestKind.RUN:
             asked = retry_after(outcome, now)
             seconds = self._backoff(self.refusals + 1, chance) if asked is None else asked + _jitter(chance)
             return self._queue(seconds, "409, the test is busy", None, time_left)
@@ -146,7 +146,7 @@ class Attempts:
         return GiveUp(str(status)), self
 
     def _throttled(
-        self, answer: Answer, now: float, chance: float, time_left: float
+        self, answer: Response, now: float, chance: float, time_left: float
     ) -> tuple[Decision, Attempts]:
         reset, asked = exhausted_reset(answer, now), retry_after(answer, now)
         if reset is not None and reset.wait > 0:
@@ -154,14 +154,14 @@ class Attempts:
             return self._queue(reset.wait + _jitter(chance), reason, reset, time_left)
         if asked is not None:
             bucket = reset.bucket if reset else "unnamed"
-            reset = Reset(bucket, answer.time(now) + asked, asked)
+            reset = RateLimitReset(bucket, answer.time(now) + asked, asked)
             return self._queue(asked + _jitter(chance), f"429, Retry-After {asked:.0f} s", reset, time_left)
         why = "no usable reset" if reset is None else "its reset is past"
         seconds = self._backoff(self.refusals + 1, chance) + _jitter(chance)
         return self._queue(seconds, f"429, {why}", reset, time_left)
 
     def _queue(
-        self, seconds: float, reason: str, reset: Reset | None, time_left: float
+        self, seconds: float, reason: str, reset: RateLimitReset | None, time_left: float
     ) -> tuple[Decision, Attempts]:
         if self.queued + seconds > self.queue_timeout:
             spent = f", after {self.queued:.0f} s of waiting" if self.queued else ""
@@ -187,12 +187,12 @@ class Attempts:
             again = GiveUp(f"{reason}, Retry-After {seconds:.0f} s is longer than queue_timeout allows")
         elif seconds > time_left:
             again = GiveUp(f"{reason}, and no time is left to try again")
-        if not lost or self.sending is Sending.READ:
+        if not lost or self.sending is RequestKind.READ:
             return again, failed
-        if self.sending is Sending.SNAPSHOT:
+        if self.sending is RequestKind.SNAPSHOT:
             again = GiveUp(f"{reason}; not sent again, since the snapshot may exist")
             return again, failed
-        return Settle(reason, again), failed
+        return VerifyOutcome(reason, again), failed
 
     def _backoff(self, nth: int, chance: float) -> float:
         return chance * min(FIRST_BACKOFF * 2.0 ** min(nth - 1, 10), LONGEST_BACKOFF)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from thousandeyes_provider.api.coerce import short_text, whole_number
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
-from thousandeyes_provider.api.values import short_text, whole_number
 
 TOLERANCE = 60.0
 """Seconds that our round may have begun before the run was accepted; round ids may be floored to the minute."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.expectation import DIRECTIONS, Agent, Expected
+from thousandeyes_provider.api.coerce import number, short_text, whole_number
+from thousandeyes_provider.api.expected_agents import DIRECTIONS, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import YEAR_10000
-from thousandeyes_provider.api.values import number, short_text, whole_number
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Plan:
     account_group_id: str | None
     directions: Mapping[str, tuple[str | None, ...]]
     rows_per_agent: Mapping[str, int | None]
-    expected: Expected
+    expected: ExpectedAgents
     remembered: Mapping[str, int | None]
     test_name: str = ""
     test_link: str = field(default="", repr=False)
@@ -171,13 +171,13 @@ def _by_result_type(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def _expected(told: Any, source: str) -> Expected:
+def _expected(told: Any, source: str) -> ExpectedAgents:
     if isinstance(told, list):
         if not all(isinstance(agent, Mapping) for agent in told):
             raise ValueError(f"expected_agents of the run handle are {told!r}, expected objects")
-        return Expected.of(
+        return ExpectedAgents.of(
             source,
             (Agent(str(agent.get("agent_id", "")), str(agent.get("agent_name", ""))) for agent in told),
         )
     count = whole_number(told)
-    return Expected(source, count=count) if count else Expected("unknown")
+    return ExpectedAgents(source, count=count) if count else ExpectedAgents("unknown")

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
-from thousandeyes_provider.api import operations
-from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.api.operations import Operation
+from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.endpoints import Endpoint
+from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Accept, Attempts, Wait
-from thousandeyes_provider.hooks.account import Account
-from thousandeyes_provider.hooks.calls import Call
-from thousandeyes_provider.hooks.client import LEAST_TIME, ApiClient, Pages, remaining
+from thousandeyes_provider.hooks.base import LEAST_TIME, BaseThousandEyesHook, ResultPages, remaining
+from thousandeyes_provider.hooks.cached_connection import CachedConnection
 from thousandeyes_provider.hooks.masking import mask_secret
-from thousandeyes_provider.hooks.reading import Reading
+from thousandeyes_provider.hooks.request_builder import ApiRequest
+from thousandeyes_provider.hooks.shared_account import SharedAccount
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.connection import ConnectionSettings
 
 
-class ThousandEyesAsyncHook(ApiClient, BaseHook):
+class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
     """Read from ThousandEyes' API v7 without blocking an event loop.
 
     Retries, rate limits, paging, timeouts, proxies and certificates are those of
@@ -50,8 +50,8 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         super().__init__()
         self.thousandeyes_conn_id = thousandeyes_conn_id
         self._shared = shared
-        self._account: Account | None = None
-        self._reading: Reading | None = None
+        self._account: SharedAccount | None = None
+        self._reading: CachedConnection | None = None
         self._closed_at = -math.inf
         self._begin(account_group_id)
 
@@ -64,7 +64,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         await self.close()
 
     @property
-    def account(self) -> Account:
+    def account(self) -> SharedAccount:
         """The account that this hook has a share in.
 
         :raises RuntimeError: before the connection has been read.
@@ -87,10 +87,14 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
         """
         if self._settings is None:
             if self._reading is None:
-                self._reading = Reading.shared(self.thousandeyes_conn_id) if self._shared else Reading()
+                self._reading = (
+                    CachedConnection.shared(self.thousandeyes_conn_id) if self._shared else CachedConnection()
+                )
             settings = await self._reading.settings(self._read, self._closed_at)
             if self._settings is None:
-                self._account = Account.shared(settings) if self._shared else Account(settings, paced=False)
+                self._account = (
+                    SharedAccount.shared(settings) if self._shared else SharedAccount(settings, paced=False)
+                )
                 self._settings = settings
         return self._settings
 
@@ -117,7 +121,7 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
     ) -> dict[str, Any]:
         """All pages of ``GET /test-results/{testId}/{result_type}``; see the synchronous hook."""
         await self.load()
-        pages = Pages(
+        pages = ResultPages(
             self._calls(),
             test_id,
             result_type,
@@ -138,23 +142,23 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
 
     async def list_tests(self) -> list[dict[str, Any]]:
         """The configured tests; see the synchronous hook."""
-        return await self._list(operations.TESTS)
+        return await self._list(endpoints.TESTS)
 
     async def list_agents(self) -> list[dict[str, Any]]:
         """The agents and their states; see the synchronous hook."""
-        return await self._list(operations.AGENTS)
+        return await self._list(endpoints.AGENTS)
 
     async def list_account_groups(self) -> list[dict[str, Any]]:
         """The account groups that the token can use; see the synchronous hook."""
-        return await self._list(operations.ACCOUNT_GROUPS)
+        return await self._list(endpoints.ACCOUNT_GROUPS)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    async def _list(self, operation: Operation) -> list[dict[str, Any]]:
+    async def _list(self, operation: Endpoint) -> list[dict[str, Any]]:
         await self.load()
         return list((await self._perform(self._calls().simple(operation))).json()[operation.member])
 
-    async def _perform(self, call: Call, *, time_left: Callable[[], float] | None = None) -> Answer:
+    async def _perform(self, call: ApiRequest, *, time_left: Callable[[], float] | None = None) -> Response:
         """Send ``call`` until its answer is the result."""
         state = self._attempts(call)
         while True:
@@ -165,17 +169,17 @@ class ThousandEyesAsyncHook(ApiClient, BaseHook):
                     self.account.hold(decision.seconds)
                 await self._wait(call, state, decision)
                 continue
-            if isinstance(decision, Accept) and isinstance(outcome, Answer):
+            if isinstance(decision, Accept) and isinstance(outcome, Response):
                 return outcome
             raise self._error(call, outcome, decision)
 
-    async def _send(self, call: Call, time_left: float) -> Answer | NoAnswer:
+    async def _send(self, call: ApiRequest, time_left: float) -> Response | NoResponse:
         settings = await self.load()
         self.requests_sent += 1
         patience = max(time_left, LEAST_TIME)
         return await self.account.send(call, settings, self._timeout(time_left), patience)
 
-    async def _wait(self, call: Call, attempts: Attempts, wait: Wait) -> None:
+    async def _wait(self, call: ApiRequest, attempts: Attempts, wait: Wait) -> None:
         self._tell(call, attempts, wait)
         await self._sleep(wait.seconds)
         if wait.throttled:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
-from thousandeyes_provider.api.addresses import follow
-from thousandeyes_provider.api.bodies import Body, UnusableBody
-from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.hooks.client import HEADERS
+from thousandeyes_provider.api.body import Body, UnusableBody
+from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.urls import follow
+from thousandeyes_provider.hooks.base import HEADERS
 from thousandeyes_provider.hooks.connection import authorities_of, proxies_of
 from thousandeyes_provider.hooks.transport import MOST_REDIRECTS, redirects
 
 if TYPE_CHECKING:
-    from thousandeyes_provider.hooks.calls import Call
     from thousandeyes_provider.hooks.connection import ConnectionSettings
+    from thousandeyes_provider.hooks.request_builder import ApiRequest
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ async def open_session(settings: ConnectionSettings, connections: int) -> Sessio
     return Session(client, _proxy(settings), context)
 
 
-async def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswer:
+async def send(session: Session, call: ApiRequest, timeout: float) -> Response | NoResponse:
     """Send once and read the whole answer, following redirects within the origin.
 
     :param timeout: seconds until the answer must be there as a whole.
@@ -73,12 +73,12 @@ async def send(session: Session, call: Call, timeout: float) -> Answer | NoAnswe
         async with asyncio.timeout(timeout):
             return await _send(session, call)
     except TimeoutError:
-        return NoAnswer(f"timeout: no complete answer in {timeout:g} s", sent=True)
+        return NoResponse(f"timeout: no complete answer in {timeout:g} s", sent=True)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return _no_answer(error)
 
 
-async def _send(session: Session, call: Call) -> Answer | NoAnswer:
+async def _send(session: Session, call: ApiRequest) -> Response | NoResponse:
     url, method = call.url, call.operation.method
     for _ in range(MOST_REDIRECTS + 1):
         async with session.client.request(
@@ -90,16 +90,16 @@ async def _send(session: Session, call: Call) -> Answer | NoAnswer:
                     body.feed(piece)
                 whole = body.whole()
             except UnusableBody as error:
-                return NoAnswer(f"{response.status}, {error}", sent=True, final=error.final)
+                return NoResponse(f"{response.status}, {error}", sent=True, final=error.final)
             headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Answer(response.status, headers, whole, url)
+        answer = Response(response.status, headers, whole, url)
         if not redirects(answer, method):
             return answer
         try:
             url = follow(url, headers["location"])
         except ValueError as error:
-            return NoAnswer(f"{answer.status}, {error}", sent=True, final=True)
-    return NoAnswer(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
+            return NoResponse(f"{answer.status}, {error}", sent=True, final=True)
+    return NoResponse(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
 
 
 def _as_is(url: str) -> Any:
@@ -127,17 +127,17 @@ def _proxy(settings: ConnectionSettings) -> str | None:
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
-def _no_answer(error: Exception) -> NoAnswer:
+def _no_answer(error: Exception) -> NoResponse:
     """What an exception of the HTTP library says about a request."""
     text = str(error)[:300] or type(error).__name__
     if isinstance(error, aiohttp.InvalidURL):
-        return NoAnswer(f"not an address: {text}", sent=False, final=True)
+        return NoResponse(f"not an address: {text}", sent=False, final=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return NoAnswer(f"the server's certificate is not trusted: {text}", sent=False, final=True)
+        return NoResponse(f"the server's certificate is not trusted: {text}", sent=False, final=True)
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return NoAnswer(f"could not connect: proxy: {text}", sent=False)
+        return NoResponse(f"could not connect: proxy: {text}", sent=False)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return NoAnswer(f"TLS failed: {text}", sent=True)
+        return NoResponse(f"TLS failed: {text}", sent=True)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return NoAnswer(f"could not connect: {text}", sent=False)
-    return NoAnswer(f"connection cut: {text}", sent=True)
+        return NoResponse(f"could not connect: {text}", sent=False)
+    return NoResponse(f"connection cut: {text}", sent=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from thousandeyes_provider.api.addresses import base_url, is_loopback
-from thousandeyes_provider.api.values import boolean, number, whole_number
+from thousandeyes_provider.api.coerce import boolean, number, whole_number
+from thousandeyes_provider.api.urls import base_url, is_loopback
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -93,7 +93,7 @@ def read_connection(
     """Read the fields of a connection (DESIGN, "Fixed: connection").
 
     :param conn_id: for the errors.
-    :param host: see :func:`~thousandeyes_provider.api.addresses.base_url`; so ``schema`` and ``port``.
+    :param host: see :func:`~thousandeyes_provider.api.urls.base_url`; so ``schema`` and ``port``.
     :param password: the bearer token.
     :param extra: the parsed extra. Fields that are absent, null or empty text have their defaults, as forms store
         them; others may come as text.

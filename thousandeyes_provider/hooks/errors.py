@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from thousandeyes_provider.api.http import Answer, NoAnswer
 from thousandeyes_provider.api.problems import read_problem
+from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import GiveUp
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
@@ -19,11 +19,11 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks.calls import Call
+from thousandeyes_provider.hooks.request_builder import ApiRequest
 
 
 def error_for(
-    call: Call, outcome: Answer | NoAnswer, decision: GiveUp, scrub: Callable[[str], str]
+    call: ApiRequest, outcome: Response | NoResponse, decision: GiveUp, scrub: Callable[[str], str]
 ) -> ThousandEyesError:
     """The exception for a call that is given up, with everything that is known about it.
 
@@ -33,7 +33,7 @@ def error_for(
     :param scrub: takes secrets out of a text, should a server or a library repeat one.
     """
     method = call.operation.method
-    if isinstance(outcome, NoAnswer) or outcome.status < 300:
+    if isinstance(outcome, NoResponse) or outcome.status < 300:
         return ThousandEyesConnectionError(scrub(f"{call.label}: {decision.reason} ({method} {call.url})"))
     problem = read_problem(outcome)
     more = "" if decision.reason == str(outcome.status) else f"; {decision.reason}"

@@ -12,23 +12,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
-from thousandeyes_provider.api import definitions, operations
-from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.api.operations import Operation
+from thousandeyes_provider.api import definition as definitions
+from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.endpoints import Endpoint
+from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.result_types import TEST_TYPES
-from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Settle, Wait
-from thousandeyes_provider.api.selection import is_older, select_tests
+from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, VerifyOutcome, Wait
+from thousandeyes_provider.api.test_search import is_older, select_tests
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
     ThousandEyesConfigurationError,
     ThousandEyesRequestError,
 )
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-from thousandeyes_provider.hooks.calls import Call, one_of
-from thousandeyes_provider.hooks.client import ApiClient, Pages, remaining
+from thousandeyes_provider.hooks.base import BaseThousandEyesHook, ResultPages, remaining
 from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
 from thousandeyes_provider.hooks.masking import mask_secret
+from thousandeyes_provider.hooks.request_builder import ApiRequest, one_of
 from thousandeyes_provider.hooks.transport import open_session, send
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class RunCall:
     sent: int
 
 
-class ThousandEyesHook(ApiClient, HttpHook):
+class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
     """Talk to ThousandEyes' API v7 through a connection of type ``thousandeyes``.
 
     Reads are retried after 5xx, timeouts and cut connections with backoff, at most ``retry_limit`` attempts; a 429 is
@@ -299,7 +300,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :return: ``{"test": …, "results": […]}``; ``test`` is empty when the answer has none.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        pages = Pages(
+        pages = ResultPages(
             self._calls(),
             test_id,
             result_type,
@@ -347,7 +348,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         """
         if test_type is not None:
             one_of("test_type", test_type, TEST_TYPES)
-        listed = self._list(operations.TESTS, time_left)
+        listed = self._list(endpoints.TESTS, time_left)
         try:
             return select_tests(listed, name=name, labels=labels, test_type=test_type)
         except ValueError as error:
@@ -359,14 +360,14 @@ class ThousandEyesHook(ApiClient, HttpHook):
         :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return self._list(operations.AGENTS, time_left)
+        return self._list(endpoints.AGENTS, time_left)
 
     def list_account_groups(self) -> list[dict[str, Any]]:
         """The account groups that the token can use: ``GET /account-groups``.
 
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        return self._list(operations.ACCOUNT_GROUPS)
+        return self._list(endpoints.ACCOUNT_GROUPS)
 
     def create_snapshot(
         self,
@@ -401,13 +402,13 @@ class ThousandEyesHook(ApiClient, HttpHook):
             is wrong.
         """
         try:
-            user = self._at_once(operations.CURRENT_USER)
-            groups = self._at_once(operations.ACCOUNT_GROUPS)["accountGroups"]
+            user = self._at_once(endpoints.CURRENT_USER)
+            groups = self._at_once(endpoints.ACCOUNT_GROUPS)["accountGroups"]
             return self._connection_report(user, groups)
         except Exception as error:
             return False, self._scrub(str(error))
 
-    def _at_once(self, operation: Operation) -> dict[str, Any]:
+    def _at_once(self, operation: Endpoint) -> dict[str, Any]:
         """The answer to an operation while a person waits: with little patience."""
         call = self._calls().simple(operation)
         usual = self._attempts(call)
@@ -443,14 +444,14 @@ class ThousandEyesHook(ApiClient, HttpHook):
 
     def _start_round(
         self,
-        call: Call,
+        call: ApiRequest,
         attempts: Attempts,
         settle: Callable[[float], bool] | None,
         wait: Callable[[Wait], None] | None,
         *,
         looking_for: str,
         hopeless: str = "",
-    ) -> tuple[Answer | None, float | None]:
+    ) -> tuple[Response | None, float | None]:
         """Send a call that starts a round, until it is accepted.
 
         :param settle: called when an answer was lost; see :meth:`run_instant_test`.
@@ -464,8 +465,8 @@ class ThousandEyesHook(ApiClient, HttpHook):
         while True:
             before = self.server_now()
             outcome, decision, attempts = self._attempt(call, attempts)
-            self.run_calls += not (isinstance(outcome, NoAnswer) and not outcome.sent)
-            if isinstance(decision, Settle):
+            self.run_calls += not (isinstance(outcome, NoResponse) and not outcome.sent)
+            if isinstance(decision, VerifyOutcome):
                 lost_at = before if lost_at is None else lost_at
                 if settle is not None:
                     self.log.warning(
@@ -487,18 +488,22 @@ class ThousandEyesHook(ApiClient, HttpHook):
             if isinstance(decision, Wait):
                 self._wait(call, attempts, decision, wait)
                 continue
-            assert isinstance(outcome, Answer)
+            assert isinstance(outcome, Response)
             return outcome, lost_at
 
     def _list(
-        self, operation: Operation, time_left: Callable[[], float] | None = None
+        self, operation: Endpoint, time_left: Callable[[], float] | None = None
     ) -> list[dict[str, Any]]:
         answer = self._perform(self._calls().simple(operation), time_left=time_left)
         return list(answer.json()[operation.member])
 
     def _perform(
-        self, call: Call, *, time_left: Callable[[], float] | None = None, attempts: Attempts | None = None
-    ) -> Answer:
+        self,
+        call: ApiRequest,
+        *,
+        time_left: Callable[[], float] | None = None,
+        attempts: Attempts | None = None,
+    ) -> Response:
         """Send ``call`` until its answer is the result; for operations of which nothing is to be settled."""
         state = self._attempts(call) if attempts is None else attempts
         while True:
@@ -506,13 +511,13 @@ class ThousandEyesHook(ApiClient, HttpHook):
             if isinstance(decision, Wait):
                 self._wait(call, state, decision)
                 continue
-            if isinstance(decision, Accept) and isinstance(outcome, Answer):
+            if isinstance(decision, Accept) and isinstance(outcome, Response):
                 return outcome
             raise self._error(call, outcome, decision)
 
     def _attempt(
-        self, call: Call, attempts: Attempts, time_left: Callable[[], float] | None = None
-    ) -> tuple[Answer | NoAnswer, Decision, Attempts]:
+        self, call: ApiRequest, attempts: Attempts, time_left: Callable[[], float] | None = None
+    ) -> tuple[Response | NoResponse, Decision, Attempts]:
         """Send once, and decide what to do next."""
         session = self.get_conn()
         self.requests_sent += 1
@@ -520,7 +525,7 @@ class ThousandEyesHook(ApiClient, HttpHook):
         return outcome, *self._decide(call, attempts, outcome, remaining(time_left))
 
     def _wait(
-        self, call: Call, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None
+        self, call: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None
     ) -> None:
         self._tell(call, attempts, wait)
         if instead is None:

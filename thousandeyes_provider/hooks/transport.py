@@ -14,15 +14,15 @@ import urllib3
 from requests.auth import AuthBase
 from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # type: ignore[import-untyped]
 
-from thousandeyes_provider.api.addresses import follow
-from thousandeyes_provider.api.bodies import Body, UnusableBody
-from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.hooks.calls import Call
-from thousandeyes_provider.hooks.client import HEADERS
+from thousandeyes_provider.api.body import Body, UnusableBody
+from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.urls import follow
+from thousandeyes_provider.hooks.base import HEADERS
 from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
+from thousandeyes_provider.hooks.request_builder import ApiRequest
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest
 
 MOST_REDIRECTS = 5
 
@@ -45,7 +45,7 @@ class BearerAuth(AuthBase):
 class Session(requests.Session):
     """A session that leaves redirects alone: ``requests`` reads the whole body of one, even when it does not follow."""
 
-    def get_redirect_target(self, resp: Response) -> str | None:
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Nowhere; :func:`send` follows redirects."""
         return None
 
@@ -70,7 +70,7 @@ def open_session(settings: ConnectionSettings) -> Session:
     return session
 
 
-def send(session: requests.Session, call: Call, timeout: float) -> Answer | NoAnswer:
+def send(session: requests.Session, call: ApiRequest, timeout: float) -> Response | NoResponse:
     """Send once and read the whole answer, following redirects within the origin.
 
     :param session: from :func:`open_session`.
@@ -92,21 +92,21 @@ def send(session: requests.Session, call: Call, timeout: float) -> Answer | NoAn
             ) as response:
                 body = _read_body(response)
         except UnusableBody as error:
-            return NoAnswer(f"{response.status_code}, {error}", sent=True, final=error.final)
+            return NoResponse(f"{response.status_code}, {error}", sent=True, final=error.final)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return _no_answer(error, timeout)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Answer(response.status_code, headers, body, url)
+        answer = Response(response.status_code, headers, body, url)
         if not redirects(answer, call.operation.method):
             return answer
         try:
             url = follow(url, headers["location"])
         except ValueError as error:
-            return NoAnswer(f"{answer.status}, {error}", sent=True, final=True)
-    return NoAnswer(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
+            return NoResponse(f"{answer.status}, {error}", sent=True, final=True)
+    return NoResponse(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
 
 
-def _read_body(response: Response) -> bytes:
+def _read_body(response: requests.Response) -> bytes:
     """The whole body, decoded."""
     body = Body(response.headers.get("content-encoding"))
     # Without read1 (urllib3 1.26) pieces are whole, which changes nothing but their number.
@@ -199,25 +199,25 @@ class _Until(io.RawIOBase):
         super().close()
 
 
-def _no_answer(error: Exception, timeout: float) -> NoAnswer:
+def _no_answer(error: Exception, timeout: float) -> NoResponse:
     """What an exception of the HTTP library says about a request."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
-        return NoAnswer(f"not an address: {error}", sent=False, final=True)
+        return NoResponse(f"not an address: {error}", sent=False, final=True)
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         text = _root(error)
         if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:
-            return NoAnswer(f"the server's certificate is not trusted: {text}", sent=False, final=True)
-        return NoAnswer(f"TLS failed: {text}", sent=True)
+            return NoResponse(f"the server's certificate is not trusted: {text}", sent=False, final=True)
+        return NoResponse(f"TLS failed: {text}", sent=True)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NoAnswer(f"could not connect: timeout after {timeout:g} s", sent=False)
+        return NoResponse(f"could not connect: timeout after {timeout:g} s", sent=False)
     if isinstance(error, requests.exceptions.ProxyError):
-        return NoAnswer(f"could not connect: proxy: {_root(error)}", sent=False)
+        return NoResponse(f"could not connect: proxy: {_root(error)}", sent=False)
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError):
-        return NoAnswer(f"timeout: no complete answer in {timeout:g} s", sent=True)
+        return NoResponse(f"timeout: no complete answer in {timeout:g} s", sent=True)
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return NoAnswer(f"could not connect: {_root(error)}", sent=False)
-    return NoAnswer(f"connection cut: {_root(error)}", sent=True)
+        return NoResponse(f"could not connect: {_root(error)}", sent=False)
+    return NoResponse(f"connection cut: {_root(error)}", sent=True)
 
 
 def _root(error: BaseException) -> str:
@@ -230,7 +230,7 @@ def _root(error: BaseException) -> str:
     return str(error)[:300] or type(error).__name__
 
 
-def redirects(answer: Answer, method: str) -> bool:
+def redirects(answer: Response, method: str) -> bool:
     """Whether an answer asks for the same request at another address."""
     same = (301, 302, 303, 307, 308) if method == "GET" else (307, 308)
     return answer.status in same and bool(answer.headers.get("location"))

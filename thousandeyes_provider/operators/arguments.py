@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from thousandeyes_provider.api.values import boolean, seconds, whole_number
+from thousandeyes_provider.api.coerce import boolean, seconds, whole_number
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 # DAG files are parsed all the time: what reads an argument is imported when that argument is given.
 if TYPE_CHECKING:
-    from thousandeyes_provider.api.expectation import Expected
+    from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
-    from thousandeyes_provider.validation.checks import Checks
+    from thousandeyes_provider.validation.check_parser import Checks
 
 LONGEST_TIME = 366 * 86400.0
 """Seconds; a longer one is taken for a mistake."""
@@ -106,11 +106,11 @@ def result_types(value: Any) -> tuple[str, ...] | None:
     return found
 
 
-def expected_agents(value: Any) -> Expected | None:
+def expected_agents(value: Any) -> ExpectedAgents | None:
     """A number of agents, or a list of their ids and names; ``None`` when it is left out."""
     if value is None:
         return None
-    from thousandeyes_provider.api.expectation import expected_from_argument
+    from thousandeyes_provider.api.expected_agents import expected_from_argument
 
     return expected_from_argument(value)
 
@@ -119,7 +119,7 @@ def min_agents(value: Any) -> Any:
     """A count of agents (1 or more) or a fraction; kept as it is, since a fraction needs to know of how many."""
     if value is None or value == "":
         return None
-    from thousandeyes_provider.api.expectation import share_or_count
+    from thousandeyes_provider.api.expected_agents import share_or_count
 
     if share_or_count(value, 1000, "min_agents") == 0:
         raise ValueError("expected at least one agent")
@@ -149,14 +149,14 @@ def a_run(value: Any) -> RunHandle:
 
 def checks(value: Any) -> Checks:
     """A declaration of checks; text is read as YAML, which JSON is, too."""
-    from thousandeyes_provider.validation.checks import parse_checks
+    from thousandeyes_provider.validation.check_parser import parse_checks
 
     return parse_checks(_structure(value))
 
 
 def literal_checks(value: Any) -> Checks:
     """The part of a declaration of checks that is known when the DAG is parsed."""
-    from thousandeyes_provider.validation.checks import parse_checks
+    from thousandeyes_provider.validation.check_parser import parse_checks
 
     return parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
 

@@ -25,10 +25,10 @@ from thousandeyes_provider.operators.rounds import LATE, LINKS, RoundTask, few
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from thousandeyes_provider.api.retry import Wait
+    from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
     from thousandeyes_provider.api.run import Plan, RunHandle
-    from thousandeyes_provider.api.waiting import State, Waiting
-    from thousandeyes_provider.operators.memory import Remembered, RunMemory
-    from thousandeyes_provider.operators.queued import Queued
+    from thousandeyes_provider.operators.queued_run import QueuedRun
+    from thousandeyes_provider.operators.run_store import RunStateStore, StoredRun
 
 LONG_WAIT = 5.0
 """Seconds of waiting for a turn after which the newest round is looked up once more before the run is sent."""
@@ -45,7 +45,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
     operator_extra_links = LINKS
     QUEUE_KEY = "thousandeyes_queue"
     CONFIRM_KEY = "thousandeyes_confirm"
-    _run_memory: RunMemory | None = None
+    _run_memory: RunStateStore | None = None
     ui_color = "#e8f4fa"
 
     def __init__(
@@ -102,7 +102,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
     # -- the part of each operator -------------------------------------------------------------------------------
 
-    def _begin(self, context: Context, queued: Queued) -> RunHandle:
+    def _begin(self, context: Context, queued: QueuedRun) -> RunHandle:
         """Start a round.
 
         :param queued: what is known already, from before a wait for a turn, or of the run that is to be confirmed.
@@ -148,7 +148,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         :return: the evidence, or the run handle.
         """
 
-        from thousandeyes_provider.operators.queued import Queued
+        from thousandeyes_provider.operators.queued_run import QueuedRun
 
         with self._ending():
             self._check_arguments(literals_only=False)
@@ -161,8 +161,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
                 return self._pick_up(context, left)
             if self._read("deferrable") and cast("int", context["ti"].map_index) >= 0:
                 # One of many: they would all be refused at once.
-                self._wait_for_turn(context, Queued(since=time.time()))
-            return self._start(context, Queued(since=time.time()))
+                self._wait_for_turn(context, QueuedRun(since=time.time()))
+            return self._start(context, QueuedRun(since=time.time()))
 
     def execute_in_turn(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Resume when it is this task's turn to run its test.
@@ -171,11 +171,11 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         :return: the evidence, or the run handle.
         """
 
-        from thousandeyes_provider.operators.queued import Queued
+        from thousandeyes_provider.operators.queued_run import QueuedRun
         from thousandeyes_provider.triggers.turns import TOO_LATE, TURN
 
         with self._ending():
-            queued = Queued.from_json(self._pull(context, self.QUEUE_KEY))
+            queued = QueuedRun.from_json(self._pull(context, self.QUEUE_KEY))
             if not isinstance(event, dict) or event.get("state") not in (TURN, TOO_LATE):
                 raise ThousandEyesError(
                     f"{self._owner} was resumed with an event that it does not know: {event!r}"
@@ -189,15 +189,15 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral; one for a turn that Airflow ended is the same as one that comes too late."""
         if next_method == "__fail__" and self._pull(context, self.RUN_KEY) is None:
-            from thousandeyes_provider.operators.queued import Queued
+            from thousandeyes_provider.operators.queued_run import QueuedRun
 
             told = self._pull(context, self.QUEUE_KEY)
             if told is not None:
                 with self._ending():
-                    raise self._no_turn(Queued.from_json(told))
+                    raise self._no_turn(QueuedRun.from_json(told))
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _no_turn(self, queued: Queued) -> ThousandEyesRateLimitError:
+    def _no_turn(self, queued: QueuedRun) -> ThousandEyesRateLimitError:
         return ThousandEyesRateLimitError(
             f"{self._owner}: no turn to run the test within queue_timeout {self._read('queue_timeout'):g} s; "
             "it was asked for " + ("once" if queued.run_calls == 1 else f"{queued.run_calls} times"),
@@ -206,7 +206,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             reset_at=queued.reset_at(),
         )
 
-    def _start(self, context: Context, queued: Queued) -> dict[str, Any]:
+    def _start(self, context: Context, queued: QueuedRun) -> dict[str, Any]:
         """Run the test, and wait for its round as the arguments say."""
         self._carried = (queued.requests, queued.throttled_seconds)
         handle = self._begin(context, queued)
@@ -221,17 +221,17 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             return self._defer_or_judge(context, handle)
         return self._judge(context, handle, *self._wait_for_round(context, handle))
 
-    def _pick_up(self, context: Context, left: Remembered) -> dict[str, Any]:
+    def _pick_up(self, context: Context, left: StoredRun) -> dict[str, Any]:
         """Go on with the run of an earlier try, or find out whether it was sent."""
 
-        from thousandeyes_provider.api.http import iso_time
-        from thousandeyes_provider.operators.queued import Queued
+        from thousandeyes_provider.api.response import iso_time
+        from thousandeyes_provider.operators.queued_run import QueuedRun
 
         run = left.run
         same = left.asked_for == self._asked_for()
         if not same or not set(self._read("checks").result_types) <= set(run.plan.directions):
             self.log.info("An earlier try was about something else; running anew")
-            return self._start(context, Queued(since=time.time()))
+            return self._start(context, QueuedRun(since=time.time()))
         if left.accepted:
             self.log.info(
                 "Picking up the run that an earlier try started; it was accepted at %s",
@@ -244,17 +244,19 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             begun = replace(begun, deadline=begun.accepted_at + self._read("timeout"), run_calls=1)
             self._memory(context).accepted(begun)
             return self._follow(context, begun)
-        again = Queued(since=time.time(), plan=run.plan, run_calls=1, sent_since=run.earliest_start)
+        again = QueuedRun(since=time.time(), plan=run.plan, run_calls=1, sent_since=run.earliest_start)
         return self._start(context, again)
 
-    def _memory(self, context: Context) -> RunMemory:
+    def _memory(self, context: Context) -> RunStateStore:
         """What this task remembers of its run from one try to the next."""
 
-        from thousandeyes_provider.operators.memory import RunMemory
+        from thousandeyes_provider.operators.run_store import RunStateStore
 
         if self._run_memory is None:
             durable = self._read("durable") and self._read("wait_for_results")
-            self._run_memory = RunMemory(context, durable=durable, asked_for=self._asked_for(), log=self.log)
+            self._run_memory = RunStateStore(
+                context, durable=durable, asked_for=self._asked_for(), log=self.log
+            )
         return self._run_memory
 
     def _decided(self, context: Context) -> None:
@@ -262,7 +264,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
     def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
         """Run the test once more when its verdict is bad; a failure that is not confirmed is none."""
-        from thousandeyes_provider.operators.queued import Queued
+        from thousandeyes_provider.operators.queued_run import QueuedRun
         from thousandeyes_provider.validation.verdict import same_failure
 
         wanted = self._read("confirm_failures")
@@ -294,7 +296,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         self.log.warning(
             "The verdict is failed; running the test once more to confirm it, %d left", first["left"]
         )
-        queued = Queued(
+        queued = QueuedRun(
             since=time.time(),
             plan=handle.plan,
             run_calls=handle.run_calls,
@@ -324,7 +326,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             _expectation(plan),
         )
 
-    def _run(self, context: Context, plan: Plan, queued: Queued) -> RunHandle:
+    def _run(self, context: Context, plan: Plan, queued: QueuedRun) -> RunHandle:
         """Run the test, in a way that its round can be told from every other."""
 
         plan = self._pass_the_minute(plan)
@@ -362,7 +364,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         self,
         context: Context,
         plan: Plan,
-        queued: Queued,
+        queued: QueuedRun,
         accepted_at: float,
         earliest_start: float,
         sent: int,
@@ -371,7 +373,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
         :param sent: how often this process sent the call.
         """
-        from thousandeyes_provider.api.http import iso_time
+        from thousandeyes_provider.api.response import iso_time
         from thousandeyes_provider.api.run import RunHandle
 
         handle = RunHandle(
@@ -390,11 +392,11 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         )
         return handle
 
-    def _patience(self, queued: Queued) -> float:
+    def _patience(self, queued: QueuedRun) -> float:
         """Seconds that the call which starts a round may still spend on rate limits."""
         return max(float(self._read("queue_timeout")) - (time.time() - queued.since), 0.0)
 
-    def _sit_out(self, context: Context, queued: Queued, plan: Plan, pause: Wait, *, lost: bool) -> None:
+    def _sit_out(self, context: Context, queued: QueuedRun, plan: Plan, pause: Wait, *, lost: bool) -> None:
         """Wait before the call that starts a round is sent again: here, or, when that is long, in the triggerer.
 
         :param lost: whether an answer was lost, so that it is to be told by this process what became of it.
@@ -405,7 +407,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             self._wait_for_turn(context, self._queued(queued, plan, pause))
         self.hook._sleep(pause.seconds)
 
-    def _queued(self, queued: Queued, plan: Plan, pause: Wait) -> Queued:
+    def _queued(self, queued: QueuedRun, plan: Plan, pause: Wait) -> QueuedRun:
         """What has to be known when the turn has come."""
         quota = self.hook.quota().get("instant-test")
         return replace(
@@ -418,7 +420,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             not_before=time.time() + pause.seconds,
         )
 
-    def _wait_for_turn(self, context: Context, queued: Queued) -> NoReturn:
+    def _wait_for_turn(self, context: Context, queued: QueuedRun) -> NoReturn:
         """Wait in the triggerer until it is this task's turn to run its test."""
         from thousandeyes_provider.triggers.turns import RunTurnTrigger
 
@@ -495,28 +497,28 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
     def _defer_or_judge(self, context: Context, handle: RunHandle) -> dict[str, Any]:
         """Wait in the triggerer; a run that can be finished already is looked at before."""
 
-        from thousandeyes_provider.api.waiting import State
+        from thousandeyes_provider.api.round_progress import WaitState
 
         if self.hook.server_now() - handle.accepted_at > self._read("poll_interval"):
             state, waiting = self._last_read(context, handle, {})
-            if state is not State.WAITING:
+            if state is not WaitState.WAITING:
                 return self._judge(context, handle, state, waiting)
         return self._wait_in_triggerer(context, handle)
 
-    def _wait_for_round(self, context: Context, handle: RunHandle) -> tuple[State, Waiting]:
+    def _wait_for_round(self, context: Context, handle: RunHandle) -> tuple[WaitState, RoundProgress]:
         """Look until the round is complete, or enough of it is there, or the time is up."""
 
-        from thousandeyes_provider.api.waiting import State
+        from thousandeyes_provider.api.round_progress import WaitState
 
         now = self._monotonic()
         waiting = self._waiting(handle, now + handle.deadline - self.hook.server_now())
-        state, deadline = State.WAITING, waiting.deadline
+        state, deadline = WaitState.WAITING, waiting.deadline
 
         def time_left() -> float:
             return deadline - self._monotonic()
 
         try:
-            while state is State.WAITING:
+            while state is WaitState.WAITING:
                 now = self._monotonic()
                 due = waiting.next_look(now, self._pace(handle.plan))
                 self.hook._sleep(max(due - now, 0.0))
@@ -526,11 +528,11 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
                 state = waiting.state(now)
                 self._tell(context, before, waiting)
         except ThousandEyesError:
-            self._push(context, self._evidence(handle, waiting, State.WAITING))
+            self._push(context, self._evidence(handle, waiting, WaitState.WAITING))
             raise
         except BaseException:
             # Airflow's own time-out, a connection that is gone: no request more, but nothing is lost either.
-            self._push(context, self._evidence(handle, waiting, State.WAITING, ask=False))
+            self._push(context, self._evidence(handle, waiting, WaitState.WAITING, ask=False))
             raise
         return state, waiting
 

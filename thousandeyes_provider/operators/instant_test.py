@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from thousandeyes_provider.api.retry import Wait
     from thousandeyes_provider.api.run import Plan, RunHandle
-    from thousandeyes_provider.operators.queued import Queued
+    from thousandeyes_provider.operators.queued_run import QueuedRun
 
 
 class RunInstantTestOperator(BaseInstantTestOperator):
@@ -169,7 +169,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
     def _asked_for(self) -> list[str | None]:
         return [self._test(), self.hook.account_group_id]
 
-    def _begin(self, context: Context, queued: Queued) -> RunHandle:
+    def _begin(self, context: Context, queued: QueuedRun) -> RunHandle:
         plan = self._plan(context) if queued.plan is None else self._reader.remember(queued.plan)
         return self._run(context, plan, queued)
 
@@ -178,7 +178,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
 
     def _plan(self, context: Context) -> Plan:
         """What has to be known before the run."""
-        from thousandeyes_provider.api.expectation import type_implied_by
+        from thousandeyes_provider.api.expected_agents import type_implied_by
 
         checked = self._read("checks").result_types
         plan = self._reader.plan(
@@ -414,7 +414,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
 
         :param name: what it is called when the definition does not say; made up when empty.
         """
-        from thousandeyes_provider.api import definitions
+        from thousandeyes_provider.api import definition as definitions
 
         test_type, source = self._read("test_type"), self._read("from_test")
         definition = self._read("definition")
@@ -454,7 +454,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
 
         :param test: its definition; with its id when it is created.
         """
-        from thousandeyes_provider.hooks.rounds import plan_of_new
+        from thousandeyes_provider.hooks.results_reader import plan_of_new
 
         return plan_of_new(
             str(test.get("testId") or ""),
@@ -466,7 +466,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         )
 
     def _verify(self, context: Context) -> dict[str, Any]:
-        from thousandeyes_provider.api.definitions import unknown_fields
+        from thousandeyes_provider.api.definition import unknown_fields
 
         test_type, body = self._body(context)
         plan = self._plan(test_type, body)
@@ -492,7 +492,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
 
     # -- creating ------------------------------------------------------------------------------------------------
 
-    def _begin(self, context: Context, queued: Queued) -> RunHandle:
+    def _begin(self, context: Context, queued: QueuedRun) -> RunHandle:
         if queued.plan is not None and queued.plan.test_id:
             # A further run of the test that was created.
             return self._run(context, self._reader.remember(queued.plan), queued)
@@ -527,7 +527,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
                 self.hook.list_account_groups()
 
     def _created(
-        self, test_type: str, body: Mapping[str, Any], queued: Queued, wait: Callable[[Wait], None]
+        self, test_type: str, body: Mapping[str, Any], queued: QueuedRun, wait: Callable[[Wait], None]
     ) -> Mapping[str, Any]:
         """The test, created now, or by an earlier send whose answer nobody heard."""
         try:
@@ -604,7 +604,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
 
     def _check_fields(self, name: str, value: Mapping[str, Any]) -> None:
         """The part of a definition that is known when the DAG is parsed."""
-        from thousandeyes_provider.api.definitions import read_definition
+        from thousandeyes_provider.api.definition import read_definition
 
         test_type = self._read("test_type")
         if test_type is None:
@@ -631,7 +631,7 @@ def _masked(value: Any) -> Any:
     value = arguments.plain(value)
     if value is None or hasattr(value, "resolve"):
         return value
-    from thousandeyes_provider.api.definitions import secrets_in
+    from thousandeyes_provider.api.definition import secrets_in
 
     try:
         read = arguments.definition(value)

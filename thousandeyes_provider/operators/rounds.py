@@ -31,12 +31,12 @@ from thousandeyes_provider.operators import arguments
 # DAG files are parsed all the time: what only a worker needs is imported where it is used.
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
     from thousandeyes_provider.api.run import Plan, RunHandle
-    from thousandeyes_provider.api.waiting import State, Waiting
-    from thousandeyes_provider.hooks.rounds import RoundReader
+    from thousandeyes_provider.hooks.results_reader import ResultsReader
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
-    from thousandeyes_provider.validation.checks import Checks
-    from thousandeyes_provider.validation.comparison import Before
+    from thousandeyes_provider.validation.baseline import Baseline
+    from thousandeyes_provider.validation.check_parser import Checks
     from thousandeyes_provider.validation.verdict import Judgement
 
 LINKS = (ThousandEyesTestLink(), ThousandEyesRoundLink(), ThousandEyesSnapshotLink())
@@ -94,12 +94,12 @@ class RoundTask:
         raise NotImplementedError
 
     @cached_property
-    def _reader(self) -> RoundReader:
-        from thousandeyes_provider.hooks.rounds import RoundReader
+    def _reader(self) -> ResultsReader:
+        from thousandeyes_provider.hooks.results_reader import ResultsReader
 
         checks = self._read("checks")
         expand = {name: asked for name in checks.result_types if (asked := checks.expand_for(name))}
-        return RoundReader(self.hook, self.log, expand=expand)
+        return ResultsReader(self.hook, self.log, expand=expand)
 
     @contextmanager
     def _raising(self) -> Iterator[None]:
@@ -128,7 +128,7 @@ class RoundTask:
     def _enough(self, plan: Plan) -> int | None:
         """``min_agents`` as a count, checked against how many there are."""
 
-        from thousandeyes_provider.api.expectation import share_or_count
+        from thousandeyes_provider.api.expected_agents import share_or_count
 
         of = plan.expected.count
         count = None
@@ -145,10 +145,10 @@ class RoundTask:
                 )
         return count
 
-    def _waiting(self, handle: RunHandle, deadline: float) -> Waiting:
-        from thousandeyes_provider.api.waiting import Waiting
+    def _waiting(self, handle: RunHandle, deadline: float) -> RoundProgress:
+        from thousandeyes_provider.api.round_progress import RoundProgress
 
-        return Waiting.for_run(
+        return RoundProgress.for_run(
             handle,
             deadline=deadline,
             poll_interval=self._read("poll_interval"),
@@ -160,7 +160,7 @@ class RoundTask:
         """Seconds that one look at all result types should keep from the next."""
         return self.hook.polling_gap() * sum(map(len, plan.directions.values()))
 
-    def _tell(self, context: Context, before: Waiting, now: Waiting) -> None:
+    def _tell(self, context: Context, before: RoundProgress, now: RoundProgress) -> None:
         """One line, and the link, when something new has arrived."""
         had, have = before.agents_seen(), now.agents_seen()
         if have and not had:
@@ -180,7 +180,7 @@ class RoundTask:
 
     def _last_read(
         self, context: Context, handle: RunHandle, event: Mapping[str, Any]
-    ) -> tuple[State, Waiting]:
+    ) -> tuple[WaitState, RoundProgress]:
         """Read the rows of a round that was waited for elsewhere.
 
         :param event: how that wait ended; empty when nobody knows.
@@ -188,14 +188,14 @@ class RoundTask:
         :raises ThousandEyesError: when they cannot be read; the evidence is pushed before.
         """
 
-        from thousandeyes_provider.api.waiting import State
+        from thousandeyes_provider.api.round_progress import WaitState
 
         waiting, told = self._waiting(handle, handle.deadline), event.get("state")
         ends = self._monotonic() + max(handle.deadline - self.hook.server_now(), LAST_READ)
         try:
             look = self._reader.look(handle.plan, handle.earliest_start, lambda: ends - self._monotonic())
         except ThousandEyesError:
-            seen = self._evidence(handle, waiting, State.WAITING)
+            seen = self._evidence(handle, waiting, WaitState.WAITING)
             if event.get("rounds"):
                 seen |= {"verdict": "incomplete", "rounds": event["rounds"]}
             self._push(context, seen)
@@ -204,16 +204,16 @@ class RoundTask:
         before, waiting = waiting, waiting.look(look.rows(), now)
         self._tell(context, before, waiting)
         state = waiting.state(now)
-        if told == State.DEADLINE.value and state is State.WAITING:
-            state = State.DEADLINE
+        if told == WaitState.DEADLINE.value and state is WaitState.WAITING:
+            state = WaitState.DEADLINE
         history = {
-            State.ENOUGH.value: waiting.enough_since is not None,
-            State.QUIET.value: bool(waiting.rows()),
+            WaitState.ENOUGH.value: waiting.enough_since is not None,
+            WaitState.QUIET.value: bool(waiting.rows()),
         }
-        if history.get(told or "") and state in (State.WAITING, State.DEADLINE):
-            state = State(told)
-        was_there = told in (State.COMPLETE.value, *history)
-        if look.error is not None and was_there and state in (State.WAITING, State.DEADLINE):
+        if history.get(told or "") and state in (WaitState.WAITING, WaitState.DEADLINE):
+            state = WaitState(told)
+        was_there = told in (WaitState.COMPLETE.value, *history)
+        if look.error is not None and was_there and state in (WaitState.WAITING, WaitState.DEADLINE):
             # The rows were there; that they cannot be read now is no verdict on them.
             self._push(context, self._evidence(handle, waiting, state))
             raise look.error
@@ -254,7 +254,7 @@ class RoundTask:
         :param event: what :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger` fired.
         :return: the evidence.
         """
-        from thousandeyes_provider.api.waiting import State
+        from thousandeyes_provider.api.round_progress import WaitState
         from thousandeyes_provider.triggers.instant_test import EVENT_STATES
 
         with self._ending():
@@ -263,7 +263,7 @@ class RoundTask:
                     f"{self._owner} was resumed with an event that it does not know: {event!r}"
                 )
             handle, state, waiting = self._resumed(context, event)
-            if state is State.WAITING:
+            if state is WaitState.WAITING:
                 self.log.info("The round is not complete yet after all; waiting on")
                 self._wait_in_triggerer(context, handle)
             return self._judge(context, handle, state, waiting)
@@ -274,7 +274,7 @@ class RoundTask:
         Then the results are read once more, and judged, or the evidence of what there is is pushed.
         """
 
-        from thousandeyes_provider.api.waiting import State
+        from thousandeyes_provider.api.round_progress import WaitState
 
         if next_method != "__fail__" or self._pull(context, self.RUN_KEY) is None:
             return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
@@ -282,12 +282,14 @@ class RoundTask:
         self.log.warning("The wait in the triggerer was ended (%s); reading the results once more", reason)
         with self._ending():
             handle, state, waiting = self._resumed(context, {})
-            if state is not State.WAITING:
+            if state is not WaitState.WAITING:
                 return self._judge(context, handle, state, waiting)
             self._push(context, self._evidence(handle, waiting, state))
         return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
 
-    def _resumed(self, context: Context, event: Mapping[str, Any]) -> tuple[RunHandle, State, Waiting]:
+    def _resumed(
+        self, context: Context, event: Mapping[str, Any]
+    ) -> tuple[RunHandle, WaitState, RoundProgress]:
         """The run that was waited for, and how it stands by one more read."""
 
         from thousandeyes_provider.api.run import RunHandle
@@ -306,10 +308,12 @@ class RoundTask:
 
     # -- judging -------------------------------------------------------------------------------------------------
 
-    def _judge(self, context: Context, handle: RunHandle, state: State, waiting: Waiting) -> dict[str, Any]:
+    def _judge(
+        self, context: Context, handle: RunHandle, state: WaitState, waiting: RoundProgress
+    ) -> dict[str, Any]:
         """The evidence of a good round; the exception for any other, with the evidence pushed before."""
 
-        from thousandeyes_provider.validation.text import summary, table
+        from thousandeyes_provider.validation.summary import summary, table
 
         self._judged = True
         told = self._evidence(handle, waiting, state)
@@ -371,7 +375,7 @@ class RoundTask:
     def _let_pass(self, context: Context, told: dict[str, Any]) -> dict[str, Any]:
         """A failed verdict that is not to fail the task: the evidence, or the end of the task as skipped."""
         from airflow.providers.common.compat.sdk import AirflowSkipException
-        from thousandeyes_provider.validation.text import summary
+        from thousandeyes_provider.validation.summary import summary
 
         self.log.warning("on_failed_checks=%r: %s", self._read("on_failed_checks"), summary(told))
         if self._read("on_failed_checks") == "warn":
@@ -396,15 +400,19 @@ class RoundTask:
         else:
             self.log.info("Report: %s", path)
 
-    def _before(self, handle: RunHandle, checks: Checks) -> Before | None:
+    def _before(self, handle: RunHandle, checks: Checks) -> Baseline | None:
         """What the checks compare with; one that cannot be had says why, and fails the checks that need it."""
         told = self._read("compare_with")
         if not checks.compares:
             return None
-        from thousandeyes_provider.validation.comparison import Before, before_from_evidence, before_from_rows
+        from thousandeyes_provider.validation.baseline import (
+            Baseline,
+            baseline_from_evidence,
+            baseline_from_rows,
+        )
 
         if told is None or "verdict" in told:
-            return before_from_evidence(told)
+            return baseline_from_evidence(told)
         source = f"the last {told['window']} of test {told['test_id']}"
         try:
             rows = self._reader.history(
@@ -416,11 +424,11 @@ class RoundTask:
             )
         except ThousandEyesError as error:
             self.log.warning("%s cannot be read: %s", source, error)
-            return Before(source, unusable=f"{source} cannot be read")
-        return before_from_rows(rows, checks, source)
+            return Baseline(source, unusable=f"{source} cannot be read")
+        return baseline_from_rows(rows, checks, source)
 
     def _evidence(
-        self, handle: RunHandle, waiting: Waiting, state: State, *, ask: bool = True
+        self, handle: RunHandle, waiting: RoundProgress, state: WaitState, *, ask: bool = True
     ) -> dict[str, Any]:
         """The evidence as things stand.
 
@@ -477,7 +485,7 @@ class RoundTask:
         if address:
             context["ti"].xcom_push(key=link.xcom_key, value=address)
 
-    def _push_round_link(self, context: Context, waiting: Waiting) -> None:
+    def _push_round_link(self, context: Context, waiting: RoundProgress) -> None:
         from thousandeyes_provider.api.rounds import app_link
 
         rows = [row for found in waiting.rows().values() for row in found]

@@ -16,8 +16,8 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
+from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.api.run import RunHandle
-from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
 from thousandeyes_provider.operators import arguments
 from thousandeyes_provider.operators.rounds import LINKS, RoundTask
@@ -84,7 +84,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         self.snapshot_on_failure = snapshot_on_failure
         self.report_path = report_path
         self.deferrable = deferrable
-        self._so_far: Waiting | None = None
+        self._so_far: RoundProgress | None = None
         self._check_arguments(literals_only=True)
 
     @property
@@ -125,15 +125,15 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
             except (ThousandEyesError, AirflowTaskTimeout):
                 if not self._judged:
                     waiting = self._so_far or self._waiting(handle, inf)
-                    self._push(context, self._evidence(handle, waiting, State.WAITING, ask=False))
+                    self._push(context, self._evidence(handle, waiting, WaitState.WAITING, ask=False))
                 raise
 
     def _judge_at_timeout(
-        self, context: Context, handle: RunHandle, waiting: Waiting, error: Exception
+        self, context: Context, handle: RunHandle, waiting: RoundProgress, error: Exception
     ) -> dict[str, Any]:
         """What there is at the sensor's own timeout; skipped where it fails softly."""
         try:
-            return self._judge(context, handle, State.DEADLINE, waiting)
+            return self._judge(context, handle, WaitState.DEADLINE, waiting)
         except ThousandEyesError as verdict:
             if isinstance(error, AirflowSkipException):
                 raise error from verdict
@@ -163,7 +163,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
             self._so_far = before.look(look.rows(), now)
             self._tell(context, before, self._so_far)
             state = self._so_far.state(now)
-            if state is State.WAITING:
+            if state is WaitState.WAITING:
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=self._judge(context, handle, state, self._so_far))
 

@@ -4,8 +4,8 @@
 :class:`Simulator` start it inside a process. It has all twelve types of instant tests and all their results, from a
 seeded model. Three things can be said of it while it runs: what the API does not document is a switch
 (:class:`Switches`), what is the matter with a target a condition (``simulator.target("www.example.com", "down")``), and
-what goes wrong with a request a :class:`Fault`. Importing this package costs nothing; the server's libraries are
-imported when a simulator is made.
+what goes wrong with a request a :class:`InjectedFault`. Importing this package costs nothing; the
+server's libraries are imported when a simulator is made.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thousandeyes_provider.simulator.faults import Fault
-    from thousandeyes_provider.simulator.handle import Simulator
+    from thousandeyes_provider.simulator.injected_faults import InjectedFault
     from thousandeyes_provider.simulator.model import RoundState
     from thousandeyes_provider.simulator.service import Request
+    from thousandeyes_provider.simulator.simulator import Simulator
     from thousandeyes_provider.simulator.switches import Switches
 
-__all__ = ["Fault", "Request", "RoundState", "Simulator", "Switches"]
+__all__ = ["InjectedFault", "Request", "RoundState", "Simulator", "Switches"]
 
 _HOME = {
-    "Fault": "faults",
+    "InjectedFault": "injected_faults",
     "Request": "service",
     "RoundState": "model",
-    "Simulator": "handle",
+    "Simulator": "simulator",
     "Switches": "switches",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.simulator.checks import check_choice, check_number, check_text
+from thousandeyes_provider.simulator.validators import check_choice, check_number, check_text
 
 AGENT_TYPES = ("cloud", "enterprise")
 AGENT_STATES = ("online", "offline", "disabled")
@@ -24,7 +24,7 @@ class AccountGroup:
 
 
 @dataclass(frozen=True)
-class Agent:
+class SimulatedAgent:
     """A cloud or enterprise agent.
 
     :param agent_id: its id; small for cloud agents, large for enterprise agents.
@@ -88,8 +88,8 @@ class Agent:
 ACCOUNT_GROUPS = (AccountGroup("1001", "Network Operations"), AccountGroup("1002", "Web Platform"))
 
 AGENTS = (
-    Agent("14410", "Frankfurt, Germany"),
-    Agent(
+    SimulatedAgent("14410", "Frankfurt, Germany"),
+    SimulatedAgent(
         "14412",
         "Ashburn, VA",
         location="Ashburn, Virginia, US",
@@ -97,8 +97,10 @@ AGENTS = (
         latitude=39.04,
         longitude=-77.49,
     ),
-    Agent("14419", "Singapore", location="Singapore", country_id="SG", latitude=1.35, longitude=103.82),
-    Agent(
+    SimulatedAgent(
+        "14419", "Singapore", location="Singapore", country_id="SG", latitude=1.35, longitude=103.82
+    ),
+    SimulatedAgent(
         "281474976710801",
         "vienna-office-1",
         "enterprise",
@@ -107,7 +109,7 @@ AGENTS = (
         latitude=48.21,
         longitude=16.37,
     ),
-    Agent(
+    SimulatedAgent(
         "281474976710802",
         "zurich-branch-2",
         "enterprise",
@@ -130,11 +132,11 @@ _CITIES = (
 )
 
 
-def further_agent(number: int) -> Agent:
+def further_agent(number: int) -> SimulatedAgent:
     """The cloud agent number ``number`` (from 0) beyond the default ones, for tests with very many agents."""
     name, location, country_id, latitude, longitude = _CITIES[number % len(_CITIES)]
     lap = number // len(_CITIES)
-    return Agent(
+    return SimulatedAgent(
         str(14500 + number),
         f"{name} ({lap + 1})" if lap else name,
         location=location,

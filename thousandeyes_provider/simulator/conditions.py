@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.api.metrics import METRICS
-from thousandeyes_provider.api.values import number
-from thousandeyes_provider.simulator.checks import check_choice, check_number
+from thousandeyes_provider.simulator.validators import check_choice, check_number
 
 Row = dict[str, Any]
 

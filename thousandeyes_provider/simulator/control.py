@@ -9,12 +9,12 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thousandeyes_provider.simulator import answers
-from thousandeyes_provider.simulator.answers import Answer, problem
-from thousandeyes_provider.simulator.checks import check_names
-from thousandeyes_provider.simulator.faults import Fault
-from thousandeyes_provider.simulator.model import CONDUCT, Busy, SimulatedTest
+from thousandeyes_provider.simulator import responses
+from thousandeyes_provider.simulator.injected_faults import InjectedFault
+from thousandeyes_provider.simulator.model import CONDUCT, RunInProgress, SimulatedTest
+from thousandeyes_provider.simulator.responses import SimulatedResponse, problem
 from thousandeyes_provider.simulator.service import BUCKETS, Service
+from thousandeyes_provider.simulator.validators import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class Control:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def handle(self, method: str, segments: tuple[str, ...], body: bytes, now: float) -> Answer:
+    def handle(self, method: str, segments: tuple[str, ...], body: bytes, now: float) -> SimulatedResponse:
         """Answer a request to ``/control/…``.
 
         :param segments: the parts of the path behind ``control``.
@@ -48,11 +48,11 @@ class Control:
                 raise ValueError("the body must be a JSON object")
             with self._service.lock:
                 status, told = found[method](given, now)
-        except Busy:
+        except RunInProgress:
             return problem(409, "The test is running", path)
         except (ValueError, TypeError) as error:
             return problem(400, str(error), path, title="Bad Request")
-        return answers.as_json(told, status, _JSON)
+        return responses.as_json(told, status, _JSON)
 
     def _found(
         self, segments: tuple[str, ...]
@@ -173,7 +173,7 @@ class Control:
         return 200, {"forgotten": count}
 
     def _fail(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        fault = Fault.from_json(given)
+        fault = InjectedFault.from_json(given)
         self._service.faults.add(fault)
         return 201, asdict(fault)
 

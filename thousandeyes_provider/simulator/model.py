@@ -14,9 +14,16 @@ from random import Random
 from typing import Any
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.simulator import conditions, definitions, rows
-from thousandeyes_provider.simulator.agents import ACCOUNT_GROUPS, AGENT_STATES, AGENTS, Agent, further_agent
-from thousandeyes_provider.simulator.checks import (
+from thousandeyes_provider.simulator import conditions, rows, test_templates
+from thousandeyes_provider.simulator.agents import (
+    ACCOUNT_GROUPS,
+    AGENT_STATES,
+    AGENTS,
+    SimulatedAgent,
+    further_agent,
+)
+from thousandeyes_provider.simulator.switches import Switches
+from thousandeyes_provider.simulator.validators import (
     check_boolean,
     check_choice,
     check_dict,
@@ -25,7 +32,6 @@ from thousandeyes_provider.simulator.checks import (
     check_text,
     check_whole,
 )
-from thousandeyes_provider.simulator.switches import Switches
 
 OUTCOMES = ("ok", "error")
 CONDUCT = ("outcomes", "condition", "metrics", "delays", "silent")
@@ -35,12 +41,12 @@ MOST_AGENTS = 1000
 _NOTHING: Any = object()
 
 
-class Busy(Exception):
+class RunInProgress(Exception):
     """A run was refused because one is going on (switch ``run_while_running``)."""
 
 
 @dataclass(frozen=True)
-class Conduct:
+class AgentBehavior:
     """How the agents behave in a round.
 
     Each part is one value for all agents, or a dict by agent (id or name), by result type, or nested either
@@ -130,7 +136,7 @@ class Round:
     by: str
     agents: tuple[str, ...]
     lands: Mapping[tuple[str, str], float | None]
-    conduct: Conduct
+    conduct: AgentBehavior
     targets: Mapping[str, Any] = field(default_factory=dict)
 
     def landed(self, agent_id: str, result_type: str, now: float) -> bool:
@@ -201,14 +207,14 @@ class SimulatedTest:
     labels: tuple[str, ...] = ()
     created: float = 0.0
     switches: dict[str, Any] = field(default_factory=dict)
-    conduct: Conduct = field(default_factory=Conduct)
-    coming: list[Conduct] = field(default_factory=list)
+    conduct: AgentBehavior = field(default_factory=AgentBehavior)
+    coming: list[AgentBehavior] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
 
     @property
     def result_types(self) -> tuple[str, ...]:
         """The result types that it has."""
-        return definitions.result_types(
+        return test_templates.result_types(
             self.test_type, bool(self.definition.get("networkMeasurements", True))
         )
 
@@ -222,7 +228,7 @@ class SimulatedTest:
 
 
 @dataclass(frozen=True)
-class SeenRow:
+class VisibleRow:
     """A row that can be seen: of which round, agent, and (DNS server or direction) key."""
 
     round: Round
@@ -286,7 +292,7 @@ class World:
         self.speed = float(speed)
         self.seed = seed
         self.account_groups = list(ACCOUNT_GROUPS)
-        self.agents: dict[str, Agent] = {agent.agent_id: agent for agent in AGENTS}
+        self.agents: dict[str, SimulatedAgent] = {agent.agent_id: agent for agent in AGENTS}
         self.tests: dict[str, SimulatedTest] = {}
         self.targets: Mapping[str, Any] = {}
         self._next_id = 202801
@@ -306,16 +312,18 @@ class World:
 
     # agents
 
-    def add_agent(self, **spec: Any) -> Agent:
-        """Add an agent (fields of :class:`Agent`; without an id it gets one).
+    def add_agent(self, **spec: Any) -> SimulatedAgent:
+        """Add an agent (fields of :class:`SimulatedAgent`; without an id it gets one).
 
         :raises ValueError: for an unknown field, and when its id or name is taken.
         """
-        check_names(spec, tuple(Agent.__dataclass_fields__), "field of an agent")
+        check_names(spec, tuple(SimulatedAgent.__dataclass_fields__), "field of an agent")
         if "name" not in spec:
             raise ValueError("name: an agent needs one")
         enterprise = spec.get("agent_type") == "enterprise"
-        agent = Agent(**{"agent_id": self._free_agent_id(281474976710803 if enterprise else 15000), **spec})
+        agent = SimulatedAgent(
+            **{"agent_id": self._free_agent_id(281474976710803 if enterprise else 15000), **spec}
+        )
         if agent.agent_id in self.agents:
             raise ValueError(f"agent_id: {agent.agent_id!r} is taken")
         if agent.name in [other.name for other in self.agents.values()]:
@@ -323,7 +331,7 @@ class World:
         self.agents[agent.agent_id] = agent
         return agent
 
-    def change_agent(self, ref: str, state: str) -> Agent:
+    def change_agent(self, ref: str, state: str) -> SimulatedAgent:
         """Set the state of an agent; it concerns rounds that start from now on.
 
         :raises ValueError: for another state or agent, naming the choices.
@@ -423,9 +431,9 @@ class World:
         labels = _texts("labels", spec["labels"]) if spec.get("labels") is not None else ()
         if labels and not scheduled:
             raise ValueError("labels: the API does not tell those of instant tests; scheduled=True")
-        definition = {**definitions.TEMPLATES[test_type]}
+        definition = {**test_templates.TEMPLATES[test_type]}
         agents: tuple[str, ...] = ()
-        if definitions.has_target_agent(test_type):
+        if test_templates.has_target_agent(test_type):
             given = spec.get("definition") or {}
             target = self.agent_id(
                 spec.get("target_agent") or given.get("targetAgentId") or AGENTS[-1].agent_id
@@ -463,13 +471,13 @@ class World:
         _check_parts(spec)
         definition, agents, servers = dict(test.definition), test.agents, test.dns_servers
         if spec.get("definition") is not None:
-            definition.update(definitions.kept(test.test_type, spec["definition"]))
+            definition.update(test_templates.kept(test.test_type, spec["definition"]))
         if spec.get("direction") is not None:
             if test.test_type != "agent-to-agent":
                 raise ValueError(f"direction: a {test.test_type} test has none to choose")
             definition["direction"] = spec["direction"]
         if test.test_type == "agent-to-agent":
-            check_choice("direction", definition.get("direction"), definitions.DIRECTIONS)
+            check_choice("direction", definition.get("direction"), test_templates.DIRECTIONS)
         if spec.get("network_measurements") is not None:
             check_boolean("network_measurements", spec["network_measurements"])
             definition["networkMeasurements"] = spec["network_measurements"]
@@ -498,7 +506,7 @@ class World:
         self._next_id += 1
         return str(self._next_id - 1)
 
-    def _conducted(self, conduct: Conduct, spec: Mapping[str, Any]) -> Conduct:
+    def _conducted(self, conduct: AgentBehavior, spec: Mapping[str, Any]) -> AgentBehavior:
         """``conduct`` with the parts that ``spec`` names replaced."""
         if not isinstance(spec, Mapping):
             raise ValueError(f"{spec!r} is no dict of {', '.join(CONDUCT)}")
@@ -568,7 +576,7 @@ class World:
         switches = self.switches_of(test)
         if switches.run_while_running != "new-round" and self.running(test, now):
             if switches.run_while_running == "409":
-                raise Busy
+                raise RunInProgress
             return None
         base = test.coming[0] if test.coming else test.conduct
         started = self._start(test, now, by, self._conducted(base, conduct))
@@ -583,7 +591,9 @@ class World:
         last, busy = test.rounds[-1], self.switches_of(test).run_busy
         return now < (last.started + self.real(busy) if busy else last.last_landing())
 
-    def _start(self, test: SimulatedTest, now: float, by: str, conduct: Conduct, aged: float = 0.0) -> Round:
+    def _start(
+        self, test: SimulatedTest, now: float, by: str, conduct: AgentBehavior, aged: float = 0.0
+    ) -> Round:
         began = math.floor(self.clock(now))
         if self.switches_of(test).round_ids == "minute":
             round_id = began - began % MINUTE
@@ -637,7 +647,7 @@ class World:
         *,
         between: tuple[float, float] | None = None,
         directions: tuple[str, ...] = ("to-target",),
-    ) -> list[SeenRow]:
+    ) -> list[VisibleRow]:
         """The rows that can be seen, the oldest round first, its agents in the order of the test.
 
         :param between: the first and the last second, by the simulator's clock, in which a round may have
@@ -651,13 +661,13 @@ class World:
         else:
             first, last = between[0] - switches.window_slack, between[1]
             shown = [each for each in shown if math.floor(first) <= each.began <= last]
-        seen: dict[tuple[int, str, str], SeenRow] = {}
+        seen: dict[tuple[int, str, str], VisibleRow] = {}
         for each in shown:
             for agent_id in each.agents:
                 if each.landed(agent_id, result_type, now):
                     for key in self._row_keys(test, result_type, directions):
                         # runs that share a round id (minutes): what the later one reported stands
-                        seen[each.round_id, agent_id, key] = SeenRow(each, agent_id, key)
+                        seen[each.round_id, agent_id, key] = VisibleRow(each, agent_id, key)
         order = {agent_id: position for position, agent_id in enumerate(self.agents)}
         return sorted(seen.values(), key=lambda row: (row.round.round_id, order[row.agent_id]))
 
@@ -690,7 +700,7 @@ class World:
         return directions if result_type in ("network", "path-vis") else ("",)
 
     @staticmethod
-    def _condition(test: SimulatedTest, result_type: str, seen: SeenRow) -> rows.Found | None:
+    def _condition(test: SimulatedTest, result_type: str, seen: VisibleRow) -> rows.Found | None:
         """The condition in which a row's measurement found its target, and which of its hosts were in it."""
         own = seen.round.conduct.finds(seen.agent_id, result_type)
         if own is not None:
@@ -705,7 +715,7 @@ class World:
             return None
         return rows.Found(worst, frozenset(host for host, one in told.items() if one == worst))
 
-    def row(self, test: SimulatedTest, result_type: str, seen: SeenRow) -> dict[str, Any]:
+    def row(self, test: SimulatedTest, result_type: str, seen: VisibleRow) -> dict[str, Any]:
         """The fields of a row that are about its result type, everything expanded."""
         measured = rows.Measured(
             self.seed,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from thousandeyes_provider.api.values import number
+from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.simulator.conditions import (
     Condition,
     concerns,

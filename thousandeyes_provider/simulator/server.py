@@ -9,11 +9,11 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.service import ReceivedRequest, Service
 
 if TYPE_CHECKING:
-    from thousandeyes_provider.simulator.answers import Answer, Delivery
     from thousandeyes_provider.simulator.control import Control
+    from thousandeyes_provider.simulator.responses import Delivery, SimulatedResponse
 
 _PIECES = 20
 
@@ -34,7 +34,7 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
         base = f"{request.scheme}://{request.host}"
         if segments[:1] == ("v7",):
             base, segments = f"{base}/v7", segments[1:]
-        call = Call(
+        call = ReceivedRequest(
             request.method,
             raw,
             segments,
@@ -58,7 +58,7 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
     return runner, int(runner.addresses[0][1])
 
 
-def _whole(answer: Answer) -> web.Response:
+def _whole(answer: SimulatedResponse) -> web.Response:
     headers = dict(answer.headers)
     if answer.content_type is not None:
         headers["Content-Type"] = answer.content_type
@@ -81,7 +81,9 @@ async def _deliver(request: web.Request, delivery: Delivery) -> web.StreamRespon
     return await _in_pieces(request, delivery, delivery.answer)
 
 
-async def _in_pieces(request: web.Request, delivery: Delivery, answer: Answer) -> web.StreamResponse:
+async def _in_pieces(
+    request: web.Request, delivery: Delivery, answer: SimulatedResponse
+) -> web.StreamResponse:
     body = answer.body or b" " * _PIECES
     response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
     response.content_type = (answer.content_type or "text/plain").split(";")[0]

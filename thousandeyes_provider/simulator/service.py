@@ -21,13 +21,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.simulator import answers, definitions, rows
+from thousandeyes_provider.simulator import responses, rows, test_templates
 from thousandeyes_provider.simulator.agents import AGENT_TYPES
-from thousandeyes_provider.simulator.answers import Answer, Delivery, problem
-from thousandeyes_provider.simulator.checks import check_choice, check_number, check_whole
-from thousandeyes_provider.simulator.faults import OPERATIONS, Fault, FaultQueue
-from thousandeyes_provider.simulator.model import Busy, SeenRow, SimulatedTest, World, dns_server_id, label_id
+from thousandeyes_provider.simulator.injected_faults import OPERATIONS, InjectedFault, InjectedFaultQueue
+from thousandeyes_provider.simulator.model import (
+    RunInProgress,
+    SimulatedTest,
+    VisibleRow,
+    World,
+    dns_server_id,
+    label_id,
+)
 from thousandeyes_provider.simulator.quota import Bucket
+from thousandeyes_provider.simulator.responses import Delivery, SimulatedResponse, problem
+from thousandeyes_provider.simulator.validators import check_choice, check_number, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -43,7 +50,7 @@ _FAMILY = {"organization": "X-Organization-Rate-Limit", "instant": "X-Instant-Te
 
 
 @dataclass(frozen=True)
-class Call:
+class ReceivedRequest:
     """A request as it came in.
 
     :param method: in capitals.
@@ -120,7 +127,7 @@ class _Throttle:
 class _Refused(Exception):
     """A request that ends with an error answer."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: SimulatedResponse) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
@@ -159,7 +166,7 @@ class Service:
     def __init__(self, world: World, tokens: Iterable[str] | None = None) -> None:
         self.world = world
         self.tokens = None if tokens is None else frozenset(tokens)
-        self.faults = FaultQueue()
+        self.faults = InjectedFaultQueue()
         self.lock = threading.RLock()
         self.log: deque[Request] = deque(maxlen=LOG_LENGTH)
         self.buckets = {name: Bucket() for name in BUCKETS}
@@ -220,7 +227,7 @@ class Service:
 
     # requests
 
-    def handle(self, call: Call, now: float) -> Delivery:
+    def handle(self, call: ReceivedRequest, now: float) -> Delivery:
         """Answer a request.
 
         :param now: the real time in epoch seconds.
@@ -229,7 +236,7 @@ class Service:
             asked = route(call.segments)
             delivery = self._deliver(call, asked, now)
             if delivery.answer is not None:
-                headers = {"Date": answers.http_date(self.world.clock(now))}
+                headers = {"Date": responses.http_date(self.world.clock(now))}
                 delivery = Delivery(
                     delivery.answer.with_headers(headers),
                     delivery.first_byte_after,
@@ -253,9 +260,9 @@ class Service:
             )
             return delivery
 
-    def _deliver(self, call: Call, asked: Route, now: float) -> Delivery:
+    def _deliver(self, call: ReceivedRequest, asked: Route, now: float) -> Delivery:
         if not self._authorized(call.authorization):
-            return Delivery(answers.unauthorized())
+            return Delivery(responses.unauthorized())
         drawn = ("organization", "instant") if asked.operation in ("run", "create") else ("organization",)
         refusal = self._throttled(call, asked, drawn, now) or self._exhausted(call, drawn, now)
         if refusal is not None:
@@ -283,7 +290,9 @@ class Service:
         switches = self.world.switches
         return switches.organization_limit if name == "organization" else switches.instant_limit
 
-    def _throttled(self, call: Call, asked: Route, drawn: tuple[str, ...], now: float) -> Answer | None:
+    def _throttled(
+        self, call: ReceivedRequest, asked: Route, drawn: tuple[str, ...], now: float
+    ) -> SimulatedResponse | None:
         for throttle in self._throttles:
             if throttle.operation not in (None, asked.operation):
                 continue
@@ -295,20 +304,24 @@ class Service:
             return self._too_many(call, tuple(dict.fromkeys((*drawn, bucket))), bucket, reset, now)
         return None
 
-    def _exhausted(self, call: Call, drawn: tuple[str, ...], now: float) -> Answer | None:
+    def _exhausted(
+        self, call: ReceivedRequest, drawn: tuple[str, ...], now: float
+    ) -> SimulatedResponse | None:
         empty = [name for name in drawn if not self.buckets[name].remaining(now, self._limit(name))]
         if not empty:
             return None
         bucket = max(empty, key=lambda name: self.buckets[name].ends)
         return self._too_many(call, drawn, bucket, self.buckets[bucket].ends, now)
 
-    def _too_many(self, call: Call, drawn: tuple[str, ...], bucket: str, reset: float, now: float) -> Answer:
+    def _too_many(
+        self, call: ReceivedRequest, drawn: tuple[str, ...], bucket: str, reset: float, now: float
+    ) -> SimulatedResponse:
         headers = self._quota_headers(drawn, now, exhausted={bucket: reset})
         style = self.world.switches.retry_after
         if style == "seconds":
             headers["Retry-After"] = str(max(math.ceil(reset - now), 0))
         elif style == "date":
-            headers["Retry-After"] = answers.http_date(math.ceil(self.world.clock(reset)))
+            headers["Retry-After"] = responses.http_date(math.ceil(self.world.clock(reset)))
         what = "the organization" if bucket == "organization" else "instant tests"
         return problem(429, f"Exhausted rate limit for {what}", call.path).with_headers(headers)
 
@@ -333,7 +346,7 @@ class Service:
 
     # operations
 
-    def _answer(self, call: Call, asked: Route, now: float) -> Answer:
+    def _answer(self, call: ReceivedRequest, asked: Route, now: float) -> SimulatedResponse:
         try:
             if asked.operation is None:
                 raise _Refused(problem(404, "There is no such URI", call.path))
@@ -344,7 +357,7 @@ class Service:
                     )
                 )
             group = self._account_group(call)
-            operations: Mapping[str, Callable[[Call, Route, str, float], Answer]] = {
+            operations: Mapping[str, Callable[[ReceivedRequest, Route, str, float], SimulatedResponse]] = {
                 "tests": self._tests,
                 "test": self._test,
                 "results": self._results,
@@ -359,7 +372,7 @@ class Service:
         except _Refused as refused:
             return refused.answer
 
-    def _account_group(self, call: Call) -> str:
+    def _account_group(self, call: ReceivedRequest) -> str:
         """The account group in force: the one asked for, or the user's own."""
         groups = [group.aid for group in self.world.account_groups]
         aid = call.query.get("aid", groups[0])
@@ -369,13 +382,13 @@ class Service:
             raise _Refused(problem(404, "The account group id is wrong", call.path))
         raise _Refused(problem(403, "You are not assigned to this account group", call.path))
 
-    def _known(self, call: Call, asked: Route, group: str) -> SimulatedTest:
+    def _known(self, call: ReceivedRequest, asked: Route, group: str) -> SimulatedTest:
         test = self.world.tests.get(asked.test_id or "")
         if test is None or test.account_group_id != group:
             raise _Refused(problem(404, "The test id is wrong", call.path))
         return test
 
-    def _tests(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _tests(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         listed = [
             self._simple(test, call)
             | (self._labels(test) if self.world.switches_of(test).labels_listed else {})
@@ -385,7 +398,7 @@ class Service:
         ]
         return self._hal({"tests": listed}, call)
 
-    def _test(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _test(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         test = self._known(call, asked, group)
         lookup = self.world.switches_of(test).typed_lookup
         if test.test_type != asked.test_type or lookup == "404":
@@ -400,7 +413,7 @@ class Service:
             body |= self._labels(test)
         return self._hal(self._embellished(test, body), call, links=False)
 
-    def _run(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _run(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         test = self._known(call, asked, group)
         refused = self.world.switches_of(test).run_scheduled
         if test.scheduled and refused == "404":
@@ -409,14 +422,14 @@ class Service:
             raise _invalid(call, [("testId", "the test is not an instant test")])
         try:
             self.world.run(test, now)
-        except Busy:
+        except RunInProgress:
             raise _Refused(problem(409, "The test is running", call.path)) from None
-        return Answer(200)
+        return SimulatedResponse(200)
 
-    def _create(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _create(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         assert asked.test_type is not None
         definition = _object(call)
-        wrong = definitions.mistakes(asked.test_type, definition)
+        wrong = test_templates.mistakes(asked.test_type, definition)
         listed = [] if any(name.startswith("agents") for name, _ in wrong) else definition["agents"]
         agents = [agent["agentId"] for agent in listed]
         wrong += [
@@ -425,7 +438,7 @@ class Service:
             if agent_id not in self.world.agents
         ]
         target = definition.get("targetAgentId")
-        towards_agent = definitions.has_target_agent(asked.test_type)
+        towards_agent = test_templates.has_target_agent(asked.test_type)
         if towards_agent and isinstance(target, str) and target not in self.world.agents:
             wrong.append(("targetAgentId", f"there is no agent {target}"))
         name = definition.get("testName")
@@ -440,7 +453,7 @@ class Service:
             name=name,
             agents=agents,
             dns_servers=definition.get("dnsServers") if asked.test_type == "dns-server" else None,
-            definition=definitions.with_defaults(asked.test_type, definition),
+            definition=test_templates.with_defaults(asked.test_type, definition),
             account_group_id=group,
             history=(),
         )
@@ -448,10 +461,10 @@ class Service:
         body = self._defined(test, call)
         if "agent" in expand:
             body["agents"] = [self.world.agents[agent_id].as_listed() for agent_id in test.agents]
-        made = answers.as_json(self._embellished(test, body), 201)
+        made = responses.as_json(self._embellished(test, body), 201)
         return made.with_headers({"Location": body["_links"]["self"]["href"]})
 
-    def _snapshot(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _snapshot(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         test = self._known(call, asked, group)
         wanted = _object(call)
         title, public = wanted.get("displayName"), wanted.get("isPublic", False)
@@ -490,7 +503,7 @@ class Service:
             "startRoundId": int(start),
             "endRoundId": int(end),
             "roundId": int(start),
-            "shareDate": answers.iso(self.world.clock(now)),
+            "shareDate": responses.iso(self.world.clock(now)),
             "test": {
                 name: value
                 for name, value in self._simple(test, call).items()
@@ -501,9 +514,9 @@ class Service:
                 "appLink": {"href": f"https://{share}.share.thousandeyes.com/"},
             },
         }
-        return answers.as_json(body, 201)
+        return responses.as_json(body, 201)
 
-    def _agents(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _agents(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         types = _words(call, "agentTypes", (*AGENT_TYPES, "enterprise-cluster"))
         listed = []
         for agent in self.world.agents.values():
@@ -514,7 +527,9 @@ class Service:
                 told |= {
                     "agentState": agent.state,
                     "hostname": f"{agent.name}.example.net",
-                    "lastSeen": answers.iso(self.world.clock(now) - (0 if agent.state == "online" else 7200)),
+                    "lastSeen": responses.iso(
+                        self.world.clock(now) - (0 if agent.state == "online" else 7200)
+                    ),
                     "createdDate": "2025-01-15T09:00:00Z",
                     "utilization": 12,
                     "ipv6Policy": "force-ipv4",
@@ -528,7 +543,9 @@ class Service:
             listed.append(told)
         return self._hal({"agents": listed}, call)
 
-    def _account_groups(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _account_groups(
+        self, call: ReceivedRequest, asked: Route, group: str, now: float
+    ) -> SimulatedResponse:
         default = self.world.account_groups[0].aid
         listed = [
             {
@@ -543,7 +560,7 @@ class Service:
         ]
         return self._hal({"accountGroups": listed}, call)
 
-    def _current_user(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _current_user(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         groups = [{"aid": each.aid, "accountGroupName": each.name} for each in self.world.account_groups]
         role = {"name": "Regular User", "roleId": "57", "isBuiltin": True, "hasManagementPermissions": False}
         body = {
@@ -551,7 +568,7 @@ class Service:
             "email": "sam@example.com",
             "uid": "245",
             "dateRegistered": "2025-01-15T09:00:00Z",
-            "lastLogin": answers.iso(self.world.clock(now)),
+            "lastLogin": responses.iso(self.world.clock(now)),
             "loginAccountGroup": groups[0],
             "accountGroupRoles": [{"accountGroup": each, "roles": [role]} for each in groups],
             "allAccountGroupRoles": [],
@@ -560,7 +577,7 @@ class Service:
 
     # results
 
-    def _results(self, call: Call, asked: Route, group: str, now: float) -> Answer:
+    def _results(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
         assert asked.result_type is not None
         test, result_type = self._known(call, asked, group), asked.result_type
         switches = self.world.switches_of(test)
@@ -581,7 +598,7 @@ class Service:
         if switches.row_order == "shuffled":
             Random(f"{self.world.seed}|{test.test_id}|{result_type}|{shown_at}").shuffle(seen)
         if call.query.get("direction") == "bidirectional":
-            seen = [SeenRow(row.round, row.agent_id, "bidirectional") for row in seen]
+            seen = [VisibleRow(row.round, row.agent_id, "bidirectional") for row in seen]
         page_size = switches.page_size or max(len(seen), 1)
         # pages that never end begin anew, under cursors that are new every time
         first = offset % len(seen) if switches.endless_next and seen else offset
@@ -589,7 +606,7 @@ class Service:
             self._row(test, result_type, row, expand) for row in seen[first : first + page_size]
         ]
         if between is not None:
-            body["startDate"], body["endDate"] = (answers.iso(moment) for moment in between)
+            body["startDate"], body["endDate"] = (responses.iso(moment) for moment in between)
         links = {"self": {"href": _with_query(f"{call.base}{_path(call)}", call.query)}}
         if offset + page_size < len(seen) or switches.endless_next:
             query = {name: value for name, value in call.query.items() if name != "cursor"}
@@ -599,10 +616,10 @@ class Service:
             base = _elsewhere(call.base) if switches.foreign_next else call.base
             links["next"] = {"href": _with_query(f"{base}{_path(call)}", query)}
         body["_links"] = links
-        return answers.as_json(self._embellished(test, body))
+        return responses.as_json(self._embellished(test, body))
 
     def _row(
-        self, test: SimulatedTest, result_type: str, seen: SeenRow, expand: tuple[str, ...]
+        self, test: SimulatedTest, result_type: str, seen: VisibleRow, expand: tuple[str, ...]
     ) -> dict[str, Any]:
         row, switches = self.world.row(test, result_type, seen), self.world.switches_of(test)
         row = {name: value for name, value in row.items() if rows.EXPANDED.get(name, "") in ("", *expand)}
@@ -612,7 +629,7 @@ class Service:
         link = {"testId": test.test_id, "roundId": start, "agentId": seen.agent_id}
         common = {
             "agent": self.world.agents[seen.agent_id].as_result(),
-            "date": answers.iso(start),
+            "date": responses.iso(start),
             "roundId": start,
             "startTime": start,
             "endTime": start + max(math.ceil(landing - each.started), 1),
@@ -623,7 +640,7 @@ class Service:
             result = rows.with_numbers_as_text(result)
         return self._embellished(test, result)
 
-    def _cursor(self, call: Call, now: float) -> tuple[int, float]:
+    def _cursor(self, call: ReceivedRequest, now: float) -> tuple[int, float]:
         """Where a page begins, and the moment that all pages show."""
         given = call.query.get("cursor")
         if not given:
@@ -636,7 +653,7 @@ class Service:
             pass
         raise _invalid(call, [("cursor", "the cursor is invalid")])
 
-    def _between(self, call: Call, now: float) -> tuple[float, float] | None:
+    def _between(self, call: ReceivedRequest, now: float) -> tuple[float, float] | None:
         window, start, end = (call.query.get(name) for name in ("window", "startDate", "endDate"))
         clock = self.world.clock(now)
         if window is not None:
@@ -662,7 +679,7 @@ class Service:
             raise _invalid(call, wrong)
         return first, last
 
-    def _directions(self, call: Call, test: SimulatedTest, result_type: str) -> tuple[str, ...]:
+    def _directions(self, call: ReceivedRequest, test: SimulatedTest, result_type: str) -> tuple[str, ...]:
         if result_type not in ("network", "path-vis"):
             return ("to-target",)
         asked, both = call.query.get("direction"), len(test.directions) > 1
@@ -674,7 +691,7 @@ class Service:
             ):
                 return test.directions
             return test.directions[:1]
-        choices = definitions.DIRECTIONS if result_type == "network" else definitions.DIRECTIONS[:2]
+        choices = test_templates.DIRECTIONS if result_type == "network" else test_templates.DIRECTIONS[:2]
         if asked not in choices:
             raise _invalid(call, [("direction", f"direction must be one of {', '.join(choices)}")])
         if asked not in test.directions and not (both and asked == "bidirectional"):
@@ -683,15 +700,15 @@ class Service:
 
     # bodies
 
-    def _hal(self, body: dict[str, Any], call: Call, *, links: bool = True) -> Answer:
+    def _hal(self, body: dict[str, Any], call: ReceivedRequest, *, links: bool = True) -> SimulatedResponse:
         if links:
             body = {
                 **body,
                 "_links": {"self": {"href": _with_query(f"{call.base}{_path(call)}", call.query)}},
             }
-        return answers.as_json(body)
+        return responses.as_json(body)
 
-    def _simple(self, test: SimulatedTest, call: Call) -> dict[str, Any]:
+    def _simple(self, test: SimulatedTest, call: ReceivedRequest) -> dict[str, Any]:
         """The test as lists and results tell it."""
         return {"interval": 120, "alertsEnabled": False, "enabled": True} | self._defined(test, call)
 
@@ -703,13 +720,13 @@ class Service:
             "labels": [{"labelId": label_id(name), "name": name, "isBuiltin": False} for name in test.labels]
         }
 
-    def _defined(self, test: SimulatedTest, call: Call) -> dict[str, Any]:
+    def _defined(self, test: SimulatedTest, call: ReceivedRequest) -> dict[str, Any]:
         body = {
             "testId": test.test_id,
             "testName": test.name,
             "type": test.test_type,
             "createdBy": "sam@example.com",
-            "createdDate": answers.iso(self.world.clock(test.created)),
+            "createdDate": responses.iso(self.world.clock(test.created)),
             "description": "",
             "liveShare": False,
             "savedEvent": False,
@@ -723,7 +740,7 @@ class Service:
         }
         if test.test_type == "sip-server" and self.world.switches_of(test).sip_credentials == "nested":
             body["targetSipCredentials"] = {
-                name: body.pop(name) for name in definitions.SIP_CREDENTIALS if name in body
+                name: body.pop(name) for name in test_templates.SIP_CREDENTIALS if name in body
             }
         if test.dns_servers:
             body["dnsServers"] = [
@@ -737,18 +754,20 @@ class Service:
         return {**body, "simulatedNovelty": {"nested": [1, None, "two"]}, "anotherNovelty": 0.5}
 
 
-def _spoilt(fault: Fault, answer: Answer | None, path: str, quota: Mapping[str, str]) -> Delivery:
+def _spoilt(
+    fault: InjectedFault, answer: SimulatedResponse | None, path: str, quota: Mapping[str, str]
+) -> Delivery:
     """What becomes of an answer (``None``: the request was not processed) under a fault."""
     if fault.kind == "cut":
         return Delivery(None)
     if fault.kind == "status":
         status = fault.status or 503
         if fault.body is not None:
-            spoilt = Answer(status, fault.body.encode(), "text/plain; charset=utf-8")
+            spoilt = SimulatedResponse(status, fault.body.encode(), "text/plain; charset=utf-8")
         elif status == 401:
-            spoilt = answers.unauthorized()
+            spoilt = responses.unauthorized()
         elif status < 400:
-            spoilt = Answer(status)
+            spoilt = SimulatedResponse(status)
         else:
             spoilt = problem(
                 status,
@@ -759,15 +778,15 @@ def _spoilt(fault: Fault, answer: Answer | None, path: str, quota: Mapping[str, 
             )
         return Delivery(spoilt.with_headers(quota).with_headers(fault.headers))
     if fault.kind == "html":
-        page = answers.proxy_page(fault.status or 502)
+        page = responses.proxy_page(fault.status or 502)
         if fault.body is not None:
-            page = Answer(page.status, fault.body.encode(), page.content_type)
+            page = SimulatedResponse(page.status, fault.body.encode(), page.content_type)
         return Delivery(page.with_headers(fault.headers))
     if fault.kind == "empty":
-        return Delivery(Answer(200).with_headers(quota))
+        return Delivery(SimulatedResponse(200).with_headers(quota))
     if fault.kind == "not-json":
         body = '{"results": [' if fault.body is None else fault.body
-        return Delivery(Answer(200, body.encode(), answers.HAL).with_headers(quota))
+        return Delivery(SimulatedResponse(200, body.encode(), responses.HAL).with_headers(quota))
     assert answer is not None
     if fault.kind == "cut-body":
         # an answer with no body (run) gets one that is announced and never comes
@@ -777,11 +796,11 @@ def _spoilt(fault: Fault, answer: Answer | None, path: str, quota: Mapping[str, 
     return Delivery(answer, body_takes=fault.seconds)
 
 
-def _invalid(call: Call, wrong: Iterable[tuple[str, str]]) -> _Refused:
+def _invalid(call: ReceivedRequest, wrong: Iterable[tuple[str, str]]) -> _Refused:
     return _Refused(problem(400, "Your request object contains invalid fields.", call.path, errors=wrong))
 
 
-def _object(call: Call) -> dict[str, Any]:
+def _object(call: ReceivedRequest) -> dict[str, Any]:
     """The body, which must be a JSON object."""
     try:
         body = json.loads(call.body)
@@ -792,7 +811,7 @@ def _object(call: Call) -> dict[str, Any]:
     return body
 
 
-def _words(call: Call, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def _words(call: ReceivedRequest, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """The words of a parameter that takes several, separated by commas."""
     words = tuple(word.strip() for word in call.query.get(name, "").split(",") if word.strip())
     if any(word not in known for word in words):
@@ -819,7 +838,7 @@ def _cursor(offset: int, shown_at: float) -> str:
     return base64.urlsafe_b64encode(json.dumps([offset, shown_at]).encode()).decode()
 
 
-def _path(call: Call) -> str:
+def _path(call: ReceivedRequest) -> str:
     return "/" + "/".join(quote(part, safe="") for part in call.segments)
 
 

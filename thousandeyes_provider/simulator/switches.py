@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from thousandeyes_provider.simulator.checks import (
+from thousandeyes_provider.simulator.validators import (
     check_boolean,
     check_choice,
     check_names,

@@ -11,15 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.api.run import RunHandle
-from thousandeyes_provider.api.waiting import State, Waiting
 from thousandeyes_provider.exceptions import ThousandEyesAuthError
 from thousandeyes_provider.triggers.loading import load_hooks
 
 REFUSED = "refused"
 """State of the event of a trigger whose token was refused: the worker meets the error itself, and raises it."""
 
-EVENT_STATES = (*(state.value for state in State if state is not State.WAITING), REFUSED)
+EVENT_STATES = (*(state.value for state in WaitState if state is not WaitState.WAITING), REFUSED)
 """The states that an event can have."""
 
 
@@ -75,19 +75,19 @@ class InstantTestResultsTrigger(BaseTrigger):
         """Wait, then fire."""
         await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-        from thousandeyes_provider.hooks.rounds import AsyncRoundReader
+        from thousandeyes_provider.hooks.results_reader import AsyncResultsReader
 
         handle = RunHandle.from_json(self.handle)
         hook = ThousandEyesAsyncHook(self.thousandeyes_conn_id, handle.plan.account_group_id, shared=True)
-        reader = AsyncRoundReader(hook, self.log)
-        waiting = Waiting.for_run(
+        reader = AsyncResultsReader(hook, self.log)
+        waiting = RoundProgress.for_run(
             handle,
             deadline=time.monotonic() + handle.deadline - hook.server_now(),
             poll_interval=self.poll_interval,
             min_agents=self.min_agents,
             grace=self.grace,
         )
-        state = State.WAITING
+        state = WaitState.WAITING
 
         def time_left() -> float:
             return handle.deadline - hook.server_now()
@@ -95,7 +95,7 @@ class InstantTestResultsTrigger(BaseTrigger):
         try:
             await hook.load()
             hook.account.pace.learn_run_limit(self.run_limit)
-            while state is State.WAITING:
+            while state is WaitState.WAITING:
                 now = time.monotonic()
                 await hook._sleep(max(waiting.next_look(now) - now, 0.0))
                 look = await reader.look(handle.plan, handle.earliest_start, time_left)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib import import_module
 
-_MODULES = ("thousandeyes_provider.hooks.async_thousandeyes", "thousandeyes_provider.hooks.rounds")
+_MODULES = ("thousandeyes_provider.hooks.async_thousandeyes", "thousandeyes_provider.hooks.results_reader")
 _done = False
 
 

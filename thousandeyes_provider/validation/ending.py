@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from thousandeyes_provider.api.waiting import State, Waiting
+from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.verdict import Judgement, Verdict
 
 
-def verdict_of(state: State, waiting: Waiting, judgement: Judgement) -> Verdict:
+def verdict_of(state: WaitState, waiting: RoundProgress, judgement: Judgement) -> Verdict:
     """The verdict on a round.
 
     :param state: how the waiting stands. While it goes on, and at the deadline, a round that has not enough agents is
@@ -16,7 +16,9 @@ def verdict_of(state: State, waiting: Waiting, judgement: Judgement) -> Verdict:
     """
     if not waiting.rows():
         return Verdict.NO_RESULTS
-    enough = state in (State.COMPLETE, State.ENOUGH, State.QUIET) or waiting.enough_since is not None
+    enough = (
+        state in (WaitState.COMPLETE, WaitState.ENOUGH, WaitState.QUIET) or waiting.enough_since is not None
+    )
     if not enough or not judgement.judged:
         return Verdict.INCOMPLETE
     return Verdict.PASSED if judgement.passed else Verdict.FAILED

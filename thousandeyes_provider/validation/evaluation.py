@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
-from thousandeyes_provider.api.expectation import Agent
+from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_change
-from thousandeyes_provider.validation.checks import Check, Checks, Severity
-from thousandeyes_provider.validation.comparison import Before
+from thousandeyes_provider.validation.baseline import Baseline
+from thousandeyes_provider.validation.check_parser import Check, Checks, Severity
 from thousandeyes_provider.validation.lines import one_line
-from thousandeyes_provider.validation.rules import Rule, rule_of, spelled
+from thousandeyes_provider.validation.predicates import Predicate, predicate_for, spelled
 from thousandeyes_provider.validation.samples import (
     AgentRows,
     by_agent,
@@ -139,7 +139,7 @@ class CheckResult:
 
 
 def evaluate(
-    checks: Checks, rows: Mapping[str, Iterable[Row]], before: Before | None = None
+    checks: Checks, rows: Mapping[str, Iterable[Row]], before: Baseline | None = None
 ) -> tuple[CheckResult, ...]:
     """Hold the rows of a round against the checks.
 
@@ -185,7 +185,7 @@ class _Sides:
 
 
 def _evaluate(
-    check: Check, agents: Sequence[AgentRows], values: Sequence[tuple[Any, ...]], before: Before | None
+    check: Check, agents: Sequence[AgentRows], values: Sequence[tuple[Any, ...]], before: Baseline | None
 ) -> CheckResult:
     everybody = list(zip(agents, values, strict=True))
     scope = [(one, found) for one, found in everybody if check.where.covers(one.agent, one.country_id)]
@@ -211,7 +211,7 @@ def _evaluate(
     return _agent_by_agent(judged, scope, sides.matched)
 
 
-def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Before) -> _Sides:
+def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Baseline) -> _Sides:
     """Who is to be compared with whom: the same agent with as many values (servers, directions) as before."""
     then = before.of(check.result_type, check.metric)
     in_scope = {one.key: found for one, found in scope}
@@ -239,7 +239,7 @@ def _agent_by_agent(
 ) -> CheckResult:
     """``every`` and ``any``: an agent keeps the rule when all of its rows have the metric and keep it."""
     check = judged.check
-    rule = rule_of(check)
+    rule = predicate_for(check)
     broken: list[tuple[float, AgentValue]] = []
     asked = holding = 0
     for one, found in scope:
@@ -264,14 +264,14 @@ def _agent_by_agent(
 
 def _aggregated(judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[float, ...]]) -> CheckResult:
     """The other aggregates: bounds are about all values, changes about the agents that are on both sides."""
-    rule, make = rule_of(judged.check), AGGREGATORS[judged.check.aggregate]
+    rule, make = predicate_for(judged.check), AGGREGATORS[judged.check.aggregate]
     actual = make([value for _, found in scope for value in found if value is not None])
     now = then = None
-    passed = Rule(rule.alone, ()).breach(actual) is None
+    passed = Predicate(rule.alone, ()).breach(actual) is None
     if matched:
         now = make([value for one, found in scope if one.key in matched for value in found])
         then = make([value for found in matched.values() for value in found])
-        passed = passed and Rule((), rule.changed).breach(now, then) is None
+        passed = passed and Predicate((), rule.changed).breach(now, then) is None
     broken: list[tuple[float, AgentValue]] = []
     for one, found in scope if not passed else ():
         known = tuple(value for value in found if value is not None)
@@ -288,7 +288,7 @@ def _counted(judged: CheckResult, scope: _Scope, sides: _Sides) -> CheckResult:
     count = float(sum(_has_value(found) for _, found in scope))
     compares = judged.check.compares
     then = float(len(sides.only_before) + len(sides.matched)) if compares else None
-    passed = rule_of(judged.check).breach(count, then) is None
+    passed = predicate_for(judged.check).breach(count, then) is None
     return replace(judged, passed=passed, actual=count, before=then, matched=count if compares else None)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.expectation import Agent, Expected
-from thousandeyes_provider.api.http import iso_time
+from thousandeyes_provider.api.coerce import number
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
 from thousandeyes_provider.api.metrics import Kind, kind_of
+from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
-from thousandeyes_provider.api.values import number
 from thousandeyes_provider.validation.aggregates import mean
 from thousandeyes_provider.validation.lines import one_line
 from thousandeyes_provider.validation.samples import agent_key, by_agent, plain, values_of
@@ -70,7 +70,7 @@ class Observed:
     run_calls: int
     requests: int
     throttled_seconds: float
-    expected: Expected
+    expected: ExpectedAgents
     reported: Sequence[Agent]
     missing: Sequence[Missing]
     judgement: Judgement

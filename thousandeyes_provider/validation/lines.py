@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thousandeyes_provider.api.values import printable
+from thousandeyes_provider.api.coerce import printable
 
 LONGEST_TEXT = 200
 """Characters of any one text; a longer one ends in an ellipsis."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from thousandeyes_provider.validation import words
+from thousandeyes_provider.validation import formatting
 
 FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown"}
 """What a report is, by the ending of its file."""
@@ -102,7 +102,7 @@ def _round_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     case = _case("round is complete", "thousandeyes")
     if evidence["verdict"] in ("incomplete", "no_results"):
         lines = [f"{evidence['verdict']}: {_reported(evidence)}"]
-        lines += [f"{words.name(agent)} is missing" for agent in evidence["agents"]["missing"]]
+        lines += [f"{formatting.name(agent)} is missing" for agent in evidence["agents"]["missing"]]
         _outcome(case, "error", evidence["verdict"], lines)
     return case
 
@@ -113,18 +113,18 @@ def _errors_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     case = _case(f"at most {agents['allowed_errors']} agents with an error", "thousandeyes")
     if count > agents["allowed_errors"]:
         lines = [f"{count} agents with an error, {agents['allowed_errors']} allowed"]
-        lines += [f"{words.name(agent)}: {'; '.join(agent['errors'])}" for agent in agents["failed"]]
+        lines += [f"{formatting.name(agent)}: {'; '.join(agent['errors'])}" for agent in agents["failed"]]
         _outcome(case, "failure", "agent errors", lines)
     return case
 
 
 def _check_case(row: Mapping[str, Any]) -> ElementTree.Element:
     case = _case(
-        f"{row['metric']} {row['aggregate']} {words.expected(row)}", f"thousandeyes.{row['result_type']}"
+        f"{row['metric']} {row['aggregate']} {formatting.expected(row)}", f"thousandeyes.{row['result_type']}"
     )
     if not row["passed"]:
         kind = "skipped" if row["severity"] == "warn" else "failure"
-        _outcome(case, kind, "check", [words.sentence(row, 10)])
+        _outcome(case, kind, "check", [formatting.sentence(row, 10)])
     return case
 
 
@@ -150,22 +150,22 @@ def markdown(evidence: Mapping[str, Any]) -> str:
     if evidence["checks"]:
         rows = [
             (
-                words.subject(row),
-                words.state(row),
-                words.expected(row),
-                words.actual(row),
-                words.culprits(row, 10),
+                formatting.subject(row),
+                formatting.state(row),
+                formatting.expected(row),
+                formatting.actual(row),
+                formatting.culprits(row, 10),
             )
             for row in evidence["checks"]
         ]
         parts += ["## Checks", _table(("Check", "State", "Expected", "Actual", "Agents"), rows)]
     agents = evidence["agents"]
-    bad = [(words.name(agent), "error", "; ".join(agent["errors"])) for agent in agents["failed"]]
-    bad += [(words.name(agent), "missing", _missing(agent)) for agent in agents["missing"]]
+    bad = [(formatting.name(agent), "error", "; ".join(agent["errors"])) for agent in agents["failed"]]
+    bad += [(formatting.name(agent), "missing", _missing(agent)) for agent in agents["missing"]]
     if bad:
         parts += ["## Agents", _table(("Agent", "State", "What it says"), bad)]
     figures = [
-        (f"{result_type} {metric}", *(words.figure(of[name]) for name in ("min", "mean", "max")))
+        (f"{result_type} {metric}", *(formatting.figure(of[name]) for name in ("min", "mean", "max")))
         for result_type, of_type in evidence["metrics"].items()
         for metric, of in of_type.items()
     ]

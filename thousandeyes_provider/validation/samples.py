@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.expectation import Agent
+from thousandeyes_provider.api.coerce import number
+from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import metric_values
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, all_that_is_said, row_key
-from thousandeyes_provider.api.values import number
 from thousandeyes_provider.validation.lines import one_line
 
 

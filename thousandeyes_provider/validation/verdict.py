@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from thousandeyes_provider.api.expectation import Agent
+from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of
-from thousandeyes_provider.api.values import number, whole_number
-from thousandeyes_provider.validation.checks import Checks
-from thousandeyes_provider.validation.comparison import Before
+from thousandeyes_provider.validation.baseline import Baseline
+from thousandeyes_provider.validation.check_parser import Checks
 from thousandeyes_provider.validation.evaluation import CheckResult, evaluate
 
 
@@ -54,7 +54,7 @@ class Judgement:
     allowed: int
     errors: tuple[AgentError, ...]
     checks: tuple[CheckResult, ...] = ()
-    before: Before | None = field(default=None, repr=False)
+    before: Baseline | None = field(default=None, repr=False)
 
     @property
     def too_many_errors(self) -> bool:
@@ -81,7 +81,7 @@ def judge(
     rows: Mapping[str, Iterable[Row]],
     max_agent_errors: int | float,
     checks: Checks | None = None,
-    before: Before | None = None,
+    before: Baseline | None = None,
 ) -> Judgement:
     """Judge the rows of a round: by the error table of API-FACTS, and by the checks.
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.http import Answer
 from thousandeyes_provider.api.problems import read_problem
+from thousandeyes_provider.api.response import Response
 
 
 def problem(status, body=b"", kind="application/problem+json"):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_problem(Answer(status, {"content-type": kind}, raw, ""))
+    return read_problem(Response(status, {"content-type": kind}, raw, ""))
 
 
 class TestShapes:
@@ -69,7 +69,7 @@ class TestShapes:
         )
 
     def test_a_body_of_no_type_is_not_repeated(self):
-        assert str(read_problem(Answer(502, {}, b"oops", ""))) == "Bad Gateway"
+        assert str(read_problem(Response(502, {}, b"oops", ""))) == "Bad Gateway"
 
     def test_a_title_that_is_repeated_is_said_once(self):
         assert str(
@@ -123,4 +123,4 @@ KEYS = st.sampled_from(["title", "detail", "error", "error_description", "errors
 )
 def test_whatever_the_body_is_there_is_something_to_say(status, body):
     raw = body.encode() if isinstance(body, str) else body
-    assert str(read_problem(Answer(status, {"content-type": "text/plain"}, raw, "")))
+    assert str(read_problem(Response(status, {"content-type": "text/plain"}, raw, "")))

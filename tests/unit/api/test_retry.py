@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.http import Answer, NoAnswer
-from thousandeyes_provider.api.quota import Reset
-from thousandeyes_provider.api.retry import Accept, Attempts, GiveUp, Sending, Settle, Wait
+from thousandeyes_provider.api.rate_limits import RateLimitReset
+from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.retry import Accept, Attempts, GiveUp, RequestKind, VerifyOutcome, Wait
 
 NOW = 1_790_000_000.0
-READ, RUN, CREATE, SNAPSHOT = Sending.READ, Sending.RUN, Sending.CREATE, Sending.SNAPSHOT
+READ, RUN, CREATE, SNAPSHOT = RequestKind.READ, RequestKind.RUN, RequestKind.CREATE, RequestKind.SNAPSHOT
 WRITES = (RUN, CREATE, SNAPSHOT)
 EVERY = (READ, *WRITES)
 ORG = "x-organization-rate-limit-"
@@ -25,7 +25,7 @@ def answer(status, *, date=NOW, **headers):
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
     if date is not None:
         named.setdefault("date", formatdate(date, usegmt=True))
-    return Answer(status, named, b"", "http://te/v7/x")
+    return Response(status, named, b"", "http://te/v7/x")
 
 
 def limits(*, org=None, runs=None, date=NOW, status=429, **more):
@@ -37,7 +37,7 @@ def limits(*, org=None, runs=None, date=NOW, status=429, **more):
                 headers[prefix + field] = str(value)
     if date is not None:
         headers["date"] = formatdate(date, usegmt=True)
-    return Answer(status, headers, b"", "http://te/v7/x")
+    return Response(status, headers, b"", "http://te/v7/x")
 
 
 def decide(sending, outcome, *, chance=0.5, now=NOW, **more):
@@ -59,7 +59,7 @@ class TestSuccess:
         assert isinstance(decide(READ, answer(200), unusable="a body that is not JSON"), Wait)
 
     def test_a_creation_with_a_garbled_answer_is_settled_first(self):
-        assert isinstance(decide(CREATE, answer(201), unusable="an empty body"), Settle)
+        assert isinstance(decide(CREATE, answer(201), unusable="an empty body"), VerifyOutcome)
 
     def test_a_snapshot_with_a_garbled_answer_is_never_sent_again(self):
         assert isinstance(decide(SNAPSHOT, answer(201), unusable="an empty body"), GiveUp)
@@ -79,15 +79,15 @@ class TestErrorsThatNoRetryMends:
 
     @pytest.mark.parametrize("sending", EVERY)
     def test_a_certificate_that_is_not_trusted(self, sending):
-        outcome = NoAnswer("the server's certificate is not trusted", sent=False, final=True)
+        outcome = NoResponse("the server's certificate is not trusted", sent=False, final=True)
         assert isinstance(decide(sending, outcome), GiveUp)
 
 
 class TestLostAnswers:
     LOST = [
         *(answer(status) for status in (500, 502, 503, 504)),
-        NoAnswer("timeout", sent=True),
-        NoAnswer("connection cut", sent=True),
+        NoResponse("timeout", sent=True),
+        NoResponse("connection cut", sent=True),
     ]
 
     @pytest.mark.parametrize("outcome", LOST)
@@ -98,7 +98,7 @@ class TestLostAnswers:
     @pytest.mark.parametrize("sending", [RUN, CREATE])
     def test_run_and_create_are_settled_before_anything_is_sent_again(self, sending, outcome):
         decision = decide(sending, outcome)
-        assert isinstance(decision, Settle)
+        assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, Wait)
 
     @pytest.mark.parametrize("outcome", LOST)
@@ -107,10 +107,10 @@ class TestLostAnswers:
 
     @pytest.mark.parametrize("sending", EVERY)
     def test_without_a_connection_nothing_is_lost_and_it_is_sent_again(self, sending):
-        assert isinstance(decide(sending, NoAnswer("could not connect", sent=False)), Wait)
+        assert isinstance(decide(sending, NoResponse("could not connect", sent=False)), Wait)
 
     @pytest.mark.parametrize("limit", [1, 2, 5])
-    @pytest.mark.parametrize("outcome", [*LOST, NoAnswer("could not connect", sent=False)])
+    @pytest.mark.parametrize("outcome", [*LOST, NoResponse("could not connect", sent=False)])
     def test_at_most_retry_limit_attempts(self, limit, outcome):
         attempts, decision = Attempts(READ, retry_limit=limit), None
         for _ in range(limit):
@@ -120,7 +120,7 @@ class TestLostAnswers:
 
     def test_the_last_lost_run_is_settled_too_and_fails_only_when_nothing_has_begun(self):
         decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, chance=0.5)
-        assert isinstance(decision, Settle)
+        assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, GiveUp)
 
     def test_retry_after_is_honoured_and_nothing_shorter_is_waited(self):
@@ -228,7 +228,7 @@ class TestRateLimits:
 
     @pytest.mark.parametrize("date", ["yesterday", "", "Mon, 99 Foo 2026 99:99:99 GMT"])
     def test_without_a_usable_date_the_local_clock_has_to_do(self, date):
-        refused = Answer(429, {ORG + "remaining": "0", ORG + "reset": str(NOW + 20), "date": date}, b"", "")
+        refused = Response(429, {ORG + "remaining": "0", ORG + "reset": str(NOW + 20), "date": date}, b"", "")
         decision = decide(READ, refused)
         assert isinstance(decision, Wait)
         assert 20 < decision.seconds < 21
@@ -302,8 +302,8 @@ HEADERS = st.dictionaries(
     ),
 )
 OUTCOMES = st.one_of(
-    st.builds(Answer, st.integers(100, 999), HEADERS, st.just(b""), st.just("")),
-    st.builds(NoAnswer, st.just("cut"), st.booleans(), st.booleans()),
+    st.builds(Response, st.integers(100, 999), HEADERS, st.just(b""), st.just("")),
+    st.builds(NoResponse, st.just("cut"), st.booleans(), st.booleans()),
 )
 
 
@@ -323,7 +323,7 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(
     failures = 0
     for outcome in outcomes:
         decision, attempts = attempts.after(outcome, now=NOW, chance=chance, unusable=unusable)
-        if isinstance(decision, Settle):
+        if isinstance(decision, VerifyOutcome):
             decision = decision.otherwise
         if not isinstance(decision, Wait):
             break
@@ -340,7 +340,7 @@ def test_a_reset_that_no_calendar_has_is_told_as_the_number_that_it_is():
     assert decide(RUN, limits(org=(240, 0, NOW + 3600))).reason.endswith("(resets at 2026-09-21T15:13:20Z)")
 
 
-CUT = NoAnswer("connection cut", sent=True)
+CUT = NoResponse("connection cut", sent=True)
 
 
 class TestWhatIsSaid:
@@ -349,12 +349,12 @@ class TestWhatIsSaid:
     @pytest.mark.parametrize(
         ("sending", "outcome", "decision"),
         [
-            (READ, NoAnswer("not trusted", sent=False, final=True), GiveUp("not trusted")),
+            (READ, NoResponse("not trusted", sent=False, final=True), GiveUp("not trusted")),
             (READ, CUT, Wait(0.5, "connection cut")),
             (READ, answer(502), Wait(0.5, "502")),
             (READ, answer(503, retry_after=7), Wait(7.35, "503")),
-            (RUN, answer(502), Settle("502", Wait(0.5, "502"))),
-            (CREATE, CUT, Settle("connection cut", Wait(0.5, "connection cut"))),
+            (RUN, answer(502), VerifyOutcome("502", Wait(0.5, "502"))),
+            (CREATE, CUT, VerifyOutcome("connection cut", Wait(0.5, "connection cut"))),
             (SNAPSHOT, CUT, GiveUp("connection cut; not sent again, since the snapshot may exist")),
             (RUN, answer(409), Wait(0.5, "409, the test is busy", throttled=True)),
             (RUN, answer(409, retry_after=7), Wait(7.35, "409, the test is busy", throttled=True)),
@@ -416,7 +416,7 @@ class TestWhatIsSaid:
             assert ("(resets at" in said) is told
         past = decide(READ, limits(org=(240, 0, NOW - 9)), time_left=0)
         assert past.reason == "429, its reset is past: longer than the 0 s left until the deadline"
-        assert past.reset == Reset("organization", NOW - 9, -9)
+        assert past.reset == RateLimitReset("organization", NOW - 9, -9)
 
 
 class TestTheNextTime:
@@ -448,13 +448,13 @@ class TestRetryAfter:
         for asked in ("400", formatdate(NOW + 400, usegmt=True)):
             refused = answer(429, **headers, **{"retry-after": asked})
             given_up = decide(READ, refused, now=NOW + wrong_by)
-            assert given_up.reset == Reset(bucket, NOW + 400, 400)
+            assert given_up.reset == RateLimitReset(bucket, NOW + 400, 400)
             assert given_up.reason.endswith("(resets at 2026-09-21T14:20:00Z)")
 
     @pytest.mark.parametrize("status", [409, 429, 503])
     def test_without_a_date_it_is_read_against_the_local_clock(self, status):
         refused = answer(status, date=None, retry_after=formatdate(NOW + 7, usegmt=True))
         decision = decide(RUN, refused)
-        if isinstance(decision, Settle):
+        if isinstance(decision, VerifyOutcome):
             decision = decision.otherwise
         assert decision.seconds == pytest.approx(7.35)

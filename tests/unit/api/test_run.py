@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.run import Plan, RunHandle
 
@@ -23,7 +23,7 @@ def handle(**more):
         "account_group_id": "11",
         "directions": {"dns-server": (None,), "network": ("to-target", "from-target")},
         "rows_per_agent": {"dns-server": None, "network": 2},
-        "expected": Expected.of("test", [Agent("1", "Oslo"), Agent("", "Rome")]),
+        "expected": ExpectedAgents.of("test", [Agent("1", "Oslo"), Agent("", "Rome")]),
         "remembered": {"dns-server": 1_790_000_000, "network": None},
         "test_name": "Checkout",
         "test_link": LINK,
@@ -40,9 +40,9 @@ def handle(**more):
 
 EXPECTED = st.one_of(
     st.just(UNKNOWN),
-    st.builds(lambda count: Expected("argument", count=count), st.integers(1)),
+    st.builds(lambda count: ExpectedAgents("argument", count=count), st.integers(1)),
     st.builds(
-        lambda names: Expected.of("remembered", [Agent(one, f"n{one}") for one in names]),
+        lambda names: ExpectedAgents.of("remembered", [Agent(one, f"n{one}") for one in names]),
         st.lists(st.text(min_size=1), min_size=1),
     ),
 )
@@ -81,7 +81,7 @@ def test_it_has_everything_that_is_documented():
 
 
 def test_a_count_and_unknown_agents_are_told_apart():
-    assert handle(expected=Expected("argument", count=5)).to_json()["expected_agents"] == 5
+    assert handle(expected=ExpectedAgents("argument", count=5)).to_json()["expected_agents"] == 5
     assert handle(expected=UNKNOWN).to_json()["expected_agents"] is None
 
 
@@ -191,8 +191,8 @@ def test_what_is_missing_is_told_at_once():
         ({"expected_source": "gone"}, UNKNOWN),
         ({"expected_agents": None, "expected_source": "argument"}, UNKNOWN),
         ({"expected_agents": 0, "expected_source": "argument"}, UNKNOWN),
-        ({"expected_agents": 3, "expected_source": "argument"}, Expected("argument", count=3)),
-        ({"expected_agents": [{"agent_id": "1"}]}, Expected("unknown", (Agent("1"),), 1)),
+        ({"expected_agents": 3, "expected_source": "argument"}, ExpectedAgents("argument", count=3)),
+        ({"expected_agents": [{"agent_id": "1"}]}, ExpectedAgents("unknown", (Agent("1"),), 1)),
     ],
 )
 def test_who_is_expected_is_read_from_what_there_is(changed, expected):

@@ -17,6 +17,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     ThousandEyesServerError,
 )
+from thousandeyes_provider.hooks import base
 
 HTTP_TEST = "202703"
 READS = {
@@ -79,9 +80,8 @@ class TestPages:
         assert len(simulator.requests) == 1
 
     def test_pages_without_an_end_come_to_one(self, simulator, either, monkeypatch):
-        from thousandeyes_provider.hooks import client
 
-        monkeypatch.setattr(client, "MOST_PAGES", 20)
+        monkeypatch.setattr(base, "MOST_PAGES", 20)
         simulator.set_switches(endless_next=True)
         with pytest.raises(ThousandEyesConnectionError, match="page"):
             either.get_test_results(HTTP_TEST, "http-server")
@@ -137,7 +137,7 @@ class TestRetries:
         assert len(sleeps) == 2
 
     def test_a_body_that_is_too_large_is_not_read_to_its_end(self, simulator, either, monkeypatch):
-        monkeypatch.setattr("thousandeyes_provider.api.bodies.LARGEST_BODY", 1000)
+        monkeypatch.setattr("thousandeyes_provider.api.body.LARGEST_BODY", 1000)
         with pytest.raises(ThousandEyesConnectionError, match="more than 1000 bytes"):
             either.get_test_results(HTTP_TEST, "http-server")
         assert simulator.count("results") == 1

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api import bodies
+from thousandeyes_provider.api import body
 from thousandeyes_provider.exceptions import (
     ThousandEyesConnectionError,
     ThousandEyesError,
@@ -369,7 +369,7 @@ class TestSize:
     @pytest.mark.parametrize("status", [200, 302])
     @pytest.mark.parametrize("way", ["told", "chunked", "without an end", "gzip", "deflate"])
     def test_a_gigabyte_is_refused_and_never_in_memory(self, server, call, monkeypatch, status, way):
-        monkeypatch.setattr(bodies, "LARGEST_BODY", 4 * MEGABYTE)
+        monkeypatch.setattr(body, "LARGEST_BODY", 4 * MEGABYTE)
         server.answer = gigabyte(status, way)
         tracemalloc.start()
         try:
@@ -383,10 +383,10 @@ class TestSize:
         assert most < 16 * MEGABYTE
 
     def test_the_bounds_are_as_documented(self):
-        assert (bodies.LARGEST_BODY, bodies.LARGEST_RESULT, bodies.MOST_PAGES) == (2**26, 2**28, 1000)
+        assert (body.LARGEST_BODY, body.LARGEST_RESULT, body.MOST_PAGES) == (2**26, 2**28, 1000)
 
     def test_pages_without_an_end_are_refused_when_all_of_them_are_too_much(self, server, call, monkeypatch):
-        monkeypatch.setattr("thousandeyes_provider.hooks.client.LARGEST_RESULT", MEGABYTE)
+        monkeypatch.setattr("thousandeyes_provider.hooks.base.LARGEST_RESULT", MEGABYTE)
         server.requests.clear()
         padding = "x" * 100_000
 

@@ -13,7 +13,7 @@ import requests
 import urllib3
 from aiohttp.client_reqrep import ConnectionKey
 
-from thousandeyes_provider.api.http import NoAnswer
+from thousandeyes_provider.api.response import NoResponse
 from thousandeyes_provider.hooks import async_transport, transport
 
 PLACE = ConnectionKey("te.example", 443, True, True, None, None, None)
@@ -24,23 +24,23 @@ PLACE = ConnectionKey("te.example", 443, True, True, None, None, None)
     [
         (
             requests.exceptions.InvalidURL("no host"),
-            NoAnswer("not an address: no host", sent=False, final=True),
+            NoResponse("not an address: no host", sent=False, final=True),
         ),
         (
             requests.exceptions.ConnectTimeout("slow"),
-            NoAnswer("could not connect: timeout after 3 s", sent=False),
+            NoResponse("could not connect: timeout after 3 s", sent=False),
         ),
         (
             requests.exceptions.ReadTimeout("slow"),
-            NoAnswer("timeout: no complete answer in 3 s", sent=True),
+            NoResponse("timeout: no complete answer in 3 s", sent=True),
         ),
         (
             requests.exceptions.SSLError(ssl.SSLError(1, "wrong version number")),
-            NoAnswer("TLS failed: [SSL] wrong version number (_ssl.c:0)", sent=True),
+            NoResponse("TLS failed: [SSL] wrong version number (_ssl.c:0)", sent=True),
         ),
         (
             urllib3.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"),
-            NoAnswer(
+            NoResponse(
                 "the server's certificate is not trusted: CERTIFICATE_VERIFY_FAILED", sent=False, final=True
             ),
         ),
@@ -55,16 +55,16 @@ def test_requests(error, outcome):
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (aiohttp.InvalidURL("te:x"), NoAnswer("not an address: te:x", sent=False, final=True)),
+        (aiohttp.InvalidURL("te:x"), NoResponse("not an address: te:x", sent=False, final=True)),
         (
             aiohttp.ClientConnectorSSLError(PLACE, ssl.SSLError(1, "wrong version number")),
-            NoAnswer("TLS failed: Cannot connect", sent=True),
+            NoResponse("TLS failed: Cannot connect", sent=True),
         ),
         (
             aiohttp.ClientConnectorError(PLACE, OSError(111, "refused")),
-            NoAnswer("could not connect: Cannot connect", sent=False),
+            NoResponse("could not connect: Cannot connect", sent=False),
         ),
-        (aiohttp.ServerDisconnectedError(), NoAnswer("connection cut: Server disconnected", sent=True)),
+        (aiohttp.ServerDisconnectedError(), NoResponse("connection cut: Server disconnected", sent=True)),
     ],
 )
 def test_aiohttp(error, outcome):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow.providers.common.compat.sdk import TaskDeferred
-from thousandeyes_provider.hooks import account
+from thousandeyes_provider.hooks import shared_account
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
 
@@ -139,7 +139,7 @@ def connection(simulator, monkeypatch):
 @pytest.fixture(params=["worker", "triggerer"])
 def worker(request, connection, monkeypatch):
     """Executes tasks that wait in the worker, or in the triggerer."""
-    monkeypatch.setattr(account, "USUAL_GAP", 0.01)
+    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.01)
     connection()
     return Worker(deferrable=request.param == "triggerer")
 
@@ -154,7 +154,7 @@ def worker_alone(connection):
 @pytest.fixture
 def triggerer(connection, monkeypatch):
     """Executes tasks that wait in the triggerer."""
-    monkeypatch.setattr(account, "USUAL_GAP", 0.01)
+    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.01)
     connection()
     return Worker(deferrable=True)
 

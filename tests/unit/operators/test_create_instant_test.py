@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException
-from thousandeyes_provider.api.definitions import FIELDS
+from thousandeyes_provider.api.definition import FIELDS
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
@@ -529,7 +529,7 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         assert "no agent is called 'Frankfurt'; near: 'Frankfurt, Germany' (14410)" in told
 
     def test_a_name_that_two_agents_have(self, simulator, worker):
-        from thousandeyes_provider.api.definitions import DefinitionFaults, with_agent_ids
+        from thousandeyes_provider.api.definition import DefinitionFaults, with_agent_ids
 
         twins = [{"agentId": "1", "agentName": "Lab"}, {"agentId": "2", "agentName": "lab"}]
         with pytest.raises(DefinitionFaults, match="the name of 2 agents; give the id, one of 1, 2"):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from thousandeyes_provider.exceptions import ThousandEyesError
-from thousandeyes_provider.simulator.faults import KINDS, OPERATIONS
+from thousandeyes_provider.simulator.injected_faults import KINDS, OPERATIONS
 
 TOKEN = "t0ken-that-nobody-may-see"
 VALUES = (None, True, -1, 1e308, 10**30, "", "x" * 3000, "\ud800\r\n\x1b[0m", [], {}, [[{}]], {"value": None})

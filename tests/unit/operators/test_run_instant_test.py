@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException
-from thousandeyes_provider.api import waiting
+from thousandeyes_provider.api import round_progress
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
@@ -340,7 +340,7 @@ class TestCompleteness:
     def test_the_agents_of_a_round_that_is_going_on_do_not_say_who_should_report(
         self, simulator, worker, monkeypatch
     ):
-        monkeypatch.setattr(waiting, "QUIET", 1.5)
+        monkeypatch.setattr(round_progress, "QUIET", 1.5)
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[])
         simulator.run(
@@ -354,26 +354,26 @@ class TestCompleteness:
     def test_one_dns_server_of_two_is_not_complete_either_when_nobody_knows_who_should_report(
         self, simulator, worker, monkeypatch
     ):
-        monkeypatch.setattr(waiting, "QUIET", 0.5)
+        monkeypatch.setattr(round_progress, "QUIET", 0.5)
         simulator.set_switches(typed_lookup="no-agents")
         test_id = simulator.add_test("dns-server", history=[])
-        from thousandeyes_provider.hooks.client import Pages
+        from thousandeyes_provider.hooks.base import ResultPages
 
-        whole = Pages.result
+        whole = ResultPages.result
 
         def without_one(pages):
             found = whole(pages)
             found["results"] = [row for row in found["results"] if not row["server"].startswith("ns2")]
             return found
 
-        monkeypatch.setattr(Pages, "result", without_one)
+        monkeypatch.setattr(ResultPages, "result", without_one)
         with pytest.raises(InstantTestIncomplete):
             worker.rerun(test_id, timeout=3)
 
     def test_when_nobody_knows_who_should_report_a_quiet_while_completes_the_round(
         self, simulator, worker, monkeypatch
     ):
-        monkeypatch.setattr(waiting, "QUIET", 1.5)
+        monkeypatch.setattr(round_progress, "QUIET", 1.5)
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[], delays=1)
         begun = time.monotonic()

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from thousandeyes_provider.simulator.answers import Answer, Delivery
 from thousandeyes_provider.simulator.model import World
-from thousandeyes_provider.simulator.service import Call, Service
+from thousandeyes_provider.simulator.responses import Delivery, SimulatedResponse
+from thousandeyes_provider.simulator.service import ReceivedRequest, Service
 from thousandeyes_provider.simulator.switches import Switches
 
 NOW = 1_800_000_015.0
@@ -41,7 +41,7 @@ class Api:
     ) -> Delivery:
         parts = urlsplit(url)
         segments = tuple(parts.path.split("/")[1:])
-        call = Call(
+        call = ReceivedRequest(
             method,
             parts.path,
             segments[1:] if segments[0] == "v7" else segments,
@@ -53,7 +53,7 @@ class Api:
         )
         return self.service.handle(call, self.now)
 
-    def ask(self, method: str, url: str, body: Any = None, **how: str) -> Answer:
+    def ask(self, method: str, url: str, body: Any = None, **how: str) -> SimulatedResponse:
         answer = self.send(method, url, body, **how).answer
         assert answer is not None
         return answer

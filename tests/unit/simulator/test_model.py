@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.result_types import TEST_TYPES
-from thousandeyes_provider.simulator.model import Busy, SimulatedTest, World
+from thousandeyes_provider.simulator.model import RunInProgress, SimulatedTest, World
 from thousandeyes_provider.simulator.switches import Switches
 
 NOW = 1_800_000_015.0
@@ -202,7 +202,7 @@ class TestRunWhileRunning:
         here = world(run_while_running="409")
         test = http_test(here)
         here.run(test, NOW)
-        with pytest.raises(Busy):
+        with pytest.raises(RunInProgress):
             here.run(test, NOW + 2.9)
         assert len(test.rounds) == 2
         assert here.run(test, NOW + 3) is not None

@@ -734,9 +734,9 @@ class TestRateLimits:
 
 class TestFaults:
     def fail(self, api: Any, operation: str, kind: str = "status", **spec: Any) -> None:
-        from thousandeyes_provider.simulator.faults import Fault
+        from thousandeyes_provider.simulator.injected_faults import InjectedFault
 
-        api.service.faults.add(Fault(operation, kind, **spec))
+        api.service.faults.add(InjectedFault(operation, kind, **spec))
 
     @pytest.mark.parametrize("kind", ["status", "cut", "html", "empty", "not-json"])
     @pytest.mark.parametrize("started", [True, False])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thousandeyes_provider.api.metrics import METRICS
-from thousandeyes_provider.validation.checks import AGGREGATES, COMPARISONS, OPTIONS, parse_checks
+from thousandeyes_provider.validation.check_parser import AGGREGATES, COMPARISONS, OPTIONS, parse_checks
 from thousandeyes_provider.validation.reports import FORMATS
 
 DOCS = Path(__file__).parents[3] / "docs" / "checks.md"

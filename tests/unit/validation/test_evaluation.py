@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, mean, median, percentile
-from thousandeyes_provider.validation.checks import AGGREGATES, parse_checks
-from thousandeyes_provider.validation.comparison import Before, before_from_evidence, before_from_rows
+from thousandeyes_provider.validation.baseline import Baseline, baseline_from_evidence, baseline_from_rows
+from thousandeyes_provider.validation.check_parser import AGGREGATES, parse_checks
 from thousandeyes_provider.validation.evaluation import MOST_NAMED, evaluate, relative_change
 from thousandeyes_provider.validation.verdict import judge
 
@@ -47,7 +47,7 @@ def passes(rules, *values, **more):
 def before(**values):
     """A before in which agent 0, 1, … said these values of the response time: ``before(a0=5)``."""
     samples = {name[1:]: {f"{HTTP}.{TIME}": value} for name, value in values.items()}
-    return before_from_evidence(
+    return baseline_from_evidence(
         {"test_id": "7", "started_at": "2026-09-21T14:13:20Z", "verdict": "passed", "samples": samples}
     )
 
@@ -259,7 +259,7 @@ class TestSeveralRowsOfAnAgent:
 
     def test_with_before_each_is_compared_with_its_own(self):
         then = {"a": {"dns-server.resolutionTime": [5, 40]}, "b": {"dns-server.resolutionTime": [7, 9]}}
-        earlier = before_from_evidence({"verdict": "passed", "samples": then})
+        earlier = baseline_from_evidence({"verdict": "passed", "samples": then})
         one = self.dns({"change_leq_to": 0.2}, before=earlier)
         assert (one.passed, one.broken_by[0].to_json()["before"]) == (False, [5, 40])
         assert self.dns({"change_leq_to": 0.25}, before=earlier).passed
@@ -267,7 +267,7 @@ class TestSeveralRowsOfAnAgent:
     def test_another_number_of_rows_is_no_match(self):
         then = {"a": {"dns-server.resolutionTime": 5}, "b": {"dns-server.resolutionTime": [7, 9]}}
         one = self.dns(
-            {"change_leq_to": 0.2}, before=before_from_evidence({"verdict": "passed", "samples": then})
+            {"change_leq_to": 0.2}, before=baseline_from_evidence({"verdict": "passed", "samples": then})
         )
         assert (one.passed, names(one.only_now)) == (True, ["a"])
 
@@ -338,7 +338,7 @@ class TestBefore:
         assert (one.passed, one.reason) == (False, "there is no earlier run and no history to compare with")
 
     def test_one_that_is_not_usable_fails_with_its_reason(self):
-        one = result({"change_leq_to": 9}, rows(5), before=before_from_evidence(None))
+        one = result({"change_leq_to": 9}, rows(5), before=baseline_from_evidence(None))
         assert (one.passed, one.reason) == (False, "the earlier evidence is missing")
 
     def test_one_without_the_metric_fails(self):
@@ -472,7 +472,7 @@ ALL_KINDS = {
 @given(st.lists(ANY_ROW, max_size=8), st.sampled_from(sorted(RESULT_TYPES)), st.lists(ANY_ROW, max_size=4))
 def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
     checks = parse_checks({result_type: ALL_KINDS[result_type]})
-    then = before_from_rows({result_type: [one | {"roundId": 5} for one in earlier]}, checks, "history")
+    then = baseline_from_rows({result_type: [one | {"roundId": 5} for one in earlier]}, checks, "history")
     for one in evaluate(checks, {result_type: found}, then):
         told = one.to_json()
         assert json.loads(json.dumps(told, allow_nan=False)) == told
@@ -495,7 +495,7 @@ def test_the_order_of_rows_and_agents_never_matters(told, aggregate, bound, seed
     rules = {aggregate: [{"leq_to": bound}, {"change_leq_to": 0.1}]}
     checks = parse_checks({"dns-server": {"resolutionTime": rules}})
     samples = {name: {"dns-server.resolutionTime": [4, 5]} for name in "abe"}
-    earlier = before_from_evidence({"verdict": "passed", "samples": samples})
+    earlier = baseline_from_evidence({"verdict": "passed", "samples": samples})
     one, other = (evaluate(checks, {"dns-server": order}, earlier) for order in (found, mixed))
     assert [result.to_json() for result in one] == [result.to_json() for result in other]
 
@@ -517,7 +517,7 @@ def test_a_better_value_never_breaks_an_upper_bound(aggregate, values, bound, da
 )
 def test_a_verdict_is_never_passed_with_nothing_judged(found, allowed, severity):
     declared = {"path-vis": {"pathTraces.numberOfHops": {"leq_to": 1e9, "severity": severity}}}
-    judgement = judge(found, allowed, parse_checks(declared), Before("nothing"))
+    judgement = judge(found, allowed, parse_checks(declared), Baseline("nothing"))
     seen = any(rows and RESULT_TYPES[name].judged for name, rows in found.items())
     valued = any(one.actual is not None for one in judgement.checks)
     assert not judgement.passed or seen or valued

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.expectation import UNKNOWN, Agent, Expected
+from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES
-from thousandeyes_provider.validation.checks import parse_checks
-from thousandeyes_provider.validation.comparison import before_from_evidence
+from thousandeyes_provider.validation.baseline import baseline_from_evidence
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence, fit
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
@@ -43,7 +43,7 @@ def observed(rows=None, *, allowed=0, **more):
         "run_calls": 1,
         "requests": 9,
         "throttled_seconds": 3.14159,
-        "expected": Expected.of("test", agents("1", "2")),
+        "expected": ExpectedAgents.of("test", agents("1", "2")),
         "reported": agents("1", "2"),
         "missing": [],
         "judgement": judge(rows, allowed),
@@ -63,7 +63,7 @@ def many(count, name="name", error=None):
     listed = [Agent(one, f"{name} {one}") for one in ids]
     return observed(
         rows,
-        expected=Expected.of("test", listed),
+        expected=ExpectedAgents.of("test", listed),
         reported=listed,
         missing=[Missing(one, "offline", "http-server 0 of 1") for one in listed[::5]],
     )
@@ -209,10 +209,10 @@ class TestChecks:
     def test_what_was_compared_with_is_said(self):
         checks = {HTTP: {"responseTime": {"mean": {"change_leq_to": 0.2}}}}
         earlier = self.told(self.CHECKS)
-        told = self.told(checks, before=before_from_evidence(earlier))
+        told = self.told(checks, before=baseline_from_evidence(earlier))
         assert told["compared_with"] == "the run of test 7 at 2026-09-21T14:13:22Z"
         assert told["checks"][0]["change"] == 0
-        told = self.told(checks, before=before_from_evidence(None))
+        told = self.told(checks, before=baseline_from_evidence(None))
         assert told["compared_with"] == "the earlier evidence is missing"
         assert "compared_with" not in earlier
 
@@ -353,7 +353,7 @@ def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
     told = evidence(
         observed(
             rows,
-            expected=Expected("test", tuple(listed * repeat)[:2000], 7),
+            expected=ExpectedAgents("test", tuple(listed * repeat)[:2000], 7),
             reported=listed,
             missing=[Missing(agent, state, lacking) for agent in listed],
             links=links,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.definitions import (
+from thousandeyes_provider.api.definition import (
     FIELDS,
     DefinitionFaults,
     lacking_credentials,
@@ -26,7 +26,7 @@ from thousandeyes_provider.api.definitions import (
     unknown_fields,
     with_agent_ids,
 )
-from thousandeyes_provider.api.expectation import (
+from thousandeyes_provider.api.expected_agents import (
     DIRECTIONS,
     directions_of,
     expected_from_rows,
@@ -35,16 +35,16 @@ from thousandeyes_provider.api.expectation import (
     rows_per_agent,
 )
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, row_error
+from thousandeyes_provider.api.round_progress import RoundProgress
 from thousandeyes_provider.api.rounds import app_link, newest_round
 from thousandeyes_provider.api.run import Plan, RunHandle
-from thousandeyes_provider.api.selection import is_older, select_tests
-from thousandeyes_provider.api.waiting import Waiting
-from thousandeyes_provider.validation.checks import parse_checks
-from thousandeyes_provider.validation.comparison import before_from_evidence, before_from_rows
+from thousandeyes_provider.api.test_search import is_older, select_tests
+from thousandeyes_provider.validation.baseline import baseline_from_evidence, baseline_from_rows
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.ending import verdict_of
 from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
 from thousandeyes_provider.validation.reports import junit, markdown
-from thousandeyes_provider.validation.text import summary, table
+from thousandeyes_provider.validation.summary import summary, table
 from thousandeyes_provider.validation.verdict import judge
 
 AT = 1_790_000_000
@@ -172,13 +172,13 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
     )
     run = RunHandle(plan, ACCEPTED, ACCEPTED, ACCEPTED + 600, 1)
     assert RunHandle.from_json(as_received(run.to_json())) == run
-    waiting = Waiting.for_run(run, deadline=600, poll_interval=10, min_agents=min_agents, grace=60)
+    waiting = RoundProgress.for_run(run, deadline=600, poll_interval=10, min_agents=min_agents, grace=60)
     for now in (10.0, 80.0, 600.0):
         waiting = waiting.look(rows, now)
         assert waiting.next_look(now) >= now
     state = waiting.state(600.0)
     ours = waiting.rows()
-    history = before_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
+    history = baseline_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
     judgement = judge(ours, allowed, checks, history)
     missing = [Missing(one, "offline", waiting.lacking(one)) for one in waiting.missing()]
     links = [link for found in ours.values() for row in found if (link := app_link(row))]
@@ -222,7 +222,7 @@ def is_evidence(told):
     assert ElementTree.fromstring(junit(told)).find("testsuite/testcase") is not None
     assert markdown(told).startswith("# ")
     for earlier in (told, text):
-        before_from_evidence(earlier)
+        baseline_from_evidence(earlier)
 
 
 TYPES = [
@@ -345,7 +345,7 @@ def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
     assert all(one in (None, *DIRECTIONS) for found in run.plan.directions.values() for one in found)
     again = RunHandle.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False)))
     assert again == run
-    waiting = Waiting.for_run(run, deadline=600, poll_interval=10, min_agents=None, grace=60)
+    waiting = RoundProgress.for_run(run, deadline=600, poll_interval=10, min_agents=None, grace=60)
     waiting = waiting.look({"http-server": [row()]}, 10.0)
     waiting.state(600.0)
     datetime.fromtimestamp(run.accepted_at, UTC)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 from markdown_it import MarkdownIt
 
-from thousandeyes_provider.api.expectation import Agent, Expected
-from thousandeyes_provider.validation.checks import parse_checks
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
 from thousandeyes_provider.validation.reports import junit, markdown, report, report_format
 from thousandeyes_provider.validation.verdict import Verdict, judge
@@ -65,7 +65,7 @@ def told(
         "run_calls": 1,
         "requests": 9,
         "throttled_seconds": 0,
-        "expected": Expected.of("test", [Agent("1", agent)]),
+        "expected": ExpectedAgents.of("test", [Agent("1", agent)]),
         "reported": [Agent("1", agent)],
         "missing": list(missing),
         "judgement": judge(rows, 0, parse_checks(checks)),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.validation.checks import parse_checks
-from thousandeyes_provider.validation.comparison import before_from_evidence
+from thousandeyes_provider.validation.baseline import baseline_from_evidence
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.verdict import allowed_errors, judge, same_failure
 
 HTTP = "http-server"
@@ -137,11 +137,11 @@ class TestChecks:
     def test_before_is_compared_with(self):
         checks = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}}})
         samples = {"a": {f"{HTTP}.responseTime": 4}}
-        before = before_from_evidence({"verdict": "passed", "samples": samples})
+        before = baseline_from_evidence({"verdict": "passed", "samples": samples})
         assert not judge({HTTP: [row("a")]}, 0, checks, before).passed
         assert not judge({HTTP: [row("a")]}, 0, checks).passed
         samples["a"] = {f"{HTTP}.responseTime": 4.5}
-        before = before_from_evidence({"verdict": "passed", "samples": samples})
+        before = baseline_from_evidence({"verdict": "passed", "samples": samples})
         assert judge({HTTP: [row("a")]}, 0, checks, before).passed
 
 

@@ -1,0 +1,137 @@
+"""What arrives of a body is decoded piece by piece, and only so much of it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api import body
+from thousandeyes_provider.api.body import LARGEST_BODY, Body, UnusableBody
+
+TEXT = b'{"results": []}'
+GZIP = gzip.compress(TEXT, mtime=0)  # the time would be in the names of the tests
+BARE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+BARE_TEXT = BARE.compress(TEXT) + BARE.flush()
+
+
+def fed(encoding, sent, size=1):
+    body = Body(encoding)
+    for start in range(0, len(sent), size):
+        body.feed(sent[start : start + size])
+    return body
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("encoding", "sent"),
+    [
+        (None, TEXT),
+        ("", TEXT),
+        ("identity", TEXT),
+        ("gzip", GZIP),
+        (" X-GZip ", GZIP),
+        ("gzip", zlib.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", BARE_TEXT),
+        ("Deflate", BARE_TEXT),
+    ],
+)
+def test_it_is_decoded_whatever_the_pieces(encoding, sent, size):
+    assert fed(encoding, sent, size).whole() == TEXT
+
+
+@given(
+    st.binary(max_size=200_000),
+    st.sampled_from(["gzip", "deflate", None]),
+    st.sampled_from([100, 65536, 10**6]),
+)
+def test_it_comes_out_as_it_went_in(content, encoding, size):
+    sent = {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding, bytes)(content)
+    assert fed(encoding, sent, size).whole() == content
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 131_073])
+def test_what_the_decoder_still_holds_when_all_has_arrived_comes_out(length):
+    squeezed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    sent = squeezed.compress(bytes(length)) + squeezed.flush()
+    assert fed("deflate", sent, len(sent)).whole() == bytes(length)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
+def test_an_encoding_that_nobody_asked_for_is_left_as_it_is(encoding):
+    assert fed(encoding, b"\x8b\x07").whole() == b"\x8b\x07"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", None])
+def test_nothing_is_nothing(encoding):
+    assert Body(encoding).whole() == b""
+    assert fed(encoding, b"").whole() == b""
+    empty = Body(encoding)
+    empty.feed(b"")
+    assert empty.whole() == b""
+
+
+def test_an_empty_piece_before_the_first_does_no_harm():
+    body = Body("deflate")
+    body.feed(b"")
+    body.feed(BARE_TEXT)
+    assert body.whole() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"),
+    [
+        ("gzip", GZIP[:-1]),
+        ("gzip", GZIP[:5]),
+        ("deflate", zlib.compress(TEXT)[:-1]),
+        ("deflate", BARE_TEXT[:-1]),
+    ],
+)
+def test_what_is_cut_short_may_be_whole_the_next_time(encoding, sent):
+    with pytest.raises(UnusableBody) as failure:
+        fed(encoding, sent).whole()
+    assert str(failure.value) == "a body that is cut short"
+    assert not failure.value.final
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_what_is_not_in_its_encoding_may_be_the_next_time(encoding):
+    with pytest.raises(UnusableBody) as failure:
+        fed(encoding, b"\xff<html>", 100)
+    assert str(failure.value).startswith("a body that cannot be decoded: Error -3")
+    assert not failure.value.final
+
+
+def test_what_follows_the_end_is_not_decoded():
+    assert fed("gzip", GZIP + b"more", 1000).whole() == TEXT
+    assert fed("gzip", GZIP + b"more", 1).whole() == TEXT
+
+
+@pytest.mark.parametrize("encode", [bytes, gzip.compress, zlib.compress])
+def test_the_largest_that_is_taken(monkeypatch, encode):
+    monkeypatch.setattr(body, "LARGEST_BODY", 2_000)
+    encoding = {bytes: None, gzip.compress: "gzip", zlib.compress: "deflate"}[encode]
+    assert fed(encoding, encode(b" " * 2_000), 100).whole() == b" " * 2_000
+    with pytest.raises(UnusableBody) as failure:
+        fed(encoding, encode(b" " * 2_001), 100)
+    assert str(failure.value) == "a body of more than 2000 bytes"
+    assert failure.value.final
+
+
+def test_what_arrives_counts_also_where_little_comes_out(monkeypatch):
+    monkeypatch.setattr(body, "LARGEST_BODY", 100)
+    with pytest.raises(UnusableBody, match="more than 100 bytes"):
+        fed("gzip", gzip.compress(b"") + b"x" * 100, 10)
+
+
+def test_a_small_body_that_would_be_a_huge_one_is_refused_before_it_is(monkeypatch):
+    sizes = []
+    check = Body._check_size
+    monkeypatch.setattr(Body, "_check_size", lambda body: (sizes.append(len(body._whole)), check(body)))
+    with pytest.raises(UnusableBody, match=f"more than {LARGEST_BODY} bytes"):
+        fed("gzip", gzip.compress(b" " * (LARGEST_BODY + 10**6)), 10**6)
+    assert max(sizes) <= LARGEST_BODY + 65536

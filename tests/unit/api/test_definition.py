@@ -1,0 +1,524 @@
+"""Definitions of instant tests: read, completed, taken over from other tests, and kept quiet about."""
+
+from __future__ import annotations
+
+import enum
+import pickle
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.definition import (
+    FIELDS,
+    LONGEST_NAME,
+    READ_ONLY,
+    SCHEDULING,
+    DefinitionFaults,
+    default_name,
+    lacking_credentials,
+    names_agents,
+    overridden,
+    read_definition,
+    secrets_in,
+    settings_of,
+    unknown_fields,
+    with_agent_ids,
+)
+from thousandeyes_provider.api.result_types import TEST_TYPES
+
+HTTP = {"url": "https://a.example", "agents": ["14410"]}
+LISTED = [
+    {"agentId": "14410", "agentName": "Frankfurt, Germany"},
+    {"agentId": "14419", "agentName": "Singapore"},
+    {"agentId": "1", "agentName": "Lab"},
+    {"agentId": "2", "agentName": "lab"},
+]
+
+
+def faults(test_type, definition, **options):
+    with pytest.raises(DefinitionFaults) as failure:
+        read_definition(test_type, definition, **options)
+    return failure.value.faults
+
+
+def test_all_twelve_types_are_in_the_table():
+    assert FIELDS.keys() == TEST_TYPES.keys()
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ("14410", {"agentId": "14410"}),
+            (14410, {"agentId": "14410"}),
+            (" Singapore ", {"agentName": "Singapore"}),
+            ({"agentId": 14410}, {"agentId": "14410"}),
+            ({"agentId": "14410", "agentName": "Frankfurt"}, {"agentId": "14410"}),
+            ({"agentName": "Singapore"}, {"agentName": "Singapore"}),
+            (
+                {"agentId": "14410", "sourceIpAddress": "10.0.0.1"},
+                {"agentId": "14410", "sourceIpAddress": "10.0.0.1"},
+            ),
+        ],
+    )
+    def test_agents_in_every_spelling(self, given, sent):
+        assert read_definition("http-server", {**HTTP, "agents": [given]})["agents"] == [sent]
+
+    @pytest.mark.parametrize(
+        ("field", "given", "sent"),
+        [
+            ("httpTimeLimit", "10", 10),
+            ("httpTimeLimit", 10.0, 10),
+            ("followRedirects", "false", False),
+            ("verifyCertificate", "True", True),
+            ("sslVersionId", 3, "3"),
+            ("labels", ("a", 2), ["a", "2"]),
+            ("customHeaders", {"all": {"x": "y"}}, {"all": {"x": "y"}}),
+            ("somethingNew", {"x": 1}, {"x": 1}),
+        ],
+    )
+    def test_values_become_what_the_api_wants(self, field, given, sent):
+        assert read_definition("http-server", {**HTTP, field: given})[field] == sent
+
+    def test_null_is_as_good_as_absent(self):
+        assert "description" not in read_definition("http-server", {**HTTP, "description": None})
+        assert faults("http-server", {**HTTP, "url": None}) == (
+            'definition["url"]: required for http-server tests',
+        )
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"agents": []}, 'definition["agents"]: [] is not a list with something in it'),
+            ({"agents": "Singapore"}, 'definition["agents"]: "Singapore" is not a list with something in it'),
+            ({"agents": [True]}, 'definition["agents"][0]: true is not an object'),
+            ({"agents": [""]}, 'definition["agents"][0]: "" is not an object'),
+            ({"labels": [""]}, 'definition["labels"][0]: "" is not a text'),
+            ({"oAuth": []}, 'definition["oAuth"]: [] is not an object'),
+            ({"oAuth": {"authType": "x"}}, 'definition["oAuth"]["authType"]: "x" is not one of'),
+            ({"customHeaders": "x"}, '["customHeaders"]: the value (not shown) is not an object or a list'),
+            ({"downloadLimit": "much"}, 'definition["downloadLimit"]: "much" is not a whole number'),
+            ({"httpVersion": True}, 'definition["httpVersion"]: true is not a whole number from 1 to 2'),
+            ({"authType": 7}, "is not one of none, basic, ntlm, kerberos, oauth"),
+            ({"authType": ["none"]}, "is not one of none, basic, ntlm, kerberos, oauth"),
+        ],
+    )
+    def test_what_is_wrong_where(self, wrong, says):
+        (fault,) = faults("http-server", {**HTTP, **wrong})
+        assert says in fault
+
+    @pytest.mark.parametrize("name", sorted(READ_ONLY | SCHEDULING))
+    def test_what_thousandeyes_sets_and_what_is_for_schedules_is_refused(self, name):
+        (fault,) = faults("http-server", {**HTTP, name: 1})
+        assert fault.startswith(f'definition["{name}"]: ')
+        assert fault.endswith("leave it out")
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            (
+                {"authType": "basci"},
+                "\"basci\" is not one of none, basic, ntlm, kerberos, oauth; did you mean 'basic'?",
+            ),
+            ({"authType": "zzz"}, '"zzz" is not one of none, basic, ntlm, kerberos, oauth'),
+            ({"httpVersion": 0}, "0 is not a whole number from 1 to 2"),
+            ({"httpVersion": 3}, "3 is not a whole number from 1 to 2"),
+            ({"downloadLimit": "much"}, '"much" is not a whole number'),
+            ({"followRedirects": "perhaps"}, '"perhaps" is not true or false'),
+            ({"labels": "x"}, '"x" is not a list'),
+            ({"description": ["Zürich", "x" * 100]}, f'["Zürich", "{"x" * 67}… is not a text'),
+            ({"description": ["x" * 76]}, f'["{"x" * 76}"] is not a text'),
+            ({"description": ["x" * 77]}, f'["{"x" * 77}… is not a text'),
+            ({"description": {1, 2}}, '"{1, 2}" is not a text'),
+        ],
+    )
+    def test_the_whole_fault(self, wrong, says):
+        (name,) = wrong
+        assert faults("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
+
+    def test_what_a_required_field_may_hold_is_checked_as_well(self):
+        ftp = {"agents": ["1"], "url": "ftp://a.example", "username": "u"}
+        assert faults("ftp-server", {**ftp, "requestType": "delete", "password": ["hunter2"]}) == (
+            'definition["requestType"]: "delete" is not one of download, upload, list',
+            'definition["password"]: the value (not shown) is not a text',
+        )
+        for port in (0, 65536):
+            sip = {"agents": ["1"], "targetSipCredentials": {"port": port, "sipRegistrar": "sip.example"}}
+            (fault,) = faults("sip-server", sip)
+            assert fault.endswith(f'["port"]: {port} is not a whole number from 1 to 65535')
+
+    @pytest.mark.parametrize("version", [1, 2, "1", "2"])
+    def test_both_ends_of_a_range_are_in_it(self, version):
+        assert read_definition("http-server", {**HTTP, "httpVersion": version})["httpVersion"] == int(version)
+
+    def test_a_field_that_looks_like_the_one_that_is_missing_is_named(self):
+        wrong = {"agents": ["1"], "zzz": 1, "urls": "https://a.example"}
+        assert faults("http-server", wrong) == (
+            "definition[\"url\"]: required for http-server tests; is 'urls' meant for it?",
+        )
+
+    def test_what_only_the_whole_has_may_be_inside_by_the_same_name(self):
+        inside = {"requests": [{"name": "a", "url": "b", "interval": 60, "testId": "1"}]}
+        assert read_definition("api", {**HTTP, **inside})["requests"] == inside["requests"]
+
+    def test_a_secret_in_a_list_is_not_shown_when_it_is_wrong(self):
+        for header in (["Authorization: hunter2"], ["hunter2"]):
+            (fault,) = faults("http-server", {**HTTP, "headers": [header]})
+            assert fault == 'definition["headers"][0]: the value (not shown) is not a text'
+
+    def test_what_is_known_to_be_no_setting_is_no_unknown_field(self):
+        assert unknown_fields("http-server", dict.fromkeys(READ_ONLY | SCHEDULING, 1)) == []
+
+    def test_a_secret_is_not_shown_when_it_is_wrong(self):
+        (fault,) = faults("http-server", {**HTTP, "password": ["pass", "word"]})
+        assert fault == 'definition["password"]: the value (not shown) is not a text'
+
+    def test_in_part_required_fields_may_be_missing_but_not_inside(self):
+        assert read_definition("http-server", {"url": "x"}, partial=True) == {"url": "x"}
+        found = faults("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
+        assert found == ('overrides["requests"][0]["url"]: required for api tests',)
+
+    def test_in_part_an_object_may_be_in_part_since_it_is_merged(self):
+        changes = {"targetSipCredentials": {"password": "p"}}
+        assert read_definition("sip-server", changes, partial=True) == changes
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"customHeaders": "Authorization: Bearer hunter2"},
+            {"description": {"password": "hunter2"}},
+        ],
+    )
+    def test_what_may_hold_a_secret_is_not_shown_either(self, wrong):
+        (fault,) = faults("http-server", {**HTTP, **wrong})
+        assert "hunter2" not in fault
+        assert "the value (not shown) is not" in fault
+
+    def test_what_is_in_the_place_of_an_object_is_not_shown(self):
+        (fault,) = faults("api", {**HTTP, "requests": ["Authorization: Bearer hunter2"]})
+        assert fault == 'definition["requests"][0]: the value (not shown) is not an object'
+
+    def test_what_is_not_known_yet_is_left_alone(self):
+        template = {**HTTP, "httpVersion": "{{ 3 }}", "agents": ["{{ a }}", {"agentId": "{{ b }}"}]}
+        read = read_definition("http-server", template, known=lambda value: "{{" not in str(value))
+        assert read["httpVersion"] == "{{ 3 }}"
+
+    def test_of_a_list_that_is_known_in_part_the_rest_is_read(self):
+        template = {
+            **HTTP,
+            "agents": ["{{ a }}", "Oslo", 7, {"agentId": "{{ b }}"}],
+            "labels": ["{{ c }}", 1],
+        }
+
+        def known(value):
+            return not str(value).startswith("{{")
+
+        read = read_definition("http-server", template, known=known)
+        assert read["agents"] == ["{{ a }}", {"agentName": "Oslo"}, {"agentId": "7"}, {"agentId": "{{ b }}"}]
+        assert read["labels"] == ["{{ c }}", "1"]
+
+    def test_the_enums_of_the_official_sdk_are_their_values(self):
+        class AuthType(str, enum.Enum):  # noqa: UP042 - as the SDK has them
+            BASIC = "basic"
+
+        class SslVersion(enum.Enum):
+            TLS = 6
+
+        sent = read_definition(
+            "http-server", {**HTTP, "authType": AuthType.BASIC, "sslVersionId": SslVersion.TLS}
+        )
+        assert (sent["authType"], type(sent["authType"]), sent["sslVersionId"]) == ("basic", str, "6")
+
+    def test_faults_survive_pickling(self):
+        error = DefinitionFaults(["one", "two"])
+        assert str(pickle.loads(pickle.dumps(error))) == str(error) == "2 faults:\n- one\n- two"
+
+    @given(
+        st.sampled_from(sorted(TEST_TYPES)),
+        st.dictionaries(
+            st.sampled_from([*sorted({name for fields in FIELDS.values() for name in fields}), "new"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                lambda inner: (
+                    st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+                ),
+                max_leaves=6,
+            ),
+        ),
+    )
+    def test_whatever_is_given_it_is_read_or_its_faults_are_told(self, test_type, definition):
+        try:
+            read = read_definition(test_type, definition)
+        except DefinitionFaults as error:
+            told = error.faults
+        else:
+            assert read_definition(test_type, read) == read
+            return
+        assert told
+        assert all(fault.startswith('definition["') for fault in told)
+
+    def test_an_unknown_field_is_a_hint(self):
+        told = unknown_fields("http-server", {**HTTP, "htpTimeLimit": 1, "zzz": 2})
+        assert told == [
+            "definition[\"htpTimeLimit\"] is not known for http-server tests; did you mean 'httpTimeLimit'?",
+            'definition["zzz"] is not known for http-server tests',
+        ]
+
+
+class TestAgentsByName:
+    def test_names_become_ids_and_the_rest_stays(self):
+        body = {
+            "agents": [{"agentId": "7"}, {"agentName": "SINGAPORE", "sourceIpAddress": "10.0.0.1"}],
+            "targetAgentId": "frankfurt, germany",
+            "port": 1,
+        }
+        assert names_agents(body)
+        found = with_agent_ids(body, LISTED)
+        assert found == {
+            "agents": [{"agentId": "7"}, {"agentId": "14419", "sourceIpAddress": "10.0.0.1"}],
+            "targetAgentId": "14410",
+            "port": 1,
+        }
+        assert not names_agents(found)
+
+    @pytest.mark.parametrize(
+        "body", [{"agents": [{"agentId": "1"}, {"agentName": "Lab"}]}, {"targetAgentId": "Lab", "agents": []}]
+    )
+    def test_one_name_anywhere_has_to_be_looked_up(self, body):
+        assert names_agents(body)
+
+    def test_a_name_that_is_near_by_half_is_told(self):
+        with pytest.raises(DefinitionFaults, match=r"near: 'Paris, France CDG' \(7\)$"):
+            with_agent_ids(
+                {"targetAgentId": "Paris FR"}, [{"agentId": "7", "agentName": "Paris, France CDG"}]
+            )
+
+    def test_three_near_names_are_told_at_most(self):
+        near = [{"agentId": str(nth), "agentName": f"Berlin {nth}"} for nth in range(5)]
+        with pytest.raises(DefinitionFaults) as failure:
+            with_agent_ids({"targetAgentId": "Berlin 9"}, near)
+        assert str(failure.value).count(" (") == 3
+        assert "; near: 'Berlin 4' (4), 'Berlin 3' (3), 'Berlin 2' (2)" in str(failure.value)
+        far = [{"agentId": str(nth), "agentName": f"{nth} in a district of Berlin"} for nth in range(5)]
+        with pytest.raises(DefinitionFaults, match=r"Berlin' \(2\)$"):
+            with_agent_ids({"targetAgentId": "berlin"}, far)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"targetAgentId": "14410", "agents": [{"agentId": "1"}]},
+            {"targetAgentId": " 14410 "},
+            {"agents": "{{ agents }}", "targetAgentId": 14410},
+            {},
+        ],
+    )
+    def test_without_names_nothing_is_looked_up_or_changed(self, body):
+        assert not names_agents(body)
+        assert with_agent_ids(body, []) == body
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("Singapur", "no agent is called 'Singapur'; near: 'Singapore' (14419)"),
+            ("germany", "near: 'Frankfurt, Germany' (14410)"),
+            ("LAB", "'LAB' is the name of 2 agents; give the id, one of 1, 2"),
+            ("Timbuktu", "no agent is called 'Timbuktu'; 4 agents are listed"),
+        ],
+    )
+    def test_unknown_and_ambiguous_names(self, name, says):
+        with pytest.raises(DefinitionFaults) as failure:
+            with_agent_ids({"agents": [{"agentName": name}], "targetAgentId": name}, LISTED)
+        assert [fault.split(":")[0] for fault in failure.value.faults] == [
+            'definition["agents"][0]',
+            'definition["targetAgentId"]',
+        ]
+        assert all(says in fault for fault in failure.value.faults)
+
+
+class TestFromATest:
+    def test_what_is_not_a_setting_is_left_out(self):
+        test = {
+            **dict.fromkeys(READ_ONLY | SCHEDULING, "x"),
+            "testName": "Shop",
+            "labels": [{"labelId": "1"}],
+            "sharedWithAccounts": [{"aid": "1"}],
+            "url": "https://shop.example",
+            "httpVersion": 2,
+            "description": None,
+            "agents": [{"agentId": 14410, "agentName": "Frankfurt"}, {"clusterId": "1"}],
+            "brandNew": 1,
+        }
+        settings, left_out = settings_of("http-server", test)
+        assert settings == {
+            "url": "https://shop.example",
+            "httpVersion": 2,
+            "agents": [{"agentId": "14410"}],
+        }
+        assert left_out == ["brandNew"]
+
+    def test_dns_servers_are_named_as_a_request_wants_them(self):
+        settings, _ = settings_of(
+            "dns-server", {"dnsServers": [{"serverId": "1", "serverName": "ns1"}, "ns2"]}
+        )
+        assert settings == {"dnsServers": ["ns1", "ns2"]}
+
+    def test_sip_credentials_stand_where_a_request_wants_them(self):
+        settings, left_out = settings_of(
+            "sip-server", {"port": 5060, "sipRegistrar": "sip", "sipTimeLimit": 5}
+        )
+        assert settings == {
+            "targetSipCredentials": {"port": 5060, "sipRegistrar": "sip"},
+            "sipTimeLimit": 5,
+        }
+        assert left_out == []
+
+    def test_sip_credentials_that_stand_there_already_stay(self):
+        test = {"targetSipCredentials": {"port": 5060}, "port": 1}
+        assert settings_of("sip-server", test) == ({"targetSipCredentials": {"port": 5060}}, ["port"])
+
+    def test_an_object_takes_the_place_of_what_is_none_and_the_other_way_round(self):
+        assert overridden({"a": "x", "b": {"c": 1}}, {"a": {"c": 2}, "b": "y"}) == {"a": {"c": 2}, "b": "y"}
+
+    def test_overrides_merge_objects_and_replace_the_rest(self):
+        before = {"url": "a", "oAuth": {"username": "u", "testUrl": "t"}, "agents": [1, 2]}
+        after = overridden(before, {"url": "b", "oAuth": {"password": "p"}, "agents": [3], "new": 1})
+        assert after == {
+            "url": "b",
+            "oAuth": {"username": "u", "testUrl": "t", "password": "p"},
+            "agents": [3],
+            "new": 1,
+        }
+        assert before["url"] == "a"
+
+    def test_null_removes_what_there_was_also_within_an_object(self):
+        before = {"password": "p", "customHeaders": {"root": {"X-Old": "1", "X-Kept": "2"}}}
+        changes = {"password": None, "absent": None, "customHeaders": {"root": {"X-Old": None}}}
+        assert overridden(before, changes) == {"customHeaders": {"root": {"X-Kept": "2"}}}
+
+    @pytest.mark.parametrize(
+        ("test_type", "definition", "lacking"),
+        [
+            ("http-server", {"authType": "none"}, []),
+            ("http-server", {"authType": "basic", "username": "u"}, ['definition["password"]']),
+            ("http-server", {"authType": "basic", "password": "p"}, []),
+            ("http-server", {}, []),
+            ("http-server", {"authType": "kerberos"}, ['definition["password"]']),
+            ("page-load", {"authType": "oauth", "oAuth": {}}, []),
+            (
+                "page-load",
+                {"authType": "oauth", "oAuth": {"authType": "basic"}},
+                ['definition["oAuth"]["password"]'],
+            ),
+            ("ftp-server", {"password": "p"}, []),
+            ("sip-server", {"targetSipCredentials": {"authUser": "u", "password": "p"}}, []),
+            ("page-load", {"authType": "ntlm"}, ['definition["password"]']),
+            ("page-load", {"authType": "oauth"}, ['definition["oAuth"]["password"]']),
+            (
+                "page-load",
+                {"authType": "oauth", "oAuth": {"authType": "none"}},
+                [],
+            ),
+            ("page-load", {"authType": "oauth", "oAuth": {"authType": "basic", "password": "p"}}, []),
+            ("ftp-server", {}, ['definition["password"]']),
+            ("sip-server", {"targetSipCredentials": {"port": 1}}, []),
+            (
+                "sip-server",
+                {"targetSipCredentials": {"authUser": "u"}},
+                ['definition["targetSipCredentials"]["password"]'],
+            ),
+            (
+                "sip-server",
+                {"targetSipCredentials": {"port": 1}, "registerEnabled": True},
+                ['definition["targetSipCredentials"]["password"]'],
+            ),
+            (
+                "api",
+                {"requests": [{}, {"authType": "bearer-token"}, {"authType": "oauth2", "clientId": "c"}]},
+                ['definition["requests"][1]["bearerToken"]', 'definition["requests"][2]["clientSecret"]'],
+            ),
+            ("api", {"requests": "none"}, []),
+            ("api", {"requests": ["GET", {"authType": "basic", "password": "p"}]}, []),
+            ("api", {"requests": [{"authType": "basic"}]}, ['definition["requests"][0]["password"]']),
+        ],
+    )
+    def test_credentials_that_are_lacking(self, test_type, definition, lacking):
+        assert lacking_credentials(test_type, definition) == lacking
+
+
+class TestSecrets:
+    def test_every_kind_of_secret_is_found_and_nothing_else(self):
+        definition = {
+            "url": "https://a.example",
+            "authType": "basic",
+            "username": "me",
+            "password": "s1",
+            "clientCertificate": "s2",
+            "headers": ["Authorization: s3", "Accept: text/html", "X-Api-Key:s4", "nonsense"],
+            "customHeaders": {
+                "root": {"Cookie": "s5", "Accept-Language": "de"},
+                "domains": {"a": {"X-Token": "s6"}},
+            },
+            "oAuth": {
+                "password": "s7",
+                "postBody": "s8",
+                "headers": "s9",
+                "testUrl": "t",
+                "authType": "none",
+            },
+            "requests": [
+                {
+                    "bearerToken": "s10",
+                    "clientId": "s11",
+                    "clientSecret": "s12",
+                    "tokenUrl": "u",
+                    "name": "n",
+                },
+                {"headers": [{"key": "authorization", "value": "s13"}, {"key": "accept", "value": "x"}]},
+            ],
+            "predefinedVariables": [{"name": "apiKey", "value": "s14"}, {"name": "colour", "value": "red"}],
+            "targetSipCredentials": {"authUser": "me", "password": "s15", "port": 5060},
+            "vaultCredentials": [{"secretId": "an-id"}],
+        }
+        assert sorted(secrets_in(definition)) == sorted(f"s{number}" for number in range(1, 16))
+
+    def test_a_password_of_digits_is_one_too(self):
+        assert list(secrets_in({"password": 12345678})) == ["12345678"]
+
+    @pytest.mark.parametrize("empty", ["", " ", None, True, "1", 0])
+    def test_an_empty_password_is_nothing_to_hide(self, empty):
+        assert list(secrets_in({"password": empty})) == []
+
+    @pytest.mark.parametrize("nothing", [None, "text", 7, [], {}, [None], {"password": None}])
+    def test_where_there_is_nothing_nothing_is_found(self, nothing):
+        assert list(secrets_in(nothing)) == []
+
+
+class TestDefaultName:
+    def test_it_says_where_it_comes_from(self):
+        assert default_name("dag", "group.task", "manual__1", -1, 1) == "dag.group.task manual__1"
+        assert default_name("dag", "task", "manual__1", 0, 1) == "dag.task manual__1 [0]"
+        assert default_name("dag", "task", "manual__1", 7, 3) == "dag.task manual__1 [7] try 3"
+
+    def test_a_long_one_is_cut_and_stays_unique(self):
+        names = {default_name("d" * 250, "t" * 250, "r", index, 1) for index in range(50)}
+        assert len(names) == 50
+        assert {len(name) for name in names} == {LONGEST_NAME}
+
+
+def test_of_a_header_all_that_follows_its_name_is_the_secret():
+    assert list(secrets_in({"headers": ["Authorization: Basic dXNl:cjpw", "Accept: a:b"]})) == [
+        "Basic dXNl:cjpw"
+    ]
+
+
+def test_the_default_name_is_as_long_as_a_name_may_be():
+    assert default_name("d", "t", "r", -1, 1) == "d.t r"
+    assert default_name("d", "t", "r", 0, 2) == "d.t r [0] try 2"
+    for length, whole in ((LONGEST_NAME, True), (LONGEST_NAME + 1, False)):
+        given = "x" * (length - len("d.t "))
+        name = default_name("d", "t", given, -1, 1)
+        assert (name == f"d.t {given}") is whole
+        assert len(name) == LONGEST_NAME
+    assert re.fullmatch(r"d\.t x+ [0-9a-f]{12}", name)

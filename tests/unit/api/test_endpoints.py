@@ -1,0 +1,141 @@
+"""The operations: what is sent, and which answers are usable."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.endpoints import next_link
+from thousandeyes_provider.api.response import Response
+from thousandeyes_provider.api.retry import RequestKind
+
+EVERY = [value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint)]
+
+
+def answer(body, kind="application/json"):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(200, {"content-type": kind}, raw, "")
+
+
+@pytest.mark.parametrize(
+    ("operation", "sent"),
+    [
+        (endpoints.RUN, "POST /tests/7/run"),
+        (endpoints.CREATE, "POST /tests/http-server/instant"),
+        (endpoints.SNAPSHOT, "POST /tests/7/snapshot"),
+        (endpoints.RESULTS, "GET /test-results/7/network"),
+        (endpoints.TEST, "GET /tests/http-server/7"),
+        (endpoints.TESTS, "GET /tests"),
+        (endpoints.AGENTS, "GET /agents"),
+        (endpoints.ACCOUNT_GROUPS, "GET /account-groups"),
+        (endpoints.CURRENT_USER, "GET /users/current"),
+    ],
+)
+def test_method_and_path(operation, sent):
+    parts = {"test_id": 7, "test_type": "http-server", "result_type": "network"}
+    parts = {name: value for name, value in parts.items() if f"{{{name}}}" in operation.path}
+    assert f"{operation.method} {operation.fill(**parts)}" == sent
+
+
+@pytest.mark.parametrize("operation", EVERY, ids=lambda operation: operation.name)
+def test_only_reads_may_be_repeated_at_will(operation):
+    assert (operation.sending is RequestKind.READ) == (operation.method == "GET")
+
+
+def test_an_id_cannot_leave_its_place():
+    assert endpoints.RUN.fill(test_id="1/run?x#{test_id}") == "/tests/1%2Frun%3Fx%23%7Btest_id%7D/run"
+
+
+class TestUsable:
+    @pytest.mark.parametrize("body", [b"", b"  \r\n"])
+    def test_the_empty_answer_to_a_run_is_right(self, body):
+        assert endpoints.RUN.unusable(answer(body)) is None
+
+    def test_any_other_answer_to_a_run_is_odd(self):
+        assert endpoints.RUN.unusable(answer({"ok": True})) == "not the empty one that was expected"
+
+    @pytest.mark.parametrize(
+        ("operation", "body"),
+        [
+            (endpoints.RESULTS, {"results": []}),
+            (endpoints.RESULTS, {"results": [{}], "test": {}, "more": 1}),
+            (endpoints.CREATE, {"testId": "7"}),
+            (endpoints.TEST, {"testId": 7}),
+            (endpoints.SNAPSHOT, {"id": "s"}),
+            (endpoints.TESTS, {"tests": []}),
+            (endpoints.AGENTS, {"agents": [{"agentId": "1"}]}),
+            (endpoints.ACCOUNT_GROUPS, {"accountGroups": []}),
+            (endpoints.CURRENT_USER, {}),
+        ],
+    )
+    def test_what_the_operation_returns(self, operation, body):
+        assert operation.unusable(answer(body)) is None
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "why"),
+        [
+            (b" \n", "application/json", "an empty body"),
+            (b"<html>", "text/html; charset=utf-8", "a body that is not JSON (text/html, 6 bytes)"),
+            (b"<html>", "x" * 101, f"a body that is not JSON ({'x' * 100}, 6 bytes)"),
+            (b"<html>", None, "a body that is not JSON (no content type, 6 bytes)"),
+            (b"[" * 100_000, None, "a body that is not JSON (no content type, 100000 bytes)"),
+            (b"[]", None, "JSON that is not an object"),
+            (b"{}", None, "JSON without a usable 'results'"),
+            (b'{"results": [7]}', None, "JSON with a 'results' of other things than objects"),
+        ],
+    )
+    def test_the_reason_is_told_in_words(self, body, kind, why):
+        headers = {"content-type": kind} if kind else {}
+        assert endpoints.RESULTS.unusable(Response(200, headers, body, "")) == why
+
+    def test_a_part_that_is_no_id_is_named(self):
+        with pytest.raises(ValueError, match="test_id"):
+            endpoints.RUN.fill(test_id="")
+
+    @pytest.mark.parametrize("operation", [one for one in EVERY if one.member is not None])
+    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"roundId": 1', b"null", b"[]", b"7"])
+    def test_cut_short_html_or_no_object(self, operation, body):
+        assert operation.unusable(answer(body))
+
+    @pytest.mark.parametrize(
+        ("operation", "body"),
+        [
+            (endpoints.RESULTS, {}),
+            (endpoints.RESULTS, {"results": None}),
+            (endpoints.RESULTS, {"results": {}}),
+            (endpoints.RESULTS, {"results": [1]}),
+            (endpoints.RESULTS, {"results": [[]]}),
+            (endpoints.CREATE, {"testId": None}),
+            (endpoints.CREATE, {"testId": True}),
+            (endpoints.CREATE, {"testId": []}),
+            (endpoints.TEST, {"error": "x"}),
+            (endpoints.TESTS, {"tests": "none"}),
+        ],
+    )
+    def test_an_object_of_something_else(self, operation, body):
+        assert operation.unusable(answer(body))
+
+    def test_html_is_named_by_its_type_and_size_and_not_repeated(self):
+        told = endpoints.RESULTS.unusable(answer(b"<html>secret</html>", "text/html; charset=utf-8"))
+        assert told == "a body that is not JSON (text/html, 19 bytes)"
+
+
+class TestNextLink:
+    def test_the_link(self):
+        assert (
+            next_link({"_links": {"next": {"href": "https://te/v7/x?cursor=1"}}})
+            == "https://te/v7/x?cursor=1"
+        )
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            *({}, {"_links": None}, {"_links": []}, {"_links": {}}, {"_links": {"next": None}}),
+            *({"_links": {"next": {}}}, {"_links": {"next": {"href": None}}}, {"_links": {"next": "x"}}),
+            *({"_links": {"next": {"href": ""}}}, {"_links": {"self": {"href": "x"}}}),
+        ],
+    )
+    def test_the_last_page_has_none(self, page):
+        assert next_link(page) is None

@@ -1,0 +1,142 @@
+"""Rate limits as the headers announce them, and the pace that leaves a fifth to others."""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.rate_limits import (
+    BUCKETS,
+    PollingPace,
+    exhausted_reset,
+    polling_gap,
+    polling_pace,
+    quotas,
+)
+from thousandeyes_provider.api.response import Response
+
+NOW = 1_790_000_000.0
+ORG, RUNS = BUCKETS["organization"], BUCKETS["instant-test"]
+
+
+def told(*, org=None, runs=None, date=NOW, status=200):
+    """An answer with the headers of the given families, each (limit, remaining, reset)."""
+    headers = {}
+    for prefix, family in ((ORG, org), (RUNS, runs)):
+        for field, value in zip(("limit", "remaining", "reset"), family or (), strict=False):
+            if value is not None:
+                headers[prefix + field] = str(value)
+    if date is not None:
+        headers["date"] = formatdate(date, usegmt=True)
+    return Response(status, headers, b"", "")
+
+
+class TestReading:
+    def test_both_sets_are_read(self):
+        found = quotas(told(org=(240, 200, NOW + 5), runs=(24, 3, NOW + 9)))
+        assert {name: (q.limit, q.remaining, q.reset) for name, q in found.items()} == {
+            "organization": (240, 200, NOW + 5),
+            "instant-test": (24, 3, NOW + 9),
+        }
+
+    def test_nothing_is_told_nothing_is_found(self):
+        assert quotas(told()) == {}
+
+    @pytest.mark.parametrize("garbage", ["", "many", "-", "nan", "inf", "1e999", "true"])
+    def test_garbage_is_as_if_it_were_not_there(self, garbage):
+        assert quotas(told(org=(garbage, garbage, garbage))) == {}
+        assert quotas(told(org=(240, garbage, garbage)))["organization"].remaining is None
+
+    def test_a_header_of_another_family_is_no_rate_limit_of_ours(self):
+        answer = Response(429, {"x-template-deploy-rate-limit-reset": "30"}, b"", "")
+        assert quotas(answer) == {}
+        assert exhausted_reset(answer, NOW) is None
+
+
+class TestResetOfARefusal:
+    @pytest.mark.parametrize(
+        ("refused", "bucket", "wait"),
+        [
+            (told(org=(240, 0, NOW + 20)), "organization", 20),
+            (told(runs=(24, 0, NOW + 30)), "instant-test", 30),
+            (told(org=(240, 100, NOW + 50), runs=(24, 0, NOW + 30)), "instant-test", 30),
+            (told(org=(240, 0, NOW + 50), runs=(24, 0, NOW + 30)), "organization", 50),
+            (told(org=(240, 7, NOW + 50), runs=(24, 7, NOW + 60)), "instant-test", 60),
+            (told(org=(240, None, NOW + 50), runs=(24, 7, NOW + 60)), "organization", 50),
+            (told(org=(240, 0, NOW - 50)), "organization", -50),
+        ],
+    )
+    def test_is_that_of_the_exhausted_set_and_the_later_one_when_unclear(self, refused, bucket, wait):
+        reset = exhausted_reset(refused, now=0)
+        assert reset is not None
+        assert (reset.bucket, reset.wait, reset.at) == (bucket, wait, NOW + wait)
+
+    def test_an_exhausted_set_without_a_reset_is_not_replaced_by_one_that_has_room(self):
+        assert exhausted_reset(told(org=(240, 200, NOW + 50), runs=(24, 0, None)), NOW) is None
+
+
+class TestPace:
+    @pytest.mark.parametrize(
+        ("family", "gap"),
+        [
+            ((240, 240, NOW + 60), 60 / 192),
+            ((240, 148, NOW + 50), 0.5),
+            ((240, 49, NOW + 30), 30),
+            ((240, 48, NOW + 30), 30),
+            ((240, 0, NOW + 30), 30),
+            ((240, 100, NOW), 0),
+            ((240, 100, NOW - 500), 0),
+            ((240, None, NOW + 30), 0),
+            ((None, 100, NOW + 30), 0),
+            ((240, 100, None), 0),
+            ((0, 0, NOW + 30), 0),
+            ((240, 100, "later"), 0),
+        ],
+    )
+    def test_a_fifth_of_the_budget_stays_free(self, family, gap):
+        assert polling_gap(told(org=family), now=0) == pytest.approx(gap)
+
+    def test_reads_do_not_count_among_the_instant_tests(self):
+        assert polling_gap(told(runs=(24, 0, NOW + 3000)), NOW) == 0
+
+    @pytest.mark.parametrize("wrong_by", [-7200, 7200])
+    def test_a_wrong_clock_here_or_there_does_no_harm(self, wrong_by):
+        here = polling_gap(told(org=(240, 48, NOW + 30)), NOW + wrong_by)
+        there = polling_gap(told(org=(240, 48, NOW + wrong_by + 30), date=NOW + wrong_by), NOW)
+        assert here == there == 30
+
+    def test_a_client_that_keeps_the_gap_leaves_a_fifth_of_the_budget(self):
+        remaining, at = 240.0, NOW
+        while (gap := polling_gap(told(org=(240, remaining, NOW + 60), date=int(at)), at)) and at < NOW + 60:
+            at += gap
+            remaining -= 1
+        assert remaining >= 0.2 * 240 - 2
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(
+                [prefix + of for prefix in (ORG, RUNS) for of in ("limit", "remaining", "reset")]
+            ),
+            st.text(max_size=8) | st.integers().map(str) | st.floats().map(str),
+        )
+    )
+    def test_whatever_the_headers_say_the_gap_is_finite_and_not_negative(self, headers):
+        gap = polling_gap(Response(200, headers, b"", ""), NOW)
+        assert math.isfinite(gap)
+        assert gap >= 0
+
+
+def test_a_limit_of_1_is_one_and_1_that_remains_is_room():
+    assert quotas(told(org=(1, 1, NOW)))["organization"].limit == 1
+    assert quotas(told(org=(0, 1, NOW)))["organization"].limit is None
+    refused = told(org=(240, 1, NOW + 50), runs=(24, 0, NOW + 5), status=429)
+    assert exhausted_reset(refused, NOW).bucket == "instant-test"
+
+
+def test_the_pace_of_a_whole_window_and_how_long_it_lasts():
+    assert polling_pace(told(org=(240, 108, NOW + 600)), NOW) == PollingPace(10.0, 600.0)
+    assert polling_pace(told(org=(240, 108, NOW + 601)), NOW) is None

@@ -1,0 +1,164 @@
+"""Before: what can be compared with, and why not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.validation.baseline import baseline_from_evidence, baseline_from_rows
+from thousandeyes_provider.validation.check_parser import parse_checks
+from thousandeyes_provider.validation.evidence import Observed, evidence
+from thousandeyes_provider.validation.verdict import Verdict, judge
+
+AT = 1_790_000_000
+HTTP = "http-server"
+TIME = (HTTP, "responseTime")
+CHECKS = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}, "totalTime": {"leq_to": 5}}})
+
+
+def row(agent, value=None, at=AT, **more):
+    found = {} if value is None else {"responseTime": value}
+    who = {"agentId": str(agent), "agentName": f"name {agent}"}
+    return {"roundId": at, "agent": who, **found, **more}
+
+
+def told(rows, verdict=Verdict.PASSED):
+    listed = [Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for one in rows]
+    return evidence(
+        Observed(
+            test_id="7",
+            test_name="",
+            test_type=HTTP,
+            account_group_id=None,
+            verdict=verdict,
+            started_at=AT,
+            finished_at=AT + 60,
+            rounds={HTTP: AT},
+            run_calls=1,
+            requests=9,
+            throttled_seconds=0,
+            expected=ExpectedAgents.of("test", listed),
+            reported=listed,
+            missing=[],
+            judgement=judge({HTTP: rows}, 0, CHECKS),
+            rows={HTTP: rows},
+            links={},
+        )
+    )
+
+
+class TestEvidence:
+    def test_the_samples_of_the_agents_are_compared_with(self):
+        before = baseline_from_evidence(told([row(1, 100), row(2, "200"), row(3)]))
+        assert before.of(*TIME) == {"1": (100,), "2": (200,)}
+        assert before.source == "the run of test 7 at 2026-09-21T14:13:20Z"
+        assert before.agent("2") == Agent("2", "name 2")
+        assert not before.unusable
+        assert not before.missing(*TIME)
+
+    def test_a_run_that_failed_its_checks_was_measured_all_the_same(self):
+        assert baseline_from_evidence(told([row(1, 100)], Verdict.FAILED)).of(*TIME)
+
+    @pytest.mark.parametrize("text", [json.dumps, repr])
+    def test_its_text_is_as_good(self, text):
+        whole = told([row(1, 100)])
+        assert baseline_from_evidence(text(whole)) == baseline_from_evidence(whole)
+
+    @pytest.mark.parametrize(
+        ("changed", "why"),
+        [
+            ({"verdict": "incomplete"}, "the run of test 7 at 2026-09-21T14:13:20Z ended incomplete"),
+            ({"verdict": "no_results"}, "the run of test 7 at 2026-09-21T14:13:20Z ended no_results"),
+            ({"verdict": None}, "the run of test 7 at 2026-09-21T14:13:20Z has no verdict"),
+            (
+                {"cut": {"samples": 80}},
+                "the run of test 7 at 2026-09-21T14:13:20Z lacks 80 samples, which were left out for size",
+            ),
+            ({"samples": {}}, "the run of test 7 at 2026-09-21T14:13:20Z has no samples"),
+            (
+                {"samples": {"1": {"http-server.responseTime": "fast"}}},
+                "the run of test 7 at 2026-09-21T14:13:20Z",
+            ),
+        ],
+    )
+    def test_what_cannot_be_compared_with_says_why(self, changed, why):
+        before = baseline_from_evidence(told([row(1, 100)]) | changed)
+        assert before.unusable.startswith(why)
+        assert before.missing(*TIME) == before.unusable
+        assert before.of(*TIME) == {}
+
+    @pytest.mark.parametrize("nothing", [None, "", "None", {}, [], 7, "{}"])
+    def test_missing_evidence_is_not_usable(self, nothing):
+        assert baseline_from_evidence(nothing).unusable == "the earlier evidence is missing"
+
+    def test_a_text_that_is_no_evidence_is_not_usable(self):
+        assert baseline_from_evidence("{nope").unusable.startswith(
+            "the earlier evidence cannot be read: not JSON"
+        )
+
+    def test_evidence_that_was_cut_for_its_size_is_not_usable(self):
+        many = told([row(nth, 5, errorType="Connect", errorDetails="x" * 90) for nth in range(3000)])
+        assert baseline_from_evidence(many).unusable.endswith("samples, which were left out for size")
+
+    def test_a_metric_that_it_does_not_have_says_so(self):
+        before = baseline_from_evidence(told([row(1, 100)]))
+        assert before.missing(HTTP, "dnsTime").endswith("has no dnsTime of http-server")
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["samples", "verdict", "cut", "agents", "reported", "1", "network.loss"]),
+                    inner,
+                )
+            ),
+            max_leaves=10,
+        ),
+        st.sampled_from(["passed", "failed", "incomplete", 5]),
+    )
+    def test_whatever_it_is_it_can_be_asked(self, wild, verdict):
+        for evidence_ in (wild, {"verdict": verdict, "samples": wild}, {"verdict": verdict, "agents": wild}):
+            before = baseline_from_evidence(evidence_)
+            assert before.unusable or before.values
+
+
+class TestHistory:
+    def test_each_agent_is_its_median_over_the_rounds(self):
+        rows = [row(1, value, AT + 60 * nth) for nth, value in enumerate([10, 500, 20])]
+        rows += [row(2, 7, AT), row(2, None, AT + 60), row(2, 8, AT + 120)]
+        before = baseline_from_rows({HTTP: rows}, CHECKS, "the last 24h of test 7")
+        assert before.of(*TIME) == {"1": (20,), "2": (7.5,)}
+        assert before.source == (
+            "the last 24h of test 7, 3 rounds from 2026-09-21T14:13:20Z to 2026-09-21T14:15:20Z"
+        )
+
+    def test_only_what_is_compared_is_kept(self):
+        before = baseline_from_rows({HTTP: [row(1, 5, totalTime=9)]}, CHECKS, "history")
+        assert list(before.values) == [TIME]
+
+    def test_each_server_has_its_own_median(self):
+        checks = parse_checks({"dns-server": {"resolutionTime": {"change_leq_to": 0.2}}})
+        rows = [
+            row(1, at=AT + 60 * nth, server=server, resolutionTime=value + nth)
+            for nth in range(3)
+            for server, value in (("ns2", 50), ("ns1", 5))
+        ]
+        before = baseline_from_rows({"dns-server": rows}, checks, "history")
+        assert before.of("dns-server", "resolutionTime") == {"1": (6, 51)}
+
+    @pytest.mark.parametrize("rows", [{}, {HTTP: []}, {"network": [row(1, 5)]}])
+    def test_no_rounds_are_not_usable(self, rows):
+        assert baseline_from_rows(rows, CHECKS, "the last 24h of test 7").unusable == (
+            "the last 24h of test 7 has no rounds"
+        )
+
+    def test_rounds_without_values_are_not_usable(self):
+        before = baseline_from_rows({HTTP: [row(1)]}, CHECKS, "history")
+        assert before.unusable.startswith("history, 1 rounds from 2026-09-21T14:13:20Z")
+        assert before.unusable.endswith("has no values to compare with")

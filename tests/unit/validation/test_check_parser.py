@@ -1,0 +1,437 @@
+"""The declaration of checks: what is read, what is wrong, and how that is said."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.validation.check_parser import (
+    AGGREGATES,
+    NO_CHECKS,
+    CheckFaults,
+    Severity,
+    Where,
+    parse_checks,
+)
+
+DESIGN = {
+    "http-server": {
+        "responseCode": {"equal_to": 200},
+        "responseTime": {"p95": {"leq_to": 800}, "every": {"less_than": 2000, "quorum": 0.8}},
+        "headers.responseHeaders": {"contains": "x-app-version: 1.0"},
+        "certificateDaysLeft": {"min": {"geq_to": 14, "severity": "warn"}},
+    },
+    "network": {
+        "loss": {"mean": [{"leq_to": 1, "severity": "warn"}, {"leq_to": 5}]},
+        "avgLatency": {
+            "p95": {"leq_to": 40, "where": {"countryId": ["DE", "AT"]}},
+            "median": {"change_leq_to": 0.2, "floor": 10},
+        },
+    },
+}
+NAMES = (
+    "equal_to, greater_than, geq_to, less_than, leq_to, one_of, contains, matches, change_leq_to, change_geq_to, "
+    "delta_leq_to, delta_geq_to"
+)
+COMPARISON = f"one of {NAMES} (options: tolerance, floor, quorum, severity, where)"
+TYPES = (
+    "network, path-vis, http-server, page-load, web-transactions, api, ftp-server, dns-server, dns-trace, dnssec, "
+    "sip-server, rtp-server"
+)
+TIME = 'checks["http-server"]["responseTime"]'
+
+
+def http(rules, metric="responseTime"):
+    return {"http-server": {metric: rules}}
+
+
+def only(rules, metric="responseTime", **options):
+    (check,) = parse_checks(http(rules, metric), **options).checks
+    return check
+
+
+def faults(declaration, **options):
+    with pytest.raises(CheckFaults) as caught:
+        parse_checks(declaration, **options)
+    return caught.value.faults
+
+
+class TestReading:
+    def test_the_whole_grammar(self):
+        checks = parse_checks(DESIGN)
+        told = [(one.result_type, one.metric, one.aggregate, one.to_json()) for one in checks.checks]
+        assert told == [
+            ("http-server", "responseCode", "every", {"equal_to": 200}),
+            ("http-server", "responseTime", "p95", {"leq_to": 800}),
+            ("http-server", "responseTime", "every", {"less_than": 2000, "quorum": 0.8}),
+            ("http-server", "headers.responseHeaders", "every", {"contains": "x-app-version: 1.0"}),
+            ("http-server", "certificateDaysLeft", "min", {"geq_to": 14}),
+            ("network", "loss", "mean", {"leq_to": 1}),
+            ("network", "loss", "mean", {"leq_to": 5}),
+            ("network", "avgLatency", "p95", {"leq_to": 40, "where": {"countryId": ["DE", "AT"]}}),
+            ("network", "avgLatency", "median", {"change_leq_to": 0.2, "floor": 10}),
+        ]
+        warn, error = Severity.WARN, Severity.ERROR
+        assert [one.severity for one in checks.checks] == [*[error] * 4, warn, warn, error, error, error]
+        assert checks.warnings == ()
+        assert checks.compares
+
+    def test_paths_lead_to_the_check(self):
+        paths = [one.path for one in parse_checks(DESIGN).checks]
+        assert paths[1] == f'{TIME}["p95"]'
+        assert paths[0] == 'checks["http-server"]["responseCode"]'
+        assert paths[6] == 'checks["network"]["loss"]["mean"][1]'
+
+    @pytest.mark.parametrize(
+        "text", [json.dumps(DESIGN), repr(DESIGN), f"\n {json.dumps(DESIGN, indent=2)}\n"]
+    )
+    def test_the_text_of_a_dict_is_as_good(self, text):
+        assert parse_checks(text) == parse_checks(DESIGN)
+
+    def test_so_is_the_text_of_any_part(self):
+        told = {
+            "http-server": json.dumps(DESIGN["http-server"]),
+            "network": {"loss": json.dumps({"leq_to": 1})},
+        }
+        assert len(parse_checks(told).checks) == 6
+
+    @pytest.mark.parametrize("nothing", [None, "", " ", "None", "null", {}, "{}"])
+    def test_no_checks(self, nothing):
+        assert parse_checks(nothing) == NO_CHECKS
+        assert parse_checks(nothing).result_types == ()
+
+    @pytest.mark.parametrize("text", ["800", " 800.0 ", "8e2"])
+    def test_rendered_numbers_are_text(self, text):
+        assert only({"leq_to": text}) == only({"leq_to": 800})
+
+    def test_rendered_options_are_text(self):
+        rules = {"every": {"leq_to": "8", "quorum": "0.8", "tolerance": "0.1", "severity": " WARN "}}
+        assert only(rules) == only(
+            {"every": {"leq_to": 8, "quorum": 0.8, "tolerance": 0.1, "severity": "warn"}}
+        )
+
+    def test_a_list_straight_under_a_metric_means_every(self):
+        checks = parse_checks(http([{"leq_to": 1}, {"geq_to": 0}])).checks
+        assert [(one.aggregate, one.path) for one in checks] == [
+            ("every", f"{TIME}[0]"),
+            ("every", f"{TIME}[1]"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("given_where", "where"),
+        [
+            ({"agentId": 7}, Where(agent_ids=("7",))),
+            ({"agentId": ["7", 8]}, Where(agent_ids=("7", "8"))),
+            ({"agentName": "Oslo*", "countryId": ["NO"]}, Where((), ("Oslo*",), ("NO",))),
+            ('{"countryId": ["NO"]}', Where(country_ids=("NO",))),
+            ({"countryId": '["NO", "SE"]'}, Where(country_ids=("NO", "SE"))),
+        ],
+    )
+    def test_where_takes_a_value_or_a_list(self, given_where, where):
+        assert only({"leq_to": 1, "where": given_where}).where == where
+
+    def test_what_it_needs_of_the_results(self):
+        checks = parse_checks(DESIGN)
+        assert checks.result_types == ("http-server", "network")
+        assert checks.expand_for("http-server") == ("certificate", "header")
+        assert checks.expand_for("network") == ()
+        assert parse_checks(http({"leq_to": 1})).expand_for("http-server") == ()
+        assert checks.metrics("network") == ("loss", "avgLatency")
+
+    @pytest.mark.parametrize("name", ["change_leq_to", "change_geq_to", "delta_leq_to", "delta_geq_to"])
+    def test_comparisons_that_need_a_before(self, name):
+        assert parse_checks(http({name: 1})).compares
+        assert not parse_checks(http({"leq_to": 1})).compares
+
+    def test_a_declaration_can_be_pickled_and_compared(self):
+        checks = parse_checks(DESIGN)
+        assert pickle.loads(pickle.dumps(checks)) == checks
+        assert len({*checks.checks, *parse_checks(DESIGN).checks}) == len(checks.checks)
+
+
+class TestUnknownMetrics:
+    @pytest.mark.parametrize(
+        ("metric", "warning"),
+        [
+            ("responsTime", 'unknown metric "responsTime"; did you mean "responseTime"?'),
+            ("responseHeaders", 'unknown metric "responseHeaders"; did you mean "headers.responseHeaders"?'),
+            ("quicTime", 'unknown metric "quicTime"; did you mean "dnsTime"?'),
+            ("zzz", 'unknown metric "zzz"; see the list in the docs'),
+        ],
+    )
+    def test_they_are_warnings_since_the_api_grows(self, metric, warning):
+        checks = parse_checks(http({"leq_to": 1}, metric))
+        assert len(checks.checks) == 1
+        (told,) = checks.warnings
+        assert told.startswith('checks["http-server"]: unknown metric')
+        if "quic" not in metric:
+            assert told == f'checks["http-server"]: {warning}'
+
+    def test_numbers_compared_with_what_is_text_are_a_warning(self):
+        (told,) = parse_checks(http({"geq_to": 1.2}, "sslVersion")).warnings
+        assert told == 'checks["http-server"]["sslVersion"]: compares numbers, but sslVersion is a text'
+        assert parse_checks(http({"count": {"geq_to": 2}}, "sslVersion")).warnings == ()
+        assert parse_checks(http({"matches": "1.[23]"}, "sslVersion")).warnings == ()
+
+
+WRONG = [
+    (
+        {"htp-server": {}},
+        f'checks: unknown result type "htp-server"; one of {TYPES}; did you mean "http-server"?',
+    ),
+    ({"voice": {}}, f'checks: unknown result type "voice"; one of {TYPES}; did you mean "rtp-server"?'),
+    ({"bgp": {}}, f'checks: unknown result type "bgp"; one of {TYPES}'),
+    ({"http-server": {}}, 'checks["http-server"]: names no metric'),
+    (
+        {"http-server": ["responseTime"]},
+        'checks["http-server"]: expected a dict {metric: comparison}, got a list',
+    ),
+    (["http-server"], "checks: expected a dict {result type: {metric: comparison}}, got a list"),
+    (7, "checks: expected a dict {result type: {metric: comparison}}, got 7"),
+    ("fast", 'checks: expected a dict {result type: {metric: comparison}}, got "fast"'),
+    ({1: {}}, "checks: expected names as keys, got 1"),
+    (
+        "{'http-server': {",
+        "checks: not JSON: Expecting property name enclosed in double quotes at line 1 column 2",
+    ),
+    ('{"network": {}, "network": {}}', 'checks: "network" is there twice in one object'),
+    (
+        http({"p95": {"lt": 800}}),
+        f'{TIME}["p95"]: unknown comparison "lt"; {COMPARISON}; did you mean "less_than"?',
+    ),
+    (
+        http({"p95": {"leq": 800}}),
+        f'{TIME}["p95"]: unknown comparison "leq"; {COMPARISON}; did you mean "leq_to"?',
+    ),
+    (
+        http({"p95": {"leq_to": 800, "serverity": "warn"}}),
+        f'{TIME}["p95"]: unknown comparison "serverity"; {COMPARISON}; did you mean "severity"?',
+    ),
+    (http({"zzz": 800}), f'{TIME}: unknown comparison "zzz"; {COMPARISON}'),
+    (
+        http({"avg": {"leq_to": 800}}),
+        f'{TIME}: unknown aggregate "avg"; one of {", ".join(AGGREGATES)}; did you mean "mean"?',
+    ),
+    (
+        http({"p95": {"leq_to": 1}, "p75": {"leq_to": 1}}),
+        f'{TIME}: unknown aggregate "p75"; one of {", ".join(AGGREGATES)}; did you mean "p95"?',
+    ),
+    (
+        http({"p95": {"leq_to": 1}, "leq_to": 2}),
+        f'{TIME}: an aggregate ("p95") beside a comparison ("leq_to"); '
+        'put the comparison into an aggregate, "every" for each agent',
+    ),
+    (http(200), f'{TIME}: expected a comparison such as {{"equal_to": 200}}, got 200'),
+    (http(None), f'{TIME}: expected a comparison such as {{"equal_to": 200}}, got null'),
+    (http({"max": 200}), f'{TIME}["max"]: expected a comparison such as {{"leq_to": 800}}, got 200'),
+    (
+        http({"max": [{"leq_to": 1}, 5]}),
+        f'{TIME}["max"][1]: expected a comparison such as {{"leq_to": 800}}, got 5',
+    ),
+    (http({"max": []}), f'{TIME}["max"]: an empty list of comparisons'),
+    (http({}), f"{TIME}: no comparison; one of {NAMES}"),
+    (http({"severity": "warn"}), f'{TIME}: no comparison beside "severity"; one of {NAMES}'),
+    (http({"leq_to": "fast"}), f'{TIME}["leq_to"]: expected a number, got "fast"'),
+    (http({"leq_to": None}), f'{TIME}["leq_to"]: expected a number, got null'),
+    (http({"leq_to": True}), f'{TIME}["leq_to"]: expected a number, got true'),
+    (http({"leq_to": float("nan")}), f'{TIME}["leq_to"]: expected a number, got nan'),
+    (http({"equal_to": [200]}), f'{TIME}["equal_to"]: expected a number, a text or a boolean, got a list'),
+    (http({"one_of": "200"}), f'{TIME}["one_of"]: expected a list of values, got "200"'),
+    (http({"one_of": []}), f'{TIME}["one_of"]: expected a list of values, got an empty list'),
+    (
+        http({"one_of": [200, None]}),
+        f'{TIME}["one_of"][1]: expected a number, a text or a boolean, got null',
+    ),
+    (http({"contains": True}), f'{TIME}["contains"]: expected a text, got true'),
+    (http({"leq_to": 10**5000}), f'{TIME}["leq_to"]: expected a number, got a huge number'),
+    (http({"contains": ""}), f'{TIME}["contains"]: expected a text, got ""'),
+    (
+        http({"matches": "("}),
+        f'{TIME}["matches"]: not a regular expression: missing ), unterminated subpattern at position 0',
+    ),
+    (
+        http({"leq_to": 1, "tolerance": 20}),
+        f'{TIME}["tolerance"]: expected a fraction from 0 to 1, such as 0.1 for 10 %, got 20',
+    ),
+    (
+        http({"contains": "x", "tolerance": 0.1}),
+        f'{TIME}["tolerance"]: goes only with numbers in equal_to, greater_than, geq_to, less_than, leq_to',
+    ),
+    (
+        http({"leq_to": 1, "floor": 1}),
+        f'{TIME}["floor"]: goes only with change_leq_to, change_geq_to, delta_leq_to, delta_geq_to',
+    ),
+    (
+        http({"delta_leq_to": 1, "floor": -1}),
+        f'{TIME}["floor"]: expected a number, 0 or more, in the unit of the metric, got -1',
+    ),
+    (
+        http({"leq_to": 1, "quorum": 80}),
+        f'{TIME}["quorum"]: expected a fraction of the agents, such as 0.8 for 80 %, got 80',
+    ),
+    (
+        http({"leq_to": 1, "quorum": 0}),
+        f'{TIME}["quorum"]: expected a fraction of the agents, such as 0.8 for 80 %, got 0',
+    ),
+    (
+        http({"p95": {"leq_to": 1, "quorum": 0.8}}),
+        f'{TIME}["p95"]["quorum"]: goes with "every" only, which "p95" is not',
+    ),
+    (
+        http({"leq_to": 1, "severity": "warning"}),
+        f'{TIME}["severity"]: unknown severity "warning"; one of error, warn; did you mean "warn"?',
+    ),
+    (
+        http({"leq_to": 1, "where": {"country": "DE"}}),
+        f'{TIME}["where"]: unknown field of an agent "country"; one of agentId, agentName, countryId; '
+        'did you mean "countryId"?',
+    ),
+    (http({"leq_to": 1, "where": {}}), f'{TIME}["where"]: says nothing about agents'),
+    (
+        http({"leq_to": 1, "where": {"agentId": []}}),
+        f'{TIME}["where"]["agentId"]: expected a text or a list of texts, got an empty list',
+    ),
+    (
+        http({"leq_to": 1, "where": "DE"}),
+        f'{TIME}["where"]: expected a dict {{"agentName": "Berlin*"}}, got "DE"',
+    ),
+    (
+        http({"geq_to": 5, "less_than": 5}),
+        f'{TIME}: "geq_to" 5 and "less_than" 5 leave no value that passes',
+    ),
+    (http({"geq_to": 6, "leq_to": 5}), f'{TIME}: "geq_to" 6 and "leq_to" 5 leave no value that passes'),
+    (
+        http({"less_than": 5, "leq_to": 5}),
+        f'{TIME}: both "less_than" and "leq_to"; one of them is enough',
+    ),
+    (
+        http({"p95": {"contains": "x"}}),
+        f'{TIME}["p95"]: "contains" compares text, which has no "p95"; one of every, any',
+    ),
+    (
+        http({"contains": "x", "leq_to": 1}),
+        f'{TIME}: compares text ("contains") and numbers ("leq_to") at once',
+    ),
+    (http({"leq_to": 1}, " "), 'checks["http-server"]: a metric without a name'),
+]
+
+
+class TestFaults:
+    @pytest.mark.parametrize(("declaration", "message"), WRONG, ids=[message[:60] for _, message in WRONG])
+    def test_a_fault_says_where_it_is_what_is_wrong_and_what_would_be_right(self, declaration, message):
+        assert faults(declaration) == (message,)
+        with pytest.raises(ValueError, match=r"^checks"):
+            parse_checks(declaration)
+
+    def test_all_of_them_are_found_at_once(self):
+        wrong = {
+            "htp-server": {},
+            "network": {"loss": {"p95": {"lt": 1, "severity": "bad"}, "avg": {}}, "jitter": 5},
+        }
+        found = faults(wrong)
+        assert [fault.partition(": ")[0] for fault in found] == [
+            "checks",
+            'checks["network"]["loss"]["p95"]',
+            'checks["network"]["loss"]["p95"]["severity"]',
+            'checks["network"]["loss"]',
+            'checks["network"]["jitter"]',
+        ]
+        with pytest.raises(CheckFaults) as caught:
+            parse_checks(wrong)
+        assert str(caught.value) == "5 faults:\n- " + "\n- ".join(found)
+
+    def test_the_error_can_be_pickled(self):
+        error = CheckFaults(["checks: a", "checks: b"])
+        assert pickle.loads(pickle.dumps(error)).faults == error.faults
+
+    def test_touching_bounds_leave_one_value(self):
+        assert only({"geq_to": 5, "leq_to": 5})
+
+    @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "{" + "'a': {" * 5000])
+    def test_absurd_texts_are_faults(self, text):
+        assert faults(text)[0].startswith("checks: n")
+
+
+class _Output:
+    """Stands for the output of another task."""
+
+
+class TestLiteralsOnly:
+    @pytest.mark.parametrize(
+        "later",
+        [
+            "{{ params.checks }}",
+            "{% if x %}{% endif %}",
+            "checks/app.json",
+            "checks.yaml",
+            _Output(),
+            {"http-server": "{{ x }}"},
+            {"http-server": _Output()},
+            http("{{ x }}"),
+            http({"p95": _Output()}),
+            http([_Output()]),
+            http({"leq_to": "{{ params.most }}"}),
+            http({"contains": "x-app-version: {{ params.version }}"}),
+            http({"one_of": ["a", "{{ a }}"]}),
+            http({"one_of": "{{ params.codes }}"}),
+            http({"leq_to": 5, "severity": "{{ a }}"}),
+            http({"leq_to": 5, "where": {"countryId": ["DE", "{{ a }}"]}}),
+        ],
+    )
+    def test_what_is_known_later_is_passed_over(self, later):
+        assert parse_checks(later, literals_only=True) == NO_CHECKS
+
+    def test_the_rest_is_read(self):
+        checks = parse_checks(http([{"leq_to": "{{ a }}"}, {"leq_to": 5}]), literals_only=True)
+        assert [one.path for one in checks.checks] == [f"{TIME}[1]"]
+
+    def test_faults_beside_it_are_found(self):
+        wrong = http({"p95": {"lt": "{{ a }}", "leq_to": "{{ a }}", "quorum": 1}})
+        assert [fault.partition(":")[0] for fault in faults(wrong, literals_only=True)] == [
+            f'{TIME}["p95"]',
+            f'{TIME}["p95"]["quorum"]',
+        ]
+
+    def test_before_the_run_nothing_is_passed_over(self):
+        assert faults("{{ params.checks }}")
+        assert faults(_Output())[0].startswith("checks: expected a dict")
+        assert faults(http({"leq_to": "{{ a }}"}))
+
+
+KEYS = st.sampled_from(
+    [
+        "http-server",
+        "network",
+        "loss",
+        "p95",
+        "every",
+        "leq_to",
+        "one_of",
+        "where",
+        "agentId",
+        "severity",
+        "floor",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | KEYS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.booleans())
+def test_any_json_is_a_declaration_or_has_faults(declaration, literals_only):
+    found: tuple[str, ...] = ()
+    try:
+        checks = parse_checks(declaration, literals_only=literals_only)
+    except CheckFaults as error:
+        found = error.faults
+    assert all(fault.startswith("checks") for fault in found)
+    assert found or all(check.terms for check in checks.checks)

@@ -1,0 +1,212 @@
+"""Test definitions: what a test of each type is made of, and what creating one requires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from thousandeyes_provider.api.definition import FIELDS, READ_ONLY, Field
+from thousandeyes_provider.api.result_types import TEST_TYPES
+
+DIRECTIONS = ("to-target", "from-target", "bidirectional")
+
+_NETWORK = {
+    "networkMeasurements": True,
+    "mtuMeasurements": False,
+    "numPathTraces": 3,
+    "pathTraceMode": "classic",
+    "probeMode": "auto",
+}
+_BANDWIDTH = {"bandwidthMeasurements": False, "protocol": "tcp"}
+_HTTP = {
+    "url": "https://www.example.com/",
+    "authType": "none",
+    "httpTargetTime": 1000,
+    "httpTimeLimit": 5,
+    "httpVersion": 2,
+    "includeHeaders": True,
+    "sslVersion": "Auto",
+    "sslVersionId": "0",
+    "followRedirects": True,
+    "verifyCertificate": True,
+    **_NETWORK,
+    **_BANDWIDTH,
+}
+_SIP = {
+    "port": 5060,
+    "protocol": "tcp",
+    "sipRegistrar": "sip.example.com",
+    "user": "probe",
+    "authUser": "probe",
+}
+_STREAM = {"numPathTraces": 3, "dscp": "Best Effort (DSCP 0)", "dscpId": "0", "port": 49153}
+
+SIP_CREDENTIALS = tuple(_SIP)
+"""The fields that requests nest in ``targetSipCredentials``; none is secret."""
+
+TEMPLATES: Mapping[str, Mapping[str, Any]] = {
+    "agent-to-server": {"server": "www.example.com:443", **_NETWORK, **_BANDWIDTH},
+    "agent-to-agent": {"direction": "to-target", "protocol": "tcp", "pathTraceMode": "classic", **_STREAM},
+    "http-server": _HTTP,
+    "page-load": {**_HTTP, "pageLoadTargetTime": 6, "pageLoadTimeLimit": 10},
+    "web-transactions": {
+        **_HTTP,
+        "targetTime": 10,
+        "timeLimit": 30,
+        "transactionScript": "await driver.get('https://www.example.com/');",
+    },
+    "api": {
+        "url": "https://api.example.com/health",
+        "requests": [
+            {
+                "name": "Health",
+                "url": "https://api.example.com/health",
+                "method": "get",
+                "verifyCertificate": True,
+            }
+        ],
+        "timeLimit": 30,
+        "sslVersionId": "0",
+        "protocol": "tcp",
+        **_NETWORK,
+    },
+    "ftp-server": {
+        "url": "ftp://ftp.example.com/",
+        "requestType": "download",
+        "username": "anonymous",
+        "ftpTargetTime": 1000,
+        "ftpTimeLimit": 10,
+        **_NETWORK,
+        **_BANDWIDTH,
+    },
+    "dns-server": {
+        "domain": "www.example.com A",
+        "dnsTransportProtocol": "udp",
+        "recursiveQueries": True,
+        "dnsQueryClass": "in",
+        **_NETWORK,
+        **_BANDWIDTH,
+    },
+    "dns-trace": {"domain": "www.example.com A", "dnsTransportProtocol": "udp", "dnsQueryClass": "in"},
+    "dnssec": {"domain": "www.example.com A", "dnsQueryClass": "in"},
+    "sip-server": {
+        **_NETWORK,
+        **_SIP,
+        "registerEnabled": False,
+        "sipTargetTime": 1000,
+        "sipTimeLimit": 5,
+    },
+    "voice": {"codec": "G.711 @ 64 Kbps", "codecId": "0", "duration": 5, "jitterBuffer": 40, **_STREAM},
+}
+"""The fields that a test of each type has besides its id, name, agents, target agent and DNS servers."""
+
+_MADE_HERE = frozenset(("agents", "dnsServers", "labels", "sharedWithAccounts", "tags", "testName"))
+"""Fields of a request that the simulator keeps elsewhere, or not at all (SPEC, ``writeOnly``)."""
+
+_SECRET = frozenset(("customHeaders", "oAuth", "predefinedVariables", "credentials"))
+"""Fields that the API gives back in part or not at all, besides those that the table of fields calls secret."""
+
+
+def with_defaults(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition with what the API takes where a request says nothing, as far as it matters here (SPEC)."""
+    silent: dict[str, Any] = {"verifyCertificate": False} if "verifyCertificate" in FIELDS[test_type] else {}
+    return {**silent, **{name: value for name, value in definition.items() if value is not None}}
+
+
+def has_target_agent(test_type: str) -> bool:
+    """Whether tests of this type measure towards an agent."""
+    return test_type in ("agent-to-agent", "voice")
+
+
+def result_types(test_type: str, network_measurements: bool) -> tuple[str, ...]:
+    """The result types of a test; those of its network measurements only when they are on."""
+    known = TEST_TYPES[test_type]
+    always = test_type in ("agent-to-server", "agent-to-agent", "voice")
+    return tuple(
+        name
+        for name in known.result_types
+        if always or network_measurements or name in known.default or name not in ("network", "path-vis")
+    )
+
+
+def kept(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a definition that a test remembers: nothing secret, nothing made by the server."""
+    remembered = _kept(definition, FIELDS[test_type])
+    # the request nests them, the answers have them among the other fields (SPEC)
+    credentials = remembered.pop("targetSipCredentials", {})
+    return {**remembered, **credentials}
+
+
+def _kept(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        field = fields.get(name, Field("any"))
+        if field.secret or value is None or name in _MADE_HERE | _SECRET | READ_ONLY:
+            continue
+        if field.members:
+            within = field.members
+            value = [_kept(one, within) for one in value] if isinstance(value, list) else _kept(value, within)
+        elif name == "headers":  # of the requests of an api test: their values may be secrets
+            continue
+        found[name] = value
+    return found
+
+
+def mistakes(test_type: str, definition: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with a definition, as (field, message); the agents it names are not looked up here.
+
+    The fields are those of :data:`thousandeyes_provider.api.definition.FIELDS`. They are read strictly: where a
+    definition of the provider may say ``"5"`` for 5, what reaches the API has to be right. Whether the API refuses
+    a field that it does not know is not documented; here it takes it.
+    """
+    found = [(name, f"{name} is read-only") for name in definition if name in READ_ONLY]
+    found += _mistakes(definition, FIELDS[test_type], "")
+    title = definition.get("testName")
+    if isinstance(title, str) and not title.strip():
+        found.append(("testName", "testName must be a text"))
+    return found
+
+
+def _mistakes(given: Mapping[str, Any], fields: Mapping[str, Field], path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, field in fields.items():
+        at, value = f"{path}{name}", given.get(name)
+        if value is None:
+            if field.required:
+                found.append((at, f"{at} is required"))
+        elif wanted := _wrong(value, field):
+            found.append((at, f"{at} must be {wanted}"))
+        elif field.members:
+            for position, item in enumerate(value if isinstance(value, list) else [value]):
+                inside = f"{at}[{position}]" if isinstance(value, list) else at
+                if isinstance(item, Mapping):
+                    found += _mistakes(item, field.members, f"{inside}.")
+                else:
+                    found.append((inside, f"{inside} must be an object"))
+        elif field.kind == "list" and not all(isinstance(item, str) and item for item in value):
+            found.append((at, f"each of {at} must be a text"))
+    return found
+
+
+def _wrong(value: Any, field: Field) -> str:
+    """What a value should have been; empty when it is that."""
+    if field.choices and value not in field.choices:
+        return f"one of {', '.join(field.choices)}"
+    match field.kind:
+        case "text":
+            right, wanted = isinstance(value, str) and bool(value or not field.required), "a text"
+        case "whole":
+            right = isinstance(value, int) and not isinstance(value, bool)
+            right = right and (field.low is None or value >= field.low)
+            right = right and (field.high is None or value <= field.high)
+            wanted = "a whole number" + ("" if field.low is None else f" from {field.low} to {field.high}")
+        case "flag":
+            right, wanted = isinstance(value, bool), "true or false"
+        case "list":
+            right, wanted = isinstance(value, list) and bool(value or not field.required), "a list"
+            wanted += " with something in it" if field.required else ""
+        case "object":
+            right, wanted = isinstance(value, Mapping), "an object"
+        case _:
+            right, wanted = isinstance(value, Mapping | list), "an object or a list"
+    return "" if right else wanted
