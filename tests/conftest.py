@@ -26,6 +26,8 @@ for _folder in ("tests/system/dags", "example_dags"):
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(_AIRFLOW_HOME, "dags"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
+# The simulated day is short: ten of its seconds pass in one.
+os.environ["AIRFLOW__THOUSANDEYES__SETTLE_TIME"] = "1.5"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from thousandeyes_provider.config import provider_config
+
 CONNECTION_TYPE = "thousandeyes"
 CONNECTION_LABEL = "ThousandEyes"
 
@@ -136,6 +138,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
+        "config": provider_config(),
         "extra-links": [
             "thousandeyes_provider.links.thousandeyes.ThousandEyesTestLink",
             "thousandeyes_provider.links.thousandeyes.ThousandEyesRoundLink",

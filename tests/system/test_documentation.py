@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 
-HURRIED = {"poll_interval": 0.2, "settle_time": 1, "grace": 0.2}
+HURRIED = {"poll_interval": 0.2, "grace": 0.2}
 PREAMBLE = """\
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator

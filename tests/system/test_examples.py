@@ -12,7 +12,7 @@ from thousandeyes_provider.operators.rounds import RoundTask
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 FRANKFURT, SINGAPORE, ZURICH = "Frankfurt, Germany", "Singapore", "zurich-branch-2"
-HURRIED = {"poll_interval": 0.2, "settle_time": 1, "timeout": 3, "grace": 0.2}
+HURRIED = {"poll_interval": 0.2, "timeout": 3, "grace": 0.2}
 """Times of a simulated day, of which ten seconds pass in one."""
 
 

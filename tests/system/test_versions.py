@@ -30,11 +30,12 @@ def first_try_is_lost(monkeypatch):
 
 @pytest.mark.usefixtures("first_try_is_lost")
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_retry_picks_up_the_run_where_airflow_has_a_task_state_store(simulator, run_dag, durable):
+def test_a_retry_picks_up_the_run_where_airflow_has_a_task_state_store(
+    simulator, run_dag, durable, monkeypatch
+):
     test_id = simulator.add_test("http-server")
-    outcome = run_dag(
-        "rerun", lambda dag: setattr(dag.get_task("validate"), "durable", durable), test_id=test_id
-    )
+    monkeypatch.setenv("AIRFLOW__THOUSANDEYES__DURABLE", str(durable))
+    outcome = run_dag("rerun", test_id=test_id)
     assert (outcome.states[VALIDATE], outcome.tries[VALIDATE]) == ("success", 2)
     evidence = outcome.xcoms[*VALIDATE, "return_value"]
     picked_up = durable and AIRFLOW >= (3, 3)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
+from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
     ThousandEyesConfigurationError,
     ThousandEyesError,
@@ -69,10 +70,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         dry_run: bool,
         poll_interval: float | timedelta,
         timeout: float | timedelta,
-        settle_time: float | timedelta,
         queue_timeout: float | timedelta,
         deferrable: bool,
-        durable: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -95,10 +94,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         self.only_verify = dry_run
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self.settle_time = settle_time
         self.queue_timeout = queue_timeout
         self.deferrable = deferrable
-        self.durable = durable
 
     # -- the part of each operator -------------------------------------------------------------------------------
 
@@ -253,7 +250,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         from thousandeyes_provider.operators.run_store import RunStateStore
 
         if self._run_memory is None:
-            durable = self._read("durable") and self._read("wait_for_results")
+            durable = setting("durable") and self._read("wait_for_results")
             self._run_memory = RunStateStore(
                 context, durable=durable, asked_for=self._asked_for(), log=self.log
             )
@@ -461,7 +458,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
         from thousandeyes_provider.api.rounds import is_fresh
 
-        settle_time: float = min(self._read("settle_time"), self._read("timeout"))
+        settle_time: float = min(setting("settle_time"), self._read("timeout"))
         newest = max((found for found in plan.remembered.values() if found is not None), default=None)
         ends: float = self._monotonic() + settle_time
 
@@ -549,10 +546,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         "confirm_failures": arguments.a_small_count,
         "poll_interval": arguments.a_positive_time,
         "timeout": arguments.a_positive_time,
-        "settle_time": arguments.a_time,
         "queue_timeout": arguments.a_time,
         "deferrable": arguments.a_flag,
-        "durable": arguments.a_flag,
     }
 
 

@@ -74,14 +74,11 @@ class RunInstantTestOperator(BaseInstantTestOperator):
     :param poll_interval: seconds, or a timedelta, between two looks at the results; more when the organization's
         quota runs short, of which a fifth is left to others.
     :param timeout: seconds, or a timedelta, from the moment the run was accepted until its results must be there.
-    :param settle_time: seconds, or a timedelta, to look for a fresh round when the answer to the run call was lost.
     :param queue_timeout: seconds, or a timedelta, that may be spent before the run is accepted on rate limits and a
         busy test.
     :param deferrable: wait in the triggerer instead of a worker, by default as Airflow's ``default_deferrable`` says.
         The run is sent, and its round judged, by a worker all the same.
         So is a long wait for a rate limit; and each of many mapped tasks asks for its turn before it sends its run.
-    :param durable: on Airflow 3.3 and later, a try that takes the place of one that was lost picks up the run that
-        it had started, instead of running the test again. A cleared task runs anew.
     :raises InstantTestFailed: the round is bad. No task retry is spent.
     :raises InstantTestIncomplete: at the deadline, agents were missing.
     :raises InstantTestNoResults: at the deadline, there was no fresh round.
@@ -128,10 +125,8 @@ class RunInstantTestOperator(BaseInstantTestOperator):
         dry_run: bool = False,
         poll_interval: float | timedelta = 10,
         timeout: float | timedelta = 600,
-        settle_time: float | timedelta = 120,
         queue_timeout: float | timedelta = 3600,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        durable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -153,10 +148,8 @@ class RunInstantTestOperator(BaseInstantTestOperator):
             dry_run=dry_run,
             poll_interval=poll_interval,
             timeout=timeout,
-            settle_time=settle_time,
             queue_timeout=queue_timeout,
             deferrable=deferrable,
-            durable=durable,
             **kwargs,
         )
         self.test_id = test_id
@@ -287,14 +280,10 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
     :param poll_interval: seconds, or a timedelta, between two looks at the results; more when the organization's
         quota runs short, of which a fifth is left to others.
     :param timeout: seconds, or a timedelta, from the moment the test was created until its results must be there.
-    :param settle_time: seconds, or a timedelta, to look for a fresh round when the answer to a further run
-        (``confirm_failures``) was lost.
     :param queue_timeout: seconds, or a timedelta, that may be spent on rate limits before the test is created.
     :param deferrable: wait in the triggerer instead of a worker, by default as Airflow's ``default_deferrable`` says.
         The run is sent, and its round judged, by a worker all the same.
         So is a long wait for a rate limit; and each of many mapped tasks asks for its turn before it sends its run.
-    :param durable: on Airflow 3.3 and later, a try that takes the place of one that was lost picks up the test that
-        it had created, instead of creating another. A cleared task creates a new one.
     :raises InstantTestFailed: and all the others of :class:`RunInstantTestOperator`.
     :raises ThousandEyesConfigurationError: also for a wrong definition, naming each field, what is wrong with it and
         what would be right; for an agent that is not there; for credentials that ``from_test`` lacks.
@@ -345,10 +334,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         dry_run: bool = False,
         poll_interval: float | timedelta = 10,
         timeout: float | timedelta = 600,
-        settle_time: float | timedelta = 120,
         queue_timeout: float | timedelta = 3600,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        durable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -370,10 +357,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
             dry_run=dry_run,
             poll_interval=poll_interval,
             timeout=timeout,
-            settle_time=settle_time,
             queue_timeout=queue_timeout,
             deferrable=deferrable,
-            durable=durable,
             **kwargs,
         )
         self.test_type = test_type

@@ -111,7 +111,7 @@ class Worker:
 
     @property
     def _quick(self):
-        return {"poll_interval": 0.2, "timeout": 6, "settle_time": 1.5, "deferrable": self.deferrable}
+        return {"poll_interval": 0.2, "timeout": 6, "deferrable": self.deferrable}
 
     @property
     def evidence(self):
@@ -134,6 +134,17 @@ def connection(simulator, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
 
     return set_connection
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """Sets options of the section ``[thousandeyes]`` in Airflow's configuration."""
+
+    def set_options(**options):
+        for name, value in options.items():
+            monkeypatch.setenv(f"AIRFLOW__THOUSANDEYES__{name.upper()}", str(value))
+
+    return set_options
 
 
 @pytest.fixture(params=["worker", "triggerer"])

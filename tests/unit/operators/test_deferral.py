@@ -23,7 +23,7 @@ from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigge
 from thousandeyes_provider.triggers.turns import RunTurnTrigger
 
 ZURICH = "zurich-branch-2"
-QUICK = {"poll_interval": 0.2, "timeout": 3, "settle_time": 1}
+QUICK = {"poll_interval": 0.2, "timeout": 3}
 
 
 def deferral_of(worker, test_id, **arguments):
@@ -292,7 +292,8 @@ class TestReattach:
         assert tries.rerun(test_id)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 1
 
-    def test_a_run_that_was_never_sent_is_sent(self, simulator, tries, monkeypatch):
+    def test_a_run_that_was_never_sent_is_sent(self, simulator, tries, monkeypatch, configure):
+        configure(settle_time=0.5)
         from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
         test_id = simulator.add_test("http-server")
@@ -304,7 +305,7 @@ class TestReattach:
             patch.setattr(ThousandEyesHook, "run_instant_test", vanish)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
-        assert tries.rerun(test_id, settle_time=0.5)["verdict"] == "passed"
+        assert tries.rerun(test_id)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 1
 
     def test_a_run_that_was_refused_is_no_run_to_pick_up(self, simulator, tries):
@@ -332,11 +333,12 @@ class TestReattach:
         assert tries.rerun(test_id)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 2
 
-    def test_durable_false_runs_anew(self, simulator, tries, monkeypatch):
+    def test_durable_false_runs_anew(self, simulator, tries, monkeypatch, configure):
+        configure(durable=False)
         test_id = simulator.add_test("http-server", delays=10)
-        self.lose(tries, monkeypatch, test_id, durable=False)
+        self.lose(tries, monkeypatch, test_id)
         assert tries.store.kept == {}
-        tries.rerun(test_id, durable=False)
+        tries.rerun(test_id)
         assert simulator.run_calls(test_id) == 2
 
     def test_a_bad_verdict_is_forgotten_too(self, simulator, tries):

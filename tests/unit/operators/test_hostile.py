@@ -74,12 +74,15 @@ def nasty_simulator(simulator, connection):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("creates", [False, True])
-def test_whatever_comes_there_is_a_verdict_or_one_of_our_errors(worker, nasty_simulator, seed, creates):
+def test_whatever_comes_there_is_a_verdict_or_one_of_our_errors(
+    worker, nasty_simulator, configure, seed, creates
+):
+    configure(settle_time=0.3)
     chance = random.Random(f"{seed} {creates}")
     test_id = nasty_simulator.add_test("http-server", outcomes={"Singapore": chance.choice(["ok", "error"])})
     for _ in range(chance.randint(3, 12)):
         nasty_simulator.fail(**nasty(chance))
-    quick = {"timeout": 1.5, "settle_time": 0.3, "queue_timeout": 2, "poll_interval": 0.1}
+    quick = {"timeout": 1.5, "queue_timeout": 2, "poll_interval": 0.1}
     begun = time.monotonic()
     try:
         if creates:

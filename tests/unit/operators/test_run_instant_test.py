@@ -408,51 +408,61 @@ class TestCompleteness:
 
 class TestLostAnswers:
     @pytest.mark.parametrize("kind", ["status", "cut", "html"])
-    def test_one_run_call_when_it_has_started_and_the_first_agent_reports_late(self, simulator, worker, kind):
+    def test_one_run_call_when_it_has_started_and_the_first_agent_reports_late(
+        self, simulator, worker, kind, configure
+    ):
+        configure(settle_time=5)
         test_id = simulator.add_test("http-server", delays=20)
         simulator.fail("run", kind, started=True, **({"status": 502} if kind != "cut" else {}))
-        evidence = worker.rerun(test_id, settle_time=5)
+        evidence = worker.rerun(test_id)
         assert evidence["verdict"] == "passed"
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 1
 
     @pytest.mark.parametrize("kind", ["status", "cut"])
-    def test_two_run_calls_when_it_has_not_started(self, simulator, worker, kind):
+    def test_two_run_calls_when_it_has_not_started(self, simulator, worker, kind, configure):
+        configure(settle_time=1)
         test_id = simulator.add_test("http-server")
         simulator.fail("run", kind, started=False, **({"status": 502} if kind == "status" else {}))
-        evidence = worker.rerun(test_id, settle_time=1)
+        evidence = worker.rerun(test_id)
         assert evidence["verdict"] == "passed"
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 2
 
-    def test_a_look_that_could_not_be_read_is_no_reason_to_run_twice(self, simulator, worker, connection):
+    def test_a_look_that_could_not_be_read_is_no_reason_to_run_twice(
+        self, simulator, worker, connection, configure
+    ):
+        configure(settle_time=0.7)
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server", delays=10)
         simulator.fail("run", status=502, started=True)
         simulator.fail("results", status=503, skip=1, times=4)
-        evidence = worker.rerun(test_id, settle_time=0.7)
+        evidence = worker.rerun(test_id)
         assert (evidence["verdict"], simulator.run_calls(test_id)) == ("passed", 1)
 
-    def test_looking_in_vain_does_not_take_the_place_of_the_backoff(self, simulator, worker):
+    def test_looking_in_vain_does_not_take_the_place_of_the_backoff(self, simulator, worker, configure):
+        configure(settle_time=0)
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=503, headers={"Retry-After": "2"})
-        worker.rerun(test_id, settle_time=0)
+        worker.rerun(test_id)
         first, second = [request.at for request in simulator.requests if request.operation == "run"]
         assert second - first >= 2
 
-    def test_at_most_retry_limit_run_calls(self, simulator, worker, connection):
+    def test_at_most_retry_limit_run_calls(self, simulator, worker, connection, configure):
+        configure(settle_time=0.3)
         connection(retry_limit=2)
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=503, times=None, detail="maintenance")
         with pytest.raises(ThousandEyesServerError, match="maintenance"):
-            worker.rerun(test_id, settle_time=0.3)
+            worker.rerun(test_id)
         assert simulator.run_calls(test_id) == 2
 
-    def test_a_run_that_began_late_after_all_is_still_ours(self, simulator, worker):
+    def test_a_run_that_began_late_after_all_is_still_ours(self, simulator, worker, configure):
         """Sent twice, because the first run showed up only after settle_time: the first round is the one judged."""
+        configure(settle_time=1)
         test_id = simulator.add_test(
             "http-server", next_runs=[{"delays": 15}, {"delays": 60, "outcomes": "error"}]
         )
         simulator.fail("run", status=502, started=True)
-        evidence = worker.rerun(test_id, settle_time=1)
+        evidence = worker.rerun(test_id)
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
 
     def test_without_waiting_a_lost_answer_is_sent_again(self, simulator, worker):
@@ -643,7 +653,6 @@ class TestArguments:
             ("poll_interval", 0, "more than 0"),
             ("timeout", "soon", "seconds or a timedelta"),
             ("timeout", timedelta(0), "more than 0"),
-            ("settle_time", None, "seconds"),
             ("queue_timeout", "-5", "0 or more"),
             ("wait_for_results", "maybe", "True or False"),
             ("account_group_id", ["a"], "account group"),
@@ -718,12 +727,13 @@ class TestArguments:
 class TestThePage:
     """The task's log is a page of the product."""
 
-    def test_it_tells_the_story_and_never_the_token(self, simulator, worker, log):
+    def test_it_tells_the_story_and_never_the_token(self, simulator, worker, log, configure):
+        configure(settle_time=0.5)
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         simulator.throttle(1, 10, operation="run")
         simulator.fail("run", status=502, started=False)
         with pytest.raises(InstantTestIncomplete) as failure:
-            worker.rerun(test_id, timeout=3, settle_time=0.5)
+            worker.rerun(test_id, timeout=3)
         told = log()
         story = [
             "waiting for http-server from 5 agents (source: test)",

@@ -26,7 +26,6 @@ with DAG(
             test_type="http-server",
             deferrable=deferrable,
             timeout=900,
-            settle_time=60,
             queue_timeout=1800,
             # A worker's slot is taken for all of the waiting, so that the others must be left some.
             max_active_tis_per_dag=64 if deferrable else 10,

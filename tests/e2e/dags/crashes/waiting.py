@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
 MANY = 20
-WAITING = {"test_type": "http-server", "poll_interval": 2, "timeout": 900, "settle_time": 10}
+WAITING = {"test_type": "http-server", "poll_interval": 2, "timeout": 900}
 RETRIED = {"retries": 1, "retry_delay": timedelta(seconds=0)}
 
 with DAG("deferred", schedule=None, params={"tests": []}):
