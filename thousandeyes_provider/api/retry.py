@@ -52,12 +52,14 @@ class Wait:
 
     :param seconds: how long.
     :param reason: why, in a few words.
-    :param throttled: whether it is a rate limit, or a test that is busy, that is waited out.
+    :param throttled: whether a rate limit (429) refused the request. Nothing was carried out.
+    :param busy: whether a busy test (409) refused the run. Nothing was carried out.
     """
 
     seconds: float
     reason: str
     throttled: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Attempts:
         if status == 409 and self.sending is RequestKind.RUN:
             asked = retry_after(outcome, now)
             seconds = self._backoff(self.refusals + 1, chance) if asked is None else asked + _jitter(chance)
-            return self._queue(seconds, "409, the test is busy", None, time_left)
+            return self._queue(Wait(seconds, "409, the test is busy", busy=True), None, time_left)
         if status in _LOST:
             return self._failed(str(status), retry_after(outcome, now), chance, time_left, lost=True)
         return GiveUp(str(status)), self
@@ -151,18 +153,20 @@ class Attempts:
         reset, asked = exhausted_reset(answer, now), retry_after(answer, now)
         if reset is not None and reset.wait > 0:
             reason = f"429, the {reset.bucket} limit resets in {reset.wait:.0f} s"
-            return self._queue(reset.wait + _jitter(chance), reason, reset, time_left)
+            return self._queue(_throttled(reset.wait + _jitter(chance), reason), reset, time_left)
         if asked is not None:
             bucket = reset.bucket if reset else "unnamed"
             reset = RateLimitReset(bucket, answer.time(now) + asked, asked)
-            return self._queue(asked + _jitter(chance), f"429, Retry-After {asked:.0f} s", reset, time_left)
+            pause = _throttled(asked + _jitter(chance), f"429, Retry-After {asked:.0f} s")
+            return self._queue(pause, reset, time_left)
         why = "no usable reset" if reset is None else "its reset is past"
         seconds = self._backoff(self.refusals + 1, chance) + _jitter(chance)
-        return self._queue(seconds, f"429, {why}", reset, time_left)
+        return self._queue(_throttled(seconds, f"429, {why}"), reset, time_left)
 
     def _queue(
-        self, seconds: float, reason: str, reset: RateLimitReset | None, time_left: float
+        self, pause: Wait, reset: RateLimitReset | None, time_left: float
     ) -> tuple[Decision, Attempts]:
+        seconds, reason = pause.seconds, pause.reason
         if self.queued + seconds > self.queue_timeout:
             spent = f", after {self.queued:.0f} s of waiting" if self.queued else ""
             why = f"{reason}: longer than queue_timeout {self.queue_timeout:g} s allows{spent}"
@@ -170,7 +174,7 @@ class Attempts:
             why = f"{reason}: longer than the {max(time_left, 0):.0f} s left until the deadline"
         else:
             waited = replace(self, refusals=self.refusals + 1, queued=self.queued + seconds)
-            return Wait(seconds, reason, throttled=True), waited
+            return pause, waited
         if reset is not None and reset.wait > 0:
             why += f" (resets at {_readable(reset.at)})"
         return GiveUp(why, reset), self
@@ -196,6 +200,10 @@ class Attempts:
 
     def _backoff(self, nth: int, chance: float) -> float:
         return chance * min(FIRST_BACKOFF * 2.0 ** min(nth - 1, 10), LONGEST_BACKOFF)
+
+
+def _throttled(seconds: float, reason: str) -> Wait:
+    return Wait(seconds, reason, throttled=True)
 
 
 def _jitter(chance: float) -> float:

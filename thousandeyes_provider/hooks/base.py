@@ -129,7 +129,12 @@ class BaseThousandEyesHook:
 
     def server_now(self) -> float:
         """ThousandEyes' clock, epoch seconds, as far as its answers told it; the local one before the first."""
-        return self._now() + (self._clock_offset or 0.0)
+        return self._now() + self.clock_offset
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that ThousandEyes' clock is ahead of ours, as a lower bound; 0 before the first response."""
+        return self._clock_offset or 0.0
 
     @property
     def knows_the_time(self) -> bool:

@@ -35,21 +35,33 @@ from thousandeyes_provider.hooks.transport import open_session, send
 if TYPE_CHECKING:
     from requests import Session
 
-__all__ = ["RunCall", "ThousandEyesAsyncHook", "ThousandEyesHook"]
+__all__ = ["PausedCall", "RunCall", "ThousandEyesAsyncHook", "ThousandEyesHook"]
 
 
 @dataclass(frozen=True)
 class RunCall:
-    """A run that ThousandEyes took.
+    """A run that ThousandEyes accepted. Times are epoch seconds of ThousandEyes' clock.
 
-    :param accepted_at: when, epoch seconds by ThousandEyes' clock.
-    :param earliest_start: when the round can have begun at the earliest: before ``accepted_at`` when an answer
-        to an earlier send was lost. Epoch seconds by ThousandEyes' clock.
-    :param sent: how often the call was sent.
+    :param sent_at: when the call that counts was sent, as a lower bound: the round cannot have started before. This is
+        the first call whose response was lost, if a response was lost, else the accepted call.
+    :param accepted_at: when the response arrived; ``sent_at`` when the response was lost.
+    :param sent: how many times the call was sent.
     """
 
+    sent_at: float
     accepted_at: float
-    earliest_start: float
+    sent: int
+
+
+@dataclass(frozen=True)
+class PausedCall:
+    """A call that is not sent again because the caller's ``wait`` returned ``False``.
+
+    :param pause: the pause that the next call has to respect.
+    :param sent: how many times the call was sent.
+    """
+
+    pause: Wait
     sent: int
 
 
@@ -137,22 +149,22 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         test_id: str | int,
         *,
         queue_timeout: float | None = None,
-        settle: Callable[[float], bool] | None = None,
-        wait: Callable[[Wait], None] | None = None,
-    ) -> RunCall:
+        verify: Callable[[float], bool] | None = None,
+        wait: Callable[[Wait], bool] | None = None,
+    ) -> RunCall | PausedCall:
         """Start another round of an instant test: ``POST /tests/{testId}/run``.
 
-        By itself it is *at least once*: when the answer is lost (5xx, timeout, cut connection) the call is sent again
-        after a backoff, at most ``retry_limit`` times, although the round may have begun. ``settle`` mends that.
+        Without ``verify`` the run is started *at least once*: after a lost response (5xx, timeout, connection lost) the
+        hook backs off and sends the call again, at most ``retry_limit`` times, although the round may have started.
 
         :param test_id: the test.
-        :param queue_timeout: seconds that may be spent waiting out rate limits and a busy test (409); the connection's
-            when ``None``.
-        :param settle: called when an answer was lost, with the time before the first send that was lost (epoch
-            seconds by ThousandEyes' clock); says whether the round has begun all the same. The call is sent again only
-            when it has not.
-        :param wait: sleeps out a wait in place of the hook.
-        :return: when the run was accepted, and how often it was sent.
+        :param queue_timeout: seconds that the call may spend on rate limits (429) and on a busy test (409); the
+            connection's when ``None``.
+        :param verify: called after a lost response with the ``sent_at`` of the first lost call; returns whether the
+            round has started. The hook sends the call again only when it has not.
+        :param wait: sleeps out a pause in place of the hook and returns ``True``; the hook then sends the call again.
+            When it returns ``False``, the hook sends nothing more and returns a :class:`PausedCall`.
+        :return: the accepted run, or the paused call.
         :raises ThousandEyesRateLimitError: when the limit lasts longer than ``queue_timeout``.
         :raises ThousandEyesAuthError: on 401 and 403.
         :raises ThousandEyesNotFoundError: on 404.
@@ -162,14 +174,14 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
         """
         call, sent_before = self._calls().run(test_id), self.run_calls
-        answer, lost_at = self._start_round(
-            call, self._attempts(call, queue_timeout), settle, wait, looking_for="the round"
+        response, sent_at = self._start_round(
+            call, self._attempts(call, queue_timeout), verify, wait, looking_for="the round"
         )
-        if answer is None:
-            assert lost_at is not None
-            return RunCall(lost_at, lost_at, self.run_calls - sent_before)
-        accepted_at = answer.time(self.server_now())
-        return RunCall(accepted_at, accepted_at if lost_at is None else lost_at, self.run_calls - sent_before)
+        sent = self.run_calls - sent_before
+        if isinstance(response, Wait):
+            return PausedCall(response, sent)
+        sent_at += self.clock_offset
+        return RunCall(sent_at, sent_at if response is None else self.server_now(), sent)
 
     def complete_definition(
         self, test_type: str, definition: Mapping[str, Any], *, time_left: Callable[[], float] | None = None
@@ -204,8 +216,8 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         definition: Mapping[str, Any],
         *,
         queue_timeout: float | None = None,
-        wait: Callable[[Wait], None] | None = None,
-    ) -> dict[str, Any]:
+        wait: Callable[[Wait], bool] | None = None,
+    ) -> dict[str, Any] | PausedCall:
         """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.
 
         When the answer is lost, the test is looked for by ``testName``, which ThousandEyes keeps unique, before the
@@ -214,8 +226,8 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         :param test_type: one of the twelve types that have an instant form.
         :param definition: the body as the API defines it for the type; see :meth:`complete_definition`.
         :param queue_timeout: seconds that may be spent waiting out rate limits; the connection's when ``None``.
-        :param wait: sleeps out a wait in place of the hook.
-        :return: the created test.
+        :param wait: as for :meth:`run_instant_test`.
+        :return: the created test, or the paused call.
         :raises ThousandEyesConfigurationError: when the definition is wrong; nothing is sent.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
@@ -224,9 +236,9 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
             self.log.warning("%s", warning)
         call, name = self._calls().create(test_type, body), body.get("testName")
         found: dict[str, Any] = {}
-        begun, lost = time.monotonic(), [False]
+        begun, lost, sent_before = time.monotonic(), [False], self.run_calls
 
-        def settle(_: float) -> bool:
+        def verify(_: float) -> bool:
             lost[0] = True
             age = time.monotonic() - begun
             found.update(self.find_created(test_type, str(name), lambda: age) or {})
@@ -236,7 +248,7 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
             answer, _ = self._start_round(
                 call,
                 self._attempts(call, queue_timeout),
-                settle if name else None,
+                verify if name else None,
                 wait,
                 looking_for="the test",
                 hopeless="" if name else _NAMELESS,
@@ -244,9 +256,11 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         except ThousandEyesRequestError:
             # Its name is taken: it may be by the test whose answer was lost, and which was not to be seen yet. A call
             # that was refused, by a rate limit, has made none: then the test of that name is somebody else's.
-            if not lost[0] or not settle(0.0):
+            if not lost[0] or not verify(0.0):
                 raise
             answer = None
+        if isinstance(answer, Wait):
+            return PausedCall(answer, self.run_calls - sent_before)
         return found if answer is None else dict(answer.json())
 
     def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
@@ -446,39 +460,39 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         self,
         call: ApiRequest,
         attempts: Attempts,
-        settle: Callable[[float], bool] | None,
-        wait: Callable[[Wait], None] | None,
+        verify: Callable[[float], bool] | None,
+        wait: Callable[[Wait], bool] | None,
         *,
         looking_for: str,
         hopeless: str = "",
-    ) -> tuple[Response | None, float | None]:
+    ) -> tuple[Response | Wait | None, float]:
         """Send a call that starts a round, until it is accepted.
 
-        :param settle: called when an answer was lost; see :meth:`run_instant_test`.
-        :param wait: sleeps out a wait in place of the hook.
-        :param looking_for: what ``settle`` looks for, for the log.
-        :param hopeless: why a call whose answer was lost must not be sent again.
-        :return: the answer, ``None`` when it was lost and the call had its effect all the same; and the time before the
-            first send that was lost, epoch seconds by ThousandEyes' clock, if any was.
+        :param verify: called after a lost response; see :meth:`run_instant_test`.
+        :param wait: sleeps out a pause in place of the hook; see :meth:`run_instant_test`.
+        :param looking_for: what ``verify`` looks for, for the log.
+        :param hopeless: why the call must not be sent again after a lost response.
+        :return: the response, ``None`` when it was lost and ``verify`` confirmed the call, the pause when ``wait``
+            returned ``False``; and the time of the call that counts, epoch seconds of this machine's clock.
         """
         lost_at = None
         while True:
-            before = self.server_now()
+            begun = self._now()
             outcome, decision, attempts = self._attempt(call, attempts)
             self.run_calls += not (isinstance(outcome, NoResponse) and not outcome.sent)
             if isinstance(decision, VerifyOutcome):
-                lost_at = before if lost_at is None else lost_at
-                if settle is not None:
+                lost_at = begun if lost_at is None else lost_at
+                if verify is not None:
                     self.log.warning(
-                        "%s: the answer is lost (%s); looking whether %s has begun",
+                        "%s: response lost (%s); checking whether %s exists",
                         call.label,
                         self._scrub(decision.reason),
                         looking_for,
                     )
                     looked_since = time.monotonic()
-                    if settle(lost_at):
+                    if verify(lost_at + self.clock_offset):
                         return None, lost_at
-                    self.log.info("%s: %s has not begun", call.label, looking_for)
+                    self.log.info("%s: %s does not exist", call.label, looking_for)
                     if isinstance(decision.otherwise, Wait):
                         left = max(decision.otherwise.seconds - (time.monotonic() - looked_since), 0.0)
                         decision = replace(decision, otherwise=replace(decision.otherwise, seconds=left))
@@ -486,10 +500,11 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
             if isinstance(decision, GiveUp):
                 raise self._error(call, outcome, decision)
             if isinstance(decision, Wait):
-                self._wait(call, attempts, decision, wait)
+                if not self._wait(call, attempts, decision, wait):
+                    return decision, begun
                 continue
             assert isinstance(outcome, Response)
-            return outcome, lost_at
+            return outcome, begun if lost_at is None else lost_at
 
     def _list(
         self, operation: Endpoint, time_left: Callable[[], float] | None = None
@@ -525,15 +540,16 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         return outcome, *self._decide(call, attempts, outcome, remaining(time_left))
 
     def _wait(
-        self, call: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], None] | None = None
-    ) -> None:
+        self, call: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], bool] | None = None
+    ) -> bool:
         self._tell(call, attempts, wait)
         if instead is None:
             self._sleep(wait.seconds)
-        else:
-            instead(wait)
+        elif not instead(wait):
+            return False
         if wait.throttled:
             self.throttled_seconds += wait.seconds
+        return True
 
 
 _NAMELESS = "not sent again, since without a testName nobody can tell whether the test exists"

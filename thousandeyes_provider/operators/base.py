@@ -325,6 +325,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
     def _run(self, context: Context, plan: Plan, queued: QueuedRun) -> RunHandle:
         """Run the test, in a way that its round can be told from every other."""
+        from thousandeyes_provider.hooks.thousandeyes import RunCall
 
         plan = self._pass_the_minute(plan)
         current = [plan]
@@ -335,27 +336,29 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             lost[0] = True
             return self._has_begun(current[0], lost_at)
 
-        def wait(pause: Wait) -> None:
+        def wait(pause: Wait) -> bool:
             self._sit_out(context, queued, current[0], pause, lost=lost[0])
             # After a long wait others may have run the test. Not once an answer was lost: then a newer round may be
             # our own.
-            if pause.seconds > LONG_WAIT and not lost[0]:
+            if (pause.busy or pause.seconds > LONG_WAIT) and not lost[0]:
                 current[0] = self._pass_the_minute(self._reader.remember(current[0]))
                 self._memory(context).sending(current[0], self.hook.server_now())
+            return True
 
         self._memory(context).sending(plan, self.hook.server_now())
         try:
             call = self.hook.run_instant_test(
                 plan.test_id,
                 queue_timeout=self._patience(queued),
-                settle=settle if settles else None,
+                verify=settle if settles else None,
                 wait=wait,
             )
+            assert isinstance(call, RunCall)
         except ThousandEyesError:
             if not lost[0]:
                 self._memory(context).forget()
             raise
-        return self._accepted(context, current[0], queued, call.accepted_at, call.earliest_start, call.sent)
+        return self._accepted(context, current[0], queued, call.accepted_at, call.sent_at, call.sent)
 
     def _accepted(
         self,

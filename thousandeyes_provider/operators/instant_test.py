@@ -486,9 +486,10 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         self._announce(plan)
         begun, lost = self._monotonic(), [False]
 
-        def wait(pause: Wait) -> None:
+        def wait(pause: Wait) -> bool:
             lost[0] = lost[0] or not pause.throttled
             self._sit_out(context, queued, plan, pause, lost=lost[0])
+            return True
 
         self._learn_the_time(context)
         sent_since = self.hook.server_now() if queued.sent_since is None else queued.sent_since
@@ -512,13 +513,15 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
                 self.hook.list_account_groups()
 
     def _created(
-        self, test_type: str, body: Mapping[str, Any], queued: QueuedRun, wait: Callable[[Wait], None]
+        self, test_type: str, body: Mapping[str, Any], queued: QueuedRun, wait: Callable[[Wait], bool]
     ) -> Mapping[str, Any]:
         """The test, created now, or by an earlier send whose answer nobody heard."""
         try:
-            return self.hook.create_instant_test(
+            created = self.hook.create_instant_test(
                 test_type, body, queue_timeout=self._patience(queued), wait=wait
             )
+            assert isinstance(created, Mapping)
+            return created
         except ThousandEyesRequestError:
             # The name may be taken by the very test that an earlier try created.
             since, found = queued.sent_since, None

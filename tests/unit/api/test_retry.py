@@ -329,8 +329,9 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(
             break
         assert math.isfinite(decision.seconds)
         assert decision.seconds >= 0
-        throttled += decision.seconds if decision.throttled else 0
-        failures += not decision.throttled
+        refused = decision.throttled or decision.busy
+        throttled += decision.seconds if refused else 0
+        failures += not refused
     assert throttled <= queue
     assert failures < limit
 
@@ -356,8 +357,8 @@ class TestWhatIsSaid:
             (RUN, answer(502), VerifyOutcome("502", Wait(0.5, "502"))),
             (CREATE, CUT, VerifyOutcome("connection cut", Wait(0.5, "connection cut"))),
             (SNAPSHOT, CUT, GiveUp("connection cut; not sent again, since the snapshot may exist")),
-            (RUN, answer(409), Wait(0.5, "409, the test is busy", throttled=True)),
-            (RUN, answer(409, retry_after=7), Wait(7.35, "409, the test is busy", throttled=True)),
+            (RUN, answer(409), Wait(0.5, "409, the test is busy", busy=True)),
+            (RUN, answer(409, retry_after=7), Wait(7.35, "409, the test is busy", busy=True)),
             (READ, answer(429), Wait(0.85, "429, no usable reset", throttled=True)),
             (READ, answer(429, retry_after=7), Wait(7.35, "429, Retry-After 7 s", throttled=True)),
             (READ, limits(org=(240, 0, NOW - 1)), Wait(0.85, "429, its reset is past", throttled=True)),

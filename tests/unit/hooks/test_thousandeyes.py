@@ -27,7 +27,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesServerError,
     without_retry,
 )
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.thousandeyes import PausedCall, ThousandEyesHook
 
 BROKEN_IS_ABSENT = pytest.mark.skipif(
     metadata.version("apache-airflow").startswith(("3.0.", "3.1.")),
@@ -47,8 +47,9 @@ class TestOperations:
     def test_run_is_a_post_without_a_body_and_gives_the_time_of_the_server(self, simulator, hook):
         before = time.time()
         call = hook.run_instant_test(HTTP_TEST)
-        assert before - 1 <= call.accepted_at <= time.time()
-        assert (call.sent, call.earliest_start) == (1, call.accepted_at)
+        assert before - 2 <= call.sent_at <= before <= call.accepted_at + 2
+        assert call.accepted_at <= time.time()
+        assert call.sent == 1
         request = simulator.requests[-1]
         assert (request.method, request.path) == ("POST", f"/v7/tests/{HTTP_TEST}/run")
         assert request.user_agent == f"airflow-provider-thousandeyes/{__version__}"
@@ -172,6 +173,67 @@ class TestRetries:
         call = hook.run_instant_test(HTTP_TEST)
         assert call.sent == simulator.run_calls(HTTP_TEST) == 2
         assert len(simulator.rounds(HTTP_TEST)) == 2 + started
+
+    def test_a_slow_response_does_not_move_the_time_of_sending(self, simulator, hook):
+        simulator.fail("run", "slow-first-byte", seconds=1.6, started=True)
+        before = time.time()
+        call = hook.run_instant_test(HTTP_TEST)
+        assert before - 3 <= call.sent_at <= before
+        assert call.accepted_at - call.sent_at >= 1.6
+
+    @pytest.mark.parametrize("offset", [-7200, 7200])
+    def test_the_time_of_sending_is_by_the_clock_of_thousandeyes(self, simulator, hook, offset):
+        simulator.set_switches(clock_offset=offset)
+        before = time.time() + offset
+        assert before - 2 <= hook.run_instant_test(HTTP_TEST).sent_at <= before + 0.01
+
+    def test_after_a_lost_response_verify_decides_whether_the_call_is_sent_again(
+        self, simulator, hook, sleeps
+    ):
+        simulator.fail("run", "cut", started=True)
+        asked = []
+        before = time.time()
+        call = hook.run_instant_test(HTTP_TEST, verify=lambda sent_at: not asked.append(sent_at))
+        assert (call.sent, simulator.run_calls(HTTP_TEST), sleeps) == (1, 1, [])
+        assert before <= asked[0] <= time.time()
+        assert call.sent_at == call.accepted_at
+
+    def test_the_first_lost_call_is_the_one_that_counts(self, simulator, hook):
+        simulator.fail("run", "cut", started=True)
+        hook.list_tests()
+        before = hook.server_now()
+
+        def verify(sent_at):
+            time.sleep(1.2)
+            return False
+
+        call = hook.run_instant_test(HTTP_TEST, verify=verify)
+        assert before - 0.1 <= call.sent_at <= before + 1
+        assert (call.sent, simulator.run_calls(HTTP_TEST)) == (2, 2)
+
+    @pytest.mark.parametrize("status", [409, 429, 502])
+    def test_a_caller_that_does_not_wait_gets_the_pause_and_nothing_more_is_sent(
+        self, simulator, hook, sleeps, status
+    ):
+        simulator.fail("run", status=status)
+        paused = hook.run_instant_test(HTTP_TEST, wait=lambda pause: False)
+        assert isinstance(paused, PausedCall)
+        assert (paused.sent, simulator.run_calls(HTTP_TEST), sleeps) == (1, 1, [])
+        assert (paused.pause.throttled, paused.pause.busy) == (status == 429, status == 409)
+        assert hook.throttled_seconds == 0
+
+    def test_a_creation_can_be_paused_too(self, simulator, hook):
+        simulator.throttle(1, 20, operation="create")
+        definition = {"testName": "new", "url": "https://example.com", "agents": ["14410"]}
+        paused = hook.create_instant_test("http-server", definition, wait=lambda pause: False)
+        assert isinstance(paused, PausedCall)
+        assert paused.sent == 1
+        assert 19 < paused.pause.seconds < 22
+
+    def test_only_a_429_counts_as_throttled(self, simulator, hook, sleeps):
+        simulator.fail("run", status=409, times=2)
+        assert hook.run_instant_test(HTTP_TEST).sent == 3
+        assert (len(sleeps), hook.throttled_seconds) == (2, 0)
 
     def test_a_body_on_the_run_call_is_taken_with_a_warning(self, simulator, hook, log):
         simulator.fail("run", status=200, body='{"roundId": 1}', started=True)
