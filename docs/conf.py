@@ -1,7 +1,7 @@
-"""How Sphinx builds the documentation: `make docs`, offline, any warning an error.
+"""Sphinx configuration: ``make docs`` builds offline, and a warning is an error.
 
-Sphinx rather than MkDocs, since the docstrings are written in its field lists and roles: it resolves what they refer
-to, and says what it cannot resolve. The pages are Markdown that reads as well where no one has built them.
+The docstrings use Sphinx' field lists and roles, which it resolves and checks. The pages are Markdown, which reads
+well without a build.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).parent.parent
-REPOSITORY = "https://github.com/thousandeyes-airflow/airflow-provider-thousandeyes/blob/main/"
 
-# Airflow makes itself a home when it is imported: not in that of whoever builds this.
+# Importing Airflow creates AIRFLOW_HOME: keep it out of the user's own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="thousandeyes-docs-")
 sys.path.insert(0, str(ROOT))
 
@@ -49,38 +48,33 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
-# Other projects' names are no links, since their lists of names would have to be fetched; what is ours has to resolve.
+# Names of other projects are not linked: their inventories would have to be downloaded. Our own names must resolve.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!thousandeyes_provider)[\w.\[\], |]+"),
-    # Named in signatures, and nobody's business.
+    # Internal classes that signatures name.
     ("py:class", r"thousandeyes_provider\.(exceptions\._\w+|hooks\.(account|calls|connection)\.\w+)"),
     ("py:class", r"thousandeyes_provider\.(operators\.(base|rounds)|simulator\.service)\.\w+"),
 ]
 
 
 def _own_name(app: Sphinx, env: Any, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
-    """Resolve a class of ours that a docstring names without its module, as its code does."""
+    """Resolve a class of this package that a docstring names without its module."""
     name = node.get("reftarget", "")
     if node.get("refdomain") != "py" or not re.fullmatch(r"[A-Z]\w+", name):
         return None
-    found = [
+    matches = [
         (full, entry)
         for full, entry in env.domains.python_domain.objects.items()
         if full.rpartition(".")[2] == name and not entry.aliased
     ]
-    if len(found) != 1:
+    if len(matches) != 1:
         return None
-    full, entry = found[0]
+    full, entry = matches[0]
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, full)
 
 
-def _files_of_the_repository(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Links to files outside this folder lead to the repository; that the files exist is what the tests check."""
-    source[0] = re.sub(r"\]\(\.\./(?!\.\./)([\w./-]+)\)", rf"]({REPOSITORY}\1)", source[0])
-
-
 def _list_external_links(app: Sphinx, error: Exception | None) -> None:
-    """Write down where pages lead that nobody fetched."""
+    """Write the external links of all pages to ``external-links.txt``; the build does not fetch them."""
     if error is None and app.builder.format == "html":
         links = {
             node["refuri"]
@@ -92,7 +86,6 @@ def _list_external_links(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what is above; Sphinx calls it."""
+    """Register the handlers above."""
     app.connect("missing-reference", _own_name)
-    app.connect("source-read", _files_of_the_repository)
     app.connect("build-finished", _list_external_links)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import doctest
 import importlib.util
@@ -15,15 +16,18 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 from markdown_it import MarkdownIt
 
+from thousandeyes_provider.config import OPTIONS
 from thousandeyes_provider.operators.rounds import RoundTask
 from thousandeyes_provider.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 
 HURRIED = {"poll_interval": 0.2, "grace": 0.2}
@@ -86,6 +90,11 @@ def compatible(source: str) -> str:
     return source.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
 
 
+def test_the_configuration_table_lists_every_option_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", TEXTS["docs/configuration.md"], re.MULTILINE)
+    assert dict(rows) == {name: option.default_text for name, option in OPTIONS.items()}
+
+
 # -- links ---------------------------------------------------------------------------------------------------------
 
 
@@ -139,13 +148,29 @@ def test_its_commands_exist(block: Block) -> None:
             get_parser().parse_args(rest)
         elif command == "pip":
             project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-            assert rest == ["install", project["name"]], line
+            assert rest in (["install", project["name"]], ["install", "dist/*.whl"]), line
         elif command == "export":
             name, _, value = rest[0].partition("=")
             assert name.startswith("AIRFLOW_CONN_")
             check_connection(value)
+        elif command == "curl":
+            check_control_request(rest)
         else:
-            pytest.fail(f"{block.name}: nobody checks {command!r}")
+            pytest.fail(f"{block.name}: no check for the command {command!r}")
+
+
+def check_control_request(arguments: list[str]) -> None:
+    """Send a documented request to the control endpoint of a simulator."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-s", action="store_true")
+    parser.add_argument("-X", dest="method", default="GET")
+    parser.add_argument("-d", dest="body", default="")
+    parser.add_argument("url")
+    request = parser.parse_args(arguments)
+    with Simulator() as simulator, requests.Session() as session:
+        session.trust_env = False  # no proxy for a loopback address
+        url = f"http://127.0.0.1:{simulator.port}{urlsplit(request.url).path}"
+        assert session.request(request.method, url, data=request.body, timeout=10).ok
 
 
 def check_connection(value: str) -> None:
@@ -203,6 +228,8 @@ def test_its_code_runs(block: Block, connected, airflow) -> None:
 @pytest.mark.xdist_group("documentation")
 @of("python", "dag")
 def test_its_dags_run(block: Block, connected, simulator, airflow) -> None:
+    for provider in re.findall(r"airflow\.providers\.(slack|smtp)", block.text):
+        pytest.importorskip(f"airflow.providers.{provider}")
     source = compatible(block.text)
     if "DAG(" not in source:
         dag_id = re.sub(r"\W", "_", block.name)
