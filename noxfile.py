@@ -2,7 +2,7 @@
 
 ``nox --list`` names the sessions, ``nox -t airflow-3.0`` runs those of one Airflow, ``nox -t quick`` one for each; what
 stands behind ``--`` goes to pytest. A Python that is not installed is skipped. Each session leaves a JUnit report below
-.nox/reports, and ``nox -s table`` makes the table of the README from them.
+.nox/reports, and ``nox -s table`` makes the table of docs/versions.md from them.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _test_tools() -> list[str]:
 
 @nox.session(venv_backend="none")
 def table(session: nox.Session) -> None:
-    """Print the table of the README: what the reports below .nox/reports say."""
+    """Print the table of docs/versions.md from the reports in .nox/reports."""
     rows = []
     for report in REPORTS.glob("*.xml"):
         suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
