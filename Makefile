@@ -1,15 +1,15 @@
-# From nothing but Python >= 3.11 and make: every target first makes .venv and installs the locked versions.
-#   make demo     run the example pipelines through a real Airflow
-#   make test     run the tests              (ARGS="-k rate" for some of them)
-#   make e2e      the same in whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" for some)
-#   make bench    measure beside what a user would take instead; writes benchmarks/RESULTS.md
-#   make coverage run the unit tests, and fail where they leave a branch of the rules, the judging or the hooks untaken
-#   make mutation change the rules in small ways and see which changes no test notices (ARGS="thousandeyes_provider.api.retry*")
+# Needs Python >= 3.11 and make. Every target first creates .venv and installs the locked versions.
+#   make demo     run the example pipelines in a real Airflow
+#   make test     run the tests (ARGS="-k rate" selects some)
+#   make e2e      run whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" selects some)
+#   make bench    measure the provider beside its alternatives; writes benchmarks/RESULTS.md
+#   make coverage run the unit tests; fail when a branch of api/, validation/ or hooks/ is not covered
+#   make mutation mutate api/ and report mutants that survive the tests (ARGS="thousandeyes_provider.api.retry*")
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
-#   make dist     build wheel and sdist into dist/, and try each in an environment of its own
-#   make docs     build the documentation into site/, offline; a warning or a dead link is an error
+#   make dist     build wheel and sdist into dist/, and test each in its own environment
+#   make docs     build the documentation into site/, offline; warnings and dead links are errors
 #   make lint     ruff, format check, mypy
-#   make format   let ruff format and fix
+#   make format   format and fix with ruff
 #   make lock     pin the newest versions that requirements/dev.in allows
 # PYTHON=/path/to/python chooses the interpreter.
 
@@ -25,11 +25,11 @@ E2E_VENV := .venv-e2e
 E2E_LOCK := requirements/e2e.txt
 DIST_TRY := $(CURDIR)/build/dist
 
-# uv brings its own certificates: where the system has some, use those, as pip does, so that a proxy's is known.
+# uv has its own CA certificates. Use the system's where it has some, as pip does, to include those of a proxy.
 ifneq (,$(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 export UV_SYSTEM_CERTS ?= true
 endif
-# uv does not read pip's settings: hand over the one that people behind a mirror have.
+# uv does not read pip's settings: pass on the index URL.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
@@ -43,7 +43,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
 
-# Airflow with Celery, PostgreSQL and a browser is a larger environment than the one to develop in, so it has its own.
+# Airflow with Celery, PostgreSQL and a browser has its own, larger environment.
 e2e: $(E2E_VENV)/.installed
 	@tests/e2e/system-packages
 	@THOUSANDEYES_E2E=$(or $(THOUSANDEYES_E2E),1) $(E2E_VENV)/bin/python -m pytest -n0 $(or $(ARGS),tests/e2e)
@@ -60,15 +60,15 @@ mutation: $(STAMP)
 nox: $(STAMP)
 	@$(PY) -m nox $(ARGS)
 
-# Built by the locked hatchling, and tried by tests/system/test_packaging.py where nothing of the source tree can be found:
-# from another folder, with only the distribution and Airflow installed, and what runs the tests.
+# Built with the locked hatchling. tests/system/test_packaging.py then tests each wheel without the source tree: from another
+# folder, with only the distribution, Airflow and pytest installed.
 dist: $(STAMP)
 	rm -rf dist $(DIST_TRY)
 	$(UV) build --quiet --no-build-isolation --python $(PY) --sdist --wheel --out-dir dist
 	$(UV) build --quiet --no-build-isolation --python $(PY) --wheel --out-dir $(DIST_TRY)/from-sdist dist/*.tar.gz
 	$(PY) -m twine check --strict dist/* $(DIST_TRY)/from-sdist/*.whl
 	@for wheel in $(CURDIR)/dist/*.whl $(DIST_TRY)/from-sdist/*.whl; do \
-		echo "Trying $$wheel"; \
+		echo "Testing $$wheel"; \
 		$(UV) venv --quiet --clear --python $(PY) $(DIST_TRY)/venv && \
 		$(UV) pip install --quiet --python $(DIST_TRY)/venv/bin/python --constraint $(LOCK) \
 			"$$wheel" pytest pytest-xdist && \
@@ -93,7 +93,7 @@ format: $(STAMP)
 
 venv: $(STAMP)
 
-# Versions only: no hashes, comments or index addresses, so that the file reads the same wherever it was made.
+# Versions only: without hashes, comments and index addresses the file is the same on every machine.
 lock: $(STAMP)
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml requirements/dev.in
@@ -104,8 +104,8 @@ clean:
 	rm -rf $(VENV) $(E2E_VENV) .e2e .nox site .demo .airflow* build dist mutants .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A name on the PATH is not enough (version managers leave stubs that fail): each candidate is run.
-# uv's version comes from the lock, too; it keeps pip when it removes what the lock does not name.
+# Version managers leave stubs on the PATH that fail, so each candidate is run.
+# uv's version comes from the lock file as well. `uv pip sync` removes what the lock file does not name, except pip.
 $(STAMP): $(LOCK) pyproject.toml
 	@usable() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
 	if ! usable $(PY) || ! $(PY) -m pip --version >/dev/null 2>&1; then \
@@ -114,23 +114,23 @@ $(STAMP): $(LOCK) pyproject.toml
 		done; \
 		if [ -z "$${found:-}" ]; then \
 			echo "No Python 3.11 or later found; tried $(PYTHONS)." >&2; \
-			echo "Install one, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; \
+			echo "Install one, or pass it: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; \
 		fi; \
-		echo "Making $(VENV) with $$("$$found" --version)"; \
+		echo "Creating $(VENV) with $$("$$found" --version)"; \
 		rm -rf $(VENV); \
 		if ! "$$found" -m venv $(VENV); then \
 			rm -rf $(VENV); \
 			echo "$$found cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
 		fi; \
 	fi
-	@echo "Installing the versions of $(LOCK)"
+	@echo "Installing the versions in $(LOCK)"
 	@$(PY) -m pip install --quiet "$$(grep '^uv==' $(LOCK))"
 	@$(UV) pip sync --quiet --python $(PY) $(LOCK)
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(E2E_VENV)/.installed: $(STAMP) $(E2E_LOCK)
-	@echo "Installing the versions of $(E2E_LOCK)"
+	@echo "Installing the versions in $(E2E_LOCK)"
 	@$(UV) venv --quiet --clear --python $(PY) $(E2E_VENV)
 	@$(UV) pip sync --quiet --python $(E2E_VENV)/bin/python $(E2E_LOCK)
 	@$(UV) pip install --quiet --python $(E2E_VENV)/bin/python --no-deps --no-build-isolation --editable .

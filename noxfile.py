@@ -1,8 +1,8 @@
-"""The unit and system tests on every supported Airflow and Python: ``make nox``, or ``nox`` where it is installed.
+"""Unit and system tests on every supported Airflow and Python: ``make nox``, or ``nox``.
 
-``nox --list`` names the sessions, ``nox -t airflow-3.0`` runs those of one Airflow, ``nox -t quick`` one for each; what
-stands behind ``--`` goes to pytest. A Python that is not installed is skipped. Each session leaves a JUnit report below
-.nox/reports, and ``nox -s table`` makes the table of docs/versions.md from them.
+``nox --list`` lists the sessions. ``nox -t airflow-3.0`` runs the sessions of one Airflow version, ``nox -t quick`` one
+session per version. Arguments after ``--`` go to pytest. Missing Python versions are skipped. Each session writes a
+JUnit report to .nox/reports, and ``nox -s table`` prints the table of docs/versions.md from them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ nox.options.error_on_missing_interpreters = False
 ROOT = Path(__file__).parent
 REPORTS = ROOT / ".nox" / "reports"
 
-# Airflow's minor versions, of which each session takes the newest patch, with the Pythons that it supports.
+# Airflow's minor versions with the Python versions that each supports. A session uses the newest patch.
 AIRFLOWS = {
     "2.11": ("3.11", "3.12"),
     "3.0": ("3.11", "3.12"),
@@ -33,14 +33,13 @@ AIRFLOWS = {
     "3.3": ("3.11", "3.12", "3.13"),
 }
 
-# Who installs Airflow with its constraint files has the versions of its day. Here everything is the newest that fits,
-# but for what an older Airflow does not work with and does not bound itself:
-#   fastapi, cadwyn   with fastapi 0.165 the API server refuses what Airflow's own task client sends ("Input should be a
-#                     valid dictionary"), and cadwyn has to be of an age with it. 3.0 has the bounds that 3.1 set
-#                     itself, 3.2 those of 3.3.
-#   svcs              26 takes its registry off the application while the API server inside dag.test(), which does not
-#                     wait for its own start before 3.3, still needs it.
-#   fab               draws the connection form of 3.0, as in its official images; later ones do without it.
+# Airflow's constraint files pin the versions of its release date. The sessions install the newest versions instead,
+# except for packages that an older Airflow does not work with and does not bound itself:
+#   fastapi, cadwyn   With fastapi 0.165 the API server rejects requests of Airflow's own task client ("Input should be
+#                     a valid dictionary"), and cadwyn must match it. 3.0 uses the bounds of 3.1, 3.2 those of 3.3.
+#   svcs              26 removes its registry from the application while the API server inside dag.test() still needs
+#                     it: before 3.3 that server does not wait for its own start.
+#   fab               draws the connection form of 3.0, as in the official images; later versions do not need it.
 BOUNDS = {
     "3.0": ("fastapi<0.118", "cadwyn<6", "svcs<26", "apache-airflow-providers-fab"),
     "3.1": ("svcs<26",),
@@ -64,16 +63,16 @@ def tests(session: nox.Session, airflow: str) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """The same on the lowest versions that pyproject.toml promises to work with."""
+    """The same on the lowest versions that pyproject.toml allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     _run(session, "lowest", *(bound.replace(">=", "==") for bound in project["dependencies"]))
 
 
 @nox.session(python="3.12")
 def prerelease(session: nox.Session) -> None:
-    """The same on the newest pre-release of the next Airflow: a failure is a warning of what is to come."""
+    """The same on the newest pre-release of the next Airflow."""
     minor = int(list(AIRFLOWS)[-1].partition(".")[2]) + 1
-    # A bound that names a pre-release allows them for that package, and for no other.
+    # A bound on a pre-release allows pre-releases of that package only.
     _run(
         session,
         "prerelease",
@@ -106,7 +105,7 @@ def _run(session: nox.Session, name: str, *requirements: str) -> None:
 
 
 def _test_tools() -> list[str]:
-    """What requirements/test.in names, in the versions of the lock."""
+    """The packages of requirements/test.in in their locked versions."""
     lines = (ROOT / "requirements" / "test.in").read_text().splitlines()
     named = {re.split(r"[<>=!~ ]", line)[0] for line in lines}
     lock = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
