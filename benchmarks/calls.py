@@ -1,4 +1,4 @@
-"""A call through the hook, beside the bare library and the http provider's hook."""
+"""A call through the hook, beside plain requests and the http provider's hook."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from world import TOKEN, Row, World, clock, median, quiet, ratio
 
 
 def per_call(rounds: int = 15, calls: int = 20) -> list[Row]:
-    """Reading the results of a test with five agents over TLS, and parsing them.
+    """Read and parse the results of a test with five agents over TLS.
 
-    ``ThousandEyesHook.get_test_results`` and a bare ``requests.Session`` keep their connection. ``HttpHook.run`` opens
-    a session, and with it a connection, for each call: that is how the http provider is used. The three take turns in
-    one process, in blocks of calls; the median of the blocks counts.
+    ``ThousandEyesHook.get_test_results`` and a plain ``requests.Session`` keep their connection. ``HttpHook.run``
+    opens a session and a connection per call, as it does in the http provider's operators. The three take turns in one
+    process in blocks of calls. The table shows the median block.
     """
     quiet()
     import requests
@@ -34,9 +34,9 @@ def per_call(rounds: int = 15, calls: int = 20) -> list[Row]:
             return hook.get_test_results(test_id, "http-server")["results"]
 
         def bare() -> Any:
-            answer = session.get(f"{world.url}/{path}", timeout=30)
-            answer.raise_for_status()
-            return answer.json()["results"]
+            response = session.get(f"{world.url}/{path}", timeout=30)
+            response.raise_for_status()
+            return response.json()["results"]
 
         def theirs() -> Any:
             return their_hook.run(path).json()["results"]
@@ -48,18 +48,18 @@ def per_call(rounds: int = 15, calls: int = 20) -> list[Row]:
                 began = clock()
                 for _ in range(calls):
                     assert len(way()) == 5
-                if number:  # the first is for imports and connections
+                if number:  # the first block warms up imports and connections
                     took[name].append((clock() - began) / calls * 1000)
         hook.close()
         session.close()
     mine, plain, other = (median(took[name]) for name in ways)
-    # Side by side: the ratio of each block to the one beside it, so that a slow moment counts for both.
-    beside = median(one / two for one, two in zip(took["ours"], took["bare"], strict=True))
+    # The median of the ratios of adjacent blocks: a slow moment of the machine affects both.
+    beside = median(our / plain_ for our, plain_ in zip(took["ours"], took["bare"], strict=True))
     return [
         Row(
             "a call (ms)",
             f"{mine:.2f}",
-            f"{plain:.2f} bare requests.Session",
+            f"{plain:.2f} plain requests.Session",
             f"{beside:.2f} x",
             "<= 1.2 x",
             beside <= 1.2,

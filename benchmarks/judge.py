@@ -1,4 +1,4 @@
-"""How long it takes to judge a large round: agents, checks, seconds, bytes of evidence.
+"""Time to evaluate a large round, and size of its evidence.
 
 python benchmarks/judge.py [agents] [checks]
 """
@@ -33,16 +33,16 @@ RULES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def row(nth: int, at: int, chance: random.Random) -> dict[str, Any]:
-    """A row of an agent; one of a hundred is an error, one of fifty slow."""
-    response = chance.uniform(100, 400) * (3 if nth % 50 == 0 else 1)
-    found: dict[str, Any] = {
+def row(nth: int, at: int, jitter: random.Random) -> dict[str, Any]:
+    """Return a row of an agent: one in a hundred is an error, one in fifty is slow."""
+    response = jitter.uniform(100, 400) * (3 if nth % 50 == 0 else 1)
+    fields: dict[str, Any] = {
         "agent": {"agentId": str(10**14 + nth), "agentName": f"Agent {nth}, Somewhere", "countryId": "DE"},
         "roundId": at,
         "responseCode": 200,
         "responseTime": round(response, 1),
         "totalTime": str(round(response + 20, 1)),
-        "dnsTime": chance.randint(1, 40),
+        "dnsTime": jitter.randint(1, 40),
         "sslVersion": "TLSv1.3",
         "healthScore": 0.97,
         "headers": {
@@ -52,17 +52,17 @@ def row(nth: int, at: int, chance: random.Random) -> dict[str, Any]:
         "errorType": "None",
     }
     if nth % 100 == 0:
-        del found["responseTime"], found["responseCode"]
-        found |= {"errorType": "Connect", "errorDetails": "connection refused"}
-    return found
+        del fields["responseTime"], fields["responseCode"]
+        fields |= {"errorType": "Connect", "errorDetails": "connection refused"}
+    return fields
 
 
 def main(agents: int, count: int) -> None:
-    """Measure, and print one line for each step."""
-    chance = random.Random(1)
-    rows = {"http-server": [row(nth, AT, chance) for nth in range(agents)]}
+    """Measure and print one line per step."""
+    jitter = random.Random(1)
+    rows = {"http-server": [row(nth, AT, jitter) for nth in range(agents)]}
     history = {
-        "http-server": [row(nth, AT - 60 * back, chance) for back in (1, 2, 3) for nth in range(agents)]
+        "http-server": [row(nth, AT - 60 * back, jitter) for back in (1, 2, 3) for nth in range(agents)]
     }
     declared: dict[str, dict[str, list[Any]]] = {}
     for nth in range(count):
@@ -79,16 +79,16 @@ def main(agents: int, count: int) -> None:
 
     started = time.perf_counter()
     checks = parse_checks({"http-server": declared})
-    timed("read the checks", started)
+    timed("parse the checks", started)
     started = time.perf_counter()
     before = baseline_from_rows(history, checks, "three rounds")
     timed("read the history", started)
     started = time.perf_counter()
     judgement = judge(rows, 0.05, checks, before)
-    timed("judge", started)
-    listed = [Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for one in rows["http-server"]]
+    timed("evaluate", started)
+    listed = [Agent(row_["agent"]["agentId"], row_["agent"]["agentName"]) for row_ in rows["http-server"]]
     started = time.perf_counter()
-    told = evidence(
+    result = evidence(
         Observed(
             test_id="7",
             test_name="Checkout",
@@ -111,13 +111,13 @@ def main(agents: int, count: int) -> None:
     )
     timed("evidence", started)
     started = time.perf_counter()
-    lines = len(table(told).splitlines())
-    summary(told)
+    lines = len(table(result).splitlines())
+    summary(result)
     timed("texts", started)
-    print(f"{agents} agents, {len(checks.checks)} checks, verdict {told['verdict']}")
+    print(f"{agents} agents, {len(checks.checks)} checks, verdict {result['verdict']}")
     for name, seconds in [*spent, ("all", sum(seconds for _, seconds in spent))]:
         print(f"  {name.ljust(16)} {seconds:.3f} s")
-    print(f"  evidence of {len(json.dumps(told).encode())} bytes, table of {lines} lines")
+    print(f"  evidence of {len(json.dumps(result).encode())} bytes, table of {lines} lines")
 
 
 if __name__ == "__main__":

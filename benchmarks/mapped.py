@@ -1,4 +1,4 @@
-"""240 mapped runs under the limit of 24 a minute."""
+"""240 mapped runs under the limit of 24 runs per minute."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 from world import LIMIT, RUN_LIMIT, WINDOW, Row, World, budget, quiet, scale_pace
 
 SLOTS = 8
-"""Worker slots: tasks that execute at the same time."""
+"""Worker slots: tasks that execute concurrently."""
 
 RETRIES = 3
-"""What a careful DAG author gives a task; Airflow's own default is 0."""
+"""Task retries of a careful DAG author; Airflow's default is 0."""
 
 
 class MappedTask:
-    """One mapped task instance, executed as Airflow does: each part in a worker slot, as an object of its own.
+    """One mapped task instance, executed like in Airflow: each part in a worker slot with a new operator object.
 
-    :param operator: what to execute.
-    :param map_index: which one of the mapped tasks it is.
+    :param operator: the operator.
+    :param map_index: index of the mapped task.
     """
 
     def __init__(self, operator: Any, map_index: int) -> None:
@@ -42,7 +42,7 @@ class MappedTask:
         return self.pushed.get(key)
 
     async def run(self, slots: ThreadPoolExecutor) -> Any:
-        """Execute it, in the slots; its triggers on this event loop."""
+        """Execute the task in the slots and its triggers on this event loop."""
         from airflow.providers.common.compat.sdk import TaskDeferred
 
         loop = asyncio.get_running_loop()
@@ -71,17 +71,15 @@ class MappedTask:
 
 
 def mapped_runs(speed: float = 8.0, count: int = 240) -> list[Row]:
-    """240 mapped deferrable ``RunInstantTestOperator`` tasks, 8 worker slots and one triggerer, 24 runs a minute.
+    """Run 240 mapped deferrable ``RunInstantTestOperator`` tasks: 8 worker slots, one triggerer, 24 runs per minute.
 
-    All limits are the real ones with windows ``speed`` times shorter. The shortest possible time is nine windows (ten
-    windows' runs, the last of them at once) and one round, of which the slowest agent takes 20 simulated seconds.
+    The limits are ThousandEyes' defaults with windows ``speed`` times shorter. The shortest possible time is nine
+    windows (the runs of the tenth start immediately) plus one round, whose slowest agent takes 20 simulated seconds.
 
-    Beside it 240 mapped ``HttpOperator`` tasks that send the run call and do nothing else, since the http provider
-    has no way to tell the new round from the old. Their retries are played as Airflow does them: a failed task comes
-    back after ``retry_delay``, here 60 simulated seconds, the best there is for this limit (Airflow's default is
-    300); no time is counted for the scheduler. Retries never run out, and the table says how many tasks would have
-    failed with three. It has a simulator of its own, so that nobody else uses its quota; both mostly wait, and run
-    at the same time.
+    The alternative is 240 mapped ``HttpOperator`` tasks that send the run call only, since the http provider cannot
+    distinguish the new round from the old. A failed task retries after ``retry_delay``: 60 simulated seconds, the best
+    value for this limit (Airflow's default is 300). The time of the scheduler is not counted. Retries are unlimited;
+    the table shows how many tasks would pass within three. Both run at the same time, each with its own simulator.
     """
     quiet()
     scale_pace(speed)
@@ -93,36 +91,36 @@ def mapped_runs(speed: float = 8.0, count: int = 240) -> list[Row]:
     runs = [request for request in log if request["operation"] == "run"]
     accepted = [request["test_id"] for request in runs if request["status"] == 200]
     once = len(accepted) == len(set(accepted)) == count
-    told = budget(log, LIMIT, WINDOW / speed)
+    usage = budget(log, LIMIT, WINDOW / speed)
     tries, their_calls = sum(their_tries), sum(their_tries) / count
     return [
         Row(
-            "passed; run once each",
+            "passed; run exactly once",
             f"{verdicts} of {count}; {'yes' if once else 'no'}",
             f"{sum(tried <= RETRIES + 1 for tried in their_tries)} of {count} within {RETRIES} retries: HttpOperator",
-            target=f"{count}, once each",
+            target=f"{count}, exactly once",
             met=verdicts == count and once,
         ),
         Row(
-            "time in all (simulated s)",
+            "total time (simulated s)",
             f"{ours:.0f}",
-            f"{theirs:.0f} HttpOperator, runs alone",
+            f"{theirs:.0f} HttpOperator, run call only",
             f"{ours / shortest:.2f} x of {shortest:.0f}, the shortest",
             "<= 1.15 x",
             ours <= 1.15 * shortest,
         ),
         Row(
-            "run calls for each run",
+            "run calls per run",
             f"{len(runs) / count:.2f}",
             f"{their_calls:.2f} HttpOperator",
             f"{len(runs) / tries:.2f} x",
             "<= 1.5",
             len(runs) / count <= 1.5,
         ),
-        Row("requests for each run", f"{len(log) / count:.1f}"),
+        Row("requests per run", f"{len(log) / count:.1f}"),
         Row(
-            f"429 of the organization; least left of {LIMIT} at a reset",
-            f"{told.refused - sum(request['status'] == 429 for request in runs)}; {told.least_left}",
+            f"429 of the organization; smallest remainder of {LIMIT} at a reset",
+            f"{usage.refused - sum(request['status'] == 429 for request in runs)}; {usage.least_left}",
         ),
     ]
 
@@ -156,7 +154,7 @@ def _ours(speed: float, count: int) -> tuple[float, list[dict[str, Any]], int]:
         outcomes = asyncio.run(all_of_them())
         took = (time.monotonic() - began) * speed
         log = world.requests()
-    passed = sum(isinstance(one, dict) and one["verdict"] == "passed" for one in outcomes)
+    passed = sum(isinstance(outcome, dict) and outcome["verdict"] == "passed" for outcome in outcomes)
     return took, log, passed
 
 
@@ -177,7 +175,7 @@ def _theirs(speed: float, count: int) -> tuple[float, list[int]]:
                     await asyncio.sleep(WINDOW / speed)
                 else:
                     return tried
-            raise RuntimeError("it never ran")
+            raise RuntimeError("the task never ran")
 
         async def all_of_them() -> list[int]:
             with ThreadPoolExecutor(SLOTS) as slots:

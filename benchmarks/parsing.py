@@ -1,4 +1,4 @@
-"""What our operator adds to the parsing of a DAG file, which Airflow does all the time."""
+"""The cost of the operator when Airflow parses a DAG file."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ print(json.dumps([first, again]))
 
 
 def parse_cost(rounds: int = 3) -> list[Row]:
-    """A DAG file with one task: ours, an ``HttpOperator``, and a bare ``BaseOperator``.
+    """Parse a DAG file with one task: the operator, an ``HttpOperator``, or a ``BaseOperator``.
 
-    Each parse in a fresh process that has loaded Airflow's DAG processor and parsed an empty file before, as the
-    processes that Airflow forks to parse a file have: what is counted is processor time for importing the operator's
-    module, and for parsing. The second figure is for parsing again with everything imported. The three take turns.
+    Each parse runs in a new process that has loaded Airflow's DAG processor and parsed an empty file, like the
+    processes that Airflow forks. The first figure is the processor time for imports and parsing, the second for
+    parsing again with everything imported. The three take turns.
     """
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in _FILES}
     with tempfile.TemporaryDirectory() as folder:

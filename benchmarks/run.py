@@ -1,8 +1,7 @@
-"""``make bench``: measure this provider beside what a user would take instead, print a table, write RESULTS.md.
+"""``make bench``: measure the provider beside its alternatives, print tables and write RESULTS.md.
 
-Each measurement has a process of its own; what is compared within it takes turns in that process. ``--only NAME``
-runs one (see ``--list``), and writes nothing; ``--again NAME`` replaces its part of RESULTS.md, such as when others
-used the machine.
+Each measurement runs in its own process, in which the alternatives take turns. ``--only NAME`` runs one measurement
+(see ``--list``) and writes nothing. ``--again NAME`` replaces its section of RESULTS.md.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ MEASUREMENTS = {
     "polls": ("waits", "cost_of_polls", "What a poll costs"),
     "memory": ("waits", "cost_of_waiting", "What waiting costs"),
     "first": ("waits", "first_trigger", "The first trigger of a triggerer"),
-    "triggerers": ("waits", "four_triggerers", "Four triggerers and another user"),
+    "triggerers": ("waits", "four_triggerers", "Four triggerers and another client"),
     "mapped": ("mapped", "mapped_runs", "240 mapped deferrable runs"),
     "workers": ("workers", "twenty_workers", "Twenty synchronous tasks"),
-    "requests": ("workers", "requests_of_a_run", "Requests for each judged run"),
+    "requests": ("workers", "requests_of_a_run", "Requests per run"),
     "sdk": ("workers", "official_sdk", "The official SDK in a loop"),
 }
-"""By name: module, function, heading."""
+"""Module, function and heading of each measurement."""
 
 LIMIT = 420
-"""Seconds after which a measurement is given up."""
+"""Seconds after which a measurement is aborted."""
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 INTRODUCTION = """# Measurements
 
-Written by `make bench`. Ratios count; absolute figures are of this machine. Simulated seconds are those of
-ThousandEyes' windows and agents, which the simulator makes shorter. Lags of the loop, and whatever else is wall-clock
-time, are longer when others use the machine; processor times are less disturbed.
+Written by `make bench`. Compare the ratios: absolute figures depend on the machine. Simulated seconds are seconds of
+ThousandEyes' windows and agents, which the simulator shortens. Other load on the machine lengthens wall-clock times,
+loop lag included, more than processor times.
 """
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """Describe the machine and the installed versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = {
         "Airflow": "apache-airflow",
@@ -73,25 +72,25 @@ def machine() -> str:
 def measure(name: str) -> list[Row]:
     """Run one measurement in this process."""
     module, function, _ = MEASUREMENTS[name]
-    found: list[Row] = getattr(importlib.import_module(module), function)()
-    return found
+    rows: list[Row] = getattr(importlib.import_module(module), function)()
+    return rows
 
 
 def in_child(name: str) -> list[Row]:
-    """Run one measurement in a process of its own."""
+    """Run one measurement in its own process."""
     command = [sys.executable, __file__, "--only", name, "--json"]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        return [Row(name, f"given up after {LIMIT} s", met=False)]
+        return [Row(name, f"aborted after {LIMIT} s", met=False)]
     if done.returncode:
-        return [Row(name, "did not work", met=False)]
-    return [Row(**told) for told in json.loads(done.stdout.splitlines()[-1])]
+        return [Row(name, "failed", met=False)]
+    return [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as Markdown that can be read as it is."""
-    cells = [("", "this provider", "beside it", "ratio", "target", "")]
+    """Format the rows as an aligned Markdown table."""
+    cells = [("", "provider", "alternative", "ratio", "target", "")]
     words = {True: "met", False: "**missed**", None: ""}
     cells += [(row.what, row.ours, row.other, row.ratio, row.target, words[row.met]) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(6)]
@@ -106,36 +105,36 @@ def table(rows: list[Row]) -> str:
 
 
 def how(name: str) -> str:
-    """How something was measured: what its function says of itself."""
+    """Return the method of a measurement: the docstring of its function."""
     module, function, _ = MEASUREMENTS[name]
     text = getattr(importlib.import_module(module), function).__doc__ or ""
     return "\n".join(line.strip() for line in text.strip().splitlines())
 
 
 def section(name: str) -> tuple[str, int]:
-    """Measure, print, and tell the part of RESULTS.md, and how many targets were missed."""
+    """Run a measurement and print it; return its section of RESULTS.md and the number of missed targets."""
     heading = MEASUREMENTS[name][2]
     print(f"\n{heading}", flush=True)
     before = os.getloadavg()[0]
     rows = in_child(name)
     print(table(rows), flush=True)
-    load = f"Load average of the machine when it began and ended: {before:.0f}, {os.getloadavg()[0]:.0f}."
+    load = f"Load average at start and end: {before:.0f}, {os.getloadavg()[0]:.0f}."
     text = f"## {heading}\n\n{how(name)}\n\n{load}\n\n{table(rows)}\n"
     return text, sum(row.met is False for row in rows)
 
 
-def with_sections(old: str, found: Mapping[str, str]) -> str:
-    """RESULTS.md with the parts of some measurements replaced, in the order of all."""
+def with_sections(old: str, sections: Mapping[str, str]) -> str:
+    """Return RESULTS.md with some sections replaced, in the order of the measurements."""
     parts = {part.splitlines()[0]: part for part in old.split("## ")[1:]}
-    parts |= {heading: text.removeprefix("## ") for heading, text in found.items()}
-    told = "\n".join(
+    parts |= {heading: text.removeprefix("## ") for heading, text in sections.items()}
+    body = "\n".join(
         f"## {parts[heading].strip()}\n" for *_, heading in MEASUREMENTS.values() if heading in parts
     )
-    return f"{INTRODUCTION}\n{machine()}.\n\n{told}"
+    return f"{INTRODUCTION}\n{machine()}.\n\n{body}"
 
 
 def main() -> int:
-    """Measure everything, or some of it."""
+    """Run all measurements, or some."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=MEASUREMENTS)
     parser.add_argument("--again", choices=MEASUREMENTS, nargs="+")
@@ -155,7 +154,7 @@ def main() -> int:
     for name in given.again or MEASUREMENTS:
         text, fewer = section(name)
         missed += fewer
-        # Written after each, so that nothing is lost when somebody stops it.
+        # Written after each measurement, so that an interrupted run keeps its results.
         old = with_sections(old, {MEASUREMENTS[name][2]: text})
         RESULTS.write_text(old)
     took = time.monotonic() - began

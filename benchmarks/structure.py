@@ -66,19 +66,19 @@ class Module:
 
 def modules(root: Path) -> list[Module]:
     """All modules of the package in a checkout."""
-    found = []
+    sources = []
     for path in sorted((root / PACKAGE).rglob("*.py")):
         if "node_modules" in path.parts:
             continue
         parts = path.relative_to(root).with_suffix("").parts
-        found.append(Module(path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts)))
-    return found
+        sources.append(Module(path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts)))
+    return sources
 
 
-def function_lines(found: Sequence[Module]) -> list[int]:
+def function_lines(sources: Sequence[Module]) -> list[int]:
     """Lines of each function, without decorators and docstring."""
     lengths = []
-    for module in found:
+    for module in sources:
         for function in module.functions:
             lines = (function.end_lineno or function.lineno) - function.lineno + 1
             if ast.get_docstring(function, clean=False) is not None:
@@ -88,12 +88,12 @@ def function_lines(found: Sequence[Module]) -> list[int]:
     return lengths
 
 
-def imports_in_functions(found: Sequence[Module]) -> list[str]:
+def imports_in_functions(sources: Sequence[Module]) -> list[str]:
     """Import statements inside of functions, as ``module:line``."""
     return sorted(
         {
             f"{module.name}:{node.lineno}"
-            for module in found
+            for module in sources
             for function in module.functions
             for node in ast.walk(function)
             if isinstance(node, ast.Import | ast.ImportFrom)
@@ -101,17 +101,17 @@ def imports_in_functions(found: Sequence[Module]) -> list[str]:
     )
 
 
-def mentions_of_any(found: Sequence[Module]) -> int:
+def mentions_of_any(sources: Sequence[Module]) -> int:
     """How often ``Any`` stands in code (imports included, comments and texts not)."""
     return sum(
         (isinstance(node, ast.Name) and node.id == "Any")
         or (isinstance(node, ast.alias) and node.name == "Any")
-        for module in found
+        for module in sources
         for node in ast.walk(module.tree)
     )
 
 
-def calls_across_files(found: Sequence[Module]) -> list[str]:
+def calls_across_files(sources: Sequence[Module]) -> list[str]:
     """Calls of a method on ``self`` that another of these files defines and the calling class's file does not."""
     methods = {
         module.name: {
@@ -120,10 +120,10 @@ def calls_across_files(found: Sequence[Module]) -> list[str]:
             for function in owner.body
             if isinstance(function, Function)
         }
-        for module in found
+        for module in sources
     }
     crossing = []
-    for module in found:
+    for module in sources:
         elsewhere = set().union(*(names for name, names in methods.items() if name != module.name))
         for node in ast.walk(module.tree):
             if (
@@ -137,20 +137,20 @@ def calls_across_files(found: Sequence[Module]) -> list[str]:
     return crossing
 
 
-def repeated_module_names(found: Sequence[Module]) -> list[str]:
+def repeated_module_names(sources: Sequence[Module]) -> list[str]:
     """Names that more than one module of the package has."""
     names = Counter(
         module.path.stem
-        for module in found
+        for module in sources
         if not module.path.stem.startswith("__") and module.path.stem not in AIRFLOW_NAMED
     )
     return sorted(name for name, count in names.items() if count > 1)
 
 
-def repeated_class_names(found: Sequence[Module]) -> list[str]:
+def repeated_class_names(sources: Sequence[Module]) -> list[str]:
     """Names that more than one public class of the package has."""
     names = Counter(
-        owner.name for module in found for owner in module.classes if not owner.name.startswith("_")
+        owner.name for module in sources for owner in module.classes if not owner.name.startswith("_")
     )
     return sorted(name for name, count in names.items() if count > 1)
 

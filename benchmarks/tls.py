@@ -1,4 +1,4 @@
-"""The simulator behind TLS: takes the arguments of ``python -m thousandeyes_provider.simulator``."""
+"""The simulator with TLS; takes the arguments of ``python -m thousandeyes_provider.simulator``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thousand waits in one triggerer, and several triggerers with another user of the account."""
+"""A thousand waits in one triggerer, and several triggerers beside another client of the account."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def their_trigger(test_id: str, poke_interval: float) -> Any:
 
 
 class LoopWatch:
-    """Measures how long each callback keeps the event loop: wall-clock seconds, and processor seconds.
+    """Measures how long callbacks block the event loop, in wall-clock and processor seconds.
 
-    On a busy machine the wall clock also counts what other processes took, so both are told.
+    On a busy machine the wall clock includes time of other processes.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class LoopWatch:
 
 
 async def _longest_lag(lags: list[float]) -> None:
-    """How late a sleep of 5 ms ends: what every other trigger on the loop feels."""
+    """Record how late a sleep of 5 ms ends: the delay of every other trigger on the loop."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 0.005
@@ -82,14 +82,13 @@ async def _longest_lag(lags: list[float]) -> None:
 
 
 def thousand_waits(speed: float = 3.0, count: int = 1000) -> list[Row]:
-    """1,000 deferred waits in one event loop, under the real limit of 240 requests a minute.
+    """Wait for 1,000 tests in one event loop, under the default limit of 240 requests per minute.
 
-    The rounds of 1,000 tests begin at once; their slowest agents report after 5 to 120 simulated seconds. The window
-    and the durations are ``speed`` times shorter, so that a sweep of five minutes takes two. Triggers are
-    started one by one, as a triggerer does, which yields to the loop after each. The simulator counts, and says what
-    was left at each reset. ``Date`` and ``Reset`` have whole seconds, which makes every window look one second longer
-    on average: that is in the sweep that the pace allows, and it is more in a shorter window than in a real one. What
-    Airflow and the measurement hold is frozen before, so that a full garbage collection walks what the waits made.
+    The rounds of all tests start together. Their slowest agents report after 5 to 120 simulated seconds. Windows and
+    durations are ``speed`` times shorter, so a sweep of five minutes takes two. Triggers start one by one and yield to
+    the loop after each, as in a triggerer. The simulator counts requests and the remainder at each reset. ``Date`` and
+    ``Reset`` have whole seconds, which lengthens each window by a second on average; the expected sweep includes it.
+    Objects of Airflow and the measurement are frozen, so that garbage collection visits objects of the waits only.
     """
     quiet()
     scale_pace(speed)
@@ -99,22 +98,22 @@ def thousand_waits(speed: float = 3.0, count: int = 1000) -> list[Row]:
         tests = waiting_tests(world, count, 5, 120)
         lags: list[float] = []
         burst: list[float] = []
-        begun = {}
+        started_at = {}
         for test, _ in tests:
-            begun[test["test_id"]] = time.time()
+            started_at[test["test_id"]] = time.time()
             world.start_round(test["test_id"])
 
-        async def wait(test: dict[str, Any], takes: float, begun: float) -> tuple[str, float]:
-            trigger = our_trigger(handle_of(test, begun), POLL_INTERVAL / speed)
+        async def wait(test: dict[str, Any], takes: float, started_at: float) -> tuple[str, float]:
+            trigger = our_trigger(handle_of(test, started_at), POLL_INTERVAL / speed)
             event = await _first_event(trigger)
-            return event.payload["state"], time.time() - begun - takes
+            return event.payload["state"], time.time() - started_at - takes
 
         async def everything() -> list[tuple[str, float]]:
             watching = asyncio.create_task(_longest_lag(burst))
             await asyncio.sleep(0.05)
             waits = []
             for test, takes in tests:
-                waits.append(asyncio.create_task(wait(test, takes, begun[test["test_id"]])))
+                waits.append(asyncio.create_task(wait(test, takes, started_at[test["test_id"]])))
                 await asyncio.sleep(0)
             await asyncio.sleep(1.0)
             watching.cancel()
@@ -130,7 +129,7 @@ def thousand_waits(speed: float = 3.0, count: int = 1000) -> list[Row]:
         with LoopWatch() as watch, sampled(lambda: connections_to(world.port)) as connections:
             outcomes = asyncio.run(everything())
         log = world.requests()
-    told = budget(log, LIMIT, WINDOW / speed)
+    usage = budget(log, LIMIT, WINDOW / speed)
     done = [late for state, late in outcomes if state == "complete"]
     sweep = count / (0.8 * LIMIT) * (WINDOW + speed)
     latest = max(done) * speed
@@ -138,27 +137,27 @@ def thousand_waits(speed: float = 3.0, count: int = 1000) -> list[Row]:
     return [
         Row(f"{count} waits: finished", str(len(done)), target=str(count), met=len(done) == count),
         Row(
-            "longest wait after the results were there (simulated s)",
+            "longest delay after complete results (simulated s)",
             f"{latest:.0f}",
             target=f"<= {sweep + POLL_INTERVAL:.0f}: a sweep and a poll interval",
             met=latest <= sweep + POLL_INTERVAL,
         ),
         Row("polls", str(len(log))),
         Row(
-            "connections at a time",
+            "concurrent connections",
             f"{max(connections):.0f}",
             target="<= 8",
             met=max(connections) <= 8,
         ),
-        Row("429", str(told.refused), target="0", met=told.refused == 0),
+        Row("429", str(usage.refused), target="0", met=usage.refused == 0),
         Row(
-            f"least left of {LIMIT} at a reset, of {told.windows}",
-            str(told.least_left),
+            f"smallest remainder of {LIMIT} at a reset, of {usage.windows}",
+            str(usage.least_left),
             target=f">= {LIMIT // 5}",
-            met=told.least_left >= LIMIT // 5,
+            met=usage.least_left >= LIMIT // 5,
         ),
         Row(
-            "longest time that one callback kept the loop (ms)",
+            "longest callback on the loop (ms)",
             f"{watch.wall * 1000:.0f} (processor {watch.processor * 1000:.0f})",
             target="<= 50",
             met=watch.wall <= 0.05,
@@ -179,7 +178,7 @@ def thousand_waits(speed: float = 3.0, count: int = 1000) -> list[Row]:
 
 
 def import_for_triggers() -> None:
-    """Import what the first trigger of a triggerer imports; that is measured on its own."""
+    """Import the modules of the first trigger, whose import is measured separately."""
     import aiohttp  # noqa: F401
 
     import thousandeyes_provider.hooks.async_thousandeyes
@@ -188,7 +187,7 @@ def import_for_triggers() -> None:
 
 
 async def _warm_up() -> None:
-    """What happens once in a triggerer: imports, and whatever Airflow sets up to read a connection."""
+    """Do what happens once per triggerer: imports, and Airflow's setup to read a connection."""
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
     import_for_triggers()
@@ -200,12 +199,11 @@ async def _warm_up() -> None:
 
 
 def cost_of_polls(rounds: int = 3, count: int = 200, polls: int = 4) -> list[Row]:
-    """Processor time for each poll, beside the deferred ``HttpSensor``'s trigger.
+    """Measure the processor time per poll, beside the trigger of a deferred ``HttpSensor``.
 
-    The same work: the same number of tests, whose results answer 404 until all agents have reported; every trigger
-    asks until then, at the same interval. There is no rate limit, since ``HttpSensor`` knows none. Both take turns in
-    one process; the processor time is that of the event loop's thread. Over TLS, as ThousandEyes is reached, and over
-    plain HTTP.
+    Both poll the same number of tests at the same interval; results return 404 until all agents have reported. There is
+    no rate limit, since ``HttpSensor`` does not support one. Both take turns in one process. The processor time is that
+    of the event loop's thread, over TLS (as with ThousandEyes) and over plain HTTP.
     """
     quiet()
     from thousandeyes_provider.hooks import shared_account
@@ -225,7 +223,7 @@ def _cost_of_polls(tls: bool, rounds: int, count: int, polls: int) -> list[Row]:
             for kind in ("ours", "theirs"):
                 tests = waiting_tests(world, count, interval * polls, interval * polls)
                 cpu, connections, asked = asyncio.run(_poll_all(world, tests, kind, interval))
-                if number:  # the first is for imports and caches
+                if number:  # the first round warms up imports and caches
                     figures[kind].append(cpu / asked * 1000)
                     opened[kind].append(connections / asked)
     ours, theirs = median(figures["ours"]), median(figures["theirs"])
@@ -239,7 +237,7 @@ def _cost_of_polls(tls: bool, rounds: int, count: int, polls: int) -> list[Row]:
             ours <= theirs / 2,
         ),
         Row(
-            "connections opened for each poll",
+            "connections opened per poll",
             f"{median(opened['ours']):.3f}",
             f"{median(opened['theirs']):.2f} deferred HttpSensor",
         ),
@@ -249,7 +247,7 @@ def _cost_of_polls(tls: bool, rounds: int, count: int, polls: int) -> list[Row]:
 async def _poll_all(
     world: World, tests: list[tuple[dict[str, Any], float]], kind: str, interval: float
 ) -> tuple[float, int, int]:
-    """Processor seconds, connections opened, and polls, of one set of waits."""
+    """Return processor seconds, opened connections and polls of one set of waits."""
     loop = asyncio.get_running_loop()
     opened, create = [0], loop.create_connection
 
@@ -261,10 +259,10 @@ async def _poll_all(
     world.forget()
     triggers = []
     for test, _ in tests:
-        begun = time.time()
+        started_at = time.time()
         world.start_round(test["test_id"])
         trigger = (
-            our_trigger(handle_of(test, begun), interval)
+            our_trigger(handle_of(test, started_at), interval)
             if kind == "ours"
             else their_trigger(test["test_id"], interval)
         )
@@ -277,11 +275,11 @@ async def _poll_all(
 
 
 def cost_of_waiting(count: int = 500) -> list[Row]:
-    """Memory of a trigger that waits, beside the deferred ``HttpSensor``'s.
+    """Measure the memory of a waiting trigger, beside the trigger of a deferred ``HttpSensor``.
 
-    Each kind in a fresh process: one trigger warms up imports and caches, then ``count`` are started, and have polled
-    once, and sleep until their next poll. Counted is what Python holds more than before, and the resident set. The
-    second line of ours is for triggers that have seen rows of two of three agents, which a sensor never looks at.
+    Each kind runs in a new process. One trigger warms up imports and caches; then ``count`` triggers start, poll once
+    and sleep. The figures are the growth of Python's memory and of the resident set. The second row is for triggers
+    that hold rows of two of three agents, which a sensor does not keep.
     """
     quiet()
     figures = {}
@@ -312,13 +310,13 @@ def cost_of_waiting(count: int = 500) -> list[Row]:
             ours <= theirs / 2,
         ),
         Row(
-            "the same, when it holds rows of two of three agents",
+            "the same, with rows of two of three agents",
             f"{partial_:.1f}",
             f"{theirs:.1f} deferred HttpSensor",
             ratio(partial_, theirs),
         ),
         Row(
-            "resident set for each waiting trigger (KiB)",
+            "resident set per waiting trigger (KiB)",
             f"{resident[0]:.1f}",
             f"{resident[1]:.1f} deferred HttpSensor",
             ratio(resident[0], resident[1]),
@@ -337,7 +335,7 @@ def _in_child(work: Callable[..., float], *arguments: Any) -> float:
     child.start()
     if not mine.poll(120):
         child.kill()
-        raise RuntimeError("a measurement took too long")
+        raise RuntimeError("a measurement took more than 120 s")
     figure = mine.recv()
     child.join(10)
     return float(figure)
@@ -361,7 +359,7 @@ def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, 
         return our_trigger(handle_of(test, time.time()), 600.0)
 
     async def measure() -> float:
-        # The first look comes after an interval, which is not to be waited for here.
+        # Skip the interval before the first poll.
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
         slept: set[asyncio.Task[Any] | None] = set()
@@ -400,10 +398,11 @@ async def _first_event(trigger: Any) -> Any:
 
 
 def first_trigger() -> list[Row]:
-    """How long the first trigger of a fresh triggerer keeps the event loop: its imports, and the first session.
+    """Measure how long the first trigger blocks the event loop of a new triggerer: imports and the first session.
 
-    In a process that has imported what a triggerer has imported anyway. The class is imported in the event loop, as a
-    triggerer does. Counted is how late a sleep of 5 ms ends on that loop. Beside it the first ``HttpSensor`` trigger.
+    The process has imported a triggerer's own modules before. The trigger class is imported in the event loop, as in a
+    triggerer. The figure is how late a sleep of 5 ms ends on that loop. The alternative is the first ``HttpSensor``
+    trigger.
     """
     quiet()
     figures: dict[str, list[float]] = {"ours": [], "theirs": []}
@@ -454,9 +453,9 @@ def _first(tests: list[tuple[dict[str, Any], float]], kind: str) -> float:
 
 
 def four_triggerers(speed: float = 4.0, count: int = 400, other: float = 40.0) -> list[Row]:
-    """Four triggerers, processes of their own, wait for 400 tests, and somebody else takes 40 requests a minute.
+    """Wait for 400 tests in four triggerer processes while another client sends 40 requests per minute.
 
-    They know nothing of each other but what the answers say is left.
+    The processes share nothing but the rate-limit headers.
     """
     quiet()
     scale_pace(speed)
@@ -465,16 +464,16 @@ def four_triggerers(speed: float = 4.0, count: int = 400, other: float = 40.0) -
     with World(speed, organization_limit=LIMIT, before_first_data="404", newest_round="previous") as world:
         world.connections()
         tests = waiting_tests(world, count, 5, 120)
-        begun = {}
+        started_at = {}
         for test, _ in tests:
-            begun[test["test_id"]] = time.time()
+            started_at[test["test_id"]] = time.time()
             world.start_round(test["test_id"])
         results = context.Queue()
 
         def triggerer(part: int) -> None:
             async def wait_for_all() -> int:
                 triggers = [
-                    our_trigger(handle_of(test, begun[test["test_id"]]), POLL_INTERVAL / speed)
+                    our_trigger(handle_of(test, started_at[test["test_id"]]), POLL_INTERVAL / speed)
                     for test, _ in tests[part::4]
                 ]
                 async with asyncio.timeout(300):
@@ -488,32 +487,30 @@ def four_triggerers(speed: float = 4.0, count: int = 400, other: float = 40.0) -
         started = time.perf_counter()
         for child in children:
             child.start()
-        somebody = threading.Thread(
-            target=_somebody_else, args=(world, over, 60 / other / speed), daemon=True
-        )
-        somebody.start()
+        client = threading.Thread(target=_other_client, args=(world, over, 60 / other / speed), daemon=True)
+        client.start()
         finished = sum(results.get(timeout=300) for _ in children)
         took = time.perf_counter() - started
         over.set()
-        somebody.join(10)
+        client.join(10)
         for child in children:
             child.join(10)
         log = world.requests()
-    told = budget(log, LIMIT, WINDOW / speed)
+    usage = budget(log, LIMIT, WINDOW / speed)
     return [
         Row(
-            f"4 triggerers and another user, {count} waits: finished",
+            f"4 triggerers and another client, {count} waits: finished",
             str(finished),
             target=str(count),
             met=finished == count,
         ),
-        Row("429, anybody's", str(told.refused), target="0", met=told.refused == 0),
-        Row(f"least left of {LIMIT} at a reset, of {told.windows}", str(told.least_left)),
-        Row("polls; simulated seconds in all", f"{len(log)}; {took * speed:.0f}"),
+        Row("429, all clients", str(usage.refused), target="0", met=usage.refused == 0),
+        Row(f"smallest remainder of {LIMIT} at a reset, of {usage.windows}", str(usage.least_left)),
+        Row("polls; total simulated seconds", f"{len(log)}; {took * speed:.0f}"),
     ]
 
 
-def _somebody_else(world: World, over: threading.Event, every: float) -> None:
+def _other_client(world: World, over: threading.Event, every: float) -> None:
     import requests
 
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -523,4 +520,4 @@ def _somebody_else(world: World, over: threading.Event, every: float) -> None:
             session.get(f"{world.url}/v7/account-groups", headers=headers, timeout=30)
 
 
-assert os.name == "posix", "these measurements fork"
+assert os.name == "posix", "these measurements need fork()"

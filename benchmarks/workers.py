@@ -1,4 +1,4 @@
-"""Tasks that wait in their worker: the budget of twenty at once, the requests of each run, and the official SDK."""
+"""Tasks that wait on their worker: shared quota, requests per run, and the official SDK."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _operator(test_id: str, poll_interval: float, **arguments: Any) -> Any:
 
 
 def _context(pushed: dict[str, Any] | None = None) -> Any:
-    kept = {} if pushed is None else pushed
+    xcoms = {} if pushed is None else pushed
     instance = SimpleNamespace(
-        xcom_push=lambda key, value: kept.__setitem__(key, value),
-        xcom_pull=lambda task_ids, key, map_indexes: kept.get(key),
+        xcom_push=lambda key, value: xcoms.__setitem__(key, value),
+        xcom_pull=lambda task_ids, key, map_indexes: xcoms.get(key),
         map_index=-1,
         max_tries=0,
     )
@@ -36,10 +36,10 @@ def _context(pushed: dict[str, Any] | None = None) -> Any:
 
 
 def twenty_workers(speed: float = 4.0, count: int = 20, poll_interval: float = 2.0) -> list[Row]:
-    """20 synchronous tasks in 20 processes run their tests at the same moment, and poll every 2 simulated seconds.
+    """Run 20 synchronous tasks in 20 processes that start together and poll every 2 simulated seconds.
 
-    That would be 600 requests a minute; the organization has 240. Agents report after 100 simulated seconds, so that
-    they poll through several windows. They know nothing of each other but what the answers say is left.
+    Unpaced they would send 600 requests per minute; the limit is 240. Agents report after 100 simulated seconds, so the
+    tasks poll through several windows. They share nothing but the rate-limit headers.
     """
     quiet()
     import thousandeyes_provider.hooks.results_reader
@@ -69,16 +69,16 @@ def twenty_workers(speed: float = 4.0, count: int = 20, poll_interval: float = 2
         for child in children:
             child.join(10)
         log = world.requests()
-    told = budget(log, LIMIT, WINDOW / speed)
+    usage = budget(log, LIMIT, WINDOW / speed)
     passed = sum(verdict == "passed" for verdict, _ in outcomes)
     return [
         Row("passed", str(passed), target=str(count), met=passed == count),
-        Row("429", str(told.refused), target="0", met=told.refused == 0),
+        Row("429", str(usage.refused), target="0", met=usage.refused == 0),
         Row(
-            f"least left of {LIMIT} at a reset, of {told.windows}",
-            str(told.least_left),
+            f"smallest remainder of {LIMIT} at a reset, {usage.windows} windows",
+            str(usage.least_left),
             target="> 0",
-            met=told.least_left > 0,
+            met=usage.least_left > 0,
         ),
         Row("requests", str(len(log))),
         Row(
@@ -89,14 +89,14 @@ def twenty_workers(speed: float = 4.0, count: int = 20, poll_interval: float = 2
 
 
 DURATIONS = (5, 15, 30, 60, 120)
-"""Simulated seconds after which the slowest agent reports."""
+"""Simulated seconds until the slowest agent reports."""
 
 
 def requests_of_a_run(speed: float = 10.0) -> list[Row]:
-    """Requests for one judged run when test type and agents are given, by how long the agents take.
+    """Count the requests of one run with known test type and agents, by the duration of the slowest agent.
 
-    Needed are: the remembered round, the run, a poll every 10 simulated seconds until the results are there, and in
-    deferrable mode one last read by the worker. The quota is far away, so that nothing is stretched.
+    Necessary are: the remembered round, the run, a poll every 10 simulated seconds until the results are complete, and
+    in deferrable mode one final read by the worker. The quota is large enough not to slow polling down.
     """
     quiet()
     scale_pace(speed)
@@ -136,12 +136,12 @@ def requests_of_a_run(speed: float = 10.0) -> list[Row]:
         for deferrable in (False, True):
             needed = 2 + polls + deferrable
             sent = counted[cases[seconds, deferrable]]
-            told = evidence[seconds, deferrable]["requests"]
+            reported = evidence[seconds, deferrable]["requests"]
             rows.append(
                 Row(
-                    f"agents take {seconds} s, {'deferrable' if deferrable else 'in the worker'}",
-                    f"{sent} (evidence: {told})",
-                    target=f"<= {needed}: remembered, run, {polls} polls{', last read' if deferrable else ''}",
+                    f"agents take {seconds} s, {'deferrable' if deferrable else 'on the worker'}",
+                    f"{sent} (evidence: {reported})",
+                    target=f"<= {needed}: remembered, run, {polls} polls{', final read' if deferrable else ''}",
                     met=sent <= needed,
                 )
             )
@@ -149,11 +149,11 @@ def requests_of_a_run(speed: float = 10.0) -> list[Row]:
 
 
 def official_sdk(speed: float = 5.0, seconds: float = 45.0) -> list[Row]:
-    """One run, waited for until three agents have reported: ours, and the official SDK in a loop of a user's own.
+    """Run a test and wait for three agents: the operator, and the official SDK in a user's own loop.
 
-    The loop is what one would write: run the test, then ask for the results every 10 simulated seconds until three
-    agents are there that were not there before. Agents take 45 simulated seconds. Beside it the same loop when the
-    results still show the earlier round, and it does not look at round ids: what it takes for its result is old.
+    The loop runs the test and reads the results every 10 simulated seconds until three rows of a new round have
+    arrived. Agents take 45 simulated seconds. The last row is the same loop without a comparison of round ids while
+    results still show the previous round: it returns old rows.
     """
     quiet()
     scale_pace(speed)
@@ -181,14 +181,14 @@ def official_sdk(speed: float = 5.0, seconds: float = 45.0) -> list[Row]:
                     if careful
                     else set()
                 )
-                begun = time.monotonic()
+                started_at = time.monotonic()
                 runs.run_instant_test(test_id)
                 for _ in range(60):
                     time.sleep(interval)
-                    found = results.get_test_http_server_results(test_id).results
-                    if sum(row.round_id not in before for row in found) >= 3:
+                    rows = results.get_test_http_server_results(test_id).results
+                    if sum(row.round_id not in before for row in rows) >= 3:
                         break
-                return (time.monotonic() - begun) * speed
+                return (time.monotonic() - started_at) * speed
 
             their_time, naive_time = job(theirs, True), job(naive, False)
         log = world.requests()
@@ -201,14 +201,14 @@ def official_sdk(speed: float = 5.0, seconds: float = 45.0) -> list[Row]:
             ratio(counted[ours], counted[theirs]),
         ),
         Row(
-            "time until there is a verdict, or rows (simulated s)",
+            "time until verdict, or rows (simulated s)",
             f"{our_time:.0f}",
             f"{their_time:.0f} SDK in a loop",
             ratio(our_time, their_time),
         ),
         Row(
-            "the same without looking at round ids",
+            "the same without comparing round ids",
             f"{our_time:.0f}",
-            f"{naive_time:.0f} SDK in a loop, with the rows of the earlier round",
+            f"{naive_time:.0f} SDK in a loop, with rows of the previous round",
         ),
     ]

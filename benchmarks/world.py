@@ -1,6 +1,6 @@
-"""What the measurements share: a throw-away Airflow, a simulated ThousandEyes in a process of its own, and rows.
+"""Shared parts of the measurements: a temporary Airflow home, a simulator in its own process, and result rows.
 
-Import this before anything that imports Airflow, which reads the environment once.
+Import this module before Airflow, which reads the environment once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "benchmark-token"
 LIMIT, WINDOW, RUN_LIMIT = 240, 60.0, 24
-"""What an organization has, and the seconds of its window (simulated)."""
+"""Requests and runs of an organization per window, and the window in simulated seconds."""
 
 
 def prepare() -> None:
-    """An Airflow home of its own, with no database, examples or configuration of the person who measures."""
+    """Create a temporary Airflow home without database, examples and the user's configuration."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     home = tempfile.mkdtemp(prefix="thousandeyes-bench-")
@@ -46,13 +46,13 @@ def prepare() -> None:
         PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         PYTHONWARNINGS="ignore",
     )
-    # HttpHook's asynchronous half takes no certificate of a connection; this way everybody trusts ours.
+    # HttpHook's async half ignores the certificate of a connection, so the environment names ours for all clients.
     authority = make_certificate(Path(home))
     os.environ.update(SSL_CERT_FILE=authority, REQUESTS_CA_BUNDLE=authority, BENCH_HOME=home)
 
 
 def make_certificate(folder: Path) -> str:
-    """A self-signed certificate for the loopback address, and its key beside it; the path of the certificate."""
+    """Write a self-signed certificate for the loopback address and its key; return the certificate's path."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -86,11 +86,11 @@ def make_certificate(folder: Path) -> str:
 class Row:
     """One line of the table.
 
-    :param what: what was measured.
-    :param ours: the figure of this provider.
-    :param other: the figure of what it is compared with, and what that is.
-    :param target: what has to be seen.
-    :param met: whether it was; ``None`` where there is no target.
+    :param what: the measured quantity.
+    :param ours: figure of the provider.
+    :param other: figure and name of the alternative.
+    :param target: the target.
+    :param met: whether the target was met; ``None`` without a target.
     """
 
     what: str
@@ -102,21 +102,21 @@ class Row:
 
 
 def ratio(ours: float, other: float) -> str:
-    """Ours as a multiple of the other's."""
+    """Format the provider's figure as a multiple of the alternative's."""
     return f"{ours / other:.2f} x" if other else "-"
 
 
 def median(figures: Iterable[float]) -> float:
-    """The median, which one slow moment of the machine does not move."""
+    """Return the median, which a slow moment of the machine does not change."""
     return statistics.median(figures)
 
 
 class World:
-    """A simulated ThousandEyes in a process of its own, so that its work is not counted as the client's.
+    """A simulator in its own process, so that its work does not count as the client's.
 
     :param speed: divides simulated durations.
-    :param tls: whether it speaks TLS, as ThousandEyes does.
-    :param switches: of the simulator, by name.
+    :param tls: whether to serve TLS, as ThousandEyes does.
+    :param switches: switches of the simulator.
     """
 
     def __init__(self, speed: float = 1.0, *, tls: bool = False, **switches: Any) -> None:
@@ -152,30 +152,30 @@ class World:
             self._process.wait(10)
 
     def control(self, path: str = "", method: str = "GET", **body: Any) -> Any:
-        """Ask the simulator's control endpoint."""
+        """Send a request to the simulator's control endpoint."""
         url = f"{self.url}/control{path}"
-        answer = self._session.request(method, url, json=body or None, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
+        response = self._session.request(method, url, json=body or None, timeout=60)
+        response.raise_for_status()
+        return response.json()
 
     def add_test(self, test_type: str = "http-server", **spec: Any) -> dict[str, Any]:
-        """Add a test; what the simulator says of it."""
+        """Add a test and return the simulator's description of it."""
         return dict(self.control("/tests", "POST", test_type=test_type, **spec))
 
     def start_round(self, test_id: str) -> None:
-        """Run a test without the API: no request, no quota."""
+        """Run a test without a request to the API, and without using its quota."""
         self.control(f"/tests/{test_id}/run", "POST")
 
     def requests(self) -> list[dict[str, Any]]:
-        """The log of all requests to the API."""
+        """Return the log of requests to the API."""
         return list(self.control("/requests")["requests"])
 
     def forget(self) -> None:
-        """Empty the log."""
+        """Clear the log."""
         self.control("/requests", "DELETE")
 
     def connections(self, *whose: str) -> None:
-        """Point Airflow's connections at this simulator: ``thousandeyes``, ``http``, or both by itself."""
+        """Point Airflow's connections ``thousandeyes`` and ``http`` (both by default) at this simulator."""
         parts = urlsplit(self.url)
         fields = {"host": parts.hostname, "port": parts.port, "schema": parts.scheme}
         ours = {"conn_type": "thousandeyes", "password": TOKEN, **fields}
@@ -187,11 +187,11 @@ class World:
 
 @dataclass(frozen=True)
 class Budget:
-    """What became of the organization's budget.
+    """Use of the organization's request limit.
 
-    :param refused: how many requests were answered with 429.
-    :param least_left: the least that was left of the limit when a window ended.
-    :param windows: how many there were.
+    :param refused: number of 429 responses.
+    :param least_left: smallest remainder of the limit at the end of a window.
+    :param windows: number of windows.
     """
 
     refused: int
@@ -200,9 +200,9 @@ class Budget:
 
 
 def budget(log: Sequence[dict[str, Any]], limit: int, window: float) -> Budget:
-    """Recount the windows from the simulator's log, by its own rule: one opens with its first request.
+    """Recount the windows from the simulator's log. A window starts with its first request.
 
-    :param window: its length in real seconds.
+    :param window: length of a window in real seconds.
     """
     used, ends, left = 0, 0.0, []
     for request in log:
@@ -219,9 +219,9 @@ def budget(log: Sequence[dict[str, Any]], limit: int, window: float) -> Budget:
 
 
 def scale_pace(speed: float) -> None:
-    """Make the pace that holds before the first answer, and the window of runs, as short as the simulator's are.
+    """Shorten the initial pace and the window of runs by the speed of the simulator.
 
-    They are constants of ThousandEyes' real minute; everything else follows from what the answers say.
+    Both are constants that assume ThousandEyes' real minute. All other times follow from response headers.
     """
     from thousandeyes_provider.hooks import shared_account
 
@@ -230,7 +230,7 @@ def scale_pace(speed: float) -> None:
 
 
 def handle_of(test: dict[str, Any], accepted_at: float, timeout: float = 3600.0) -> dict[str, Any]:
-    """The run handle of a round of an HTTP server test that was just started, as an operator would have made it."""
+    """Return the run handle of an http-server round that has just started, as an operator creates it."""
     from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
     from thousandeyes_provider.api.run import Plan, RunHandle
 
@@ -249,34 +249,33 @@ def handle_of(test: dict[str, Any], accepted_at: float, timeout: float = 3600.0)
 
 
 def waiting_tests(world: World, count: int, first: float, last: float) -> list[tuple[dict[str, Any], float]]:
-    """Tests of three agents whose slowest reports after ``first`` to ``last`` simulated seconds.
+    """Add tests with three agents, of which the slowest reports after ``first`` to ``last`` simulated seconds.
 
-    :return: each test, and how many real seconds after the start of a round its results are there. The same in
-        every run.
+    :return: each test with the real seconds from the start of a round to complete results. Identical in every run.
     """
-    chance, found = random.Random(7), []
+    jitter, tests = random.Random(7), []
     ids = [agent["agent_id"] for agent in world.control()["agents"]][:3]
     for _ in range(count):
-        slowest = chance.uniform(first, last)
-        delays = dict(zip(ids, (slowest, *(chance.uniform(first, slowest) for _ in ids[1:])), strict=True))
+        slowest = jitter.uniform(first, last)
+        delays = dict(zip(ids, (slowest, *(jitter.uniform(first, slowest) for _ in ids[1:])), strict=True))
         test = world.add_test(agents=ids, delays=delays, history=[])
-        found.append((test, slowest / world.speed))
-    return found
+        tests.append((test, slowest / world.speed))
+    return tests
 
 
 @contextmanager
 def sampled(probe: Callable[[], float], every: float = 0.25) -> Iterator[list[float]]:
-    """Collect what ``probe`` says, in a thread, while the block runs."""
+    """Collect the values of ``probe`` in a thread while the block runs."""
     import threading
 
     figures: list[float] = []
     over = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not over.wait(every):
             figures.append(probe())
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
         yield figures
@@ -286,15 +285,17 @@ def sampled(probe: Callable[[], float], every: float = 0.25) -> Iterator[list[fl
 
 
 def connections_to(port: int) -> int:
-    """Open TCP connections of this process to a port."""
+    """Count the open TCP connections of this process to a port."""
     import psutil
 
-    found = psutil.Process().net_connections("tcp")
-    return sum(bool(one.raddr) and one.raddr.port == port and one.status == "ESTABLISHED" for one in found)
+    return sum(
+        bool(connection.raddr) and connection.raddr.port == port and connection.status == "ESTABLISHED"
+        for connection in psutil.Process().net_connections("tcp")
+    )
 
 
 def quiet() -> None:
-    """Only errors are logged: a console is no part of what is measured."""
+    """Log errors only, so that console output does not distort the measurements."""
     logging.disable(logging.WARNING)
     try:
         import structlog
@@ -305,5 +306,5 @@ def quiet() -> None:
 
 
 def clock() -> float:
-    """Wall-clock seconds."""
+    """Return wall-clock seconds."""
     return time.perf_counter()
