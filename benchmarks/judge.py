@@ -105,7 +105,6 @@ def main(agents: int, count: int) -> None:
             reported=listed,
             missing=[],
             judgement=judgement,
-            rows=rows,
             links={},
         )
     )

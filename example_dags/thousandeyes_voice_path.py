@@ -45,7 +45,7 @@ with DAG(
         """Stands for the ticket; the rows of the failed checks name the agents."""
         for check in evidence["checks"]:
             if not check["passed"]:
-                agents = [agent["agent_name"] for agent in check["broken_by"]]
+                agents = [agent["agent_name"] for agent in check["failing_agents"]]
                 print(
                     f"{check['metric']} is {check['actual']}: {', '.join(agents)}, {evidence['links']['round']}"
                 )

@@ -56,7 +56,7 @@ def evidence(outcome, task_id="validate", map_index=-1):
 def broken(told):
     """The metrics of the checks that do not hold, with the agents that broke them."""
     return {
-        check["metric"]: [agent["agent_name"] for agent in check["broken_by"]]
+        check["metric"]: [agent["agent_name"] for agent in check["failing_agents"]]
         for check in told["checks"]
         if not check["passed"]
     }

@@ -34,10 +34,14 @@ def test_everything_says_the_same_of_a_failed_task(failed):
     evidence = outcome.xcoms["validate", 0, "return_value"]
     assert (evidence["verdict"], evidence["test_name"]) == ("failed", "Checkout")
     slow, warning, code = evidence["checks"]
-    assert (slow["actual"], slow["broken_by"][0]["agent_name"], slow["passed"]) == (2500, FRANKFURT, False)
+    assert (slow["actual"], slow["failing_agents"][0]["agent_name"], slow["passed"]) == (
+        2500,
+        FRANKFURT,
+        False,
+    )
     assert (warning["severity"], warning["passed"]) == ("warn", False)
-    assert [agent["agent_name"] for agent in code["without"]] == [SINGAPORE]
-    assert [agent["agent_name"] for agent in evidence["agents"]["failed"]] == [SINGAPORE]
+    assert [agent["agent_name"] for agent in code["without_metric"]] == [SINGAPORE]
+    assert [agent["agent_name"] for agent in evidence["failed_agents"]] == [SINGAPORE]
 
     # the log: the table, and the exception that ends it
     assert f"http-server test {test_id} 'Checkout': failed" in log

@@ -30,7 +30,7 @@ def test_a_bad_round_fails_at_once_with_evidence_and_links(simulator, run_dag):
     assert outcome.tries[VALIDATE] == 1, "no task retry is spent"
     evidence = outcome.xcoms[*VALIDATE, "return_value"]
     assert evidence["verdict"] == "failed"
-    assert [agent["agent_name"] for agent in evidence["agents"]["failed"]] == ["Singapore"]
+    assert [agent["agent_name"] for agent in evidence["failed_agents"]] == ["Singapore"]
     assert outcome.xcoms[*VALIDATE, LINKS[1]] == evidence["links"]["round"]
     assert simulator.run_calls(test_id) == 1
 

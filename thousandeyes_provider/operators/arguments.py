@@ -130,9 +130,9 @@ def max_agent_errors(value: Any) -> int | float:
     """A count of agents, or a fraction of those that report."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    from thousandeyes_provider.validation.verdict import allowed_errors
+    from thousandeyes_provider.validation.verdict import parse_allowed_errors
 
-    return allowed_errors(value)
+    return parse_allowed_errors(value)
 
 
 def a_run(value: Any) -> RunHandle:

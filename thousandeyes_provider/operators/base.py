@@ -262,6 +262,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
     def _confirm(self, context: Context, handle: RunHandle, told: dict[str, Any]) -> dict[str, Any] | None:
         """Run the test once more when its verdict is bad; a failure that is not confirmed is none."""
         from thousandeyes_provider.operators.queued_run import QueuedRun
+        from thousandeyes_provider.validation.evidence import confirmed
         from thousandeyes_provider.validation.verdict import same_failure
 
         wanted = self._read("confirm_failures")
@@ -278,9 +279,10 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
                 "run": {name: told[name] for name in kept},
             }
         else:
-            told["confirms"] = first["run"]
-            if told["verdict"] == "failed" and not same_failure(first["failed"], self._judgement):
-                told |= {"verdict": "passed", "unconfirmed": True}
+            same = same_failure(first["failed"], self._judgement)
+            failed = told["verdict"] == "failed"
+            told |= confirmed(told, first["run"], same=same)
+            if failed and not same:
                 self.log.warning(
                     "Another check failed than in the first run, so that no failure is confirmed"
                 )

@@ -317,6 +317,7 @@ class RoundTask:
 
         self._judged = True
         told = self._evidence(handle, waiting, state)
+        self._push_link(context, ThousandEyesRoundLink, told["links"].get("round", ""))
         again = self._confirm(context, handle, told)
         if again is not None:
             return again
@@ -435,10 +436,8 @@ class RoundTask:
         :param ask: whether to ask ThousandEyes for the state of missing agents.
         """
 
-        from thousandeyes_provider.api.rounds import app_link
-        from thousandeyes_provider.validation.ending import verdict_of
-        from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
-        from thousandeyes_provider.validation.verdict import judge
+        from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
+        from thousandeyes_provider.validation.verdict import judge, verdict_of
 
         plan, rows = handle.plan, waiting.rows()
         checks = self._read("checks")
@@ -446,15 +445,14 @@ class RoundTask:
         judgement = self._judgement = judge(rows, self._read("max_agent_errors"), checks, before)
         missing = waiting.missing()
         states = self._reader.states(missing) if ask else {}
-        round_link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
-        links = {"test": plan.test_link or round_link, "round": round_link}
-        return evidence(
+        told = evidence(
             Observed(
                 test_id=plan.test_id,
                 test_name=plan.test_name,
                 test_type=plan.test_type,
                 account_group_id=plan.account_group_id,
                 verdict=verdict_of(state, waiting, judgement),
+                sent_at=handle.earliest_start,
                 started_at=handle.accepted_at,
                 finished_at=self.hook.server_now(),
                 rounds=waiting.rounds(),
@@ -463,12 +461,14 @@ class RoundTask:
                 throttled_seconds=self.hook.throttled_seconds + self._carried[1],
                 expected=plan.expected,
                 reported=waiting.reported(),
-                missing=[Missing(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
+                missing=[MissingAgent(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
                 judgement=judgement,
-                rows=rows,
-                links={name: link for name, link in links.items() if link},
+                links={"test": plan.test_link} if plan.test_link else {},
             )
         )
+        if "round" in told["links"]:
+            told["links"].setdefault("test", told["links"]["round"])
+        return told
 
     # -- XCom ----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import round_of, row_key
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.check_parser import Checks
-from thousandeyes_provider.validation.lines import one_line
+from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.samples import agent_key, by_agent, numbers_of
 from thousandeyes_provider.validation.structure import structure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -107,15 +107,22 @@ class Where:
     agent_names: tuple[str, ...] = ()
     country_ids: tuple[str, ...] = ()
 
-    def covers(self, agent: Agent, country_id: str) -> bool:
-        """Whether an agent is meant."""
-        return (
-            (not self.agent_ids or agent.agent_id in self.agent_ids)
-            and (not self.agent_names or any(_fits(name, agent.agent_name) for name in self.agent_names))
-            and (
-                not self.country_ids or country_id.casefold() in {one.casefold() for one in self.country_ids}
+    def matcher(self) -> Callable[[Agent, str], bool] | None:
+        """Return a function of an agent and its country that says whether both match; ``None`` when all agents do."""
+        if self == Where():
+            return None
+        patterns = [_name_pattern(name) for name in self.agent_names]
+        countries = {country.casefold() for country in self.country_ids}
+
+        def matches(agent: Agent, country_id: str) -> bool:
+            name = agent.agent_name.strip().casefold()
+            return (
+                (not self.agent_ids or agent.agent_id in self.agent_ids)
+                and (not patterns or any(pattern.fullmatch(name) for pattern in patterns))
+                and (not countries or country_id.casefold() in countries)
             )
-        )
+
+        return matches
 
     def to_json(self) -> dict[str, list[str]]:
         """As in the declaration."""
@@ -597,11 +604,11 @@ def _result_type_meant(name: str) -> str | None:
     return test_type.default[0] if test_type else None
 
 
-def _fits(pattern: str, name: str) -> bool:
-    """Whether a name is one that a pattern with wildcards means."""
-    pattern = re.sub(r"\*+", "*", pattern.casefold())
-    parts = [".*" if one == "*" else "." if one == "?" else re.escape(one) for one in pattern]
-    return re.fullmatch("".join(parts), name.strip().casefold(), re.DOTALL) is not None
+def _name_pattern(name: str) -> re.Pattern[str]:
+    """The pattern of an agent name with wildcards, for names in lower case."""
+    parts = re.sub(r"\*+", "*", name.casefold())
+    regex = [".*" if part == "*" else "." if part == "?" else re.escape(part) for part in parts]
+    return re.compile("".join(regex), re.DOTALL)
 
 
 def _scalar(value: Any) -> float | str | bool | None:

@@ -1,4 +1,4 @@
-"""Whether the rows of a round keep the checks, and which agents broke them.
+"""Evaluation of checks on the rows of a round, with the agents that fail each check.
 
 Every row of an agent (DNS servers, directions) is a value of its own.
 """
@@ -17,74 +17,69 @@ from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_change
 from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_parser import Check, Checks, Severity
-from thousandeyes_provider.validation.lines import one_line
-from thousandeyes_provider.validation.predicates import Predicate, predicate_for, spelled
-from thousandeyes_provider.validation.samples import (
-    AgentRows,
-    by_agent,
-    numbers_of,
-    plain,
-    tidy,
-    values_of,
-)
+from thousandeyes_provider.validation.formatting import one_line
+from thousandeyes_provider.validation.predicates import Predicate, as_text, predicate_for
+from thousandeyes_provider.validation.samples import AgentRows, RoundRows, plain, tidy
 
-MOST_NAMED = 10
-"""Agents that a row of evidence names in each of its lists; beyond that it counts them."""
+MAX_NAMED_AGENTS = 10
+"""Agents in each list of a check row; the count is beside the list."""
 
-MOST_VALUES = 10
-"""Values of one agent that a row of evidence shows."""
+MAX_VALUES = 10
+"""Values of one agent in a check row."""
 
-ALIKE = 3
-"""Characters that a line has to have in common with what was looked for, to be shown in place of the whole text."""
+MIN_COMMON_PREFIX = 3
+"""Characters that a line must share with the expected text to be shown in place of the whole text."""
 
-LONGEST_VALUE = 80
-"""Characters of a text that an agent reported."""
+MAX_VALUE_TEXT = 80
+"""Characters of a text value in a check row."""
 
-NO_BEFORE = "there is no earlier run and no history to compare with"
+NO_BASELINE = "there is no earlier run and no history to compare with"
 
 
 @dataclass(frozen=True)
 class AgentValue:
-    """What an agent that broke a check said.
+    """An agent that fails a check, with its values.
 
-    :param agent: who.
+    :param agent: the agent.
     :param values: its values, one for each of its rows.
-    :param before: what it said before, where that is compared.
+    :param before: its values in the baseline, when they are compared.
     """
 
     agent: Agent
     values: tuple[Any, ...]
     before: tuple[float, ...] = ()
 
-    def to_json(self, looked_for: str = "") -> dict[str, Any]:
-        """For evidence: ``actual`` is a list where the agent has several rows.
+    def to_json(self, expected_text: str = "") -> dict[str, Any]:
+        """Return the entry of a check row; ``actual`` is a list when the agent has several rows.
 
-        :param looked_for: how the line begins that a text of many lines should have.
+        :param expected_text: how the line begins that a text of many lines should have.
         """
-        values = [_nearest_line(value, looked_for) for value in self.values] if looked_for else self.values
-        told: dict[str, Any] = {**_named(self.agent), "actual": _shown(values)}
-        return told | ({"before": _shown(self.before)} if self.before else {})
+        values = (
+            [_nearest_line(value, expected_text) for value in self.values] if expected_text else self.values
+        )
+        entry: dict[str, Any] = {**_agent_entry(self.agent), "actual": _shown(values)}
+        return entry | ({"before": _shown(self.before)} if self.before else {})
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check.
+    """The result of one check.
 
     :param check: the check.
-    :param passed: whether it holds.
-    :param agents: how many agents it was about.
-    :param actual: what was compared: the aggregate of all values; for ``every`` and ``any``, the number of agents for
-        which it holds; for ``count``, the number of agents with the metric. ``None`` when there is nothing.
-    :param needed: for ``every`` and ``any``, for how many agents it has to hold.
-    :param broken_by: the agents that broke it, the worst first: for ``every`` and ``any``, those for which it does not
-        hold; for the other aggregates, when the check failed, those whose own values would break it.
-    :param without: the agents that have a row without the metric.
-    :param before: the same aggregate before, of the agents that are on both sides; ``None`` where that is not compared
-        or, as for ``every``, compared agent by agent.
-    :param matched: the aggregate now of the agents that are on both sides.
-    :param only_now: agents that have no value before.
-    :param only_before: agents that had a value before and have none now.
-    :param reason: why it failed, when not by its figures; else empty.
+    :param passed: whether the check passes.
+    :param agents: how many agents the check covers.
+    :param actual: the compared value: the aggregate of all values; for ``every`` and ``any`` the number of agents that
+        pass; for ``count`` the number of agents with the metric. ``None`` when there is no value.
+    :param needed: for ``every`` and ``any``, the number of agents that must pass.
+    :param failing_agents: the agents that fail the check, the worst first. For ``every`` and ``any`` these are the
+        agents that do not pass; for another aggregate of a failed check, the agents whose own values would fail it.
+    :param without_metric: the agents that have a row without the metric.
+    :param before: the aggregate in the baseline, of the agents on both sides; ``None`` when nothing is compared, or
+        when agents are compared one by one (``every``, ``any``).
+    :param matched: the aggregate now, of the agents on both sides.
+    :param only_now: the agents that have no value in the baseline.
+    :param only_before: the agents that have a value in the baseline and none now.
+    :param reason: why the check failed, when its figures do not show it; else empty.
     """
 
     check: Check
@@ -92,8 +87,8 @@ class CheckResult:
     agents: int
     actual: float | int | None = None
     needed: int | None = None
-    broken_by: tuple[AgentValue, ...] = ()
-    without: tuple[Agent, ...] = ()
+    failing_agents: tuple[AgentValue, ...] = ()
+    without_metric: tuple[Agent, ...] = ()
     before: float | None = None
     matched: float | None = None
     only_now: tuple[Agent, ...] = ()
@@ -102,13 +97,13 @@ class CheckResult:
 
     @property
     def fails_verdict(self) -> bool:
-        """Whether it makes the verdict ``failed``."""
+        """Whether the check makes the verdict ``failed``."""
         return not self.passed and self.check.severity is Severity.ERROR
 
     def to_json(self) -> dict[str, Any]:
-        """The row of the evidence; each list of agents has :data:`MOST_NAMED` at most, the count is beside it."""
+        """Return the row of the evidence; its lists have at most :data:`MAX_NAMED_AGENTS` agents."""
         check = self.check
-        told: dict[str, Any] = {
+        row: dict[str, Any] = {
             "result_type": check.result_type,
             "metric": one_line(check.metric),
             "aggregate": check.aggregate,
@@ -119,64 +114,61 @@ class CheckResult:
             "agents": self.agents,
         }
         if self.needed is not None:
-            told["needed"] = self.needed
+            row["needed"] = self.needed
         if self.before is not None and self.matched is not None:
-            told["before"] = plain(self.before)
-            told["delta"] = plain(tidy(self.matched - self.before))
-            told["change"] = plain(relative_change(self.matched, self.before))
+            row["before"] = plain(self.before)
+            row["delta"] = plain(tidy(self.matched - self.before))
+            row["change"] = plain(relative_change(self.matched, self.before))
         if self.reason:
-            told["reason"] = one_line(self.reason)
-        told["broken"] = len(self.broken_by)
-        looked_for = _looked_for(self.check)
-        told["broken_by"] = [one.to_json(looked_for) for one in self.broken_by[:MOST_NAMED]]
-        told["lacking"] = len(self.without)
-        told["without"] = [_named(agent) for agent in self.without[:MOST_NAMED]]
+            row["reason"] = one_line(self.reason)
+        expected_text = _expected_text(self.check)
+        row["failing_count"] = len(self.failing_agents)
+        row["failing_agents"] = [
+            agent.to_json(expected_text) for agent in self.failing_agents[:MAX_NAMED_AGENTS]
+        ]
+        row["without_metric_count"] = len(self.without_metric)
+        row["without_metric"] = [_agent_entry(agent) for agent in self.without_metric[:MAX_NAMED_AGENTS]]
         for name, agents in (("only_now", self.only_now), ("only_before", self.only_before)):
             if agents:
-                told[name] = [_named(agent) for agent in agents[:MOST_NAMED]]
-                told[f"{name}_count"] = len(agents)
-        return told
+                row[f"{name}_count"] = len(agents)
+                row[name] = [_agent_entry(agent) for agent in agents[:MAX_NAMED_AGENTS]]
+        return row
 
 
 def evaluate(
-    checks: Checks, rows: Mapping[str, Iterable[Row]], before: Baseline | None = None
+    checks: Checks, rows: RoundRows | Mapping[str, Iterable[Row]], baseline: Baseline | None = None
 ) -> tuple[CheckResult, ...]:
-    """Hold the rows of a round against the checks.
+    """Evaluate the checks on the rows of a round.
 
-    :param checks: the declaration.
+    :param checks: the parsed checks.
     :param rows: the rows of our round, by result type, in any order.
-    :param before: what ``change_*`` and ``delta_*`` compare with; without it they fail.
+    :param baseline: what ``change_*`` and ``delta_*`` compare with; without it they fail.
     :return: a result for each check, in their order.
     """
-    agents = {name: by_agent(name, rows.get(name, ())) for name in checks.result_types}
-    read: dict[tuple[str, str, bool], tuple[tuple[Any, ...], ...]] = {}
+    of_round = rows if isinstance(rows, RoundRows) else RoundRows(rows)
 
-    def values(check: Check) -> tuple[tuple[Any, ...], ...]:
-        as_they_are = check.on_text or check.aggregate == "count"
-        key = (check.result_type, check.metric, as_they_are)
-        if key not in read:
-            reader = values_of if as_they_are else numbers_of
-            read[key] = tuple(
-                reader(check.result_type, check.metric, one.rows) for one in agents[check.result_type]
-            )
-        return read[key]
+    def values(check: Check) -> Sequence[tuple[Any, ...]]:
+        as_reported = check.on_text or check.aggregate == "count"
+        read = of_round.values if as_reported else of_round.numbers
+        return read(check.result_type, check.metric)
 
     return tuple(
-        _evaluate(check, agents[check.result_type], values(check), before) for check in checks.checks
+        _evaluate(check, of_round.agents(check.result_type), values(check), baseline)
+        for check in checks.checks
     )
 
 
 _Scope = Sequence[tuple[AgentRows, tuple[Any, ...]]]
-"""The agents that a check is about, each with its values; ``None`` stands for a row without the metric."""
+"""The agents that a check covers, each with its values; ``None`` stands for a row without the metric."""
 
 
 @dataclass(frozen=True)
 class _Sides:
-    """Agents now and before.
+    """The agents now and in the baseline.
 
-    :param matched: what those said before that are on both sides, by agent.
-    :param only_now: agents that have no value before.
-    :param only_before: agents that have none now.
+    :param matched: the values in the baseline of the agents on both sides, by agent.
+    :param only_now: the agents without a value in the baseline.
+    :param only_before: the agents without a value now.
     """
 
     matched: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -185,24 +177,25 @@ class _Sides:
 
 
 def _evaluate(
-    check: Check, agents: Sequence[AgentRows], values: Sequence[tuple[Any, ...]], before: Baseline | None
+    check: Check, agents: Sequence[AgentRows], values: Sequence[tuple[Any, ...]], baseline: Baseline | None
 ) -> CheckResult:
-    everybody = list(zip(agents, values, strict=True))
-    scope = [(one, found) for one, found in everybody if check.where.covers(one.agent, one.country_id)]
-    without = tuple(one.agent for one, found in scope if None in found)
-    failed = CheckResult(check, False, len(scope), without=without)
-    if not any(_has_value(found) for _, found in scope):
-        return replace(failed, reason=_why_nothing(check, len(scope), len(everybody)))
+    reported = list(zip(agents, values, strict=True))
+    covered = check.where.matcher()
+    scope = [pair for pair in reported if covered(pair[0].agent, pair[0].country_id)] if covered else reported
+    without = tuple(agent.agent for agent, values in scope if None in values)
+    failed = CheckResult(check, False, len(scope), without_metric=without)
+    if not any(_has_value(values) for _, values in scope):
+        return replace(failed, reason=_why_no_value(check, len(scope), len(reported)))
     if not check.compares:
         sides = _Sides()
     else:
-        why = NO_BEFORE if before is None else before.missing(check.result_type, check.metric)
-        if before is None or why:
-            return replace(failed, reason=why)
-        sides = _sides(check, scope, everybody, before)
+        reason = NO_BASELINE if baseline is None else baseline.missing(check.result_type, check.metric)
+        if baseline is None or reason:
+            return replace(failed, reason=reason)
+        sides = _sides(check, scope, reported, baseline)
         if not sides.matched:
-            why = f"no agent has {check.metric} both now and in {before.source}"
-            return replace(failed, reason=why, only_now=sides.only_now, only_before=sides.only_before)
+            reason = f"no agent has {check.metric} both now and in {baseline.source}"
+            return replace(failed, reason=reason, only_now=sides.only_now, only_before=sides.only_before)
     judged = replace(failed, only_now=sides.only_now, only_before=sides.only_before)
     if check.aggregate == "count":
         return _counted(judged, scope, sides)
@@ -211,25 +204,25 @@ def _evaluate(
     return _agent_by_agent(judged, scope, sides.matched)
 
 
-def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Baseline) -> _Sides:
-    """Who is to be compared with whom: the same agent with as many values (servers, directions) as before."""
-    then = before.of(check.result_type, check.metric)
-    in_scope = {one.key: found for one, found in scope}
-    elsewhere = {one.key for one, _ in everybody} - set(in_scope)
-    whole_count = check.aggregate == "count"
+def _sides(check: Check, scope: _Scope, reported: _Scope, baseline: Baseline) -> _Sides:
+    """Match each agent now with the same agent in the baseline that has as many values (servers, directions)."""
+    before = baseline.of(check.result_type, check.metric)
+    in_scope = {agent.key: values for agent, values in scope}
+    out_of_scope = {agent.key for agent, _ in reported} - set(in_scope)
+    counts_agents = check.aggregate == "count"
     matched = {
-        key: then[key]
-        for key, found in in_scope.items()
-        if key in then
-        and (_has_value(found) if whole_count else None not in found and len(then[key]) == len(found))
+        key: before[key]
+        for key, values in in_scope.items()
+        if key in before
+        and (_has_value(values) if counts_agents else None not in values and len(before[key]) == len(values))
     }
     return _Sides(
         matched,
-        tuple(one.agent for one, found in scope if one.key not in matched and _has_value(found)),
+        tuple(agent.agent for agent, values in scope if agent.key not in matched and _has_value(values)),
         tuple(
-            before.agent(key)
-            for key in sorted(then)
-            if key not in elsewhere and not _has_value(in_scope.get(key, ()))
+            baseline.agent(key)
+            for key in sorted(before)
+            if key not in out_of_scope and not _has_value(in_scope.get(key, ()))
         ),
     )
 
@@ -237,124 +230,130 @@ def _sides(check: Check, scope: _Scope, everybody: _Scope, before: Baseline) -> 
 def _agent_by_agent(
     judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[float, ...]]
 ) -> CheckResult:
-    """``every`` and ``any``: an agent keeps the rule when all of its rows have the metric and keep it."""
+    """Evaluate ``every`` or ``any``: an agent passes when all of its rows have the metric and pass."""
     check = judged.check
-    rule = predicate_for(check)
-    broken: list[tuple[float, AgentValue]] = []
-    asked = holding = 0
-    for one, found in scope:
-        then = matched.get(one.key, ())
-        if None not in found and not rule.alone and not then:
-            continue  # on one side only: told, not judged
-        asked += 1
-        if None in found:
+    predicate = predicate_for(check)
+    failing: list[tuple[float, AgentValue]] = []
+    compared = passing = 0
+    for agent, values in scope:
+        before = matched.get(agent.key, ())
+        if None not in values and not predicate.absolute and not before:
+            continue  # on one side only: reported, not judged
+        compared += 1
+        if None in values:
             continue
-        breach = rule.worst(found, then)
+        breach = predicate.worst(values, before)
         if breach is None:
-            holding += 1
+            passing += 1
         else:
-            broken.append((breach, AgentValue(one.agent, found, then)))
+            failing.append((breach, AgentValue(agent.agent, values, before)))
     every = check.aggregate == "every"
     # A quorum of 3.0000000000000004 agents is one of three.
-    needed = max(math.ceil(check.quorum * asked - 1e-9), 1) if every else 1
-    passed = holding >= needed
-    named = _worst_first(broken) if every or not passed else ()
-    return replace(judged, passed=passed, actual=holding, needed=needed, broken_by=named)
+    needed = max(math.ceil(check.quorum * compared - 1e-9), 1) if every else 1
+    passed = passing >= needed
+    named = _worst_first(failing) if every or not passed else ()
+    return replace(judged, passed=passed, actual=passing, needed=needed, failing_agents=named)
 
 
 def _aggregated(judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[float, ...]]) -> CheckResult:
-    """The other aggregates: bounds are about all values, changes about the agents that are on both sides."""
-    rule, make = predicate_for(judged.check), AGGREGATORS[judged.check.aggregate]
-    actual = make([value for _, found in scope for value in found if value is not None])
-    now = then = None
-    passed = Predicate(rule.alone, ()).breach(actual) is None
+    """Evaluate another aggregate: bounds use all values, changes use the agents on both sides."""
+    predicate, aggregate = predicate_for(judged.check), AGGREGATORS[judged.check.aggregate]
+    actual = aggregate([value for _, values in scope for value in values if value is not None])
+    now = before = None
+    passed = Predicate(predicate.absolute, ()).breach(actual) is None
     if matched:
-        now = make([value for one, found in scope if one.key in matched for value in found])
-        then = make([value for found in matched.values() for value in found])
-        passed = passed and Predicate((), rule.changed).breach(now, then) is None
-    broken: list[tuple[float, AgentValue]] = []
-    for one, found in scope if not passed else ():
-        known = tuple(value for value in found if value is not None)
-        before = matched.get(one.key, ())
-        if (breach := rule.worst(known, before)) is not None:
-            broken.append((breach, AgentValue(one.agent, known, before)))
+        now = aggregate([value for agent, values in scope if agent.key in matched for value in values])
+        before = aggregate([value for values in matched.values() for value in values])
+        passed = passed and Predicate((), predicate.relative).breach(now, before) is None
+    failing: list[tuple[float, AgentValue]] = []
+    for agent, values in scope if not passed else ():
+        known = tuple(value for value in values if value is not None)
+        earlier = matched.get(agent.key, ())
+        if (breach := predicate.worst(known, earlier)) is not None:
+            failing.append((breach, AgentValue(agent.agent, known, earlier)))
     return replace(
-        judged, passed=passed, actual=actual, broken_by=_worst_first(broken), before=then, matched=now
+        judged,
+        passed=passed,
+        actual=actual,
+        failing_agents=_worst_first(failing),
+        before=before,
+        matched=now,
     )
 
 
 def _counted(judged: CheckResult, scope: _Scope, sides: _Sides) -> CheckResult:
-    """How many agents have the metric: now, and before, each side by itself."""
-    count = float(sum(_has_value(found) for _, found in scope))
+    """Evaluate ``count``: the agents with the metric now, and in the baseline, each side by itself."""
+    count = float(sum(_has_value(values) for _, values in scope))
     compares = judged.check.compares
-    then = float(len(sides.only_before) + len(sides.matched)) if compares else None
-    passed = predicate_for(judged.check).breach(count, then) is None
-    return replace(judged, passed=passed, actual=count, before=then, matched=count if compares else None)
+    before = float(len(sides.only_before) + len(sides.matched)) if compares else None
+    passed = predicate_for(judged.check).breach(count, before) is None
+    return replace(judged, passed=passed, actual=count, before=before, matched=count if compares else None)
 
 
-def _has_value(found: Sequence[Any]) -> bool:
-    return any(value is not None for value in found)
+def _has_value(values: Sequence[Any]) -> bool:
+    return any(value is not None for value in values)
 
 
-def _why_nothing(check: Check, in_scope: int, reported: int) -> str:
+def _why_no_value(check: Check, in_scope: int, reported: int) -> str:
     if in_scope:
         return f"no agent reported {check.metric}"
     if not reported:
         return f"no agent reported {check.result_type}"
-    return f"none of the {reported} agents that reported is one that where= asks for"
+    return f"none of the {reported} reporting agents matches where="
 
 
-def _worst_first(broken: Iterable[tuple[float, AgentValue]]) -> tuple[AgentValue, ...]:
-    ordered = sorted(broken, key=lambda one: (-one[0], one[1].agent.agent_name, one[1].agent.agent_id))
+def _worst_first(failing: Iterable[tuple[float, AgentValue]]) -> tuple[AgentValue, ...]:
+    ordered = sorted(failing, key=lambda pair: (-pair[0], pair[1].agent.agent_name, pair[1].agent.agent_id))
     return tuple(value for _, value in ordered)
 
 
-def _named(agent: Agent) -> dict[str, str]:
+def _agent_entry(agent: Agent) -> dict[str, str]:
     return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
 
 
-def _looked_for(check: Check) -> str:
-    """The text that a check looks for, as far as it is spelled out."""
+def _expected_text(check: Check) -> str:
+    """The literal text that a check expects, as far as it is spelled out."""
     for term in check.terms:
         if term.comparison == "contains":
-            return spelled(term.value)
+            return as_text(term.value)
         if term.comparison == "matches":
             return re.split(r"[][\\.^$*+?{}|()]", str(term.value).removeprefix("^"), maxsplit=1)[0]
     return ""
 
 
-def _nearest_line(value: Any, looked_for: str) -> Any:
-    """Of a text the line that begins like the one that was looked for; the text when none does."""
+def _nearest_line(value: Any, expected_text: str) -> Any:
+    """The line of a text that begins like the expected one; the whole text when no line does."""
+    wanted = expected_text.casefold()
 
-    def alike(line: str) -> int:
-        pairs = zip(line.strip().casefold(), looked_for.casefold(), strict=False)
+    def common_prefix(line: str) -> int:
+        pairs = zip(line.strip().casefold(), wanted, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    nearest = max(spelled(value).splitlines(), key=alike, default="")
-    return nearest if alike(nearest) >= ALIKE else value
+    nearest = max(as_text(value).splitlines(), key=common_prefix, default="")
+    return nearest if common_prefix(nearest) >= MIN_COMMON_PREFIX else value
 
 
 def _shown(values: Sequence[Any]) -> Any:
-    """Values for JSON: one by itself, several as a list of bounded length, texts short."""
-    told = [
-        one_line(value, LONGEST_VALUE) if isinstance(value, str) else plain(value)
-        for value in values[:MOST_VALUES]
+    """Values for JSON: a single value by itself, several as a list of bounded length, texts shortened."""
+    shown = [
+        one_line(value, MAX_VALUE_TEXT) if isinstance(value, str) else plain(value)
+        for value in values[:MAX_VALUES]
     ]
-    return told[0] if len(values) == 1 else told
+    return shown[0] if len(values) == 1 else shown
 
 
 def _short(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison with its texts and lists at a bounded length."""
-    told: dict[str, Any] = {}
+    """A comparison with texts and lists of bounded length."""
+    short: dict[str, Any] = {}
     for name, value in comparison.items():
         if isinstance(value, str):
-            told[name] = one_line(value)
+            short[name] = one_line(value)
         elif isinstance(value, list):
-            told[name] = [
-                one_line(part, LONGEST_VALUE) if isinstance(part, str) else part for part in value[:20]
+            short[name] = [
+                one_line(part, MAX_VALUE_TEXT) if isinstance(part, str) else part for part in value[:20]
             ]
         elif isinstance(value, dict):
-            told[name] = _short(value)
+            short[name] = _short(value)
         else:
-            told[name] = value
-    return told
+            short[name] = value
+    return short

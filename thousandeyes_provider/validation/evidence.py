@@ -1,62 +1,94 @@
-"""The evidence of a run: one JSON object that says what was asked, seen and decided. It goes to XCom."""
+"""The evidence of a run: a JSON object with the verdict, its reasons and the figures behind it.
+
+The evidence is the return value of the task (XCom), and what notifications, reports, the suite and the report pages
+read. Its keys are in order of importance.
+"""
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number
-from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.metrics import Kind, kind_of
 from thousandeyes_provider.api.response import iso_time
-from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
+from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.validation.aggregates import mean
-from thousandeyes_provider.validation.lines import one_line
-from thousandeyes_provider.validation.samples import agent_key, by_agent, plain, values_of
-from thousandeyes_provider.validation.verdict import Judgement, Verdict
+from thousandeyes_provider.validation.formatting import one_line
+from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, plain
+from thousandeyes_provider.validation.summary import agents_by_severity, headline
+from thousandeyes_provider.validation.verdict import NOT_JUDGED, Judgement, Verdict
 
-LARGEST = 48 * 1024
-"""Bytes of the evidence as JSON: it has to fit where XComs are kept."""
+MAX_EVIDENCE_BYTES = 48 * 1024
+"""Bytes of the evidence as JSON: an XCom backend has to store it."""
 
-MOST_ERRORS = 10
-"""Errors that are told of one agent, before the rest is only counted."""
+MAX_ERRORS = 10
+"""Errors of one agent; the others are counted."""
 
-LEAST_KEPT = 20
-"""Entries that stay of each list until every list is down to them: of everything a person wants to see some."""
+MIN_ENTRIES = 20
+"""Entries that stay in each list until every list has been shortened to this length."""
 
-LEAST_NAMED = 3
-"""Agents that stay named in each list of a check, when that has to be shortened."""
+MIN_NAMED_AGENTS = 3
+"""Agents that stay in each list of a check row."""
 
-LONGEST_SAMPLE = 80
-"""Characters of a text that an agent reported; a longer one is no sample."""
+MAX_SAMPLE_TEXT = 80
+"""Characters of a text sample; a longer text is no sample."""
 
-LONGEST_LINK = 2000
-"""Characters of a link; a longer one is left out, since half a link leads nowhere."""
+MAX_LINK = 2000
+"""Characters of a link; a longer link is left out, since a part of it leads nowhere."""
+
+MAX_LIST = 1500
+"""Entries of any list before the size is measured: no more of them fit into :data:`MAX_EVIDENCE_BYTES`."""
 
 
 @dataclass(frozen=True)
-class Missing:
-    """An expected agent of which rows are missing.
+class MissingAgent:
+    """An expected agent with missing rows.
 
-    :param agent: who.
-    :param state: what ThousandEyes says of it: ``online``, ``offline``, ``disabled``, ``unknown`` (not listed), or
-        ``None`` when that could not be learned.
-    :param lacking: which rows, when it has sent some.
+    :param agent: the agent.
+    :param state: its state in ThousandEyes: ``online``, ``offline``, ``disabled``, ``unknown`` (not listed), or
+        ``None`` when the state could not be read.
+    :param missing_rows: which rows are missing, when the agent sent some: ``dns-server 1 of 2``.
     """
 
     agent: Agent
     state: str | None = None
-    lacking: str | None = None
+    missing_rows: str | None = None
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that evidence is made of.
+    """What evidence is made of. Times are epoch seconds by ThousandEyes' clock.
 
-    Times are epoch seconds by ThousandEyes' clock; the rest is named as in the evidence.
+    Use :func:`dataclasses.replace` to change a part, and :func:`evidence` to build the evidence again.
+
+    :param test_id: the test; empty when it was not created.
+    :param test_name: its name; empty when it is not known.
+    :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`; empty when it is not known.
+    :param account_group_id: the account group in force, also when it is the default of the token; ``None`` when it is
+        not known.
+    :param verdict: the verdict.
+    :param finished_at: when the run was judged.
+    :param sent_at: when the run call was sent; ``None`` when it was not.
+    :param started_at: when ThousandEyes accepted the run; ``None`` when it did not.
+    :param rounds: the round of each result type.
+    :param run_calls: how often the run call was sent.
+    :param requests: requests of the task in all.
+    :param throttled_seconds: time spent on rate limits (429).
+    :param paced_seconds: time spent on our own spacing of requests.
+    :param expected: the expected agents.
+    :param reported: the agents that sent every row.
+    :param missing: the expected agents with missing rows.
+    :param arrived_at: when the last row of an agent was first seen, by
+        :func:`~thousandeyes_provider.validation.samples.agent_key`.
+    :param judgement: the judgement; it also holds the rows of the round.
+    :param links: ``test`` and ``snapshot``, where known. ``round`` is added: the round at the worst agent.
+    :param reason: why the run could not be judged; for the verdict ``error`` only.
     """
 
     test_id: str
@@ -64,188 +96,340 @@ class Observed:
     test_type: str
     account_group_id: str | None
     verdict: Verdict
-    started_at: float
     finished_at: float
-    rounds: Mapping[str, int]
-    run_calls: int
-    requests: int
-    throttled_seconds: float
-    expected: ExpectedAgents
-    reported: Sequence[Agent]
-    missing: Sequence[Missing]
-    judgement: Judgement
-    rows: Mapping[str, Sequence[Row]] = field(repr=False)
-    links: Mapping[str, str]
+    sent_at: float | None = None
+    started_at: float | None = None
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    run_calls: int = 0
+    requests: int = 0
+    throttled_seconds: float = 0.0
+    paced_seconds: float = 0.0
+    expected: ExpectedAgents = UNKNOWN
+    reported: Sequence[Agent] = ()
+    missing: Sequence[MissingAgent] = ()
+    arrived_at: Mapping[str, float] = field(default_factory=dict)
+    judgement: Judgement = NOT_JUDGED
+    links: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
 
 
-def evidence(seen: Observed) -> dict[str, Any]:
-    """The evidence of a run, at most :data:`LARGEST` bytes of JSON; ``cut`` says what was left out to get there.
+def evidence(observed: Observed) -> dict[str, Any]:
+    """Build the evidence of a run, at most :data:`MAX_EVIDENCE_BYTES` of JSON.
 
-    Texts are one line each, whatever ThousandEyes sent, and end in an ellipsis where they were longer.
+    Texts of the API are one printable line each. ``cut`` counts the entries that were left out for size.
     """
-    links = {name: link for name, link in seen.links.items() if link.isascii() and len(link) <= LONGEST_LINK}
-    values = list(_judged_values(seen))
-    told: dict[str, Any] = {
-        "test_id": one_line(seen.test_id),
-        "test_name": one_line(seen.test_name),
-        "test_type": seen.test_type,
-        "account_group_id": None if seen.account_group_id is None else one_line(seen.account_group_id),
-        "verdict": seen.verdict.value,
-        "started_at": iso_time(seen.started_at),
-        "finished_at": iso_time(seen.finished_at),
-        "rounds": dict(seen.rounds),
-        "run_calls": seen.run_calls,
-        "requests": seen.requests,
-        "throttled_seconds": round(seen.throttled_seconds, 1),
-        "agents": {
-            "expected": [_agent(agent) for agent in seen.expected.agents],
-            "expected_count": seen.expected.count,
-            "expected_source": seen.expected.source,
-            "reported": [_agent(agent) for agent in seen.reported],
-            "missing": [
-                _agent(missing.agent, state=missing.state and one_line(missing.state))
-                | ({"lacking": one_line(missing.lacking)} if missing.lacking else {})
-                for missing in seen.missing
-            ],
-            "failed": [_agent(error.agent, errors=_errors(error.reasons)) for error in seen.judgement.errors],
-            "allowed_errors": seen.judgement.allowed,
-        },
-        "checks": [result.to_json() for result in seen.judgement.checks],
-        "metrics": _metrics(values),
-        "samples": _samples(values),
-        "links": links,
+    judgement = observed.judgement
+    links = {name: link for name, link in observed.links.items() if _is_short_link(link)}
+    cut: dict[str, int] = (
+        {"links": len(observed.links) - len(links)} if len(links) < len(observed.links) else {}
+    )
+    countries = {
+        agent.key: agent.country_id
+        for result_type in reversed(judgement.rows.result_types)
+        for agent in judgement.rows.agents(result_type)
     }
-    before = seen.judgement.before
-    if before is not None:
-        told["compared_with"] = one_line(before.unusable or before.source)
-    if len(links) < len(seen.links):
-        told["cut"] = {"links": len(seen.links) - len(links)}
-    return fit(told)
+
+    def listed(name: str, entries: Sequence[Any], entry: Any) -> list[Any]:
+        if len(entries) > MAX_LIST:
+            cut[name] = len(entries) - MAX_LIST
+        return [entry(value) for value in islice(entries, MAX_LIST)]
+
+    samples, metrics = _samples_and_metrics(judgement)
+    result: dict[str, Any] = {
+        "verdict": observed.verdict.value,
+        "summary": "",
+        "reason": one_line(observed.reason, 2 * MAX_SAMPLE_TEXT),
+        "test_id": one_line(observed.test_id),
+        "test_name": one_line(observed.test_name),
+        "test_type": observed.test_type,
+        "account_group_id": (
+            None if observed.account_group_id is None else one_line(observed.account_group_id)
+        ),
+        "failed_agents": listed(
+            "failed_agents",
+            judgement.errors,
+            lambda error: (
+                _agent_entry(error.agent)
+                | {"country": one_line(error.country_id) or None, "errors": _errors(error.reasons)}
+            ),
+        ),
+        "checks": [check.to_json() for check in judgement.checks],
+        "agents": {
+            "expected": listed("agents.expected", observed.expected.agents, _agent_entry),
+            "expected_count": observed.expected.count,
+            "expected_source": observed.expected.source,
+            "reported": listed(
+                "agents.reported",
+                observed.reported,
+                lambda agent: (
+                    _agent_entry(agent)
+                    | {
+                        "country": one_line(countries.get(agent_key(agent), "")) or None,
+                        "arrived_after": _seconds_between(
+                            observed.sent_at, observed.arrived_at.get(agent_key(agent))
+                        ),
+                    }
+                ),
+            ),
+            "missing": listed("agents.missing", observed.missing, _missing_entry),
+            "ok_count": _ok_count(observed.reported, judgement),
+            "allowed_errors": judgement.allowed,
+        },
+        "sent_at": _iso(observed.sent_at),
+        "started_at": _iso(observed.started_at),
+        "finished_at": _iso(observed.finished_at),
+        "rounds": dict(observed.rounds),
+        "run_calls": observed.run_calls,
+        "requests": observed.requests,
+        "throttled_seconds": round(observed.throttled_seconds, 1),
+        "paced_seconds": round(observed.paced_seconds, 1),
+        "metrics": metrics,
+        "samples": dict(islice(samples.items(), MAX_LIST)),
+    }
+    if observed.verdict is not Verdict.ERROR:
+        del result["reason"]
+    if judgement.baseline is not None:
+        result["baseline"] = _baseline(judgement)
+    if round_link := links.pop("round", "") or _worst_round_link(result, judgement.rows):
+        links = {"round": round_link} | links
+    result["links"] = links
+    if len(samples) > MAX_LIST:
+        cut["samples"] = len(samples) - MAX_LIST
+    if cut:
+        result["cut"] = cut
+    result["summary"] = headline(result)
+    return fit(result)
 
 
-def fit(told: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
-    """``told`` in at most ``largest`` bytes of JSON: the least important lists are shortened first.
+def confirmed(evidence: Mapping[str, Any], first: Mapping[str, Any], *, same: bool) -> dict[str, Any]:
+    """Return the evidence of a run that repeats a failed run (``confirm_failures``), with its headline.
 
-    What can be learned from the rest goes first: who was expected, then who reported. The samples, which a later run
-    may compare with, go before what a person reads. What was cut stands in ``cut``: where, and how many entries.
+    A failure that is not the same is not confirmed: the verdict becomes ``passed``, with ``unconfirmed``.
+
+    :param evidence: the evidence of the repeated run.
+    :param first: what to show of the first run, as ``confirms``: ``started_at``, ``rounds``, ``links``.
+    :param same: whether the failures are the same (:func:`~thousandeyes_provider.validation.verdict.same_failure`).
     """
-    agents, metrics = told["agents"], told["metrics"]
-    lists: list[tuple[str, Any, str]] = [
+    result = {**evidence, "confirms": dict(first)}
+    if result["verdict"] == Verdict.FAILED and not same:
+        result |= {"verdict": Verdict.PASSED.value, "unconfirmed": True}
+    result["summary"] = headline(result)
+    return fit(result)
+
+
+# -- size ------------------------------------------------------------------------------------------------------------
+
+
+def fit(evidence: dict[str, Any], largest: int = MAX_EVIDENCE_BYTES) -> dict[str, Any]:
+    """Shorten the lists of ``evidence`` until it has at most ``largest`` bytes of JSON, and return it.
+
+    The least important lists are shortened first: the samples of the baseline, the expected agents, the agents that
+    reported. The samples, which a later run may compare with, go before the lists that a person reads. ``cut`` says
+    how many entries of each list were left out.
+    """
+    size = len(json.dumps(evidence))
+    if size <= largest:
+        return evidence
+    agents = evidence["agents"]
+    holders: list[tuple[str, dict[str, Any], str]] = [
         ("agents.expected", agents, "expected"),
         ("agents.reported", agents, "reported"),
-        ("samples", told, "samples"),
-        *((f"metrics.{name}", metrics, name) for name in metrics),
-        ("agents.failed", agents, "failed"),
+        ("samples", evidence, "samples"),
+        *((f"metrics.{name}", evidence["metrics"], name) for name in evidence["metrics"]),
+        ("failed_agents", evidence, "failed_agents"),
         ("agents.missing", agents, "missing"),
-        ("checks", told, "checks"),
+        ("checks", evidence, "checks"),
     ]
-    for least in (LEAST_KEPT, 0):
-        for name, holder, key in lists:
-            if _size(told) <= largest:
-                return told
+    if "samples" in evidence.get("baseline", {}):
+        holders.insert(0, ("baseline.samples", evidence["baseline"], "samples"))
+    for least in (MIN_ENTRIES, 0):
+        for name, holder, key in holders:
+            if size <= largest:
+                return evidence
             if name == "checks":
-                told["checks"].sort(key=lambda row: (row["passed"], row["severity"]))
-            if name == "samples" and _name_fewer(told) and _size(told) <= largest:
-                return told
-            if len(holder[key]) > least:
-                _shorten(told, name, holder, key, largest, least)
-    return told
-
-
-def _name_fewer(told: dict[str, Any]) -> bool:
-    """Name :data:`LEAST_NAMED` agents in each list of each check, where there are more: whether there were.
-
-    Their numbers stand beside the lists.
-    """
-    gone = 0
-    for row in told["checks"]:
-        for name in ("broken_by", "without", "only_now", "only_before"):
-            named = row.get(name, [])
-            gone += max(len(named) - LEAST_NAMED, 0)
-            del named[LEAST_NAMED:]
-    if gone:
-        told.setdefault("cut", {})["checks.agents"] = gone
-    return gone > 0
+                evidence["checks"].sort(key=lambda row: (row["passed"], row["severity"]))
+            if name == "samples" and _name_fewer_agents(evidence):
+                size = len(json.dumps(evidence))
+            if size > largest and len(holder[key]) > least:
+                size = _shorten(evidence, name, holder, key, size - largest, least)
+    return evidence
 
 
 def _shorten(
-    told: dict[str, Any], name: str, holder: dict[str, Any], key: str, largest: int, least: int
-) -> None:
-    """Keep as many entries of ``holder[key]`` as fit, from the beginning, and ``least`` in any case."""
+    evidence: dict[str, Any], name: str, holder: dict[str, Any], key: str, excess: int, least: int
+) -> int:
+    """Keep the first entries of a list, as many as fit and at least ``least``; return the new size.
+
+    :param excess: bytes that have to go.
+    """
     whole = holder[key]
-    entries = list(whole.items()) if isinstance(whole, dict) else list(whole)
-    cut = told.setdefault("cut", {})
-    gone = cut.get(name, 0)
+    entries: list[Any] = list(whole.items()) if isinstance(whole, dict) else list(whole)
+    excess -= _cut_size(evidence)
+    cut = evidence.setdefault("cut", {})
+    before = cut.get(name, 0)
+    # The count has most digits when everything goes: with room for that, whatever is kept fits.
+    cut[name] = before + len(entries)
+    excess += _cut_size(evidence)
+    kept = len(entries)
+    while kept > least and excess > 0:
+        kept -= 1
+        entry = entries[kept]
+        text = json.dumps({entry[0]: entry[1]})[1:-1] if isinstance(whole, dict) else json.dumps(entry)
+        excess -= len(text) + len(", ")
+    holder[key] = dict(entries[:kept]) if isinstance(whole, dict) else entries[:kept]
+    cut[name] = before + len(entries) - kept
+    return len(json.dumps(evidence))
 
-    def keep(count: int) -> bool:
-        """Keep ``count`` entries; whether that is too much."""
-        kept = entries[:count]
-        holder[key], cut[name] = dict(kept) if isinstance(whole, dict) else kept, gone + len(entries) - count
-        return _size(told) > largest
 
-    # The least number that is too much is one more than the greatest that fits.
-    keep(least + bisect_left(range(least + 1, len(entries)), True, key=keep))
-
-
-def _size(told: Mapping[str, Any]) -> int:
-    return len(json.dumps(told).encode())
+def _cut_size(evidence: Mapping[str, Any]) -> int:
+    return (
+        len(json.dumps({"": 0, "cut": evidence["cut"]})) - len(json.dumps({"": 0}))
+        if "cut" in evidence
+        else 0
+    )
 
 
-def _agent(agent: Agent, **more: Any) -> dict[str, Any]:
-    return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name), **more}
+def _name_fewer_agents(evidence: dict[str, Any]) -> bool:
+    """Keep :data:`MIN_NAMED_AGENTS` agents in each list of each check row; return whether any list was longer."""
+    cut = 0
+    for row in evidence["checks"]:
+        for name in ("failing_agents", "without_metric", "only_now", "only_before"):
+            named = row.get(name, [])
+            cut += max(len(named) - MIN_NAMED_AGENTS, 0)
+            del named[MIN_NAMED_AGENTS:]
+    if cut:
+        counts = evidence.setdefault("cut", {})
+        counts["checks.agents"] = counts.get("checks.agents", 0) + cut
+    return cut > 0
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _agent_entry(agent: Agent) -> dict[str, Any]:
+    return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
+
+
+def _missing_entry(missing: MissingAgent) -> dict[str, Any]:
+    entry = _agent_entry(missing.agent) | {"state": missing.state and one_line(missing.state)}
+    return entry | ({"missing_rows": one_line(missing.missing_rows)} if missing.missing_rows else {})
 
 
 def _errors(reasons: Sequence[str]) -> list[str]:
-    told = [one_line(reason) for reason in reasons[:MOST_ERRORS]]
-    return told if len(reasons) <= MOST_ERRORS else [*told, f"and {len(reasons) - MOST_ERRORS} more"]
+    errors = [one_line(reason) for reason in reasons[:MAX_ERRORS]]
+    return errors if len(reasons) <= MAX_ERRORS else [*errors, f"and {len(reasons) - MAX_ERRORS} more"]
 
 
-def _judged_values(seen: Observed) -> Iterable[tuple[str, str, Agent, list[Any]]]:
-    """The values of each judged metric of each agent: of those that checks name, else of what sums a row up."""
-    for result_type, rows in sorted(seen.rows.items()):
-        named = [one.check.metric for one in seen.judgement.checks if one.check.result_type == result_type]
-        metrics = dict.fromkeys(named or [name for name, _ in RESULT_TYPES[result_type].metrics])
-        agents = by_agent(result_type, rows)
-        for metric in metrics:
-            sample = number if kind_of(result_type, metric) is Kind.NUMBER else _sample
-            for one in agents:
-                found = map(sample, values_of(result_type, metric, one.rows))
-                yield (
-                    result_type,
-                    one_line(metric),
-                    one.agent,
-                    [value for value in found if value is not None],
+def _ok_count(reported: Sequence[Agent], judgement: Judgement) -> int:
+    """How many agents that reported have no error and fail no check of severity ``error``."""
+    bad = {error.key for error in judgement.errors}
+    for check in judgement.failed_checks:
+        bad.update(agent_key(value.agent) for value in check.failing_agents)
+        bad.update(map(agent_key, check.without_metric))
+    return sum(agent_key(agent) not in bad for agent in reported)
+
+
+def _worst_round_link(evidence: Mapping[str, Any], rows: RoundRows) -> str:
+    """The deep link to the round at the worst agent that has one; of any agent when every agent is ok."""
+    by_key: dict[str, AgentRows] = {}
+    for result_type in rows.result_types:
+        for agent in rows.agents(result_type):
+            by_key.setdefault(agent.key, agent)
+    worst = (
+        by_key[key]
+        for problem in agents_by_severity(evidence)
+        if (key := problem.agent_id or problem.agent_name) in by_key
+    )
+    for agents in (worst, by_key.values()):
+        for agent in agents:
+            for row in agent.rows:
+                if (link := app_link(row)) and _is_short_link(link):
+                    return link
+    return ""
+
+
+def _is_short_link(link: str) -> bool:
+    return link.isascii() and len(link) <= MAX_LINK
+
+
+def _iso(time: float | None) -> str | None:
+    return None if time is None else iso_time(time)
+
+
+def _seconds_between(sent_at: float | None, arrived_at: float | None) -> float | None:
+    return None if sent_at is None or arrived_at is None else round(max(arrived_at - sent_at, 0.0), 1)
+
+
+def _samples_and_metrics(
+    judgement: Judgement,
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, dict[str, float]]]]:
+    """The values of each judged metric by agent, and minimum, mean and maximum of each metric over all rows.
+
+    The judged metrics of a result type are those that the checks name, else those that summarize a row.
+    """
+    rows = judgement.rows
+    samples: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, dict[str, dict[str, float]]] = {}
+    for result_type in rows.result_types:
+        named = [
+            result.check.metric for result in judgement.checks if result.check.result_type == result_type
+        ]
+        for metric in dict.fromkeys(named or [name for name, _ in RESULT_TYPES[result_type].metrics]):
+            name = one_line(metric)
+            numbers: list[float] = []
+            for agent, values in zip(
+                rows.agents(result_type), _sample_values(rows, result_type, metric), strict=True
+            ):
+                if not values:
+                    continue
+                numbers += [value for value in values if isinstance(value, float)]
+                shown = [plain(value) for value in values]
+                samples.setdefault(agent.key, {})[f"{result_type}.{name}"] = (
+                    shown[0] if len(shown) == 1 else shown
                 )
+            if numbers:
+                figures = {"min": min(numbers), "mean": round(mean(numbers), 3), "max": max(numbers)}
+                metrics.setdefault(result_type, {})[name] = {
+                    figure: plain(value) for figure, value in figures.items()
+                }
+    return samples, metrics
+
+
+def _sample_values(rows: RoundRows, result_type: str, metric: str) -> Iterable[list[Any]]:
+    """The values of a metric that can be samples, for each agent."""
+    if kind_of(result_type, metric) is Kind.NUMBER:
+        for numbers in rows.numbers(result_type, metric):
+            yield [value for value in numbers if value is not None]
+    else:
+        for values in rows.values(result_type, metric):
+            yield [sample for value in values if (sample := _sample(value)) is not None]
 
 
 def _sample(value: Any) -> float | str | bool | None:
-    """A value as a sample: a number, also one that is spelled, a boolean, or a short text."""
-    found = number(value)
-    if found is not None or isinstance(value, bool):
-        return value if found is None else found
-    fits = isinstance(value, str) and 0 < len(value) <= LONGEST_SAMPLE and one_line(value) == value
+    """A value as a sample: a number, also when it is spelled, a boolean, or a short text."""
+    as_number = number(value)
+    if as_number is not None or isinstance(value, bool):
+        return value if as_number is None else as_number
+    fits = isinstance(value, str) and 0 < len(value) <= MAX_SAMPLE_TEXT and one_line(value) == value
     return value if fits else None
 
 
-def _metrics(values: Sequence[tuple[str, str, Agent, list[Any]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Least, mean and greatest value of each metric over the rows that have it, by result type."""
-    numbers: dict[tuple[str, str], list[float]] = {}
-    for result_type, metric, _, found in values:
-        numbers.setdefault((result_type, metric), []).extend(one for one in found if isinstance(one, float))
-    told: dict[str, dict[str, dict[str, float]]] = {}
-    for (result_type, metric), of_metric in numbers.items():
-        if of_metric:
-            figures = {"min": min(of_metric), "mean": round(mean(of_metric), 3), "max": max(of_metric)}
-            told.setdefault(result_type, {})[metric] = {name: plain(one) for name, one in figures.items()}
-    return told
-
-
-def _samples(values: Sequence[tuple[str, str, Agent, list[Any]]]) -> dict[str, dict[str, Any]]:
-    """The values of each agent, by ``result type.metric``; a list where it has several rows."""
-    told: dict[str, dict[str, Any]] = {}
-    for result_type, metric, agent, found in values:
-        if found:
-            listed = [plain(value) for value in found]
-            name = f"{result_type}.{metric}"
-            told.setdefault(agent_key(agent), {})[name] = listed[0] if len(listed) == 1 else listed
-    return told
+def _baseline(judgement: Judgement) -> dict[str, Any]:
+    """The baseline: its source, why it is not usable, and the values that the checks compared with."""
+    baseline = judgement.baseline
+    assert baseline is not None
+    result: dict[str, Any] = {"source": one_line(baseline.source)}
+    if baseline.unusable:
+        return result | {"reason": one_line(baseline.unusable)}
+    samples: dict[str, dict[str, Any]] = {}
+    compared = dict.fromkeys(
+        (result.check.result_type, result.check.metric)
+        for result in judgement.checks
+        if result.check.compares
+    )
+    for result_type, metric in compared:
+        for key, values in islice(baseline.of(result_type, metric).items(), MAX_LIST):
+            shown = [plain(value) for value in values]
+            name = f"{result_type}.{one_line(metric)}"
+            samples.setdefault(key, {})[name] = shown[0] if len(shown) == 1 else shown
+    return result | {"samples": samples}

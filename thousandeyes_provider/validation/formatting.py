@@ -1,149 +1,201 @@
-"""The rows of the evidence's ``checks`` in words, for exceptions, logs and reports."""
+"""Text for people: one-line texts, agents, values and check rows, for exceptions, logs and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thousandeyes_provider.api.coerce import printable
 from thousandeyes_provider.api.metrics import unit_of
 
+MAX_TEXT = 200
+"""Characters of any text that the API or a DAG supplies; a longer text ends in an ellipsis."""
+
+SEPARATOR = "; "
+"""Separates agents in a list: their names contain commas."""
+
+CheckRow = Mapping[str, Any]
+"""A row of ``checks`` in the evidence."""
+
 _SIGNS = {"equal_to": "=", "greater_than": ">", "geq_to": ">=", "less_than": "<", "leq_to": "<="}
-
-Row = Mapping[str, Any]
-"""A row of ``checks``."""
+_OPTIONS = ("tolerance", "floor", "quorum", "where")
 
 
-def subject(check: Row) -> str:
-    """What a check is about: ``http-server responseTime p95``."""
-    return f"{check['result_type']} {check['metric']} {check['aggregate']}"
+# -- any text --------------------------------------------------------------------------------------------------------
 
 
-def expected(check: Row) -> str:
-    """What a check asks for: ``<= 800 ms``."""
-    comparison, unit = check["comparison"], _unit(check)
-    told = [_term(name, value, unit) for name, value in comparison.items() if name not in _OPTIONS]
-    options = [f"{name} {_option(name, comparison[name], unit)}" for name in _OPTIONS if name in comparison]
-    return " and ".join(told) + (f" ({', '.join(options)})" if options else "")
+def one_line(text: str, longest: int = MAX_TEXT) -> str:
+    """Return ``text`` as one line of at most ``longest`` characters, all of them printable."""
+    if len(text) <= longest and text.isprintable() and "  " not in text and text == text.strip():
+        return text
+    return clip(" ".join(printable(text[: 4 * longest]).split()), longest)
 
 
-def actual(check: Row) -> str:
-    """What came of a check, next to what it asks for: ``912 ms``, ``12 of 14 agents, 14 needed``."""
-    if check["actual"] is None:
-        return check.get("reason", "") or "no value"
-    if "needed" in check:
-        only = "only " if check["actual"] and not check["passed"] else ""
-        told = f"{only}{check['actual']} of {check['agents']} agents"
-        return told if check["needed"] == check["agents"] else f"{told}, {check['needed']} needed"
-    told = value(check["actual"], _unit(check))
-    if check.get("before") is None:
-        return told
-    change = check.get("change")
-    moved = signed(check["delta"], _unit(check)) + ("" if change is None else f", {percent(change)}")
-    return f"{told} ({moved} from {value(check['before'], _unit(check))})"
+def clip(text: str, longest: int) -> str:
+    """Return ``text``, shortened to ``longest`` characters with an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def state(check: Row) -> str:
-    """``ok``, ``FAILED``, or ``warning`` for one that does not hold and does not matter to the verdict."""
-    if check["passed"]:
-        return "ok"
-    return "warning" if check["severity"] == "warn" else "FAILED"
+def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:
+    """Join the first names with semicolons and count the others: ``Oslo; Rome and 3 more``.
 
-
-def culprits(check: Row, most: int) -> str:
-    """The agents that broke a check with what they said, and those without the metric; empty when there are none.
-
-    :param most: agents that are named of each, before the rest is only counted.
+    :param names: the names, the most important first.
+    :param limit: how many names to show.
+    :param count: how many there are in all, when ``names`` is itself shortened.
     """
-    unit = _unit(check)
-    told = []
-    broken = [f"{name(one)} {_said(one, unit)}" for one in check["broken_by"][:most]]
-    if broken:
-        told.append(_listed(broken, check["broken"]))
-    if check["lacking"]:
-        lacking = [name(one) for one in check["without"][:most]]
-        told.append(f"without it: {_listed(lacking, check['lacking'])}")
-    for key, words in (("only_now", "not there before"), ("only_before", "only there before")):
-        if check.get(key):
-            told.append(
-                f"{words}: {_listed([name(one) for one in check[key][:most]], check[f'{key}_count'])}"
-            )
-    return "; ".join(told)
+    shown = names[:limit]
+    more = (len(names) if count is None else count) - len(shown)
+    return SEPARATOR.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def sentence(check: Row, most: int) -> str:
-    """A check that does not hold, in one line: what, actual against expected, and the agents."""
-    told = f"{subject(check)}: {actual(check)}, expected {expected(check)}"
-    who = culprits(check, most)
-    return f"{told}: {who}" if who else told
+# -- agents and values -----------------------------------------------------------------------------------------------
 
 
-def name(agent: Mapping[str, Any]) -> str:
-    """An agent, as people call it."""
+def agent_label(agent: Mapping[str, Any]) -> str:
+    """Return the name of an agent in the evidence, else ``agent`` and its id."""
     return str(agent["agent_name"] or f"agent {agent['agent_id']}")
 
 
-def value(told: Any, unit: str = "") -> str:
-    """A value with its unit; figures short, texts in quotes."""
-    if isinstance(told, list):
-        return "/".join(value(one) for one in told) + (f" {unit}" if unit else "")
-    if isinstance(told, bool):
-        return "true" if told else "false"
-    if isinstance(told, int | float):
-        return f"{figure(told)} {unit}".rstrip()
-    return "nothing" if told is None else repr(told)
+def missing_label(agent: Mapping[str, Any]) -> str:
+    """Describe a missing agent: ``state offline, has http-server 0 of 1``; empty when nothing is known."""
+    parts = [f"state {agent['state']}"] if agent.get("state") else []
+    parts += [f"has {agent['missing_rows']}"] if agent.get("missing_rows") else []
+    return ", ".join(parts)
 
 
-def figure(number: float) -> str:
-    """A number with as many digits as a person wants to read: whole ones whole, others with six in all."""
+def format_value(value: Any, unit: str = "") -> str:
+    """Format a value with its unit; numbers short, texts in quotes, a list with slashes."""
+    if isinstance(value, list):
+        return "/".join(map(format_value, value)) + (f" {unit}" if unit else "")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"{format_number(value)} {unit}".rstrip()
+    return "nothing" if value is None else repr(value)
+
+
+def format_number(number: float) -> str:
+    """Format a number for reading: integers without a point, others with six significant digits."""
     if float(number).is_integer() and abs(number) < 1e15:
         return str(int(number))
     return f"{number:.6g}"
 
 
-def signed(number: float | None, unit: str = "") -> str:
-    """A difference with its sign and unit."""
+def format_difference(number: float | None, unit: str = "") -> str:
+    """Format a difference with its sign and unit; ``?`` when no float can hold it."""
     if number is None:
         return "?"
-    return f"{'+' if number > 0 else ''}{figure(number)} {unit}".rstrip()
+    return f"{'+' if number > 0 else ''}{format_number(number)} {unit}".rstrip()
 
 
-def percent(fraction: float) -> str:
-    """A relative change as percent, with its sign."""
-    return f"{'+' if fraction > 0 else ''}{figure(round(fraction * 100, 1))} %"
+def format_percent(fraction: float) -> str:
+    """Format a relative change as percent with its sign."""
+    return f"{'+' if fraction > 0 else ''}{format_number(round(fraction * 100, 1))} %"
 
 
-_OPTIONS = ("tolerance", "floor", "quorum", "where")
+# -- check rows ------------------------------------------------------------------------------------------------------
+
+
+def check_subject(check: CheckRow) -> str:
+    """Return result type, metric and aggregate of a check: ``http-server responseTime p95``."""
+    return f"{check['result_type']} {check['metric']} {check['aggregate']}"
+
+
+def check_expectation(check: CheckRow) -> str:
+    """Return the comparison of a check: ``<= 800 ms``."""
+    comparison, unit = check["comparison"], _unit(check)
+    terms = [_term(name, value, unit) for name, value in comparison.items() if name not in _OPTIONS]
+    options = [f"{name} {_option(name, comparison[name], unit)}" for name in _OPTIONS if name in comparison]
+    return " and ".join(terms) + (f" ({', '.join(options)})" if options else "")
+
+
+def check_outcome(check: CheckRow) -> str:
+    """Return the actual value of a check: ``912 ms``, ``12 of 14 agents, 14 needed``."""
+    if check["actual"] is None:
+        return check.get("reason", "") or "no value"
+    if "needed" in check:
+        only = "only " if check["actual"] and not check["passed"] else ""
+        outcome = f"{only}{check['actual']} of {check['agents']} agents"
+        return outcome if check["needed"] == check["agents"] else f"{outcome}, {check['needed']} needed"
+    outcome = format_value(check["actual"], _unit(check))
+    if check.get("before") is None:
+        return outcome
+    change = check.get("change")
+    difference = format_difference(check["delta"], _unit(check))
+    difference += "" if change is None else f", {format_percent(change)}"
+    return f"{outcome} ({difference} from {format_value(check['before'], _unit(check))})"
+
+
+def check_state(check: CheckRow) -> str:
+    """Return ``ok``, ``FAILED``, or ``warning`` for a failed check of severity ``warn``."""
+    if check["passed"]:
+        return "ok"
+    return "warning" if check["severity"] == "warn" else "FAILED"
+
+
+def check_agents(check: CheckRow, limit: int) -> str:
+    """List the agents that a check names: failing, without the metric, on one side of the comparison only.
+
+    :param limit: agents that are named of each; the others are counted.
+    """
+    unit = _unit(check)
+    parts = []
+    failing = [f"{agent_label(agent)} {agent_value(agent, unit)}" for agent in check["failing_agents"]]
+    if failing:
+        parts.append(join_truncated(failing, limit, check["failing_count"]))
+    for key, words in (
+        ("without_metric", "no value"),
+        ("only_now", "no earlier value"),
+        ("only_before", "only an earlier value"),
+    ):
+        if count := check.get(f"{key}_count"):
+            parts.append(f"{words}: {join_truncated(list(map(agent_label, check[key])), limit, count)}")
+    return SEPARATOR.join(parts)
+
+
+def check_sentence(check: CheckRow, limit: int) -> str:
+    """Describe a failed check in one line: subject, actual and expected value, agents."""
+    sentence = f"{check_subject(check)}: {check_outcome(check)}, expected {check_expectation(check)}"
+    agents = check_agents(check, limit)
+    return f"{sentence}: {agents}" if agents else sentence
+
+
+def agent_value(agent: Mapping[str, Any], unit: str) -> str:
+    """Return the value of an agent in a check row, with the earlier value where there is one."""
+    value = format_value(agent["actual"], unit)
+    return f"{value} (before {format_value(agent['before'], unit)})" if "before" in agent else value
+
+
+def agent_reason(check: CheckRow, agent: Mapping[str, Any]) -> str:
+    """Describe why an agent fails a check: ``responseTime 912 ms, expected p95 <= 800 ms``.
+
+    :param agent: an entry of ``failing_agents`` or ``without_metric``.
+    """
+    aggregate = "" if check["aggregate"] in ("every", "any") else f"{check['aggregate']} "
+    metric = check["metric"]
+    actual = f"{metric} {agent_value(agent, _unit(check))}" if "actual" in agent else f"no {metric}"
+    return f"{actual}, expected {aggregate}{check_expectation(check)}"
 
 
 def _term(comparison: str, wanted: Any, unit: str) -> str:
     if comparison in _SIGNS:
-        return f"{_SIGNS[comparison]} {value(wanted, unit)}"
+        return f"{_SIGNS[comparison]} {format_value(wanted, unit)}"
     if comparison == "one_of":
-        return f"one of {', '.join(map(value, wanted))}"
+        return f"one of {', '.join(map(format_value, wanted))}"
     if comparison.startswith("change"):
-        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {percent(wanted)}"
+        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {format_percent(wanted)}"
     if comparison.startswith("delta"):
-        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {signed(wanted, unit)}"
-    return f"{comparison} {value(wanted)}"
+        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {format_difference(wanted, unit)}"
+    return f"{comparison} {format_value(wanted)}"
 
 
-def _option(option: str, given: Any, unit: str) -> str:
+def _option(option: str, value: Any, unit: str) -> str:
     if option == "where":
-        return " and ".join(f"{field} {' or '.join(map(str, values))}" for field, values in given.items())
+        return " and ".join(f"{field} {' or '.join(map(str, values))}" for field, values in value.items())
     if option == "floor":
-        return value(given, unit)
-    return f"{figure(given * 100)} %"
+        return format_value(value, unit)
+    return f"{format_number(value * 100)} %"
 
 
-def _said(agent: Mapping[str, Any], unit: str) -> str:
-    told = value(agent["actual"], unit)
-    return f"{told} (before {value(agent['before'], unit)})" if "before" in agent else told
-
-
-def _listed(names: Sequence[str], count: int) -> str:
-    more = count - len(names)
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
-
-
-def _unit(check: Row) -> str:
+def _unit(check: CheckRow) -> str:
     return "" if check["aggregate"] == "count" else unit_of(check["result_type"], check["metric"])

@@ -1,4 +1,4 @@
-"""The comparisons of a check, held against a value: whether it keeps them, and by how much it does not."""
+"""The comparisons of a check as predicates: whether a value passes, and by how much it fails."""
 
 from __future__ import annotations
 
@@ -16,100 +16,105 @@ from thousandeyes_provider.validation.samples import plain, tidy
 
 @dataclass(frozen=True)
 class Predicate:
-    """The terms of a check, ready to be held against values.
+    """The terms of a check, ready for values.
 
-    :param alone: say of a value, by itself, how badly it breaks a term; ``None`` when it holds.
-    :param changed: say the same of a value and the one before.
+    :param absolute: each returns by how much a value fails a term; ``None`` when it passes.
+    :param relative: each returns the same for a value and its value in the baseline.
     """
 
-    alone: tuple[Callable[[Any], float | None], ...]
-    changed: tuple[Callable[[float, float], float | None], ...]
+    absolute: tuple[Callable[[Any], float | None], ...]
+    relative: tuple[Callable[[float, float], float | None], ...]
 
     def breach(self, value: Any, before: float | None = None) -> float | None:
-        """How badly a value breaks the rule; ``None`` when it keeps it. Without a before, changes are left out."""
-        found = [broken for holds in self.alone if (broken := holds(value)) is not None]
+        """Return by how much a value fails; ``None`` when it passes.
+
+        :param before: the value in the baseline; without it the relative terms do not apply.
+        """
+        breaches = [breach for test in self.absolute if (breach := test(value)) is not None]
         if before is not None:
-            found += [broken for holds in self.changed if (broken := holds(value, before)) is not None]
-        return max(found, default=None)
+            breaches += [breach for test in self.relative if (breach := test(value, before)) is not None]
+        return max(breaches, default=None)
 
     def worst(self, values: Sequence[Any], before: Sequence[float]) -> float | None:
-        """How badly the values of one agent break the rule; ``None`` when all keep it.
+        """Return by how much the values of one agent fail; ``None`` when all pass.
 
         :param values: one for each of its rows.
-        :param before: the same before; empty to leave changes out.
+        :param before: the same in the baseline; empty when the relative terms do not apply.
         """
-        then: Sequence[float | None] = before or [None] * len(values)
-        found = [
+        earlier: Sequence[float | None] = before or [None] * len(values)
+        breaches = [
             breach
-            for value, earlier in zip(values, then, strict=True)
-            if (breach := self.breach(value, earlier)) is not None
+            for value, before_value in zip(values, earlier, strict=True)
+            if (breach := self.breach(value, before_value)) is not None
         ]
-        return max(found, default=None)
+        return max(breaches, default=None)
 
 
 def predicate_for(check: Check) -> Predicate:
-    """The rule that the terms of a check are."""
-    alone = [_alone(term, check.tolerance) for term in check.terms if term.comparison not in CHANGES + DELTAS]
-    changed = [_changed(term, check.floor) for term in check.terms if term.comparison in CHANGES + DELTAS]
-    return Predicate(tuple(alone), tuple(changed))
+    """Return the predicate of a check."""
+    absolute = [
+        _absolute(term, check.tolerance) for term in check.terms if term.comparison not in CHANGES + DELTAS
+    ]
+    relative = [_relative(term, check.floor) for term in check.terms if term.comparison in CHANGES + DELTAS]
+    return Predicate(tuple(absolute), tuple(relative))
 
 
-def _alone(term: Term, tolerance: float | None) -> Callable[[Any], float | None]:
-    name, value = term.comparison, term.value
-    if isinstance(value, float) and name in ("equal_to", "greater_than", "geq_to", "less_than", "leq_to"):
+def _absolute(term: Term, tolerance: float | None) -> Callable[[Any], float | None]:
+    name, wanted = term.comparison, term.value
+    if isinstance(wanted, float) and name in ("equal_to", "greater_than", "geq_to", "less_than", "leq_to"):
         # As in Airflow's SQL check operators: the tolerance widens a bound by that fraction of its absolute value.
-        air = 0.0 if tolerance is None else abs(value) * tolerance
-        low, high = (tidy(value - air), tidy(value + air)) if air else (value, value)
-        breaks: Mapping[str, Callable[[float], float | None]] = {
-            "equal_to": lambda found: None if low <= found <= high else abs(found - value),
-            "greater_than": lambda found: None if found > low else low - found,
-            "geq_to": lambda found: None if found >= low else low - found,
-            "less_than": lambda found: None if found < high else found - high,
-            "leq_to": lambda found: None if found <= high else found - high,
+        margin = 0.0 if tolerance is None else abs(wanted) * tolerance
+        low, high = (tidy(wanted - margin), tidy(wanted + margin)) if margin else (wanted, wanted)
+        breaches: Mapping[str, Callable[[float], float | None]] = {
+            "equal_to": lambda value: None if low <= value <= high else abs(value - wanted),
+            "greater_than": lambda value: None if value > low else low - value,
+            "geq_to": lambda value: None if value >= low else low - value,
+            "less_than": lambda value: None if value < high else value - high,
+            "leq_to": lambda value: None if value <= high else value - high,
         }
-        return breaks[name]
+        return breaches[name]
     if name == "matches":
-        pattern = re.compile(str(value), re.MULTILINE)
-        return lambda found: None if pattern.search(spelled(found)) else 0.0
+        pattern = re.compile(str(wanted), re.MULTILINE)
+        return lambda value: None if pattern.search(as_text(value)) else 0.0
     if name == "contains":
-        part = spelled(value).casefold()
-        return lambda found: None if part in spelled(found).casefold() else 0.0
-    choices = value if isinstance(value, tuple) else (value,)
-    return lambda found: None if any(_same(found, choice) for choice in choices) else 0.0
+        part = as_text(wanted).casefold()
+        return lambda value: None if part in as_text(value).casefold() else 0.0
+    choices = wanted if isinstance(wanted, tuple) else (wanted,)
+    return lambda value: None if any(_same(value, choice) for choice in choices) else 0.0
 
 
-def _changed(term: Term, floor: float) -> Callable[[float, float], float | None]:
+def _relative(term: Term, floor: float) -> Callable[[float, float], float | None]:
     bound = float(term.value) if isinstance(term.value, int | float) else math.nan
     measure = relative_change if term.comparison in CHANGES else _difference
-    upward = term.comparison.endswith("leq_to")
+    upper = term.comparison.endswith("leq_to")
 
-    def holds(now: float, before: float) -> float | None:
+    def breach(now: float, before: float) -> float | None:
         if abs(_difference(now, before)) < floor:
             return None
-        found = measure(now, before)
-        beyond = found - bound if upward else bound - found
+        measured = measure(now, before)
+        beyond = measured - bound if upper else bound - measured
         return None if beyond <= 0 else beyond
 
-    return holds
+    return breach
 
 
 def _difference(now: float, before: float) -> float:
     return tidy(now - before)
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Whether a reported value is the wanted one: numbers and booleans also where they are spelled."""
+def _same(value: Any, wanted: Any) -> bool:
+    """Whether a reported value is the wanted one; numbers and booleans may be spelled."""
     if isinstance(wanted, bool):
-        return boolean(found) is wanted if isinstance(found, bool | str) else False
-    if isinstance(found, bool):
-        return isinstance(wanted, str) and boolean(wanted) is found
+        return boolean(value) is wanted if isinstance(value, bool | str) else False
+    if isinstance(value, bool):
+        return isinstance(wanted, str) and boolean(wanted) is value
     if isinstance(wanted, str):
-        return spelled(found) == spelled(wanted)
-    return bool(number(found) == wanted)
+        return as_text(value) == as_text(wanted)
+    return bool(number(value) == wanted)
 
 
-def spelled(value: Any) -> str:
-    """A value as text; lines end as in text files, whatever HTTP makes of them."""
+def as_text(value: Any) -> str:
+    """Return a value as text; HTTP line ends become ``\\n``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

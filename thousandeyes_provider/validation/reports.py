@@ -8,7 +8,27 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from thousandeyes_provider.validation import formatting
+from thousandeyes_provider.validation.formatting import (
+    SEPARATOR,
+    agent_label,
+    check_agents,
+    check_expectation,
+    check_outcome,
+    check_sentence,
+    check_state,
+    check_subject,
+    format_number,
+    missing_label,
+)
+from thousandeyes_provider.validation.summary import (
+    agent_counts,
+    agent_rows,
+    baseline_label,
+    check_counts,
+    cut_label,
+    error_lines,
+    test_label,
+)
 
 FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown"}
 """What a report is, by the ending of its file."""
@@ -58,10 +78,10 @@ def junit(evidence: Mapping[str, Any]) -> str:
         "testsuite",
         {
             "id": "0",
-            "name": _xml(_title(evidence)),
+            "name": _xml(test_label(evidence)),
             "package": "thousandeyes",
             "hostname": "thousandeyes",
-            "timestamp": evidence["started_at"].removesuffix("Z"),
+            "timestamp": (evidence["started_at"] or evidence["finished_at"]).removesuffix("Z"),
             "time": seconds,
             "tests": str(len(cases)),
             "failures": str(sum(case.find("failure") is not None for case in cases)),
@@ -100,41 +120,44 @@ def _outcome(case: ElementTree.Element, kind: str, type_: str, lines: Sequence[s
 
 def _round_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     case = _case("round is complete", "thousandeyes")
-    if evidence["verdict"] in ("incomplete", "no_results"):
-        lines = [f"{evidence['verdict']}: {_reported(evidence)}"]
-        lines += [f"{formatting.name(agent)} is missing" for agent in evidence["agents"]["missing"]]
+    if evidence["verdict"] not in ("passed", "failed"):
+        lines = [evidence["summary"]]
+        for agent in evidence["agents"]["missing"]:
+            label = missing_label(agent)
+            lines.append(f"{agent_label(agent)}: missing{f', {label}' if label else ''}")
         _outcome(case, "error", evidence["verdict"], lines)
     return case
 
 
 def _errors_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
-    agents = evidence["agents"]
-    count = _count(evidence, "failed")
-    case = _case(f"at most {agents['allowed_errors']} agents with an error", "thousandeyes")
-    if count > agents["allowed_errors"]:
-        lines = [f"{count} agents with an error, {agents['allowed_errors']} allowed"]
-        lines += [f"{formatting.name(agent)}: {'; '.join(agent['errors'])}" for agent in agents["failed"]]
+    allowed, failed = evidence["agents"]["allowed_errors"], evidence["failed_agents"]
+    count = len(failed) + int(evidence.get("cut", {}).get("failed_agents", 0))
+    case = _case(f"at most {allowed} agents with an error", "thousandeyes")
+    if count > allowed:
+        lines = [f"{count} agents with an error, {allowed} allowed"]
+        lines += [f"{agent_label(agent)}: {SEPARATOR.join(error_lines(agent))}" for agent in failed]
         _outcome(case, "failure", "agent errors", lines)
     return case
 
 
-def _check_case(row: Mapping[str, Any]) -> ElementTree.Element:
-    case = _case(
-        f"{row['metric']} {row['aggregate']} {formatting.expected(row)}", f"thousandeyes.{row['result_type']}"
-    )
-    if not row["passed"]:
-        kind = "skipped" if row["severity"] == "warn" else "failure"
-        _outcome(case, kind, "check", [formatting.sentence(row, 10)])
+def _check_case(check: Mapping[str, Any]) -> ElementTree.Element:
+    name = f"{check['metric']} {check['aggregate']} {check_expectation(check)}"
+    case = _case(name, f"thousandeyes.{check['result_type']}")
+    if not check["passed"]:
+        outcome = "skipped" if check["severity"] == "warn" else "failure"
+        _outcome(case, outcome, "check", [check_sentence(check, 10)])
     return case
 
 
 def _seconds(evidence: Mapping[str, Any]) -> int:
-    start, end = (datetime.fromisoformat(evidence[name]) for name in ("started_at", "finished_at"))
-    return max(int((end - start).total_seconds()), 0)
+    start, end = evidence["started_at"], evidence["finished_at"]
+    if start is None:
+        return 0
+    return max(int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()), 0)
 
 
 def _xml(text: str) -> str:
-    """``text`` without the characters that XML 1.0 cannot have."""
+    """Replace the characters that XML 1.0 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -142,65 +165,48 @@ def _xml(text: str) -> str:
 
 
 def markdown(evidence: Mapping[str, Any]) -> str:
-    """Markdown: the verdict, the figures, a table of checks, one of agents that are bad or missing, the links."""
-    parts = [
-        f"# {_md(_title(evidence))}: {_md(evidence['verdict'])}",
-        _table(("Fact", "Value"), _facts(evidence)),
-    ]
+    """Return the evidence as Markdown: headline, facts, checks, agents, metrics and links."""
+    parts = [f"# {_md(evidence['summary'])}", _table(("Fact", "Value"), _facts(evidence))]
     if evidence["checks"]:
         rows = [
             (
-                formatting.subject(row),
-                formatting.state(row),
-                formatting.expected(row),
-                formatting.actual(row),
-                formatting.culprits(row, 10),
+                check_subject(check),
+                check_state(check),
+                check_expectation(check),
+                check_outcome(check),
+                check_agents(check, 10),
             )
-            for row in evidence["checks"]
+            for check in evidence["checks"]
         ]
         parts += ["## Checks", _table(("Check", "State", "Expected", "Actual", "Agents"), rows)]
-    agents = evidence["agents"]
-    bad = [(formatting.name(agent), "error", "; ".join(agent["errors"])) for agent in agents["failed"]]
-    bad += [(formatting.name(agent), "missing", _missing(agent)) for agent in agents["missing"]]
-    if bad:
-        parts += ["## Agents", _table(("Agent", "State", "What it says"), bad)]
+    if agents := agent_rows(evidence):
+        parts += ["## Agents", _table(("Agent", "State", "Result"), agents)]
     figures = [
-        (f"{result_type} {metric}", *(formatting.figure(of[name]) for name in ("min", "mean", "max")))
+        (f"{result_type} {metric}", *(format_number(numbers[name]) for name in ("min", "mean", "max")))
         for result_type, of_type in evidence["metrics"].items()
-        for metric, of in of_type.items()
+        for metric, numbers in of_type.items()
     ]
     if figures:
         parts += ["## Metrics", _table(("Metric", "Min", "Mean", "Max"), figures)]
-    if evidence.get("cut"):
-        cut = ", ".join(f"{count} of {name}" for name, count in evidence["cut"].items())
+    if cut := cut_label(evidence):
         parts.append(f"Left out of the evidence for size: {_md(cut)}.")
     return "\n\n".join(parts) + "\n"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header)]
-    told = ["| " + " | ".join(cells) + " |" for cells in lines]
-    return "\n".join([*told, *("| " + " | ".join(map(_md, cells)) + " |" for cells in rows)])
+    lines = [header, ["---"] * len(header), *(list(map(_md, cells)) for cells in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _md(text: str) -> str:
-    """``text`` as Markdown shows it letter by letter, on one line; addresses stay as they are, to be followed."""
+    """Escape ``text`` for one line of Markdown, so that it is shown letter by letter; addresses become links."""
     line = " ".join(text.split())
     if re.fullmatch(r"https?://[^\s|<>`]+", line):
         return f"<{line}>"
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&])", r"\\\1", line)
 
 
-def _missing(agent: Mapping[str, Any]) -> str:
-    told = [f"state {agent['state']}"] if agent.get("state") else []
-    return ", ".join(told + ([f"has {agent['lacking']}"] if agent.get("lacking") else []))
-
-
 # -- both ------------------------------------------------------------------------------------------------------------
-
-
-def _title(evidence: Mapping[str, Any]) -> str:
-    return f"{evidence['test_type']} test {evidence['test_id']} {evidence['test_name']}".strip()
 
 
 def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -209,25 +215,11 @@ def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("test", f"{evidence['test_id']} {evidence['test_name']}".strip()),
         ("test type", evidence["test_type"]),
         ("account group", evidence["account_group_id"] or "the token's default"),
-        ("started at", evidence["started_at"]),
+        ("started at", evidence["started_at"] or "not accepted"),
         ("finished at", evidence["finished_at"]),
-        ("agents", _reported(evidence)),
-        (
-            "agents with an error",
-            f"{_count(evidence, 'failed')}, {evidence['agents']['allowed_errors']} allowed",
-        ),
+        ("agents", agent_counts(evidence)),
+        ("checks", check_counts(evidence)),
+        ("baseline", baseline_label(evidence)),
     ]
-    if evidence.get("compared_with"):
-        facts.append(("compared with", evidence["compared_with"]))
-    return facts + [(f"link to the {name}", link) for name, link in evidence["links"].items()]
-
-
-def _reported(evidence: Mapping[str, Any]) -> str:
-    expected = evidence["agents"]["expected_count"]
-    of = "" if expected is None else f" of {expected}"
-    return f"{_count(evidence, 'reported')}{of} reported"
-
-
-def _count(evidence: Mapping[str, Any], name: str) -> int:
-    """How many agents there were, those that were left out for size among them."""
-    return len(evidence["agents"][name]) + int(evidence.get("cut", {}).get(f"agents.{name}", 0))
+    facts = [(name, value) for name, value in facts if value]
+    return facts + [(f"{name} link", link) for name, link in evidence["links"].items()]

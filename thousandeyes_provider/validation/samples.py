@@ -1,4 +1,4 @@
-"""What each agent says of a metric: the rows of a round, by agent, and the values in them."""
+"""The rows of a round by agent, and the values of a metric in them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import metric_values
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, all_that_is_said, row_key
-from thousandeyes_provider.validation.lines import one_line
+from thousandeyes_provider.validation.formatting import one_line
 
 
 def agent_key(agent: Agent) -> str:
-    """What tells an agent from others, in evidence and from one run to another: its id, else its name."""
+    """Return what identifies an agent in evidence and from one run to the next: its id, else its name."""
     return one_line(agent.agent_id or agent.agent_name)
 
 
@@ -23,10 +23,10 @@ def agent_key(agent: Agent) -> str:
 class AgentRows:
     """The rows of a result type that one agent has sent.
 
-    :param key: what tells the agent from others (:func:`agent_key`).
-    :param agent: who.
-    :param country_id: its country, two letters; empty when the rows do not say.
-    :param rows: its rows, in the order of what tells them apart (server, direction).
+    :param key: what identifies the agent (:func:`agent_key`).
+    :param agent: the agent.
+    :param country_id: its country, two letters; empty when the rows have none.
+    :param rows: its rows, ordered by server and direction.
     """
 
     key: str
@@ -35,59 +35,96 @@ class AgentRows:
     rows: tuple[Row, ...]
 
 
+class RoundRows:
+    """The rows of one round. Groups them by agent once, and reads each metric once.
+
+    :param rows: the rows by result type, in any order.
+    """
+
+    def __init__(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        self._rows = {result_type: list(of_type) for result_type, of_type in rows.items()}
+        self._agents: dict[str, tuple[AgentRows, ...]] = {}
+        self._values: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {}
+        self._numbers: dict[tuple[str, str], tuple[tuple[float | None, ...], ...]] = {}
+
+    @property
+    def result_types(self) -> tuple[str, ...]:
+        """The result types, sorted."""
+        return tuple(sorted(self._rows))
+
+    def agents(self, result_type: str) -> tuple[AgentRows, ...]:
+        """Return the rows of a result type by agent, sorted by agent key."""
+        if result_type not in self._agents:
+            self._agents[result_type] = by_agent(result_type, self._rows.get(result_type, ()))
+        return self._agents[result_type]
+
+    def values(self, result_type: str, metric: str) -> tuple[tuple[Any, ...], ...]:
+        """Return the values of a metric for each agent of :meth:`agents`; ``None`` for a row without a value."""
+        key = (result_type, metric)
+        if key not in self._values:
+            self._values[key] = tuple(
+                values_of(result_type, metric, agent.rows) for agent in self.agents(result_type)
+            )
+        return self._values[key]
+
+    def numbers(self, result_type: str, metric: str) -> tuple[tuple[float | None, ...], ...]:
+        """Return :meth:`values` as numbers; ``None`` for anything that is no number."""
+        key = (result_type, metric)
+        if key not in self._numbers:
+            self._numbers[key] = tuple(
+                tuple(None if value is None else number(value) for value in values)
+                for values in self.values(result_type, metric)
+            )
+        return self._numbers[key]
+
+
 def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
-    """The rows of a result type by agent, in the order of the agents' keys, whatever order they came in."""
-    found: dict[str, list[Row]] = {}
+    """Group the rows of a result type by agent, sorted by agent key, whatever order they came in."""
+    grouped: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(one_line(agent_id_of(row) or agent_name_of(row)), []).append(row)
-    return tuple(
-        AgentRows(
-            key,
-            Agent(agent_id_of(of_agent[0]), max(map(agent_name_of, of_agent))),
-            max(map(_country_of, of_agent)),
-            tuple(
-                of_agent if len(of_agent) == 1 else sorted(of_agent, key=lambda row: _place(result_type, row))
-            ),
-        )
-        for key, of_agent in sorted(found.items())
-    )
+        grouped.setdefault(one_line(agent_id_of(row) or agent_name_of(row)), []).append(row)
+    return tuple(_agent_rows(result_type, key, grouped[key]) for key in sorted(grouped))
 
 
 def values_of(result_type: str, metric: str, rows: Iterable[Row]) -> tuple[Any, ...]:
-    """Every value of a metric in some rows of one agent; ``None`` for a row that has none.
+    """Return every value of a metric in some rows of one agent; ``None`` for a row without a value.
 
-    :param result_type: what the rows are of.
+    :param result_type: the result type of the rows.
     :param metric: the field, dotted into the row.
-    :param rows: in the order in which the values are wanted.
+    :param rows: the rows, in the order of the values.
     """
     return tuple(value for row in rows for value in metric_values(result_type, metric, row) or (None,))
 
 
 def numbers_of(result_type: str, metric: str, rows: Iterable[Row]) -> tuple[float | None, ...]:
-    """As :func:`values_of`, for a metric that is a number, spelled or not; anything else is no value."""
+    """Return :func:`values_of` as numbers, also where they are spelled; ``None`` for anything else."""
     return tuple(None if value is None else number(value) for value in values_of(result_type, metric, rows))
 
 
 def tidy(value: float) -> float:
-    """A computed number without the dust in its last digits, so that 0.1 + 0.2 is 0.3; infinite ones stay."""
+    """Round a computed number to 12 significant digits, so that 0.1 + 0.2 is 0.3; infinities stay."""
     return float(f"{value:.12g}")
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it best: whole numbers without a point; ``None`` for a number that no float can hold."""
+    """Return a value for JSON: whole numbers without a point; ``None`` for a number that no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    if number(value) is None:  # no number at all, or one of hundreds of digits
+    if number(value) is None:  # not finite, or hundreds of digits
         return None
     return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
+
+
+def _agent_rows(result_type: str, key: str, rows: list[Row]) -> AgentRows:
+    if len(rows) == 1:
+        (row,) = rows
+        return AgentRows(key, Agent(agent_id_of(row), agent_name_of(row)), _country_of(row), (row,))
+    agent = Agent(agent_id_of(rows[0]), max(map(agent_name_of, rows)))
+    ordered = sorted(rows, key=lambda row: (row_key(result_type, row), all_that_is_said(row)))
+    return AgentRows(key, agent, max(map(_country_of, rows)), tuple(ordered))
 
 
 def _country_of(row: Row) -> str:
     agent = row.get("agent")
     value = agent.get("countryId") if isinstance(agent, Mapping) else None
     return value.strip() if isinstance(value, str) else ""
-
-
-def _place(result_type: str, row: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Where a row stands among those of its agent; rows that nothing tells apart by all that they say."""
-    return row_key(result_type, row), all_that_is_said(row)

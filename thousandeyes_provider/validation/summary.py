@@ -1,175 +1,412 @@
-"""Evidence for people: a line for an exception, and a table for a log."""
+"""The evidence as text: a headline, a summary for exceptions and notifications, a table for the task log.
+
+:func:`worst_agent` defines the worst agent of a run for the headline, the round link and the suite.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from thousandeyes_provider.api.metrics import unit_of
 from thousandeyes_provider.api.response import iso_time
-from thousandeyes_provider.validation import formatting
+from thousandeyes_provider.validation.formatting import (
+    SEPARATOR,
+    agent_label,
+    agent_reason,
+    check_agents,
+    check_expectation,
+    check_outcome,
+    check_sentence,
+    check_state,
+    check_subject,
+    clip,
+    format_number,
+    format_value,
+    missing_label,
+)
 
-MOST_AGENTS = 20
-"""Rows of a table that name agents, before the rest is only counted."""
+MAX_TABLE_AGENTS = 20
+"""Agents in a table without checks."""
 
-MOST_AGENTS_BESIDE_CHECKS = 12
-"""The same where the table has checks as well, so that all of it fits on a screen."""
+MAX_TABLE_AGENTS_WITH_CHECKS = 12
+"""Agents in a table with checks, so that the table fits on a screen."""
 
-MOST_CHECKS = 14
-"""Rows of a table that are checks; those that do not hold come first."""
+MAX_TABLE_CHECKS = 14
+"""Checks in a table; failed checks come first."""
 
-MOST_METRICS = 8
-"""Rows of a table that are metrics."""
+MAX_TABLE_METRICS = 8
+"""Metrics in a table."""
 
-MOST_LINKS = 4
+MAX_TABLE_LINKS = 4
 """Links below a table."""
 
-FIRST = 5
-"""Checks, and agents of each sort, that an exception tells of, before the rest is only counted."""
+MAX_LISTED = 5
+"""Checks, failed agents and missing agents that a summary lists; the others are counted."""
 
-LONGEST_SENTENCE = 500
-"""Characters of what an exception says of one check."""
+MAX_SENTENCE = 500
+"""Characters of a line of a summary."""
+
+MAX_HEADLINE_NAME = 30
+"""Characters of an agent name in a headline: verdict, agent and the start of the reason fit in 80."""
+
+MAX_HEADLINE_REASON = 120
+"""Characters of a reason in a headline."""
+
+Evidence = Mapping[str, Any]
+"""What :func:`thousandeyes_provider.validation.evidence.evidence` returns."""
 
 
-def summary(evidence: Mapping[str, Any]) -> str:
-    """What someone reads at night: verdict, test, figures, the first failed checks, the first few agents, the link,
-    where the rest is."""
+# -- the worst agent -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AgentProblem:
+    """An agent that is not ok, and why.
+
+    :param agent_id: the id; empty when only the name is known.
+    :param agent_name: the name; empty when only the id is known.
+    :param reason: the first error, failed check or missing state, on one line.
+    """
+
+    agent_id: str
+    agent_name: str
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """The name, else ``agent`` and the id."""
+        return agent_label({"agent_id": self.agent_id, "agent_name": self.agent_name})
+
+
+def worst_agent(evidence: Evidence) -> AgentProblem | None:
+    """Return the agent that explains the verdict best; ``None`` when every agent is ok."""
+    return next(iter(agents_by_severity(evidence)), None)
+
+
+def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
+    """Return the agents that are not ok, the worst first.
+
+    An inconclusive verdict is explained by missing agents, so they come first. For any other verdict the order is:
+    agents with an error, when there are more of them than ``max_agent_errors`` allows; agents by the number of failed
+    checks; agents with a tolerated error; agents by the number of warnings; missing agents.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    problems: dict[str, AgentProblem] = {}
+
+    def add(agent: Mapping[str, Any], problem: str, reason: str) -> None:
+        key = _key(agent)
+        found = counts.setdefault(key, dict.fromkeys(("error", "FAILED", "warning", "missing"), 0))
+        found[problem] += 1
+        problems.setdefault(key, AgentProblem(agent["agent_id"], agent["agent_name"], reason))
+
+    too_many = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
+    inconclusive = evidence["verdict"] not in ("passed", "failed")
+    checks = [(check_state(check), check) for check in evidence["checks"]]
+
+    def add_checks(state: str) -> None:
+        for check in (check for found, check in checks if found == state):
+            for agent in (*check["failing_agents"], *check["without_metric"]):
+                add(agent, state, agent_reason(check, agent))
+
+    # The first reason of an agent is the one that is shown, so the order is the order of importance.
+    if not too_many:
+        add_checks("FAILED")
+    for agent in evidence["failed_agents"]:
+        add(agent, "error", error_reason(agent))
+    if too_many:
+        add_checks("FAILED")
+    add_checks("warning")
+    for agent in evidence["agents"]["missing"]:
+        label = missing_label(agent)
+        add(agent, "missing", f"missing, {label}" if label else "missing")
+
+    def rank(key: str) -> tuple[int, ...]:
+        error, failed, warnings, missing = counts[key].values()
+        order = (error * too_many, failed, error, warnings)
+        return tuple(-number for number in ((missing, *order) if inconclusive else (*order, missing)))
+
+    return [problems[key] for key in sorted(problems, key=rank)]
+
+
+def error_reason(agent: Mapping[str, Any]) -> str:
+    """Return why a failed agent failed, in as few words as possible: the failed step, else its first error.
+
+    The result type is left out, and the error type as well when the details contain it:
+    ``http-server: Connect: Connection refused`` becomes ``Connection refused``.
+    """
+    if step := agent.get("step"):
+        return step_label(step)
+    reason = str(agent["errors"][0]).partition(": ")[2] or str(agent["errors"][0])
+    error_type, _, details = reason.partition(": ")
+    return details if details and error_type.casefold() in details.casefold() else reason
+
+
+def step_label(step: Mapping[str, Any]) -> str:
+    """Describe a failed step: ``request 'Log in': assertion failed: status code 500``."""
+    name = f" {step['name']!r}" if step.get("name") else ""
+    message = f": {step['message']}" if step.get("message") else ""
+    return f"{step['kind']}{name}{message}"
+
+
+# -- headline and summary --------------------------------------------------------------------------------------------
+
+
+def headline(evidence: Evidence) -> str:
+    """Return the result in one line; its first 80 characters have verdict, worst agent and reason.
+
+    ``FAILED: Singapore: Connection refused; 4 of 5 agents ok. http-server test 202703 'Checkout'``
+    """
+    cause = _cause(evidence)
+    result = SEPARATOR.join(part for part in (cause, _result_counts(evidence)) if part)
+    confirmation = _confirmation(evidence)
+    parts = [f"{_verdict(evidence)}: {result}", test_label(evidence), confirmation]
+    return ". ".join(part for part in parts if part)
+
+
+def _cause(evidence: Evidence) -> str:
+    """The reason of the verdict: worst agent, failed check or error; empty for a passed run."""
+    if evidence["verdict"] == "passed":
+        return ""
+    if evidence["verdict"] == "error":
+        return clip(str(evidence["reason"]), MAX_HEADLINE_REASON)
+    if evidence["verdict"] == "no_results":
+        return "no round of this run by the deadline"
+    worst = worst_agent(evidence)
+    failed = next((check for check in evidence["checks"] if check_state(check) == "FAILED"), None)
+    named = failed is None or any(
+        check_state(check) == "FAILED" and (check["failing_agents"] or check["without_metric"])
+        for check in evidence["checks"]
+    )
+    errors_fail = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
+    if worst is not None and (named or errors_fail or evidence["verdict"] == "incomplete"):
+        return f"{clip(worst.label, MAX_HEADLINE_NAME)}: {clip(worst.reason, MAX_HEADLINE_REASON)}"
+    if failed is not None:
+        # A check may fail without an agent to name: too few agents, nothing to compare with.
+        return clip(check_sentence(failed, 1), MAX_HEADLINE_REASON)
+    return "no agent could be judged"
+
+
+def _result_counts(evidence: Evidence) -> str:
+    """``4 of 5 agents ok, 1 of 3 checks failed``; how many reported for an inconclusive run."""
     agents = evidence["agents"]
-    figures = [_check_counts(evidence), _counts(evidence), _confirmation(evidence)]
-    verdict = evidence["verdict"].replace("_", " ")
-    lines = [f"{_title(evidence)}: {verdict}. {'. '.join(filter(None, figures))}."]
-    bad = [row for row in evidence["checks"] if not row["passed"] and row["severity"] != "warn"]
-    lines += [f"  {_clip(formatting.sentence(row, 3), LONGEST_SENTENCE)}" for row in bad[:FIRST]]
-    if len(bad) > FIRST:
-        lines.append(f"  and {len(bad) - FIRST} more failed checks")
-    failed, missing = agents["failed"], agents["missing"]
-    lines += [f"  {formatting.name(agent)}: {'; '.join(agent['errors'])}" for agent in failed[:FIRST]]
-    if (more := _total(evidence, "failed") - len(failed[:FIRST])) > 0:
+    total = agents["expected_count"]
+    if evidence["verdict"] in ("passed", "failed"):
+        of = _total(evidence, "agents.reported") if total is None else total
+        counts = [f"{agents['ok_count']} of {of} agents ok"]
+    else:
+        of_expected = "" if total is None else f" of {total}"
+        counts = [f"{_total(evidence, 'agents.reported')}{of_expected} agents reported"]
+    if checks := check_counts(evidence):
+        counts.append(checks)
+    return ", ".join(counts)
+
+
+def summary(evidence: Evidence) -> str:
+    """Return the headline, the first failed checks and agents, and the links, one a line."""
+    failed_checks = [check for check in evidence["checks"] if check_state(check) == "FAILED"]
+    agents = evidence["agents"]
+    lines = [str(evidence["summary"]), f"  {agent_counts(evidence)}"]
+    lines += [f"  {clip(check_sentence(check, 3), MAX_SENTENCE)}" for check in failed_checks[:MAX_LISTED]]
+    if len(failed_checks) > MAX_LISTED:
+        lines.append(f"  and {len(failed_checks) - MAX_LISTED} more failed checks")
+    lines += [
+        f"  {agent_label(agent)}: {clip(SEPARATOR.join(error_lines(agent)), MAX_SENTENCE)}"
+        for agent in evidence["failed_agents"][:MAX_LISTED]
+    ]
+    if (more := _total(evidence, "failed_agents") - MAX_LISTED) > 0:
         lines.append(f"  and {more} more with an error")
-    lines += [f"  {formatting.name(agent)} is missing{_state(agent)}" for agent in missing[:FIRST]]
-    if (more := _total(evidence, "missing") - len(missing[:FIRST])) > 0:
+    for agent in agents["missing"][:MAX_LISTED]:
+        label = missing_label(agent)
+        lines.append(f"  {agent_label(agent)}: missing{f', {label}' if label else ''}")
+    if (more := _total(evidence, "agents.missing") - MAX_LISTED) > 0:
         lines.append(f"  and {more} more missing")
     link = evidence["links"].get("round") or evidence["links"].get("test")
     if link:
         lines.append(f"  ThousandEyes: {link}")
     if evidence["links"].get("snapshot"):
         lines.append(f"  Snapshot: {evidence['links']['snapshot']}")
-    lines.append("  The whole evidence is this task's XCom 'return_value'.")
+    lines.append("  Evidence: XCom 'return_value' of this task")
     return "\n".join(lines)
 
 
-def table(evidence: Mapping[str, Any]) -> str:
-    """The evidence as a table of at most 60 lines, whatever the number of checks and agents."""
+def error_lines(agent: Mapping[str, Any]) -> list[str]:
+    """Return the errors of a failed agent, the failed step first where it is known."""
+    step = agent.get("step")
+    return [*([step_label(step)] if step else []), *agent["errors"]]
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+
+def table(evidence: Evidence) -> str:
+    """Return the evidence as a table of at most 60 lines, whatever the number of checks and agents."""
+    return "\n".join(line for _, line in table_lines(evidence))
+
+
+def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
+    """Return the lines of :func:`table`, each with its log level.
+
+    Failed checks and agents are ``logging.ERROR``, warnings and missing agents ``logging.WARNING``, the rest is
+    ``logging.INFO``.
+    """
     facts = [
-        ("verdict", evidence["verdict"].upper()),
-        ("test", _title(evidence)),
         ("account group", evidence["account_group_id"] or "the token's default"),
-        ("time", f"{evidence['started_at']} to {evidence['finished_at']}"),
+        ("time", _times(evidence)),
         ("rounds", ", ".join(f"{name} {iso_time(at)}" for name, at in evidence["rounds"].items()) or "none"),
         ("requests", _requests(evidence)),
-        ("agents", f"{_counts(evidence)}; {_EXPECTED_BY[evidence['agents']['expected_source']]}"),
-        ("checks", _check_counts(evidence)),
-        ("compared with", evidence.get("compared_with")),
+        ("agents", f"{agent_counts(evidence)}; {_EXPECTED_BY[evidence['agents']['expected_source']]}"),
+        ("checks", check_counts(evidence)),
+        ("baseline", baseline_label(evidence)),
         ("confirmation", _confirmation(evidence)),
     ]
     facts = [(name, value) for name, value in facts if value]
     width = max(len(name) for name, _ in facts)
-    lines = [f"{name.ljust(width)}  {value}" for name, value in facts]
-    lines += ["", *_check_rows(evidence), *_agent_rows(evidence), *_metric_rows(evidence["metrics"])]
-    for name, link in list(evidence["links"].items())[:MOST_LINKS]:
-        lines.append(f"{name}: {link}")
-    if evidence.get("cut"):
-        cut = ", ".join(f"{count} of {name}" for name, count in evidence["cut"].items())
-        lines.append(f"left out for size: {_clip(cut, 200)}")
-    return "\n".join(lines)
+    level = _LEVELS.get(evidence["verdict"], logging.WARNING)
+    lines = [(level, str(evidence["summary"]))]
+    lines += _info(f"{name.ljust(width)}  {value}" for name, value in facts)
+    lines += [(logging.INFO, ""), *_check_lines(evidence), *_agent_lines(evidence)]
+    lines += _info(_metric_lines(evidence["metrics"]))
+    lines += _info(f"{name}: {link}" for name, link in list(evidence["links"].items())[:MAX_TABLE_LINKS])
+    if cut := cut_label(evidence):
+        lines += _info([f"left out for size: {clip(cut, 200)}"])
+    return lines
 
 
-def _check_rows(evidence: Mapping[str, Any]) -> list[str]:
-    order = {"FAILED": 0, "warning": 1, "ok": 2}
-    checks = sorted(evidence["checks"], key=lambda row: order[formatting.state(row)])
+_LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
+_CHECK_LEVELS = {"FAILED": logging.ERROR, "warning": logging.WARNING, "ok": logging.INFO}
+_AGENT_LEVELS = {"ERROR": logging.ERROR, "MISSING": logging.WARNING, "warning": logging.WARNING}
+
+_EXPECTED_BY = {
+    "argument": "expected agents: from expected_agents",
+    "test": "expected agents: from the test definition",
+    "remembered": "expected agents: from the previous round",
+    "unknown": "expected agents: unknown",
+}
+
+
+def _info(lines: Iterable[str]) -> list[tuple[int, str]]:
+    return [(logging.INFO, line) for line in lines]
+
+
+def _times(evidence: Evidence) -> str:
+    names = (("sent", "sent_at"), ("accepted", "started_at"), ("finished", "finished_at"))
+    return ", ".join(f"{word} {evidence[key]}" for word, key in names if evidence[key])
+
+
+def _check_lines(evidence: Evidence) -> list[tuple[int, str]]:
+    order = list(_CHECK_LEVELS)
+    checks = sorted(evidence["checks"], key=lambda check: order.index(check_state(check)))
+    shown = checks[:MAX_TABLE_CHECKS]
     rows = [
         (
-            _clip(formatting.subject(row), 52),
-            formatting.state(row),
-            _clip(formatting.expected(row), 60),
-            _clip(formatting.actual(row), 40),
-            _clip(formatting.culprits(row, 3), 80),
+            clip(check_subject(check), 52),
+            check_state(check),
+            clip(check_expectation(check), 60),
+            clip(check_outcome(check), 40),
+            clip(check_agents(check, 3), 80),
         )
-        for row in checks[:MOST_CHECKS]
+        for check in shown
     ]
     if not rows:
         return []
-    more = len(checks) - len(rows) + int(evidence.get("cut", {}).get("checks", 0))
+    levels = [logging.INFO, *(_CHECK_LEVELS[check_state(check)] for check in shown)]
+    more = len(checks) - len(rows) + _cut(evidence, "checks")
     last = [f"and {more} more, counted above"] if more else []
-    return [*_columns([("check", "", "expected", "actual", "agents"), *rows]), *last, ""]
+    columns = _columns([("check", "", "expected", "actual", "agents"), *rows])
+    return [*zip(levels, columns, strict=True), *_info([*last, ""])]
 
 
-def _agent_rows(evidence: Mapping[str, Any]) -> list[str]:
-    agents = evidence["agents"]
-    failed = {_key(agent) for agent in agents["failed"]}
-    rows = [(formatting.name(agent), "ERROR", "; ".join(agent["errors"])) for agent in agents["failed"]]
-    rows += [(formatting.name(agent), "MISSING", _state(agent).strip(" ,")) for agent in agents["missing"]]
-    if not _cut(evidence, "failed"):  # else an agent with an error could be taken for one without
-        broke, warned = _broke(evidence, "FAILED"), _broke(evidence, "warning")
-        good = "ok" if not broke | warned or _all_named(evidence) else "reported"
-
-        def state(agent: Mapping[str, Any]) -> str:
-            if _key(agent) in broke:
-                return f"broke {broke[_key(agent)]}"
-            return "warning" if _key(agent) in warned else good
-
-        others = [agent for agent in agents["reported"] if _key(agent) not in failed]
-        others.sort(key=lambda agent: (-broke.get(_key(agent), 0), _key(agent) not in warned))
-        rows += [
-            (formatting.name(agent), state(agent), _sample(evidence["samples"].get(_key(agent), {})))
-            for agent in others
-        ]
-    most = MOST_AGENTS_BESIDE_CHECKS if evidence["checks"] else MOST_AGENTS
-    shown = [
-        ("agent", "", "result"),
-        *((_clip(name, 48), state, _clip(result, 160)) for name, state, result in rows[:most]),
+def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
+    rows = agent_rows(evidence)
+    if not rows:
+        return []
+    limit = MAX_TABLE_AGENTS_WITH_CHECKS if evidence["checks"] else MAX_TABLE_AGENTS
+    shown = [(clip(name, 48), state, clip(result, 160)) for name, state, result in rows[:limit]]
+    failed = {state for _, state, _ in shown if state.startswith(FAILED_CHECKS)}
+    levels = [
+        logging.ERROR if state in failed else _AGENT_LEVELS.get(state, logging.INFO) for _, state, _ in shown
     ]
-    if any(_cut(evidence, name) for name in ("failed", "missing", "reported")):
-        shown.append(("and more, counted above", "", ""))
-    elif len(rows) > most:
-        shown.append((f"and {len(rows) - most} more", "", ""))
-    return [*_columns(shown), ""] if rows else []
+    columns = _columns([("agent", "", "result"), *shown])
+    lines = list(zip([logging.INFO, *levels], columns, strict=True))
+    if any(_cut(evidence, name) for name in ("failed_agents", "agents.missing", "agents.reported")):
+        lines += _info(["and more, counted above"])
+    elif len(rows) > limit:
+        lines += _info([f"and {len(rows) - limit} more"])
+    return [*lines, (logging.INFO, "")]
 
 
-def _broke(evidence: Mapping[str, Any], state: str) -> dict[str, int]:
-    """How many of the checks in that state each agent broke, as far as they name it."""
-    broke: dict[str, int] = {}
-    for row in evidence["checks"]:
-        for agent in [*row["broken_by"], *row["without"]] if formatting.state(row) == state else ():
-            broke[_key(agent)] = broke.get(_key(agent), 0) + 1
-    return broke
+FAILED_CHECKS = "failed checks: "
+"""How the state of an agent that fails checks begins, in :func:`agent_rows`; the number follows."""
 
 
-def _all_named(evidence: Mapping[str, Any]) -> bool:
-    """Whether the checks name every agent that broke them, so that the others are known to be good."""
-    return "checks" not in evidence.get("cut", {}) and all(
-        len(row["broken_by"]) == row["broken"] and len(row["without"]) == row["lacking"]
-        for row in evidence["checks"]
-        if not row["passed"]
+def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
+    """Return name, state and result of each agent that the evidence lists, the worst first.
+
+    The state is ``ERROR``, ``MISSING``, ``failed checks: 2``, ``warning``, ``ok``, or ``reported`` when the evidence
+    does not name every agent that fails a check.
+    """
+    failed = {_key(agent) for agent in evidence["failed_agents"]}
+    rows = [
+        (agent_label(agent), "ERROR", SEPARATOR.join(error_lines(agent)))
+        for agent in evidence["failed_agents"]
+    ]
+    rows += [(agent_label(agent), "MISSING", missing_label(agent)) for agent in evidence["agents"]["missing"]]
+    if _cut(evidence, "failed_agents"):  # else an agent with an error could be shown as one without
+        return rows
+    failing, warned = _agents_of_checks(evidence, "FAILED"), _agents_of_checks(evidence, "warning")
+    good = "ok" if not failing | warned or _all_named(evidence) else "reported"
+
+    def state(key: str) -> str:
+        if key in failing:
+            return f"{FAILED_CHECKS}{failing[key]}"
+        return "warning" if key in warned else good
+
+    others = [agent for agent in evidence["agents"]["reported"] if _key(agent) not in failed]
+    others.sort(key=lambda agent: (-failing.get(_key(agent), 0), _key(agent) not in warned))
+    return rows + [
+        (agent_label(agent), state(_key(agent)), _sample(evidence["samples"].get(_key(agent), {})))
+        for agent in others
+    ]
+
+
+def _agents_of_checks(evidence: Evidence, state: str) -> dict[str, int]:
+    """The number of checks in that state by agent, for the agents that the checks name."""
+    counts: dict[str, int] = {}
+    for check in evidence["checks"]:
+        if check_state(check) == state:
+            for agent in (*check["failing_agents"], *check["without_metric"]):
+                counts[_key(agent)] = counts.get(_key(agent), 0) + 1
+    return counts
+
+
+def _all_named(evidence: Evidence) -> bool:
+    """Whether the checks name every agent that fails them, so that the others are known to be good."""
+    return not _cut(evidence, "checks") and all(
+        len(check["failing_agents"]) == check["failing_count"]
+        and len(check["without_metric"]) == check["without_metric_count"]
+        for check in evidence["checks"]
+        if not check["passed"]
     )
 
 
-def _metric_rows(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+def _metric_lines(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     rows = [
         (
-            _clip(f"{result_type} {metric}", 60),
-            formatting.figure(of["min"]),
-            formatting.figure(of["mean"]),
-            formatting.figure(of["max"]),
+            clip(f"{result_type} {metric}", 60),
+            *(format_number(figures[name]) for name in ("min", "mean", "max")),
             unit_of(result_type, metric),
         )
         for result_type, by_metric in metrics.items()
-        for metric, of in by_metric.items()
+        for metric, figures in by_metric.items()
     ]
-    more = len(rows) - MOST_METRICS
+    more = len(rows) - MAX_TABLE_METRICS
     last = [f"and {more} more"] if more > 0 else []
     header = ("metric", "min", "mean", "max", "")
-    return [*_columns([header, *rows[:MOST_METRICS]]), *last, ""] if rows else []
+    return [*_columns([header, *rows[:MAX_TABLE_METRICS]]), *last, ""] if rows else []
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -179,87 +416,97 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _clip(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
 def _sample(values: Mapping[str, Any]) -> str:
-    told = []
+    parts = []
     for name, value in values.items():
         result_type, _, metric = name.partition(".")
-        told.append(f"{metric} {formatting.value(value, unit_of(result_type, metric))}")
-    return ", ".join(told)
+        parts.append(f"{metric} {format_value(value, unit_of(result_type, metric))}")
+    return ", ".join(parts)
 
 
-def _title(evidence: Mapping[str, Any]) -> str:
+# -- facts that several texts share ----------------------------------------------------------------------------------
+
+
+def test_label(evidence: Evidence) -> str:
+    """Return type, id and name of the test: ``http-server test 202703 'Checkout'``."""
     name = f" {evidence['test_name']!r}" if evidence["test_name"] else ""
-    return f"{evidence['test_type']} test {evidence['test_id']}{name}"
+    return f"{evidence['test_type']} test {evidence['test_id']}{name}".strip()
 
 
-_EXPECTED_BY = {
-    "argument": "expected_agents= says who is expected",
-    "test": "the test says who is expected",
-    "remembered": "the round before says who is expected",
-    "unknown": "nobody says who is expected",
-}
-
-
-def _counts(evidence: Mapping[str, Any]) -> str:
+def agent_counts(evidence: Evidence) -> str:
+    """Return how many agents reported, are missing and have an error."""
     expected, allowed = evidence["agents"]["expected_count"], evidence["agents"]["allowed_errors"]
-    of = "" if expected is None else f" of {expected}"
-    told = [f"{_total(evidence, 'reported')}{of} agents reported"]
-    if missing := _total(evidence, "missing"):
-        told.append(f"{missing} missing")
-    if failed := _total(evidence, "failed"):
-        told.append(f"{failed} with an error ({allowed or 'none'} allowed)")
-    else:
-        told.append("none with an error")
-    return ", ".join(told)
+    of_expected = "" if expected is None else f" of {expected}"
+    parts = [f"{_total(evidence, 'agents.reported')}{of_expected} agents reported"]
+    if missing := _total(evidence, "agents.missing"):
+        parts.append(f"{missing} missing")
+    failed = _total(evidence, "failed_agents")
+    parts.append(f"{failed} with an error ({allowed or 'none'} allowed)" if failed else "none with an error")
+    return ", ".join(parts)
 
 
-def _requests(evidence: Mapping[str, Any]) -> str:
-    calls, throttled = evidence["run_calls"], evidence["throttled_seconds"]
-    told = f"{evidence['requests']}, the run was sent {'once' if calls == 1 else f'{calls} times'}"
-    return told + (f"; {throttled:g} s of waiting for rate limits" if throttled else "")
+def check_counts(evidence: Evidence) -> str:
+    """Return how many checks failed: ``1 of 3 checks failed, 1 warning``; empty without checks."""
+    states = [check_state(check) for check in evidence["checks"]]
+    if not states:
+        return ""
+    total, failed, warnings = (
+        len(states) + _cut(evidence, "checks"),
+        states.count("FAILED"),
+        states.count("warning"),
+    )
+    text = f"{failed} of {total} checks failed" if failed else f"{total} check{'s'[: total > 1]} passed"
+    if warnings:
+        passed = total - warnings
+        text = text if failed else f"{passed} check{'s'[: passed != 1]} passed"
+        text += f", {warnings} warning{'s'[: warnings > 1]}"
+    return text
 
 
-def _confirmation(evidence: Mapping[str, Any]) -> str:
-    """What a further run says of the one before; empty where there was none."""
+def baseline_label(evidence: Evidence) -> str:
+    """Return the baseline of the checks, or why it is not usable; empty when nothing was compared."""
+    baseline = evidence.get("baseline") or {}
+    return str(baseline.get("reason") or baseline.get("source") or "")
+
+
+def cut_label(evidence: Evidence) -> str:
+    """Return what was left out of the evidence for its size; empty for nothing."""
+    return ", ".join(f"{count} of {name}" for name, count in evidence.get("cut", {}).items())
+
+
+def _requests(evidence: Evidence) -> str:
+    calls = evidence["run_calls"]
+    text = f"{evidence['requests']}, run call sent {'once' if calls == 1 else f'{calls} times'}"
+    for name, words in (("throttled_seconds", "rate-limit waits"), ("paced_seconds", "own pacing")):
+        text += f"; {evidence[name]:g} s of {words}" if evidence[name] else ""
+    return text
+
+
+def _confirmation(evidence: Evidence) -> str:
+    """What a confirmation run shows; empty when there was none."""
     if "confirms" not in evidence:
         return ""
     first = f"the run at {evidence['confirms']['started_at']}"
     if evidence["verdict"] == "failed":
-        return f"The failure is confirmed: {first} failed as well"
+        return f"Failure confirmed: {first} failed as well"
     if evidence.get("unconfirmed"):
-        return f"No failure is confirmed: in {first} something else failed"
-    return f"No failure is confirmed: {first} failed, this one did not"
+        return f"Failure not confirmed: {first} failed another check"
+    return f"Failure not confirmed: {first} failed, this run did not"
 
 
-def _check_counts(evidence: Mapping[str, Any]) -> str:
-    """How many checks there are and how many do not hold; empty where there are none."""
-    states = [formatting.state(row) for row in evidence["checks"]]
-    if not states:
-        return ""
-    cut = int(evidence.get("cut", {}).get("checks", 0))
-    told = f"{states.count('FAILED')} of {len(states) + cut} checks failed"
-    warnings = states.count("warning")
-    return told + (f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "")
+def _verdict(evidence: Evidence) -> str:
+    return re.sub("_", " ", str(evidence["verdict"])).upper()
 
 
-def _total(evidence: Mapping[str, Any], name: str) -> int:
-    """How many agents there were, those that were left out for size among them."""
-    return len(evidence["agents"][name]) + _cut(evidence, name)
+def _total(evidence: Evidence, name: str) -> int:
+    """The length of a list of the evidence, with the entries that were left out for size."""
+    holder = evidence["agents"] if name.startswith("agents.") else evidence
+    return len(holder[name.removeprefix("agents.")]) + _cut(evidence, name)
 
 
-def _cut(evidence: Mapping[str, Any], name: str) -> int:
-    return int(evidence.get("cut", {}).get(f"agents.{name}", 0))
+def _cut(evidence: Evidence, name: str) -> int:
+    return int(evidence.get("cut", {}).get(name, 0))
 
 
 def _key(agent: Mapping[str, Any]) -> str:
     return str(agent["agent_id"] or agent["agent_name"])
-
-
-def _state(agent: Mapping[str, Any]) -> str:
-    told = [f"state {agent['state']}"] if agent.get("state") else []
-    told += [f"has {agent['lacking']}"] if agent.get("lacking") else []
-    return f", {', '.join(told)}" if told else ""

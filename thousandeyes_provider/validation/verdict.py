@@ -10,51 +10,60 @@ from enum import StrEnum
 from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of
+from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_parser import Checks
 from thousandeyes_provider.validation.evaluation import CheckResult, evaluate
+from thousandeyes_provider.validation.samples import RoundRows
 
 
 class Verdict(StrEnum):
-    """How a run ended, as the evidence spells it."""
+    """The verdict on a run, as the evidence spells it."""
 
     PASSED = "passed"
     FAILED = "failed"
     INCOMPLETE = "incomplete"
-    """At the deadline, agents were missing."""
+    """Agents were missing at the deadline."""
     NO_RESULTS = "no_results"
-    """At the deadline, there was no fresh round at all."""
+    """There was no round of this run at the deadline."""
+    ERROR = "error"
+    """Rate limits, server errors or missing responses kept the run from being judged."""
 
 
 @dataclass(frozen=True)
 class AgentError:
     """An agent whose measurement failed.
 
-    :param agent: who.
-    :param reasons: why, one for each row that is an error: the result type, and what the row says.
+    :param key: what identifies the agent (:func:`~thousandeyes_provider.validation.samples.agent_key`).
+    :param agent: the agent.
+    :param country_id: its country, two letters; empty when the rows have none.
+    :param reasons: the error of each row: the result type, and the text of the row.
     """
 
+    key: str
     agent: Agent
+    country_id: str
     reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a look at the rows of a round says.
+    """What the rows of a round show.
 
     :param judged: how many agents have rows that can be judged.
     :param allowed: how many of them may have an error.
-    :param errors: those that have one.
-    :param checks: what came of each check.
-    :param before: what the checks compared with, if anything.
+    :param errors: the agents with an error; those with most errors first.
+    :param checks: the result of each check.
+    :param baseline: what the checks compared with; ``None`` when they compared with nothing.
+    :param rows: the rows, with the values that were read.
     """
 
-    judged: int
-    allowed: int
-    errors: tuple[AgentError, ...]
+    judged: int = 0
+    allowed: int = 0
+    errors: tuple[AgentError, ...] = ()
     checks: tuple[CheckResult, ...] = ()
-    before: Baseline | None = field(default=None, repr=False)
+    baseline: Baseline | None = field(default=None, repr=False)
+    rows: RoundRows = field(default_factory=lambda: RoundRows({}), repr=False, compare=False)
 
     @property
     def too_many_errors(self) -> bool:
@@ -63,81 +72,116 @@ class Judgement:
 
     @property
     def failed_checks(self) -> tuple[CheckResult, ...]:
-        """The checks that make the round bad; those of severity ``warn`` never do."""
+        """The failed checks of severity ``error``."""
         return tuple(result for result in self.checks if result.fails_verdict)
 
     @property
     def failed_positions(self) -> tuple[int, ...]:
-        """The same, by their places in the declaration, which are the same in every run of a task."""
-        return tuple(place for place, result in enumerate(self.checks) if result.fails_verdict)
+        """The positions of the failed checks in the declaration; they are the same in every run of a task."""
+        return tuple(position for position, result in enumerate(self.checks) if result.fails_verdict)
 
     @property
     def passed(self) -> bool:
-        """Whether the round is good. Nothing judged is never a pass."""
+        """Whether the round passes. A round with nothing judged never passes."""
         return self.judged > 0 and not self.too_many_errors and not self.failed_checks
+
+
+NOT_JUDGED = Judgement()
+"""The judgement of a run without rows."""
 
 
 def judge(
     rows: Mapping[str, Iterable[Row]],
     max_agent_errors: int | float,
     checks: Checks | None = None,
-    before: Baseline | None = None,
+    baseline: Baseline | None = None,
 ) -> Judgement:
-    """Judge the rows of a round: by the error table of API-FACTS, and by the checks.
+    """Judge the rows of a round by their errors and by the checks.
+
+    Which rows are errors: `docs/thousandeyes-api.md`, "Result types and errors".
 
     :param rows: the rows of our round, by result type.
-    :param max_agent_errors: how many agents may have an error: a count (``int``), or a fraction of those that are
-        judged (``float``, rounded down).
-    :param checks: what must hold as well.
-    :param before: what the checks compare with.
+    :param max_agent_errors: how many agents may have an error: a count (``int``), or a fraction of the judged agents
+        (``float``, rounded down).
+    :param checks: the checks.
+    :param baseline: what the checks compare with.
     """
-    rows = {result_type: list(found) for result_type, found in rows.items()}
-    agents: dict[str, Agent] = {}
-    reasons: dict[str, list[str]] = {}
-    for result_type, found in sorted(rows.items()):
+    of_round = RoundRows(rows)
+    judged: set[str] = set()
+    errors: dict[str, AgentError] = {}
+    for result_type in of_round.result_types:
         if not RESULT_TYPES[result_type].judged:
             continue
-        for row in found:
-            agent = Agent(agent_id_of(row), agent_name_of(row))
-            key = agent.agent_id or agent.agent_name
-            agents.setdefault(key, agent)
-            error = row_error(result_type, row)
-            if error is not None:
-                reasons.setdefault(key, []).append(f"{result_type}: {error[:200]}")
+        for agent in of_round.agents(result_type):
+            judged.add(agent.key)
+            reasons = [reason for row in agent.rows if (reason := row_error(result_type, row)) is not None]
+            if reasons:
+                earlier = errors.get(agent.key)
+                errors[agent.key] = AgentError(
+                    agent.key,
+                    agent.agent,
+                    agent.country_id,
+                    (
+                        *(earlier.reasons if earlier else ()),
+                        *(f"{result_type}: {reason[:200]}" for reason in reasons),
+                    ),
+                )
     allowed = (
-        math.floor(max_agent_errors * len(agents) + 1e-9)
+        math.floor(max_agent_errors * len(judged) + 1e-9)
         if isinstance(max_agent_errors, float)
         else max_agent_errors
     )
-    errors = tuple(AgentError(agents[key], tuple(found)) for key, found in reasons.items())
-    results = evaluate(checks, rows, before) if checks else ()
-    # Where no row can be an error (path visualization), agents are judged by the checks alone.
-    judged = len(agents) or max((result.agents - len(result.without) for result in results), default=0)
-    return Judgement(judged, allowed, errors, results, before)
+    worst_first = sorted(
+        errors.values(), key=lambda error: (-len(error.reasons), error.agent.agent_name, error.key)
+    )
+    results = evaluate(checks, of_round, baseline) if checks else ()
+    # Rows of path visualization are never errors: agents with only such rows are judged by the checks alone.
+    count = len(judged) or max((result.agents - len(result.without_metric) for result in results), default=0)
+    return Judgement(count, allowed, tuple(worst_first), results, baseline, of_round)
+
+
+def verdict_of(state: WaitState, progress: RoundProgress, judgement: Judgement) -> Verdict:
+    """Return the verdict on a round.
+
+    A round without enough agents is ``incomplete`` while the wait goes on and at the deadline, whatever the agents
+    that reported show.
+
+    :param state: the state of the wait.
+    :param progress: what has arrived.
+    :param judgement: the judgement of it.
+    """
+    if not progress.rows():
+        return Verdict.NO_RESULTS
+    enough = (
+        state in (WaitState.COMPLETE, WaitState.ENOUGH, WaitState.QUIET) or progress.enough_since is not None
+    )
+    if not enough or not judgement.judged:
+        return Verdict.INCOMPLETE
+    return Verdict.PASSED if judgement.passed else Verdict.FAILED
 
 
 def same_failure(failed: Collection[int], second: Judgement) -> bool:
-    """Whether a second run confirms the failure of a first one (``confirm_failures``).
+    """Return whether a second run confirms the failure of a first run (``confirm_failures``).
 
-    It does when a check that failed fails again, when too many agents have an error (again, or now), and when
+    It does when a check that failed fails again, when too many agents have an error in the second run, or when
     nothing could be judged. Failures of different checks are not the same.
 
-    :param failed: :attr:`Judgement.failed_positions` of the judgement that failed.
-    :param second: the one of the run after it, by the same checks.
+    :param failed: :attr:`Judgement.failed_positions` of the first run.
+    :param second: the judgement of the second run, by the same checks.
     """
     if not second.judged or second.too_many_errors:
         return True
     return not set(failed).isdisjoint(second.failed_positions)
 
 
-def allowed_errors(value: object) -> int | float:
-    """``max_agent_errors`` as a DAG gives it: a count (whole number), or a fraction (0.0 to 1.0, with a point).
+def parse_allowed_errors(value: object) -> int | float:
+    """Parse ``max_agent_errors``: a count (whole number), or a fraction (0.0 to 1.0, with a point).
 
-    :raises ValueError: when it is neither.
+    :raises ValueError: for anything else.
     """
     text = value.strip() if isinstance(value, str) else value
-    fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
-    found = number(text) if fraction else whole_number(text)
-    if found is None or found < 0 or (fraction and found > 1):
+    is_fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
+    parsed = number(text) if is_fraction else whole_number(text)
+    if parsed is None or parsed < 0 or (is_fraction and parsed > 1):
         raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
-    return found
+    return parsed

@@ -81,7 +81,7 @@ class TestEachType:
         )
         (row,) = evidence["checks"]
         assert (evidence["verdict"], row["passed"], row["actual"]) == ("failed", False, 2)
-        assert named(row["broken_by"]) == [SINGAPORE]
+        assert named(row["failing_agents"]) == [SINGAPORE]
         assert f"{row['result_type']} {row['metric']} every: only 2 of 3 agents" in evidence["text"]
         assert SINGAPORE in evidence["text"]
 
@@ -89,14 +89,14 @@ class TestEachType:
         evidence = judge(test_type, "warn", metrics=one_bad(test_type), max_agent_errors=1)
         (row,) = evidence["checks"]
         assert (evidence["verdict"], row["passed"], row["severity"]) == ("passed", False, "warn")
-        assert named(row["broken_by"]) == [SINGAPORE]
+        assert named(row["failing_agents"]) == [SINGAPORE]
 
     def test_half_a_round_is_incomplete_and_names_who_is_missing(self, judge, test_type):
         evidence = judge(test_type, silent=[ASHBURN], expected=InstantTestIncomplete, timeout=1)
         assert evidence["verdict"] == "incomplete"
         assert named(evidence["agents"]["missing"]) == [ASHBURN]
         assert sorted(named(evidence["agents"]["reported"])) == sorted([FRANKFURT, SINGAPORE])
-        assert f"{ASHBURN} is missing" in evidence["text"]
+        assert f"{ASHBURN}: missing" in evidence["text"]
 
     def test_half_a_round_is_judged_where_it_is_enough(self, judge, test_type):
         evidence = judge(
@@ -109,7 +109,7 @@ class TestEachType:
             max_agent_errors=1,
         )
         (row,) = evidence["checks"]
-        assert (row["actual"], row["agents"], named(row["broken_by"])) == (1, 2, [SINGAPORE])
+        assert (row["actual"], row["agents"], named(row["failing_agents"])) == (1, 2, [SINGAPORE])
         assert named(evidence["agents"]["missing"]) == [ASHBURN]
 
 
@@ -158,7 +158,7 @@ class TestTheExampleOfTheDesign:
 
     def broken(self, evidence):
         return {
-            (row["metric"], row["aggregate"], row["severity"]): named(row["broken_by"])
+            (row["metric"], row["aggregate"], row["severity"]): named(row["failing_agents"])
             for row in evidence["checks"]
             if not row["passed"]
         }

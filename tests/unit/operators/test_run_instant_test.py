@@ -44,7 +44,7 @@ class TestGoodRun:
         assert evidence["test_type"] == test_type
         assert list(evidence["rounds"]) == sorted(TEST_TYPES[test_type].default)
         assert set(evidence["rounds"].values()) == {simulator.rounds(test_id)[-1].round_id}
-        assert evidence["agents"]["missing"] == evidence["agents"]["failed"] == []
+        assert evidence["agents"]["missing"] == evidence["failed_agents"] == []
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 1
 
     @pytest.mark.parametrize("test_type", TEST_TYPES)
@@ -52,7 +52,7 @@ class TestGoodRun:
         test_id = simulator.add_test(test_type, outcomes={FRANKFURT: "error"})
         with pytest.raises(InstantTestFailed) as failure:
             worker.rerun(test_id)
-        assert names(failure.value.evidence["agents"]["failed"]) == [FRANKFURT]
+        assert names(failure.value.evidence["failed_agents"]) == [FRANKFURT]
         assert FRANKFURT in str(failure.value)
         assert worker.evidence == failure.value.evidence
         assert worker.evidence["verdict"] == "failed"
@@ -256,7 +256,7 @@ class TestCompleteness:
     def test_a_silent_agent_is_named_with_its_state(self, simulator, worker):
         simulator.change_agent(ZURICH, "offline")
         test_id = simulator.add_test("http-server")
-        with pytest.raises(InstantTestIncomplete, match="zurich-branch-2 is missing, state offline"):
+        with pytest.raises(InstantTestIncomplete, match="zurich-branch-2: missing, state offline"):
             worker.rerun(test_id, timeout=2.5)
         assert worker.evidence["verdict"] == "incomplete"
         assert worker.evidence["agents"]["missing"] == [
@@ -293,7 +293,7 @@ class TestCompleteness:
 
         ThousandEyesHook.get_test_results = without_one
         try:
-            with pytest.raises(InstantTestIncomplete, match=r"vienna-office-1 is missing.*dns-server 1 of 2"):
+            with pytest.raises(InstantTestIncomplete, match=r"vienna-office-1: missing.*dns-server 1 of 2"):
                 worker.rerun(test_id, timeout=2.5)
         finally:
             ThousandEyesHook.get_test_results = whole
@@ -744,7 +744,7 @@ class TestThePage:
             "Run accepted at",
             "4 of 5 agents reported",
             "Waiting for zurich-branch-2",
-            "verdict        INCOMPLETE",
+            "INCOMPLETE: zurich-branch-2: missing",
         ]
         places = [told.find(line) for line in story]
         assert -1 not in places, story[places.index(-1)]

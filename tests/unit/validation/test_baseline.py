@@ -45,7 +45,6 @@ def told(rows, verdict=Verdict.PASSED):
             reported=listed,
             missing=[],
             judgement=judge({HTTP: rows}, 0, CHECKS),
-            rows={HTTP: rows},
             links={},
         )
     )

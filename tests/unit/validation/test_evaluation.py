@@ -16,7 +16,7 @@ from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, mean, median, percentile
 from thousandeyes_provider.validation.baseline import Baseline, baseline_from_evidence, baseline_from_rows
 from thousandeyes_provider.validation.check_parser import AGGREGATES, parse_checks
-from thousandeyes_provider.validation.evaluation import MOST_NAMED, evaluate, relative_change
+from thousandeyes_provider.validation.evaluation import MAX_NAMED_AGENTS, evaluate, relative_change
 from thousandeyes_provider.validation.verdict import judge
 
 HTTP = "http-server"
@@ -168,12 +168,12 @@ class TestAggregates:
     def test_an_agent_without_the_metric_is_listed(self, aggregate):
         one = result({aggregate: {"geq_to": 0}}, rows(5, None))
         assert one.passed
-        assert names(one.without) == ["1"]
+        assert names(one.without_metric) == ["1"]
 
     def test_an_agent_without_the_metric_breaks_every(self):
         one = result({"every": {"geq_to": 0}}, rows(5, None))
         assert not one.passed
-        assert (one.actual, one.needed, names(one.without), one.broken_by) == (1, 2, ["1"], ())
+        assert (one.actual, one.needed, names(one.without_metric), one.failing_agents) == (1, 2, ["1"], ())
 
     @pytest.mark.parametrize("aggregate", AGGREGATES)
     @pytest.mark.parametrize("found", [[], rows(None, None), rows({}, [])])
@@ -190,21 +190,21 @@ class TestAggregates:
     def test_any_needs_one_agent(self):
         assert passes({"any": {"leq_to": 5}}, 9, 5, 9)
         one = result({"any": {"leq_to": 5}}, rows(9, 6))
-        assert (one.passed, one.actual, one.needed, names(one.broken_by)) == (False, 0, 1, ["0", "1"])
+        assert (one.passed, one.actual, one.needed, names(one.failing_agents)) == (False, 0, 1, ["0", "1"])
 
     def test_count_is_of_the_agents_that_have_any_value(self):
         one = result({"count": {"geq_to": 2}}, rows("x", None, True, 5))
-        assert (one.passed, one.actual, names(one.without)) == (True, 3, ["1"])
+        assert (one.passed, one.actual, names(one.without_metric)) == (True, 3, ["1"])
 
     def test_those_that_pulled_an_aggregate_are_named_the_worst_first(self):
         one = result({"mean": {"leq_to": 10}}, rows(5, 50, 11, 5))
-        assert (one.passed, names(one.broken_by)) == (False, ["1", "2"])
-        assert result({"mean": {"leq_to": 20}}, rows(5, 50, 11, 5)).broken_by == ()
-        assert names(result({"min": {"geq_to": 10}}, rows(5, 50, 1)).broken_by) == ["2", "0"]
+        assert (one.passed, names(one.failing_agents)) == (False, ["1", "2"])
+        assert result({"mean": {"leq_to": 20}}, rows(5, 50, 11, 5)).failing_agents == ()
+        assert names(result({"min": {"geq_to": 10}}, rows(5, 50, 1)).failing_agents) == ["2", "0"]
 
     def test_negative_health_score_is_no_value(self):
         one = result({"geq_to": 0.5}, rows(0.9, -1, metric="healthScore"), metric="healthScore")
-        assert (one.passed, names(one.without)) == (False, ["1"])
+        assert (one.passed, names(one.without_metric)) == (False, ["1"])
         assert passes({"min": {"geq_to": 0.5}}, 0.9, -1, metric="healthScore")
 
     @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40))
@@ -241,7 +241,7 @@ class TestSeveralRowsOfAnAgent:
     def test_every_needs_all_of_them(self):
         one = self.dns({"leq_to": 10})
         assert (one.passed, one.actual, one.agents) == (False, 1, 2)
-        assert one.broken_by[0].to_json() == {"agent_id": "a", "agent_name": "name a", "actual": [5, 50]}
+        assert one.failing_agents[0].to_json() == {"agent_id": "a", "agent_name": "name a", "actual": [5, 50]}
 
     def test_any_needs_an_agent_of_which_all_hold(self):
         assert self.dns({"any": {"leq_to": 10}}).passed
@@ -249,7 +249,7 @@ class TestSeveralRowsOfAnAgent:
 
     def test_a_row_without_the_metric_makes_it_an_agent_without(self):
         one = self.dns({"leq_to": 100}, [*self.DNS, row("a", server="ns3")])
-        assert (one.passed, names(one.without)) == (False, ["a"])
+        assert (one.passed, names(one.without_metric)) == (False, ["a"])
 
     @pytest.mark.parametrize(
         ("aggregate", "actual"), [("max", 50), ("mean", 17.75), ("median", 8), ("count", 2)]
@@ -261,7 +261,7 @@ class TestSeveralRowsOfAnAgent:
         then = {"a": {"dns-server.resolutionTime": [5, 40]}, "b": {"dns-server.resolutionTime": [7, 9]}}
         earlier = baseline_from_evidence({"verdict": "passed", "samples": then})
         one = self.dns({"change_leq_to": 0.2}, before=earlier)
-        assert (one.passed, one.broken_by[0].to_json()["before"]) == (False, [5, 40])
+        assert (one.passed, one.failing_agents[0].to_json()["before"]) == (False, [5, 40])
         assert self.dns({"change_leq_to": 0.25}, before=earlier).passed
 
     def test_another_number_of_rows_is_no_match(self):
@@ -294,7 +294,7 @@ class TestQuorum:
 
     def test_those_that_broke_it_are_named_also_when_it_holds(self):
         one = result({"leq_to": 5, "quorum": 0.5}, rows(5, 9))
-        assert (one.passed, names(one.broken_by)) == (True, ["1"])
+        assert (one.passed, names(one.failing_agents)) == (True, ["1"])
 
     def test_agents_without_the_metric_count_among_those_it_is_a_fraction_of(self):
         assert not passes({"leq_to": 5, "quorum": 0.6}, 5, None)
@@ -323,13 +323,13 @@ class TestWhere:
     )
     def test_the_check_is_about_those_agents_only(self, where, agents):
         one = result({"geq_to": 100, "where": where}, self.FOUND)
-        assert sorted(names(one.broken_by)) == agents
+        assert sorted(names(one.failing_agents)) == agents
         assert one.agents == len(agents)
 
     def test_one_that_matches_nobody_fails(self):
         one = result({"leq_to": 100, "where": {"countryId": "FR"}}, self.FOUND)
         assert (one.passed, one.agents) == (False, 0)
-        assert one.reason == "none of the 3 agents that reported is one that where= asks for"
+        assert one.reason == "none of the 3 reporting agents matches where="
 
 
 class TestBefore:
@@ -366,7 +366,7 @@ class TestBefore:
 
     def test_an_agent_that_lost_the_metric_breaks_every_and_is_told(self):
         one = result({"change_leq_to": 9}, rows(5, None), before=before(a0=5, a1=5))
-        assert (one.passed, names(one.without), names(one.only_before)) == (False, ["1"], ["1"])
+        assert (one.passed, names(one.without_metric), names(one.only_before)) == (False, ["1"], ["1"])
 
     def test_count_is_compared_as_a_count(self):
         earlier = before(a0=5, a1=5, a2=5)
@@ -392,13 +392,13 @@ class TestJson:
             "severity": "error",
             "actual": 1000,
             "agents": 3,
-            "broken": 2,
-            "broken_by": [
+            "failing_count": 2,
+            "failing_agents": [
                 {"agent_id": "0", "agent_name": "name 0", "actual": 1000},
                 {"agent_id": "1", "agent_name": "name 1", "actual": 1000},
             ],
-            "lacking": 1,
-            "without": [{"agent_id": "2", "agent_name": "name 2"}],
+            "without_metric_count": 1,
+            "without_metric": [{"agent_id": "2", "agent_name": "name 2"}],
         }
 
     def test_the_row_of_a_comparison_with_before(self):
@@ -411,12 +411,14 @@ class TestJson:
             "passed": False,
         }
         assert told["only_now"] == [{"agent_id": "1", "agent_name": "name 1"}]
-        assert told["broken_by"] == [{"agent_id": "0", "agent_name": "name 0", "actual": 13, "before": 10}]
+        assert told["failing_agents"] == [
+            {"agent_id": "0", "agent_name": "name 0", "actual": 13, "before": 10}
+        ]
 
     def test_agents_are_named_up_to_a_number_and_counted(self):
         told = result({"leq_to": 5}, rows(*[9] * 30, *[None] * 20)).to_json()
-        assert (told["broken"], len(told["broken_by"])) == (30, MOST_NAMED)
-        assert (told["lacking"], len(told["without"])) == (20, MOST_NAMED)
+        assert (told["failing_count"], len(told["failing_agents"])) == (30, MAX_NAMED_AGENTS)
+        assert (told["without_metric_count"], len(told["without_metric"])) == (20, MAX_NAMED_AGENTS)
 
 
 # -- laws ------------------------------------------------------------------------------------------------------------
@@ -541,5 +543,5 @@ class TestTheLineThatIsShown:
     def test_of_many_it_is_the_one_most_like_what_was_looked_for(self, rule, shown):
         metric = "headers.responseHeaders"
         found = [row(1, headers={"responseHeaders": self.HEADERS})]
-        (agent,) = result(rule, found, metric=metric).to_json()["broken_by"]
+        (agent,) = result(rule, found, metric=metric).to_json()["failing_agents"]
         assert agent["actual"] == shown

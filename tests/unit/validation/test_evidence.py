@@ -13,7 +13,13 @@ from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAg
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.baseline import baseline_from_evidence
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence, fit
+from thousandeyes_provider.validation.evidence import (
+    MAX_EVIDENCE_BYTES,
+    MissingAgent,
+    Observed,
+    evidence,
+    fit,
+)
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
 AT = 1_790_000_000
@@ -43,11 +49,11 @@ def observed(rows=None, *, allowed=0, **more):
         "run_calls": 1,
         "requests": 9,
         "throttled_seconds": 3.14159,
+        "paced_seconds": 1.26,
         "expected": ExpectedAgents.of("test", agents("1", "2")),
         "reported": agents("1", "2"),
         "missing": [],
         "judgement": judge(rows, allowed),
-        "rows": rows,
         "links": {"test": LINK},
     }
     return Observed(**(seen | more))
@@ -65,7 +71,7 @@ def many(count, name="name", error=None):
         rows,
         expected=ExpectedAgents.of("test", listed),
         reported=listed,
-        missing=[Missing(one, "offline", "http-server 0 of 1") for one in listed[::5]],
+        missing=[MissingAgent(one, "offline", "http-server 0 of 1") for one in listed[::5]],
     )
 
 
@@ -74,19 +80,18 @@ def size(told):
 
 
 class TestContents:
-    def test_what_was_asked_seen_and_decided(self):
-        assert evidence(observed()) == {
+    def test_the_evidence_of_a_passed_run(self):
+        rows = {HTTP: [row("1", "name 1", responseTime=100), row("2", responseTime=300)]}
+        rows[HTTP][0]["agent"]["countryId"] = "NO"
+        assert evidence(observed(rows, sent_at=AT + 1, arrived_at={"1": AT + 13.52})) == {
+            "verdict": "passed",
+            "summary": "PASSED: 2 of 2 agents ok. http-server test 7 'Checkout'",
             "test_id": "7",
             "test_name": "Checkout",
             "test_type": HTTP,
             "account_group_id": None,
-            "verdict": "passed",
-            "started_at": "2026-09-21T14:13:22Z",
-            "finished_at": "2026-09-21T14:14:20Z",
-            "rounds": {HTTP: AT},
-            "run_calls": 1,
-            "requests": 9,
-            "throttled_seconds": 3.1,
+            "failed_agents": [],
+            "checks": [],
             "agents": {
                 "expected": [
                     {"agent_id": "1", "agent_name": "name 1"},
@@ -95,33 +100,74 @@ class TestContents:
                 "expected_count": 2,
                 "expected_source": "test",
                 "reported": [
-                    {"agent_id": "1", "agent_name": "name 1"},
-                    {"agent_id": "2", "agent_name": "name 2"},
+                    {"agent_id": "1", "agent_name": "name 1", "country": "NO", "arrived_after": 12.5},
+                    {"agent_id": "2", "agent_name": "name 2", "country": None, "arrived_after": None},
                 ],
                 "missing": [],
-                "failed": [],
+                "ok_count": 2,
                 "allowed_errors": 0,
             },
-            "checks": [],
+            "sent_at": "2026-09-21T14:13:21Z",
+            "started_at": "2026-09-21T14:13:22Z",
+            "finished_at": "2026-09-21T14:14:20Z",
+            "rounds": {HTTP: AT},
+            "run_calls": 1,
+            "requests": 9,
+            "throttled_seconds": 3.1,
+            "paced_seconds": 1.3,
             "metrics": {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}},
             "samples": {"1": {"http-server.responseTime": 100}, "2": {"http-server.responseTime": 300}},
             "links": {"test": LINK},
         }
 
-    def test_missing_agents_have_their_state_and_what_they_lack(self):
-        missing = [Missing(Agent("3", "Rome"), "offline"), Missing(Agent("4"), None, "dns-server 1 of 2")]
+    def test_keys_are_in_order_of_importance(self):
+        keys = list(evidence(observed(verdict=Verdict.ERROR, reason="no response after 5 attempts")))
+        assert keys[:9] == [
+            *("verdict", "summary", "reason", "test_id", "test_name", "test_type", "account_group_id"),
+            *("failed_agents", "checks"),
+        ]
+        assert keys[-3:] == ["metrics", "samples", "links"]
+
+    def test_only_the_verdict_error_has_a_reason(self):
+        error = evidence(observed(verdict=Verdict.ERROR, reason="no\nresponse"))
+        assert (error["verdict"], error["reason"]) == ("error", "no response")
+        assert "reason" not in evidence(observed(reason="left over"))
+
+    def test_a_run_that_was_never_accepted(self):
+        run = Observed("7", "", "", None, Verdict.ERROR, AT, reason="rate limit: reset in 4000 s")
+        result = evidence(run)
+        assert result["summary"] == "ERROR: rate limit: reset in 4000 s; 0 agents reported. test 7"
+        assert (result["sent_at"], result["started_at"]) == (None, None)
+
+    def test_missing_agents_have_their_state_and_missing_rows(self):
+        missing = [
+            MissingAgent(Agent("3", "Rome"), "offline"),
+            MissingAgent(Agent("4"), None, "dns-server 1 of 2"),
+        ]
         assert evidence(observed(missing=missing))["agents"]["missing"] == [
             {"agent_id": "3", "agent_name": "Rome", "state": "offline"},
-            {"agent_id": "4", "agent_name": "", "state": None, "lacking": "dns-server 1 of 2"},
+            {"agent_id": "4", "agent_name": "", "state": None, "missing_rows": "dns-server 1 of 2"},
         ]
 
     def test_failed_agents_have_their_errors(self):
         rows = {HTTP: [row("1", responseTime=5), row("2", errorType="SSL", errorDetails="expired")]}
-        told = evidence(observed(rows, allowed=3))["agents"]
-        assert told["failed"] == [
-            {"agent_id": "2", "agent_name": "name 2", "errors": ["http-server: SSL: expired"]}
+        result = evidence(observed(rows, allowed=3))
+        assert result["failed_agents"] == [
+            {
+                "agent_id": "2",
+                "agent_name": "name 2",
+                "country": None,
+                "errors": ["http-server: SSL: expired"],
+            }
         ]
-        assert told["allowed_errors"] == 3
+        assert (result["agents"]["allowed_errors"], result["agents"]["ok_count"]) == (3, 1)
+
+    def test_failed_agents_are_listed_by_the_number_of_errors(self):
+        rows = {
+            "network": [row("2", loss=100), row("3", loss=0)],
+            HTTP: [row("1", errorType="SSL"), row("2"), row("3", responseTime=4)],
+        }
+        assert [agent["agent_id"] for agent in evidence(observed(rows))["failed_agents"]] == ["2", "1"]
 
     def test_agents_that_nobody_lists(self):
         told = evidence(observed(expected=UNKNOWN))["agents"]
@@ -195,7 +241,7 @@ class TestChecks:
             ("sslVersion", True),
             ("headers.responseHeaders", True),
         ]
-        assert rows[0]["broken_by"] == [{"agent_id": "2", "agent_name": "name 2", "actual": 300}]
+        assert rows[0]["failing_agents"] == [{"agent_id": "2", "agent_name": "name 2", "actual": 300}]
 
     def test_metrics_and_samples_are_those_that_the_checks_name(self):
         told = self.told(self.CHECKS)
@@ -206,30 +252,36 @@ class TestChecks:
         rows = self.ROWS | {"network": [row("1", loss=0, avgLatency=5)]}
         assert set(self.told(self.CHECKS, rows)["metrics"]["network"]) == {"loss", "avgLatency"}
 
-    def test_what_was_compared_with_is_said(self):
+    def test_the_baseline_has_its_source_and_the_compared_samples(self):
         checks = {HTTP: {"responseTime": {"mean": {"change_leq_to": 0.2}}}}
         earlier = self.told(self.CHECKS)
         told = self.told(checks, before=baseline_from_evidence(earlier))
-        assert told["compared_with"] == "the run of test 7 at 2026-09-21T14:13:22Z"
+        assert told["baseline"] == {
+            "source": "the run of test 7 at 2026-09-21T14:13:22Z",
+            "samples": {"1": {"http-server.responseTime": 100}, "2": {"http-server.responseTime": 300}},
+        }
         assert told["checks"][0]["change"] == 0
         told = self.told(checks, before=baseline_from_evidence(None))
-        assert told["compared_with"] == "the earlier evidence is missing"
-        assert "compared_with" not in earlier
+        assert told["baseline"] == {
+            "source": "the earlier evidence",
+            "reason": "the earlier evidence is missing",
+        }
+        assert "baseline" not in earlier
 
     @pytest.mark.parametrize("agents", [100, 2000])
     def test_twenty_checks_of_many_agents_fit_and_those_that_fail_stay(self, agents):
         rows = {HTTP: [row(str(nth), f"Agent {nth}, Somewhere", responseTime=nth) for nth in range(agents)]}
         rules = [{"geq_to": nth} for nth in range(18)] + [{"leq_to": 1}, {"leq_to": 2, "severity": "warn"}]
         told = self.told({HTTP: {"responseTime": {"every": rules}}}, rows)
-        assert size(told) <= LARGEST
+        assert size(told) <= MAX_EVIDENCE_BYTES
         assert len(told["checks"]) == 20
-        assert told["checks"][18]["broken"] == agents - 2
-        assert len(told["checks"][18]["broken_by"]) >= 3
+        assert told["checks"][18]["failing_count"] == agents - 2
+        assert len(told["checks"][18]["failing_agents"]) >= 3
 
     def test_of_too_many_checks_those_that_fail_stay(self):
         rules = [{"geq_to": nth} for nth in range(500)]
         told = self.told({HTTP: {"responseTime": {"min": rules}}})
-        assert size(told) <= LARGEST
+        assert size(told) <= MAX_EVIDENCE_BYTES
         assert told["cut"]["checks"] + len(told["checks"]) == 500
         assert not told["checks"][0]["passed"]
         assert told["checks"][0]["comparison"] == {"geq_to": 101}
@@ -239,7 +291,7 @@ class TestSize:
     @pytest.mark.parametrize("count", [100, 300, 1000, 3000])
     def test_any_number_of_agents_fits_and_the_least_important_goes_first(self, count):
         told = evidence(many(count))
-        assert size(told) <= LARGEST
+        assert size(told) <= MAX_EVIDENCE_BYTES
         if count > 100:
             assert told["cut"]["agents.expected"] > 0
         assert len(told["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
@@ -249,45 +301,45 @@ class TestSize:
         assert evidence(many(3000))["cut"]["samples"] > 0
 
     def test_of_every_list_some_entries_stay_as_long_as_that_is_possible(self):
-        told = evidence(many(5000))["agents"]
-        assert all(len(told[name]) >= 20 for name in ("expected", "reported", "failed", "missing"))
+        told = evidence(many(5000))
+        assert all(len(told["agents"][name]) >= 20 for name in ("expected", "reported", "missing"))
+        assert len(told["failed_agents"]) >= 20
 
     def test_cut_says_how_many_entries_were_left_out_and_where(self):
         told = evidence(many(1000))
-        lists = {
-            f"agents.{name}": told["agents"][name] for name in ("expected", "reported", "failed", "missing")
-        }
-        left = {name: len(kept) for name, kept in (lists | {"samples": told["samples"]}).items()}
+        lists = {f"agents.{name}": told["agents"][name] for name in ("expected", "reported", "missing")}
+        lists |= {name: told[name] for name in ("samples", "failed_agents")}
+        left = {name: len(kept) for name, kept in lists.items()}
         whole = {
             "samples": 1000,
             "agents.expected": 1000,
             "agents.reported": 1000,
-            "agents.failed": 500,
+            "failed_agents": 500,
             "agents.missing": 200,
         }
         assert {name: whole[name] - left[name] for name in whole if whole[name] > left[name]} == told["cut"]
 
     @pytest.mark.parametrize("count", [250, 300, 400, 700])
     def test_no_more_is_cut_than_has_to_be(self, count):
-        assert LARGEST - 200 < size(evidence(many(count))) <= LARGEST
+        assert MAX_EVIDENCE_BYTES - 200 < size(evidence(many(count))) <= MAX_EVIDENCE_BYTES
 
     def test_a_text_is_one_line_of_bounded_length(self):
         told = evidence(many(2, name="Oslo,\n\tNor\x1bway\ud800", error="a\r\nb" + "x" * 5000))
         assert told["agents"]["reported"][0]["agent_name"] == "Oslo, Nor way 0"
-        error = told["agents"]["failed"][0]["errors"][0]
+        error = told["failed_agents"][0]["errors"][0]
         assert error.startswith("http-server: Connect: a b")
         assert len(error) <= 200
         assert evidence(observed(test_name="x" * 500))["test_name"] == "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"
 
     def test_of_many_errors_of_one_agent_the_first_are_told_and_the_rest_counted(self):
-        rows = {"dns-server": [row("1", serverId=str(nth), errorDetails=f"e{nth}") for nth in range(500)]}
-        (failed,) = evidence(observed(rows))["agents"]["failed"]
+        rows = {"dns-server": [row("1", serverId=f"{nth:03}", errorDetails=f"e{nth}") for nth in range(500)]}
+        (failed,) = evidence(observed(rows))["failed_agents"]
         assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]
 
     def test_what_does_not_fit_at_all_is_cut_to_the_last_entry(self):
         told = fit(evidence(many(100)), 1)
-        assert not any(told["agents"][name] for name in ("expected", "reported", "failed", "missing"))
-        assert not told["samples"]
+        assert not any(told["agents"][name] for name in ("expected", "reported", "missing"))
+        assert (told["samples"], told["failed_agents"]) == ({}, [])
         assert told["cut"]["agents.expected"] == 100
 
     def test_fewer_agents_are_named_by_checks_before_samples_are_cut(self):
@@ -300,7 +352,7 @@ class TestSize:
         told = fit(copy.deepcopy(whole), size(whole) - 1000)
         assert list(told["cut"]) == ["checks.agents"]
         assert told["samples"] == whole["samples"]
-        assert {len(check["broken_by"]) for check in told["checks"]} == {3}
+        assert {len(check["failing_agents"]) for check in told["checks"]} == {3}
 
     def test_a_link_is_left_out_rather_than_shortened(self):
         told = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))
@@ -355,10 +407,10 @@ def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
             rows,
             expected=ExpectedAgents("test", tuple(listed * repeat)[:2000], 7),
             reported=listed,
-            missing=[Missing(agent, state, lacking) for agent in listed],
+            missing=[MissingAgent(agent, state, lacking) for agent in listed],
             links=links,
             **texts,
         )
     )
-    assert size(told) <= LARGEST
+    assert size(told) <= MAX_EVIDENCE_BYTES
     assert json.loads(json.dumps(told, allow_nan=False)) == told

@@ -41,11 +41,10 @@ from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.api.test_search import is_older, select_tests
 from thousandeyes_provider.validation.baseline import baseline_from_evidence, baseline_from_rows
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.ending import verdict_of
-from thousandeyes_provider.validation.evidence import LARGEST, Missing, Observed, evidence
+from thousandeyes_provider.validation.evidence import MAX_EVIDENCE_BYTES, MissingAgent, Observed, evidence
 from thousandeyes_provider.validation.reports import junit, markdown
 from thousandeyes_provider.validation.summary import summary, table
-from thousandeyes_provider.validation.verdict import judge
+from thousandeyes_provider.validation.verdict import judge, verdict_of
 
 AT = 1_790_000_000
 ACCEPTED = AT + 2.5
@@ -180,7 +179,7 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
     ours = waiting.rows()
     history = baseline_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
     judgement = judge(ours, allowed, checks, history)
-    missing = [Missing(one, "offline", waiting.lacking(one)) for one in waiting.missing()]
+    missing = [MissingAgent(one, "offline", waiting.lacking(one)) for one in waiting.missing()]
     links = [link for found in ours.values() for row in found if (link := app_link(row))]
     return evidence(
         Observed(
@@ -199,7 +198,6 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
             reported=waiting.reported(),
             missing=missing,
             judgement=judgement,
-            rows=ours,
             links={"round": links[0]} if links else {},
         )
     )
@@ -209,7 +207,7 @@ def is_evidence(told):
     """What holds of all evidence: bounded JSON, a verdict that rests on something, words to read and reports."""
     text = json.dumps(told, allow_nan=False)
     text.encode("utf-8")
-    assert len(text) <= LARGEST
+    assert len(text) <= MAX_EVIDENCE_BYTES
     assert json.loads(text) == told
     if told["verdict"] == "passed":
         assert told["rounds"]
@@ -306,7 +304,7 @@ def test_thousands_of_agents_are_judged_in_time_and_told_in_little():
     assert time.process_time() - begun < 20
     is_evidence(told)
     assert told["verdict"] == "failed"
-    assert len(told["agents"]["failed"]) + told["cut"]["agents.failed"] == 1500
+    assert len(told["failed_agents"]) + told["cut"]["failed_agents"] == 1500
 
 
 # -- handles of runs, definitions, lists of tests and agents --------------------------------------------------------

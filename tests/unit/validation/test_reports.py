@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.evidence import Missing, Observed, evidence
+from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
 from thousandeyes_provider.validation.reports import junit, markdown, report, report_format
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
@@ -69,7 +69,6 @@ def told(
         "reported": [Agent("1", agent)],
         "missing": list(missing),
         "judgement": judge(rows, 0, parse_checks(checks)),
-        "rows": rows,
         "links": {"round": "https://app.thousandeyes.com/view?a=1&b=2"},
     }
     return evidence(Observed(**(seen | more)))
@@ -151,7 +150,7 @@ class TestJUnit:
             "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
         )
         assert (suite.get("name"), suite.get("timestamp"), suite.get("time")) == (
-            "http-server test 7 Checkout",
+            "http-server test 7 'Checkout'",
             "2026-09-21T14:13:20",
             "61",
         )
@@ -163,22 +162,24 @@ class TestJUnit:
             "1 agents with an error, 0 allowed\nOslo: http-server: Connect: refused"
         )
 
-    @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS])
+    @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS, Verdict.ERROR])
     def test_a_round_that_is_not_whole_is_an_error(self, verdict):
-        suite = read(junit(told(verdict, missing=[Missing(Agent("2", "Rome"))])))
-        assert suite.find("testcase/error").text == f"{verdict.value}: 1 of 1 reported\nRome is missing"
+        run = told(verdict, missing=[MissingAgent(Agent("2", "Rome"))])
+        suite = read(junit(run))
+        assert suite.find("testcase/error").text == f"{run['summary']}\nRome: missing"
 
     def test_properties_have_the_figures_and_the_links(self):
         found = {one.get("name"): one.get("value") for one in read(junit(told())).iter("property")}
         assert found["verdict"] == "failed"
-        assert found["link to the round"] == "https://app.thousandeyes.com/view?a=1&b=2"
+        assert found["round link"] == "https://app.thousandeyes.com/view?a=1&b=2"
 
 
 class TestMarkdown:
     def test_the_whole_picture(self):
-        assert markdown(told(missing=[Missing(Agent("2", "Rome"), "offline")])) == "\n".join(
+        assert markdown(told(missing=[MissingAgent(Agent("2", "Rome"), "offline")])) == "\n".join(
             [
-                "# http-server test 7 Checkout: failed",
+                "# FAILED: Oslo: responseTime 900 ms, expected max \\<= 800 ms; 0 of 1 agents ok, "
+                "1 of 4 checks failed, 2 warnings. http-server test 7 'Checkout'",
                 "",
                 "| Fact | Value |",
                 "| --- | --- |",
@@ -188,9 +189,9 @@ class TestMarkdown:
                 "| account group | the token's default |",
                 "| started at | 2026-09-21T14:13:20Z |",
                 "| finished at | 2026-09-21T14:14:21Z |",
-                "| agents | 1 of 1 reported |",
-                "| agents with an error | 0, 0 allowed |",
-                "| link to the round | <https://app.thousandeyes.com/view?a=1&b=2> |",
+                "| agents | 1 of 1 agents reported, 1 missing, none with an error |",
+                "| checks | 1 of 4 checks failed, 2 warnings |",
+                "| round link | <https://app.thousandeyes.com/view?a=1&b=2> |",
                 "",
                 "## Checks",
                 "",
@@ -204,9 +205,10 @@ class TestMarkdown:
                 "",
                 "## Agents",
                 "",
-                "| Agent | State | What it says |",
+                "| Agent | State | Result |",
                 "| --- | --- | --- |",
-                "| Rome | missing | state offline |",
+                "| Rome | MISSING | state offline |",
+                "| Oslo | failed checks: 1 | responseTime 900 ms, headers.responseHeaders 'a' |",
                 "",
                 "## Metrics",
                 "",
@@ -229,7 +231,7 @@ class TestMarkdown:
         assert f"<td>{shown}</td>" in html
 
 
-ROME_IS_MISSING = {"verdict": Verdict.INCOMPLETE, "missing": [Missing(Agent("2", "Rome"), "offline")]}
+ROME_IS_MISSING = {"verdict": Verdict.INCOMPLETE, "missing": [MissingAgent(Agent("2", "Rome"), "offline")]}
 HARD_CHECKS = {HTTP: {"responseTime": {"max": [{"leq_to": 800}, {"leq_to": 5000}]}}}
 SEVERAL = {
     "passed": {"verdict": Verdict.PASSED, "checks": None},
@@ -259,12 +261,13 @@ class TestReadBack:
         }
         (failure,) = results["thousandeyes.http-server responseTime max <= 800 ms"]
         assert failure.message == "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
-        assert "Rome is missing" in results["thousandeyes round is complete"][0].text
+        assert "Rome: missing" in results["thousandeyes round is complete"][0].text
 
     def test_markdown_it_finds_real_tables(self):
         tokens = MarkdownIt("commonmark").enable("table").parse(markdown(told(**ROME_IS_MISSING)))
         headings = [text.content for opened, text in pairwise(tokens) if opened.type == "heading_open"]
-        assert headings == ["http-server test 7 Checkout: incomplete", "Checks", "Agents", "Metrics"]
+        assert headings[0].startswith("INCOMPLETE: Rome: missing, state offline; 1 of 1 agents reported, ")
+        assert headings[1:] == ["Checks", "Agents", "Metrics"]
         assert [token.type for token in tokens if token.type in ("table_open", "paragraph_open")] == [
             "table_open"
         ] * 4
@@ -292,7 +295,7 @@ class TestReadBack:
 def test_whatever_things_are_called_both_reports_can_be_read(name, agent, error, wanted):
     checks = {HTTP: {"headers.responseHeaders": {"one_of": [wanted]}}}
     told_ = told(
-        name=name, agent=agent, error=error, checks=checks, missing=[Missing(Agent("2", name), error)]
+        name=name, agent=agent, error=error, checks=checks, missing=[MissingAgent(Agent("2", name), error)]
     )
     read(junit(told_))
     lines = markdown(told_).splitlines()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.validation.baseline import baseline_from_evidence
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.verdict import allowed_errors, judge, same_failure
+from thousandeyes_provider.validation.verdict import judge, parse_allowed_errors, same_failure
 
 HTTP = "http-server"
 
@@ -192,7 +192,7 @@ class TestArgument:
         ],
     )
     def test_a_count_or_with_a_point_a_fraction(self, value, expected):
-        found = allowed_errors(value)
+        found = parse_allowed_errors(value)
         assert found == expected
         assert type(found) is type(expected)
 
@@ -202,4 +202,4 @@ class TestArgument:
     )
     def test_anything_else_is_refused(self, value):
         with pytest.raises(ValueError, match="neither a count of agents nor a fraction"):
-            allowed_errors(value)
+            parse_allowed_errors(value)
