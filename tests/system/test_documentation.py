@@ -1,4 +1,4 @@
-"""The documentation: every example runs, every link leads somewhere, every command exists."""
+"""The documentation: examples run, links resolve, commands exist, tables match the code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ with DAG({dag_id!r}, schedule=None, params={{"pr": 17}}):
 
     deploy, promote = step.override(task_id="deploy")(), step.override(task_id="promote")()
 """
-"""What stands around a block that has operators and no DAG."""
+"""Surroundings of a block with operators and no DAG."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """What it is, and so how it is run."""
+        """How the block is run."""
         if ">>> " in self.text:
             return "doctest"
         if re.search(r"^def test_", self.text, re.MULTILINE):
@@ -79,14 +79,14 @@ BLOCKS = list(_blocks())
 
 
 def of(language: str, *kinds: str) -> pytest.MarkDecorator:
-    """The blocks of a language, and of some kinds, as a parameter."""
-    found = [one for one in BLOCKS if one.language == language and (not kinds or one.kind in kinds)]
-    assert found
-    return pytest.mark.parametrize("block", found, ids=[block.name for block in found])
+    """Parametrize a test with the blocks of a language, and of some kinds."""
+    blocks = [block for block in BLOCKS if block.language == language and (not kinds or block.kind in kinds)]
+    assert blocks
+    return pytest.mark.parametrize("block", blocks, ids=[block.name for block in blocks])
 
 
 def compatible(source: str) -> str:
-    """The source for every Airflow: the pages say what is other on 2.11."""
+    """Return the source with imports that work on every Airflow version."""
     return source.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
 
 
@@ -99,7 +99,7 @@ def test_the_configuration_table_lists_every_option_with_its_default() -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a page's headings, as GitHub and Sphinx make them."""
+    """Return the anchors of a page's headings, as GitHub and Sphinx create them."""
     headings = re.findall(
         r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
     )
@@ -107,7 +107,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", TEXTS)
-def test_no_link_is_dead(page: str) -> None:
+def test_links_resolve(page: str) -> None:
     for token in MarkdownIt().parse(TEXTS[page]):
         for part in token.children or []:
             link = str(part.attrs.get("href") or part.attrs.get("src") or "")
@@ -120,7 +120,7 @@ def test_no_link_is_dead(page: str) -> None:
                 assert anchor in anchors(target.read_text()), f"{page}: {link}"
 
 
-def test_every_page_is_listed() -> None:
+def test_the_indexes_list_every_page() -> None:
     listed = set()
     for index in ("docs/index.md", "docs/api/index.md"):
         folder = Path(index).parent
@@ -133,7 +133,7 @@ def test_every_page_is_listed() -> None:
 
 
 @of("bash")
-def test_its_commands_exist(block: Block) -> None:
+def test_commands_exist(block: Block) -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for line in filter(None, block.text.splitlines()):
         command, *rest = shlex.split(line, comments=True)
@@ -177,15 +177,15 @@ def check_connection(value: str) -> None:
     from airflow.models.connection import Connection
     from thousandeyes_provider.hooks.connection import read_connection
 
-    found = Connection.from_json(value) if value.startswith("{") else Connection(uri=value)
-    assert found.conn_type == "thousandeyes"
+    connection = Connection.from_json(value) if value.startswith("{") else Connection(uri=value)
+    assert connection.conn_type == "thousandeyes"
     settings = read_connection(
-        "it",
-        host=found.host,
-        schema=found.schema,
-        port=found.port,
-        password=found.password,
-        extra=found.extra_dejson,
+        "documented",
+        host=connection.host,
+        schema=connection.schema,
+        port=connection.port,
+        password=connection.password,
+        extra=connection.extra_dejson,
     )
     assert (settings.token, settings.account_group_id, settings.warnings) == ("TOKEN", "1234", ())
 
@@ -194,16 +194,18 @@ def check_connection(value: str) -> None:
 
 
 @of("python", "doctest")
-def test_its_session_runs(block: Block) -> None:
-    """A page of sessions is one: what was defined above is known below."""
-    above = "\n".join(one.text for one in BLOCKS if one.page == block.page and one.kind == "doctest")
-    test = doctest.DocTestParser().get_doctest(above, {}, block.page, block.page, 0)
+def test_interactive_examples_run(block: Block) -> None:
+    """All sessions of a page share their names."""
+    session = "\n".join(
+        other.text for other in BLOCKS if other.page == block.page and other.kind == "doctest"
+    )
+    test = doctest.DocTestParser().get_doctest(session, {}, block.page, block.page, 0)
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
 @pytest.fixture
 def simulator():
-    """One with the tests that the pages name; its figures never change."""
+    """A simulator with the tests that the pages name and constant metrics."""
     with Simulator(speed=20) as running:
         named = {test_id for block in BLOCKS for test_id in re.findall(r"\d{6,}", block.text)}
         for test_id in named - set(running.tests):
@@ -220,14 +222,14 @@ def connected(simulator, monkeypatch):
 
 
 @of("python", "code")
-def test_its_code_runs(block: Block, connected, airflow) -> None:
+def test_code_runs(block: Block, connected, airflow) -> None:
     exec(compile(compatible(block.text), block.name, "exec"), {"__name__": "example"})
 
 
 @pytest.mark.system
 @pytest.mark.xdist_group("documentation")
 @of("python", "dag")
-def test_its_dags_run(block: Block, connected, simulator, airflow) -> None:
+def test_dags_run(block: Block, connected, simulator, airflow) -> None:
     for provider in re.findall(r"airflow\.providers\.(slack|smtp)", block.text):
         pytest.importorskip(f"airflow.providers.{provider}")
     source = compatible(block.text)
@@ -243,7 +245,7 @@ def test_its_dags_run(block: Block, connected, simulator, airflow) -> None:
 @pytest.mark.system
 @pytest.mark.xdist_group("documentation")
 @of("python", "pytest")
-def test_its_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
+def test_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     names: dict[str, object] = {"__name__": "example"}
     file = file_of(block, compatible(block.text))
@@ -257,7 +259,7 @@ def test_its_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
 
 
 def file_of(block: Block, source: str) -> Path:
-    """A file of the DAGs folder with some source: Airflow 3 looks there for a DAG that is to be run."""
+    """Write a source file into the DAGs folder, where Airflow 3 looks for DAGs to run."""
     ast.parse(source)
     file = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], re.sub(r"\W", "_", block.name) + ".py")
     file.write_text(source)
@@ -280,7 +282,7 @@ def dags_of(block: Block, source: str) -> Iterator[object]:
 
 
 def hurry(dag) -> None:
-    """Let the tasks of a DAG wait as long as tests can."""
+    """Shorten the waits of all tasks."""
     for task in dag.tasks:
         if isinstance(task, RoundTask):
             for name, seconds in HURRIED.items():

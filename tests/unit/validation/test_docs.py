@@ -1,4 +1,4 @@
-"""The reference of checks: its examples run, and its tables list what there is."""
+"""docs/checks.md: examples run, and tables match the code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def section(title):
 
 
 def first_cells(title):
-    """The names in the first column of the table of a section."""
+    """Return the names in the first column of a section's table."""
     rows = re.findall(r"^\| (.+?) \|", section(title), re.MULTILINE)[1:]
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
 
 
-def test_its_examples_run():
-    found = doctest.testfile(str(DOCS), module_relative=False, encoding="utf-8")
-    assert found.attempted > 20
-    assert found.failed == 0
+def test_examples_run():
+    results = doctest.testfile(str(DOCS), module_relative=False, encoding="utf-8")
+    assert results.attempted > 20
+    assert results.failed == 0
 
 
 def test_the_first_example_is_a_declaration_without_warnings():
@@ -43,20 +43,20 @@ def test_the_first_example_is_a_declaration_without_warnings():
 @pytest.mark.parametrize(
     ("title", "names"), [("Aggregates", AGGREGATES), ("Comparisons", COMPARISONS), ("Options", OPTIONS)]
 )
-def test_its_tables_are_complete(title, names):
+def test_tables_are_complete(title, names):
     assert sorted(first_cells(title)) == sorted(names)
 
 
-def test_its_list_of_metrics_is_complete():
+def test_the_list_of_metrics_is_complete():
     rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section("Metrics"), re.MULTILINE)
     listed = {result_type: set(re.findall(r"`([^`]+)`", cells)) for result_type, cells in rows}
     common = set(re.findall(r"`([^`]+)`", section("Metrics").split("also has")[1].split(".\n")[0]))
-    assert {name: found | common for name, found in listed.items()} == {
+    assert {name: metrics | common for name, metrics in listed.items()} == {
         name: set(table) for name, table in METRICS.items()
     }
 
 
-def test_its_metrics_stand_by_their_units():
+def test_metrics_are_listed_by_unit():
     for result_type, cells in re.findall(r"^\| `([\w-]+)` \| (.*?) \|", section("Metrics"), re.MULTILINE):
         for group in cells.split("; "):
             label, _, names = group.partition(": ")
@@ -65,5 +65,5 @@ def test_its_metrics_stand_by_their_units():
                 assert label == ((metric.unit or "number") if metric.kind == "number" else metric.kind)
 
 
-def test_it_names_the_formats_of_reports():
+def test_report_formats_are_named():
     assert all(f"`{ending}`" in TEXT for ending in FORMATS)
