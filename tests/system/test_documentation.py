@@ -292,3 +292,22 @@ def hurry(dag) -> None:
             task.operator_class, RoundTask
         ):
             task.partial_kwargs.update(HURRIED)
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("documentation")
+def test_the_mail_notification_carries_the_headline_and_the_round(
+    connected, simulator, monkeypatch, airflow
+) -> None:
+    smtp = pytest.importorskip("airflow.providers.smtp.notifications.smtp")
+    sent = []
+    monkeypatch.setattr(smtp.SmtpNotifier, "notify", lambda mail, context: sent.append(mail))
+    simulator.change_test("202703", outcomes={"Singapore": "error"})
+    (block,) = (block for block in BLOCKS if "SmtpNotifier(" in block.text)
+    for dag in dags_of(block, block.text):
+        hurry(dag)
+        assert dag.test().state == "failed"
+    (mail,) = sent
+    assert "Singapore" in mail.subject
+    assert "202703" in mail.subject
+    assert 'href="https://app.thousandeyes.com/' in mail.html_content
