@@ -1,13 +1,12 @@
-"""Whole deployments for the tests, and the table at the end.
+"""Fixtures of whole deployments, and the table at the end of the test run.
 
-``make e2e`` installs what is needed, and runs this. All of it takes many minutes, so that the tests are skipped unless
-they are asked for::
+``make e2e`` installs the requirements and runs the tests. They take many minutes and are skipped unless requested::
 
     THOUSANDEYES_E2E=1 python -m pytest -n0 tests/e2e
 
-Needed beside Airflow 3.3 and its Celery provider: PostgreSQL (``initdb``, ``postgres``), ``redis-server``, and the
-packages of ``requirements/e2e.txt``. What is missing is the reason of a skip. The folder with all logs is left, and
-named, when a test has failed or ``THOUSANDEYES_E2E`` is ``keep``.
+Requirements besides Airflow 3.3 and its Celery provider: PostgreSQL (``initdb``, ``postgres``), ``redis-server``, and
+the packages in ``requirements/e2e.txt``. A missing requirement skips the tests that need it. The folder with all logs
+is kept when a test failed or ``THOUSANDEYES_E2E`` is ``keep``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from thousandeyes_provider.simulator import Simulator
 HERE = Path(__file__).parent
 ASKED_FOR = os.environ.get("THOUSANDEYES_E2E", "")
 TOKEN = "t0ken/that+nobody=may~see"
-"""Its URL-encoded forms are others than itself."""
+"""A token whose URL-encoded forms differ from the token."""
 
 SCENARIOS = pytest.StashKey[list[Scenario]]()
 SESSION = pytest.StashKey[pytest.Session]()
@@ -59,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     scenarios = config.stash[SCENARIOS]
     if scenarios:
-        terminalreporter.section("what was done to Airflow, and what came of it")
+        terminalreporter.section("faults and results of each scenario")
         for line in aligned(scenarios):
             terminalreporter.write_line(line)
         report = _artifacts() / "report.md"
@@ -77,13 +76,13 @@ def _artifacts() -> Path:
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """The folder for what is to be looked at after the tests."""
+    """The folder for files that are read after the tests."""
     return _artifacts()
 
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
-    """A row of the table at the end, named for the test; to be filled by it."""
+    """A row of the final table with the test's name, which the test fills in."""
     row = Scenario(request.node.name.removeprefix("test_").replace("_", " "))
     request.config.stash[SCENARIOS].append(row)
     return row
@@ -91,13 +90,13 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 
 @pytest.fixture(scope="session")
 def token() -> str:
-    """What nobody may see."""
+    """The token as a secret to search for."""
     return TOKEN
 
 
 @pytest.fixture(scope="session")
 def secret() -> Secret:
-    """The token, in all forms in which it may not be found."""
+    """The token in all forms to search for."""
     return Secret(TOKEN)
 
 
@@ -109,7 +108,7 @@ def search(secret: Secret) -> Search:
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[Simulator]:
-    """A simulated ThousandEyes whose rate limits are out of the way."""
+    """A simulator with high rate limits."""
     with Simulator(
         tokens=[TOKEN], default_tests=False, organization_limit=6000, instant_limit=600
     ) as running:
@@ -118,7 +117,7 @@ def simulator() -> Iterator[Simulator]:
 
 @contextlib.contextmanager
 def _throw_away_folder(config: pytest.Config) -> Iterator[Path]:
-    """A folder that other users can enter, and that is left when something went wrong in it."""
+    """A folder that other users can enter; it is kept after a failure."""
     folder = Path(tempfile.mkdtemp(prefix="thousandeyes-e2e-"))
     folder.chmod(0o755)
     try:
@@ -132,17 +131,17 @@ def _throw_away_folder(config: pytest.Config) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def throw_away(pytestconfig: pytest.Config) -> Callable[[], contextlib.AbstractContextManager[Path]]:
-    """Makes a folder for a deployment."""
+    """Creates a folder for a deployment."""
     return lambda: _throw_away_folder(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def database_program() -> None:
-    """Skips without what every deployment needs."""
+    """Skips the tests when a requirement of every deployment is missing."""
     from airflow import __version__
 
     if tuple(int(part) for part in __version__.split(".")[:2]) < (3, 3):
-        pytest.skip(f"a retry picks up a run on Airflow 3.3 and later only; this is {__version__}")
+        pytest.skip(f"a retry resumes a run on Airflow 3.3 and later; this is {__version__}")
     for package in ("psycopg2", "asyncpg"):
         pytest.importorskip(package, reason=f"needs the Python package {package}")
     for program in ("initdb", "postgres"):
@@ -156,10 +155,10 @@ def airflow(
     simulator: Simulator,
     throw_away: Callable[[], contextlib.AbstractContextManager[Path]],
 ) -> Iterator[Airflow]:
-    """An Airflow with LocalExecutor; triggerers are started by the tests.
+    """An Airflow with LocalExecutor, whose triggerers the tests start.
 
-    Trigger arguments are not encrypted here (there is no Fernet key), so that a token would be seen in them; the
-    connection is a variable of the environment.
+    There is no Fernet key: trigger arguments are plain text, so that a token in them would be visible. The connection is
+    an environment variable.
     """
     with throw_away() as folder:
         database = Postgres(folder / "postgres")

@@ -1,7 +1,7 @@
-"""A hundred instant tests on a cluster that loses a process after the other, under ThousandEyes' real rate limits.
+"""A hundred instant tests on a cluster that loses one process after another, under ThousandEyes' rate limits.
 
-Each fault comes when so many verdicts are there, so that it meets the work whatever the machine's pace. What must
-hold at the end: one verdict for each test, and the right one; one round begun for each; nothing left over.
+Each fault is injected after a number of verdicts, so that it hits running work on any machine. Afterwards each test has
+one correct verdict and one round, and no task or trigger is left.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
 
 DEFERRED, WAITING = 70, 30
 LONG = 1800
-"""Seconds that anything may take on a busy machine."""
+"""Time limit in seconds for any step, on a busy machine."""
 
 DAGS = Path(__file__).parent / "dags" / "cluster"
 CONNECTION = "thousandeyes_default"
@@ -30,7 +30,7 @@ VERDICT = re.compile(r'"event":"verdict +([A-Z_]+)"')
 
 @pytest.fixture(scope="module")
 def thousandeyes(token):
-    """With the rate limits of an organization: 240 requests and 24 runs a minute."""
+    """A simulator with an organization's limits: 240 requests and 24 runs per minute."""
     with Simulator(tokens=[token], default_tests=False) as running:
         yield running
 
@@ -50,9 +50,9 @@ def cluster(database_program, thousandeyes, throw_away):
 
 
 class DeclarationErrors:
-    """What is done to the cluster and to ThousandEyes, one after the other.
+    """The faults of the cluster and of ThousandEyes, in their order.
 
-    :param lost: the tries of tasks whose process was killed with its worker.
+    :param lost: task tries whose process was killed with its worker.
     """
 
     def __init__(self, cluster: Cluster, thousandeyes: Simulator, run_id: str) -> None:
@@ -71,7 +71,7 @@ class DeclarationErrors:
     def kill_a_triggerer(self) -> None:
         """SIGKILL triggerer"""
         metadata = self._cluster.metadata
-        # Any of the two: what runs in the other one is met by the restart of PostgreSQL.
+        # Either of the two: the restart of PostgreSQL hits the tasks of the other one.
         self._cluster.eventually(
             "both triggerers are at work",
             lambda: len(metadata.triggerers_of(self._run_id) - {None}) == 2,
@@ -105,7 +105,7 @@ class DeclarationErrors:
         self._thousandeyes.fail("results", "cut-body", times=10)
 
     def throttle(self) -> None:
-        """20 answers 429"""
+        """20 responses 429"""
         self._thousandeyes.throttle(10, 20, "run")
         self._thousandeyes.throttle(10, 20, "results")
 
@@ -147,7 +147,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
                 )
                 search.database(cluster.metadata.connection, cluster.decrypt)
                 if "decrypted triggers" not in places:
-                    # At a single moment there may be no trigger.
+                    # At some moments there is no trigger.
                     places |= sorts_of_places(CONNECTION, cluster, thousandeyes)
                 fault()
                 scenario.faults.append(fault.__doc__)
@@ -167,7 +167,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
         test: ended[verdict] for test, verdict in expected.items()
     }
 
-    # Only a try that was killed on its way from a verdict to its end leaves nothing to pick up.
+    # Only a try that was killed between its verdict and its end leaves no run to resume.
     lost = {by_task[task_id, index] for task_id, index, _ in faults.lost if (task_id, index) in by_task}
     judged = verdicts_logged(cluster, run_id, by_task)
     begun = {
@@ -207,7 +207,7 @@ def the_connection_is_encrypted(cluster, token):
 
 
 def verdicts_logged(cluster, run_id, by_task):
-    """What each task has said its verdict is, over all its tries, by test."""
+    """Return the verdicts that each task logged, over all its tries, by test."""
     found = {test: [] for test in by_task.values()}
     for folder, text in cluster.task_logs(run_id).items():
         task_id = folder.parent.name.removeprefix("task_id=")
@@ -218,7 +218,7 @@ def verdicts_logged(cluster, run_id, by_task):
 
 
 def row(scenario, cluster, thousandeyes, run_id, tests):
-    """The figures of the scenario."""
+    """Return the figures of the scenario."""
     calls = [request for request in thousandeyes.requests if request.operation == "run"]
     answers = Counter(str(call.status or "cut") for call in calls)
     rounds = sum(one.by == "api" for test in tests for one in thousandeyes.rounds(test))
@@ -226,7 +226,7 @@ def row(scenario, cluster, thousandeyes, run_id, tests):
     scenario.verdicts = Counter(cluster.metadata.verdicts(run_id).values())
     scenario.stuck = len(cluster.metadata.stuck(run_id))
     scenario.notes.append(
-        f"{rounds} rounds begun; run calls were answered with "
+        f"{rounds} rounds started; run calls returned "
         + ", ".join(f"{answer} ({count} x)" for answer, count in sorted(answers.items()))
     )
     tries = Counter(found.try_number for found in cluster.metadata.instances(run_id))
@@ -235,4 +235,4 @@ def row(scenario, cluster, thousandeyes, run_id, tests):
     )
     if cluster.processes.restarted:
         ended = ", ".join(f"{name} ({count} x)" for name, count in cluster.processes.restarted.items())
-        scenario.notes.append(f"ended by themselves, and started anew by the supervisor: {ended}")
+        scenario.notes.append(f"exited and restarted by the supervisor: {ended}")

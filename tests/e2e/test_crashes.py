@@ -1,7 +1,7 @@
-"""What is left of a run when a process of Airflow is killed, counted at the simulator: no second run, one verdict.
+"""Killed processes of Airflow cause no second run and one verdict, as counted by the simulator.
 
-Real processes are killed with SIGKILL while instant tests wait; see ``conftest.py`` for what is needed, and how to run
-this. Requires Airflow 3.3, where a retry picks up the run of the try before it.
+Processes are killed with SIGKILL while instant tests wait. ``conftest.py`` lists the requirements. Requires Airflow 3.3,
+where a retry resumes the run of the previous try.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
 
 MANY = 20
 LONG = 400
-"""Seconds that anything may take on a busy machine; all that is counted here waits for a word, not for a time."""
+"""Time limit in seconds for any step, on a busy machine; the scenarios wait for events, not for durations."""
 LOGGED = '"event":"verdict '
 
 
 @pytest.fixture(autouse=True)
 def left(airflow, simulator, scenario, search):
-    """After each test: its row of the table, no triggerer, and the token nowhere."""
+    """Write the row of each test, end its triggerers, and search for the token."""
     known = simulator.count("run")
     yield
     run_id = airflow.metadata.newest_run()
@@ -40,18 +40,18 @@ def runs(simulator, tests):
 
 
 def is_polled(simulator, test_id):
-    """Whether somebody looks for the results of a run that was accepted."""
+    """Whether a task polls for the results of an accepted run."""
     operations = [request.operation for request in simulator.requests if request.test_id == test_id]
     return "run" in operations and "results" in operations[operations.index("run") :]
 
 
 def judged_in(airflow, run_id):
-    """How often each task has logged a verdict."""
+    """Return how often each task logged a verdict."""
     return [text.count(LOGGED) for text in airflow.task_logs(run_id).values()]
 
 
 def held(simulator, count=1, **spec):
-    """Tests whose results are only there when the fault is mended: until then ThousandEyes knows of none (404)."""
+    """Tests without results (404) until the fault has ended."""
     tests = [simulator.add_test("http-server", history=[], **spec) for _ in range(count)]
     return tests, [simulator.fail("results", status=404, test_id=test_id, times=None) for test_id in tests]
 
@@ -86,8 +86,8 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator, scena
 
 
 def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simulator, scenario):
-    """One is frozen, so that the other takes over, while its child goes on with the triggers: both fire. Then the other
-    is killed, and the first takes the rest back."""
+    """Freeze one triggerer, so that the other takes over while its child continues: both fire. Then kill the other, and
+    the first takes the rest back."""
     scenario.tasks = 10
     early, early_holds = held(simulator, 5)
     late, late_holds = held(simulator, 5)
@@ -122,12 +122,12 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"success"}
     assert metadata.verdicts(run_id) == dict.fromkeys(tests, "passed")
-    assert sorted(judged_in(airflow, run_id)) == [0] + [1] * len(tests), "one task only names the tests"
+    assert sorted(judged_in(airflow, run_id)) == [0] + [1] * len(tests), "one task only returns the tests"
     assert runs(simulator, tests) == [1] * len(tests)
 
 
 def test_a_worker_is_killed_while_it_waits(airflow, simulator, scenario):
-    """Once the task's process alone, and once with the worker above it, which only missing heartbeats tell."""
+    """Kill the task's process alone, and once with its worker, which only missing heartbeats reveal."""
     scenario.tasks = 2
     tests, holds = held(simulator, 2)
     run_id = airflow.run("retried", tests)
@@ -150,7 +150,7 @@ def test_a_worker_is_killed_while_it_waits(airflow, simulator, scenario):
 
 
 def test_a_cleared_task_runs_anew(airflow, simulator, scenario):
-    """Also one that left something to pick up: killed on its last try, or cleared while it waits in the triggerer."""
+    """Also after a stored run: killed on its last try, or cleared while it waits in the triggerer."""
     bad = {"outcomes": {"Singapore": "error"}}
     judged = [simulator.add_test("http-server", next_runs=[{}, bad]) for _ in range(2)]
     (killed, deferred), holds = held(simulator, 2, next_runs=[{}, bad])

@@ -1,4 +1,4 @@
-"""The search for the token finds it where it was planted, so that finding nothing means something."""
+"""The search for the token finds planted tokens, so that an empty result is meaningful."""
 
 from __future__ import annotations
 

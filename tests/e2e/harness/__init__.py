@@ -1,1 +1,1 @@
-"""Whole deployments of real processes on loopback, to be killed in parts, and what is found in them afterwards."""
+"""Deployments of real processes on loopback, faults for them, and inspection afterwards."""

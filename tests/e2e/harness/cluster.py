@@ -1,4 +1,4 @@
-"""An Airflow with CeleryExecutor: two of everything that there can be two of, over PostgreSQL and Redis."""
+"""An Airflow with CeleryExecutor and redundant processes, on PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harness.postgres import Postgres
 from harness.redis_server import Redis
 
 CONCURRENCY = 12
-"""Tasks that a worker runs at a time."""
+"""Concurrent tasks of a worker."""
 
 
 class Cluster(Airflow):
-    """Workers, schedulers and triggerers by pairs, an API server and a DAG processor; what ends by itself is started
-    anew, as a machine's supervisor does.
+    """Pairs of workers, schedulers and triggerers, an API server and a DAG processor. A supervisor restarts processes
+    that exit.
 
-    :param folder: where everything is kept.
-    :param dags: the folder of its DAGs.
+    :param folder: folder for all files.
+    :param dags: folder of the DAGs.
     """
 
     def __init__(self, folder: Path, dags: Path) -> None:
@@ -44,8 +44,8 @@ class Cluster(Airflow):
                 "CORE__EXECUTOR": "CeleryExecutor",
                 "CORE__FERNET_KEY": key.decode(),
                 "CORE__MAX_ACTIVE_TASKS_PER_DAG": 64,
-                "CORE__PARALLELISM": CONCURRENCY,  # of each scheduler: no more than there are slots
-                # What is lost is missed early.
+                "CORE__PARALLELISM": CONCURRENCY,  # per scheduler: no more than there are slots
+                # Detect lost processes early.
                 "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": 5,
                 "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
                 "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": 20,
@@ -60,7 +60,7 @@ class Cluster(Airflow):
         )
 
     def start(self) -> None:
-        """Start everything; returns when all of it is up."""
+        """Start all processes and wait until they are ready."""
         self.database.start()
         self.redis.start()
         super().start()
@@ -71,7 +71,7 @@ class Cluster(Airflow):
         self.eventually("all parts are up", self._is_up, STARTING)
 
     def worker(self, name: str) -> None:
-        """Start a Celery worker of that name."""
+        """Start a Celery worker with that name."""
         self.airflow("celery", "worker", "--celery-hostname", name, "--skip-serve-logs", name=name)
 
     def _is_up(self) -> bool:
@@ -80,7 +80,7 @@ class Cluster(Airflow):
         return jobs == [2, 2] and all(" ready." in log for log in logs)
 
     def running_in(self, worker: str, run_id: str) -> list[Instance]:
-        """The task instances whose process is one of a worker's."""
+        """Return the task instances that run in processes of a worker."""
         processes = {process.pid for process in self.processes.family(worker)}
         return [
             found
@@ -89,13 +89,13 @@ class Cluster(Airflow):
         ]
 
     def decrypt(self, text: str) -> str:
-        """What Airflow has encrypted in the database; it does not do so with all arguments of triggers."""
+        """Decrypt a value from the database; not all arguments of triggers are encrypted."""
         if text.startswith("{"):
             return text
         return self.fernet.decrypt(text.encode()).decode()
 
     def stop(self) -> None:
-        """End everything, whatever state it is in."""
+        """End all processes, in any state."""
         super().stop()
         self.redis.stop()
         self.database.stop()
@@ -103,7 +103,7 @@ class Cluster(Airflow):
 
 @contextmanager
 def repeatedly(act: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Do something again and again in another thread, until the block is left; an error in it comes out then."""
+    """Repeat an action in a thread while the block runs; raise its error at the end."""
     over, errors = threading.Event(), list[Exception]()
 
     def loop() -> None:

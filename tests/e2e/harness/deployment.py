@@ -1,4 +1,4 @@
-"""The processes of an Airflow, its API, and what it says."""
+"""The processes of an Airflow, its API and its logs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from harness.processes import Processes, eventually, free_port, signal_all
 
 ROOT = Path(__file__).resolve().parents[3]
 STARTING = 180.0
-"""Seconds that a process may take until it is up; a machine may have other things to do."""
+"""Time limit in seconds until a process is ready, on a busy machine."""
 
 
 class Airflow:
-    """An Airflow of real processes over a PostgreSQL server.
+    """An Airflow of real processes on a PostgreSQL server.
 
-    :param folder: where everything is kept.
-    :param database: its database.
-    :param dags: the folder of its DAGs, which is copied.
-    :param settings: of Airflow, ``SECTION__OPTION``, beside those that all deployments have.
-    :param variables: further variables of its environment, which hold the connection on purpose.
-    :param supervised: whether what ends by itself is started anew.
+    :param folder: folder for all files.
+    :param database: the database.
+    :param dags: folder of the DAGs, which is copied.
+    :param settings: additional settings of Airflow as ``SECTION__OPTION``.
+    :param variables: additional environment variables, such as the connection.
+    :param supervised: whether processes that exit are restarted.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Airflow:
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 600,
             "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "DATABASE__SQL_ALCHEMY_CONN": database.url,
-            # A busy machine is no lost one.
+            # A busy machine is not a lost one.
             "WORKERS__EXECUTION_API_TIMEOUT": 30,
             **settings,
         }
@@ -91,7 +91,7 @@ class Airflow:
     # -- processes -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Migrate the database; start API server and DAG processor, and wait until the DAGs are known."""
+        """Migrate the database, start API server and DAG processor, and wait until the DAGs are available."""
         self.home.mkdir(parents=True)
         with (self.folder / "migrate.log").open("wb") as log:
             subprocess.run(
@@ -108,20 +108,20 @@ class Airflow:
         self.eventually("the API answers", self._answers, STARTING)
 
     def airflow(self, *command: str, name: str | None = None) -> None:
-        """Start ``airflow …`` as a process."""
+        """Start ``airflow …`` in a process."""
         self.processes.start(name or command[0], [sys.executable, "-m", "airflow", *command])
 
     def scheduler(self, name: str = "scheduler") -> int:
         """Start a scheduler.
 
-        :return: its job id, when it is up.
+        :return: its job id once it is ready.
         """
         return self._job("SchedulerJob", name, "scheduler", "--skip-serve-logs")
 
     def triggerer(self, name: str) -> int:
         """Start a triggerer.
 
-        :return: its job id, when it is up.
+        :return: its job id once it is ready.
         """
         return self._job("TriggererJob", name, "triggerer", "--skip-serve-logs")
 
@@ -132,14 +132,14 @@ class Airflow:
         return int(max(found))
 
     def kill_triggerers(self) -> None:
-        """SIGKILL for all triggerers."""
+        """Kill all triggerers with SIGKILL."""
         for name in self.processes.names("triggerer"):
             self.processes.kill(name)
 
     def kill_task(self, run_id: str, task_id: str, *, with_worker: bool = False) -> None:
-        """SIGKILL for the process of a task that runs.
+        """Kill the process of a running task with SIGKILL.
 
-        :param with_worker: also, and before, for the process of LocalExecutor that watches over it.
+        :param with_worker: whether to kill LocalExecutor's process for it first.
         """
         (found,) = self.metadata.instances(run_id, task_id)
         assert (found.state, found.pid is not None) == ("running", True)
@@ -150,13 +150,13 @@ class Airflow:
         signal_all([worker, process] if with_worker else [process], signal.SIGKILL)
 
     def stop(self) -> None:
-        """End everything, whatever state it is in."""
+        """End all processes, in any state."""
         self._http.close()
         self.processes.stop()
         self.metadata.close()
 
     def eventually(self, what: str, check: Callable[[], Any], seconds: float) -> Any:
-        """The first result of ``check`` that is true; fails after ``seconds``, or when a process has ended."""
+        """Return the first true result of ``check``; fail after ``seconds``, or when a process has exited."""
         try:
             return eventually(what, seconds, check, self.processes.check)
         except pytest.fail.Exception as failure:
@@ -165,7 +165,7 @@ class Airflow:
             pytest.fail("\n".join([str(failure), *map(str, states)]), pytrace=False)
 
     def decrypt(self, text: str) -> str:
-        """What Airflow has encrypted in the database, such as the arguments of triggers; without a key, nothing is."""
+        """Decrypt a value from the database, such as arguments of triggers; without a Fernet key nothing is encrypted."""
         return text
 
     # -- the API -------------------------------------------------------------------------------------------------
@@ -184,27 +184,27 @@ class Airflow:
     def run(self, dag_id: str, tests: Mapping[str, Any] | list[str]) -> str:
         """Start a DAG run.
 
-        :return: its run id.
+        :return: the run id.
         """
         self.eventually(f"{dag_id} is known", lambda: dag_id in self.metadata.dags(), STARTING)
         told = self._post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"tests": tests}})
         return str(told["dag_run_id"])
 
     def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear all tasks of a run, as a user does."""
+        """Clear all tasks of a run through the API."""
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
         self._post(f"dags/{dag_id}/clearTaskInstances", body)
 
     def add_connection(self, conn_id: str, fields: Mapping[str, Any]) -> None:
-        """Add a connection, as a user does; it is encrypted in the database when there is a Fernet key.
+        """Add a connection through the API; the database encrypts it when there is a Fernet key.
 
-        :param fields: as :meth:`~thousandeyes_provider.simulator.Simulator.connection` tells them.
+        :param fields: as returned by :meth:`~thousandeyes_provider.simulator.Simulator.connection`.
         """
         extra = json.dumps(fields["extra"])
         self._post("connections", {**fields, "connection_id": conn_id, "extra": extra})
 
     def ended(self, run_id: str, seconds: float) -> dict[tuple[str, int], str | None]:
-        """The state of each task instance when the run has ended."""
+        """Wait for the end of a run and return the state of each task instance."""
         self.eventually(
             f"{run_id} ends", lambda: self.metadata.state(run_id) in ("success", "failed"), seconds
         )
@@ -213,7 +213,7 @@ class Airflow:
     # -- logs ----------------------------------------------------------------------------------------------------
 
     def task_logs(self, run_id: str) -> dict[Path, str]:
-        """What all tries of each task of a run have said, by the folder of their logs."""
+        """Return the logs of all tries of a run's tasks, by folder."""
         found: dict[Path, str] = {}
         for path in sorted((self.home / "logs").glob(f"dag_id=*/run_id={run_id}/**/attempt=*.log")):
             if ".trigger." not in path.name:
@@ -221,11 +221,11 @@ class Airflow:
         return found
 
     def fired(self, run_id: str, triggerer: str, job: int) -> set[int]:
-        """The map indexes of the tasks for which a triggerer has fired an event of our results.
+        """Return the map indexes of the tasks for which a triggerer fired a results event.
 
-        Airflow writes that to the log of the task, or, when it closes that a little early, to the triggerer's own.
+        Airflow logs it in the log of the task or, when that is already closed, in the triggerer's own log.
 
-        :param triggerer: its name.
+        :param triggerer: name of the triggerer.
         :param job: its job id.
         """
         logs = (self.home / "logs").glob(f"dag_id=*/run_id={run_id}/**/attempt=*.log.trigger.{job}.log")

@@ -1,4 +1,4 @@
-"""Searching a deployment for a secret: as it is, URL-encoded, and in base64 at whatever place of a longer text."""
+"""Search of a deployment for a secret: plain, URL-encoded, and in base64 at any offset of a longer text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.deployment import Airflow
 from thousandeyes_provider.simulator import Simulator
 
 ENCRYPTED = frozenset({("connection", "password"), ("connection", "extra")})
-"""The columns that hold the secret, as Fernet tokens."""
+"""Columns that hold the secret as Fernet tokens."""
 
 _TEXTUAL = (
     "('text', 'character varying', 'character', 'json', 'jsonb', 'xml', 'bytea', 'ARRAY', 'USER-DEFINED')"
@@ -27,7 +27,7 @@ _TEXTUAL = (
 
 
 class Secret:
-    """What nobody may see, in all forms in which it is looked for.
+    """A secret in all forms to search for.
 
     :param value: ASCII text of at least 8 characters.
     """
@@ -44,19 +44,19 @@ class Secret:
         self.forms[value.encode()] = "plain"
 
     def found_in(self, data: str | bytes) -> set[str]:
-        """The forms in which the secret is there: ``plain``, ``base64``, ``URL-encoded``."""
+        """Return the forms of the secret in a text: ``plain``, ``base64``, ``URL-encoded``."""
         raw = data.encode(errors="replace") if isinstance(data, str) else data
         return {name for form, name in self.forms.items() if form in raw}
 
 
 def _lower_escapes(text: str) -> str:
-    """``%2F`` as ``%2f``: both are in use."""
+    """Return escapes such as ``%2F`` in lower case: both spellings are in use."""
     first, *rest = text.split("%")
     return "%".join([first, *(part[:2].lower() + part[2:] for part in rest)])
 
 
 def _base64_cores(value: bytes, offset: int) -> Iterator[bytes]:
-    """What base64 makes of the value behind ``offset`` (modulo 3) other bytes, without what its neighbours decide."""
+    """Return the base64 text of the value at ``offset`` (modulo 3), without characters that depend on neighbors."""
     begin = -offset % 3
     end = len(value) - (len(value) - begin) % 3
     core = value[begin:end]
@@ -66,10 +66,10 @@ def _base64_cores(value: bytes, offset: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Leak:
-    """The secret where it should not be.
+    """A leak of the secret.
 
-    :param place: where it was found.
-    :param form: in which form.
+    :param place: place of the leak.
+    :param form: form of the secret.
     """
 
     place: str
@@ -77,24 +77,24 @@ class Leak:
 
 
 class Search:
-    """Looks for a secret in everything that a deployment writes, and remembers where it was.
+    """Searches everything that a deployment writes for a secret, and collects the leaks.
 
-    :param secret: what is looked for.
+    :param secret: the secret.
     """
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
         self.leaks: set[Leak] = set()
         self.looked_at: Counter[str] = Counter()
-        """Bytes that were looked at, by sort of place."""
+        """Searched bytes by kind of place."""
 
     def data(self, sort: str, place: str, data: str | bytes) -> None:
-        """Look at one piece."""
+        """Search one piece."""
         self.looked_at[sort] += len(data)
         self.leaks |= {Leak(f"{sort}: {place}", form) for form in self._secret.found_in(data)}
 
     def files(self, folder: Path, *, leaving_out: Iterable[Path] = ()) -> None:
-        """Look at all files below a folder: logs, and whatever else is there."""
+        """Search all files in a folder and its subfolders."""
         left_out = tuple(leaving_out)
         for path in folder.rglob("*"):
             if path.is_file() and not path.is_symlink() and not any(map(path.is_relative_to, left_out)):
@@ -102,9 +102,9 @@ class Search:
                     self.data("files", str(path.relative_to(folder)), path.read_bytes())
 
     def database(self, connection: Any, decrypt: Callable[[str], str] | None = None) -> None:
-        """Look at every column of every table that can hold text or bytes.
+        """Search every database column that can hold text or bytes.
 
-        :param decrypt: makes plain text of what is encrypted in the rows of triggers.
+        :param decrypt: decrypts arguments of triggers.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -124,9 +124,9 @@ class Search:
                         self.data("decrypted triggers", column, decrypt(bytes(found).decode()))
 
     def processes(self, processes: Iterable[psutil.Process], *, allowed: Iterable[str] = ()) -> None:
-        """Look at the arguments and the environment of processes.
+        """Search the arguments and environment variables of processes.
 
-        :param allowed: variables that hold the secret on purpose.
+        :param allowed: variables that may hold the secret.
         """
         for process in processes:
             with contextlib.suppress(psutil.Error):
@@ -136,13 +136,13 @@ class Search:
                         self.data("environments", f"{process.pid} {name}", value)
 
     def simulator(self, simulator: Simulator) -> None:
-        """Look at the simulator's log of requests, and at its state."""
+        """Search the simulator's request log and state."""
         told = json.dumps([asdict(request) for request in simulator.requests], default=str)
         self.data("simulator", "requests", told)
         self.data("simulator", "control", requests.get(f"{simulator.url}/control", timeout=30).content)
 
     def everywhere(self, airflow: Airflow, simulator: Simulator) -> None:
-        """Look at all that a deployment has written and runs, and at the simulator."""
+        """Search the files, database and processes of a deployment, and the simulator."""
         self.files(airflow.folder, leaving_out=[airflow.folder / "postgres" / "data"])
         self.database(airflow.metadata.connection, airflow.decrypt)
         self.processes(airflow.processes.everything(), allowed=airflow.variables)
@@ -150,7 +150,7 @@ class Search:
 
 
 def sorts_of_places(text: str, airflow: Airflow, simulator: Simulator) -> set[str]:
-    """Where the search for secrets finds a text that is none: what is never found cannot be said to be absent."""
+    """Return the places where a search finds a harmless text, which proves that it searches them."""
     search = Search(Secret(text))
     search.everywhere(airflow, simulator)
     return {leak.place.split(":")[0] for leak in search.leaks}

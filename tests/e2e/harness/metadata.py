@@ -1,4 +1,4 @@
-"""What Airflow's metadata database says of runs, tasks, triggers and XComs."""
+"""Runs, tasks, triggers and XComs in Airflow's metadata database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 @dataclass(frozen=True)
 class Instance:
-    """A task instance as the database has it."""
+    """A task instance in the database."""
 
     task_id: str
     map_index: int
@@ -27,7 +27,7 @@ class Instance:
 
 
 class Metadata:
-    """Reads the database; connects anew when the server was restarted.
+    """Reads the database, and reconnects after a restart of the server.
 
     :param database: the server.
     """
@@ -38,7 +38,7 @@ class Metadata:
 
     @property
     def connection(self) -> Any:
-        """A connection that commits each statement."""
+        """Return a connection that commits each statement."""
         if self._connection is None or self._connection.closed:
             self._connection = self._database.connect()
         return self._connection
@@ -49,7 +49,7 @@ class Metadata:
             self._connection.close()
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows that a statement finds."""
+        """Return the rows of a query."""
         import psycopg2
 
         for last in (False, True):
@@ -65,25 +65,25 @@ class Metadata:
         raise AssertionError("unreachable")
 
     def dags(self) -> set[str]:
-        """The ids of all DAGs that can be run."""
+        """Return the ids of all serialized DAGs."""
         return {found for (found,) in self.query("SELECT dag_id FROM serialized_dag")}
 
     def jobs(self, job_type: str) -> set[int]:
-        """The ids of all jobs of a type, also of those that are gone."""
+        """Return the ids of all jobs of a type, including ended ones."""
         return {found for (found,) in self.query("SELECT id FROM job WHERE job_type = %s", job_type)}
 
     def state(self, run_id: str) -> str:
-        """The state of a DAG run."""
+        """Return the state of a DAG run."""
         ((found,),) = self.query("SELECT state FROM dag_run WHERE run_id = %s", run_id)
         return str(found)
 
     def newest_run(self) -> str | None:
-        """The id of the newest DAG run."""
+        """Return the id of the newest DAG run."""
         found = self.query("SELECT run_id FROM dag_run ORDER BY id DESC LIMIT 1")
         return found[0][0] if found else None
 
     def instances(self, run_id: str, like: str = "%") -> list[Instance]:
-        """The task instances of a run whose task ids are like that."""
+        """Return the task instances of a run whose ids match a LIKE pattern."""
         found = self.query(
             "SELECT i.task_id, i.map_index, i.state, i.try_number, i.pid, t.classpath, t.triggerer_id, t.id"
             " FROM task_instance i LEFT JOIN trigger t ON t.id = i.trigger_id"
@@ -94,15 +94,15 @@ class Metadata:
         return [Instance(*row) for row in found]
 
     def states(self, run_id: str) -> Counter[str | None]:
-        """How many task instances are in which state."""
+        """Count the task instances by state."""
         return Counter(found.state for found in self.instances(run_id))
 
     def stuck(self, run_id: str) -> list[Instance]:
-        """The task instances of a run that have not ended."""
+        """Return the task instances of a run that have not ended."""
         return [found for found in self.instances(run_id) if found.state not in ENDED]
 
     def waiting(self, run_id: str, like: str = "%") -> list[Instance]:
-        """Those task instances that wait for results in the triggerer."""
+        """Return the task instances that wait for results in a triggerer."""
         return [
             found
             for found in self.instances(run_id, like)
@@ -110,23 +110,23 @@ class Metadata:
         ]
 
     def triggerers_of(self, run_id: str) -> set[int | None]:
-        """The job ids of the triggerers that have those that wait."""
+        """Return the job ids of the triggerers of waiting task instances."""
         return {found.triggerer for found in self.waiting(run_id)}
 
     def triggers(self) -> int:
-        """How many triggers there are."""
+        """Count the triggers."""
         ((count,),) = self.query("SELECT count(*) FROM trigger")
         return int(count)
 
     def judged(self, run_id: str) -> int:
-        """How many mapped tasks have returned evidence."""
+        """Count the mapped tasks that returned evidence."""
         ((count,),) = self.query(
             "SELECT count(*) FROM xcom WHERE run_id = %s AND key = 'return_value' AND map_index >= 0", run_id
         )
         return int(count)
 
     def evidence(self, run_id: str) -> list[dict[str, Any]]:
-        """What the instant tests of a run have returned."""
+        """Return the evidence of the instant tests of a run."""
         found = self.query(
             "SELECT value FROM xcom WHERE run_id = %s AND key = 'return_value' ORDER BY task_id, map_index",
             run_id,
@@ -135,7 +135,7 @@ class Metadata:
         return [value for value in values if isinstance(value, dict)]
 
     def verdicts(self, run_id: str) -> dict[str, str]:
-        """The verdict on each test."""
+        """Return the verdict of each test."""
         told = self.evidence(run_id)
         assert len({one["test_id"] for one in told}) == len(told)
         return {one["test_id"]: one["verdict"] for one in told}

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own."""
+"""A PostgreSQL server for the test session."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROLE = "airflow"
 
 
 class Postgres:
-    """A PostgreSQL server in a folder, for this test session only; it belongs to a user without rights.
+    """A PostgreSQL server in a folder, owned by an unprivileged user.
 
-    :param folder: where; made, and owned by that user.
+    :param folder: the folder, which is created and owned by that user.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,12 +31,12 @@ class Postgres:
 
     @staticmethod
     def program(name: str) -> str | None:
-        """Where a program of the server is; Debian keeps them out of the PATH."""
+        """Return the path of a server program; on Debian it is not on the PATH."""
         found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
         return shutil.which(name) or (found[-1] if found else None)
 
     def start(self) -> None:
-        """Make the database cluster with an empty database, and serve."""
+        """Create a database cluster with an empty database and start the server."""
         self.folder.mkdir()
         password_file = self.folder / "password"
         password_file.write_text(self.password)
@@ -100,14 +100,14 @@ class Postgres:
             pytest.fail((self.folder / "postgres.log").read_text())
 
     def restart(self) -> None:
-        """Stop as an administrator does who does not wait for clients (``pg_ctl restart -m fast``), and start."""
+        """Restart without waiting for clients, like ``pg_ctl restart -m fast``."""
         assert self._server is not None
         self._server.send_signal(signal.SIGINT)
         self._server.wait(60)
         self._serve()
 
     def connect(self, database: str = "airflow") -> Any:
-        """A connection that commits each statement."""
+        """Return a connection that commits each statement."""
         import psycopg2
 
         connection = psycopg2.connect(
@@ -118,11 +118,11 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """What Airflow is to connect to."""
+        """Address for Airflow."""
         return f"postgresql+psycopg2://{ROLE}:{self.password}@127.0.0.1:{self.port}/airflow"
 
     def stop(self) -> None:
-        """Stop at once."""
+        """Stop immediately."""
         if self._server is None:
             return
         self._server.send_signal(signal.SIGQUIT)

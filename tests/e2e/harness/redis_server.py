@@ -1,4 +1,4 @@
-"""A Redis server of its own, as the broker of Celery."""
+"""A Redis server for the test session, as the broker of Celery."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.processes import Unprivileged, eventually, free_port
 
 
 class Redis:
-    """A Redis server in a folder, for this test session only. What it holds is on disk, so that it survives a restart.
+    """A Redis server in a folder. Its data is on disk and survives a restart.
 
-    :param folder: where; made.
+    :param folder: the folder, which is created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,11 +25,11 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """What Celery is to connect to."""
+        """Address for Celery."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Serve; returns when it answers."""
+        """Start the server and wait until it responds."""
         import redis
 
         self.folder.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Redis:
             pytest.fail((self.folder / "redis.log").read_text())
 
     def stop(self) -> None:
-        """Stop as its service does."""
+        """Stop the server with SIGTERM."""
         if self._server is None:
             return
         self._server.send_signal(signal.SIGTERM)
@@ -79,6 +79,6 @@ class Redis:
             self._server.wait(10)
 
     def restart(self) -> None:
-        """Stop, and start with what was there."""
+        """Restart the server with its data."""
         self.stop()
         self.start()

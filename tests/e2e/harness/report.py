@@ -1,4 +1,4 @@
-"""The table at the end: what was done to Airflow in each scenario, and what came of it."""
+"""The final table: faults and results of each scenario."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ HEAD = ("scenario", "faults injected", "tasks", "run calls", "verdicts", "stuck"
 
 @dataclass
 class Scenario:
-    """One row. What a scenario does not count stays ``None``.
+    """One row. Figures that a scenario does not count are ``None``.
 
-    :param name: what it is about.
-    :param faults: what was injected.
-    :param tasks: how many instant tests were waited for.
-    :param run_calls: how often a run was asked for, whatever was answered.
-    :param verdicts: how many verdicts of each kind.
-    :param stuck: how many task instances and triggers were left.
-    :param leaked: in how many places the token was found.
-    :param notes: what else is worth saying.
+    :param name: name of the scenario.
+    :param faults: injected faults.
+    :param tasks: instant tests with a waiting task.
+    :param run_calls: run calls, whatever the response.
+    :param verdicts: verdicts by kind.
+    :param stuck: task instances and triggers left at the end.
+    :param leaked: places where the token was found.
+    :param notes: further notes.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Scenario:
     notes: list[str] = field(default_factory=list)
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text."""
+        """Return the cells as text."""
         faults = Counter(self.faults)
         told = [f"{count} x {name}" if count > 1 else name for name, count in faults.items()]
         return (
@@ -52,7 +52,7 @@ def _figure(value: int | None) -> str:
 
 
 def markdown(scenarios: Iterable[Scenario]) -> str:
-    """The table, and the notes below it."""
+    """Return the table and the notes below it as Markdown."""
     scenarios = list(scenarios)
     rows: list[Sequence[str]] = [HEAD, ["---"] * len(HEAD), *(one.cells() for one in scenarios)]
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
@@ -61,7 +61,7 @@ def markdown(scenarios: Iterable[Scenario]) -> str:
 
 
 def aligned(scenarios: Iterable[Scenario], widest: int = 44) -> list[str]:
-    """The same for a terminal: long cells go on below."""
+    """Return the table for a terminal, with wrapped cells."""
     scenarios = list(scenarios)
     rows = [
         [_wrapped(cell, widest) for cell in cells] for cells in (HEAD, *(one.cells() for one in scenarios))

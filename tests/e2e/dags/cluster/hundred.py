@@ -1,4 +1,4 @@
-"""A hundred instant tests, as a careful user has them run: in the triggerer for the most part, with task retries."""
+"""A hundred instant tests with task retries, most of them deferrable."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ with DAG(
             deferrable=deferrable,
             timeout=900,
             queue_timeout=1800,
-            # A worker's slot is taken for all of the waiting, so that the others must be left some.
+            # These tasks occupy a worker slot while they wait, so their number is limited.
             max_active_tis_per_dag=64 if deferrable else 10,
         ).expand_kwargs(named.override(task_id=f"name_{which}")(which))

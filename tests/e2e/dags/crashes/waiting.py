@@ -1,4 +1,4 @@
-"""Instant tests that wait while something is killed."""
+"""Instant tests that wait while processes are killed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ with DAG("mapped", schedule=None, params={"tests": []}):
     def named(params=None):
         return [{"test_id": test_id} for test_id in params["tests"]]
 
-    # The first turns come at once, and then Airflow may take the end of the deferring process, of which it hears later,
-    # for that of the resumed task, and fail this before it begins (apache/airflow#67287, #71580): hence the retries.
+    # The first turns resume immediately. Airflow may then take the end of the deferring process for the end of the
+    # resumed task and fail it before it starts (apache/airflow#67287, #71580): hence the retries.
     RunInstantTestOperator.partial(
         task_id="validate", deferrable=True, retries=3, retry_delay=timedelta(seconds=0), **WAITING
     ).expand_kwargs(named())
