@@ -157,8 +157,8 @@ def airflow(
 ) -> Iterator[Airflow]:
     """An Airflow with LocalExecutor, whose triggerers the tests start.
 
-    There is no Fernet key: trigger arguments are plain text, so that a token in them would be visible. The connection is
-    an environment variable.
+    There is no Fernet key: trigger arguments are plain text, so that a token in them would be visible. The connection
+    is an environment variable.
     """
     with throw_away() as folder:
         database = Postgres(folder / "postgres")

@@ -1,7 +1,7 @@
 """Killed processes of Airflow cause no second run and one verdict, as counted by the simulator.
 
-Processes are killed with SIGKILL while instant tests wait. ``conftest.py`` lists the requirements. Requires Airflow 3.3,
-where a retry resumes the run of the previous try.
+Processes are killed with SIGKILL while instant tests wait. ``conftest.py`` lists the requirements. Requires Airflow
+3.3, where a retry resumes the run of the previous try.
 """
 
 from __future__ import annotations

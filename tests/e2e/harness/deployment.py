@@ -165,7 +165,7 @@ class Airflow:
             pytest.fail("\n".join([str(failure), *map(str, states)]), pytrace=False)
 
     def decrypt(self, text: str) -> str:
-        """Decrypt a value from the database, such as arguments of triggers; without a Fernet key nothing is encrypted."""
+        """Decrypt a value from the database, such as arguments of triggers; without a key, return it as it is."""
         return text
 
     # -- the API -------------------------------------------------------------------------------------------------
