@@ -1,0 +1,286 @@
+"""One verdict for many tests: the evidence of each, how many have to pass, and which of them only report.
+
+Evidence is matched by test id and never by position, because a run that left no evidence leaves a gap and no empty
+entry. Nothing here knows Airflow.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.validation.verdict import Verdict
+
+LARGEST_SUITE_EVIDENCE = 48 * 1024
+"""Bytes of the evidence of a suite as JSON, the limit of every evidence."""
+
+MAX_HEADLINE_TESTS = 3
+"""Tests that the headline names before it counts the rest."""
+
+_SEVERITY = {
+    Verdict.FAILED: 0,
+    Verdict.ERROR: 1,
+    Verdict.NO_RESULTS: 2,
+    Verdict.INCOMPLETE: 3,
+    Verdict.PASSED: 4,
+}
+"""Order of the rows of a suite: the verdicts that need a person first."""
+
+_LESS_IMPORTANT = (
+    ("link", True),
+    ("summary", False),
+    ("worst_check", False),
+    ("link", False),
+    ("test_type", True),
+)
+"""Keys of a row in the order in which a large suite drops them, and whether only rows of passed tests lose the key."""
+
+MAX_NAME = 80
+"""Characters of a test's name in a row."""
+
+
+@dataclass(frozen=True)
+class SuiteRules:
+    """What makes a suite pass.
+
+    :param min_passed: how many blocking tests have to pass: a count from 1 (``int``), a fraction of them (``float``,
+        0.0 to 1.0, rounded up), or ``None`` for all.
+    :param non_blocking: tests that are reported and never fail the suite: test ids, and names with the wildcards
+        ``*``, ``?`` and ``[…]``, whatever their case.
+    """
+
+    min_passed: int | float | None = None
+    non_blocking: tuple[str, ...] = ()
+
+    def is_blocking(self, test_id: str, test_name: str) -> bool:
+        """Whether the verdict of a test counts."""
+        name = test_name.casefold()
+        return not any(
+            pattern == test_id or fnmatchcase(name, pattern.casefold()) for pattern in self.non_blocking
+        )
+
+    def required(self, blocking: int) -> int:
+        """How many of ``blocking`` tests have to pass."""
+        if self.min_passed is None:
+            return blocking
+        if isinstance(self.min_passed, float):
+            return math.ceil(self.min_passed * blocking - 1e-9)
+        return self.min_passed
+
+
+def parse_min_passed(value: object) -> int | float | None:
+    """``min_passed`` as a DAG declares it: ``None``, a count from 1, or a fraction above 0.0 and up to 1.0.
+
+    A text that has a decimal point is a fraction.
+
+    :raises ValueError: for any other value.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if text is None or text in ("", "None"):
+        return None
+    is_fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
+    parsed = number(text) if is_fraction else whole_number(text)
+    if parsed is None or parsed <= 0 or (is_fraction and parsed > 1):
+        raise ValueError(f"expected a count from 1 or a fraction above 0.0 and up to 1.0, got {value!r}")
+    return parsed
+
+
+def collect_evidence(results: Any) -> list[Mapping[str, Any]]:
+    """The evidence among the results of tasks, in any nesting.
+
+    :param results: an evidence, ``None``, a JSON text, or an iterable of these, such as the output of a mapped task.
+        Anything without a verdict and a test id is left out: it belongs to a run without evidence.
+    """
+    return list(_evidence_in(results, depth=0))
+
+
+def _evidence_in(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return
+    if isinstance(value, Mapping):
+        if value.get("verdict") in tuple(Verdict) and value.get("test_id"):
+            yield value
+    elif isinstance(value, Iterable) and not isinstance(value, bytes) and depth < 8:
+        for item in value:
+            yield from _evidence_in(item, depth + 1)
+
+
+def suite_evidence(
+    evidences: Sequence[Mapping[str, Any]],
+    rules: SuiteRules,
+    *,
+    expected_ids: Sequence[str] | None = None,
+    expected_count: int | None = None,
+    shadow: bool = False,
+) -> dict[str, Any]:
+    """Judge a suite.
+
+    The suite passes when enough blocking tests passed. It fails when it cannot reach that number, even if every test
+    without a verdict had passed. Otherwise it is inconclusive: ``incomplete``, or ``no_results`` when no blocking test
+    has a verdict at all. An inconclusive test never makes a suite fail.
+
+    :param evidences: the evidence of each run, in any order.
+    :param rules: what makes the suite pass.
+    :param expected_ids: the tests that were selected, by test id (or by the id of the test that a run was made from).
+    :param expected_count: how many runs there should be, where the ids are not known.
+    :param shadow: whether the suite only reports.
+    :return: the evidence of the suite, at most 48 KiB of JSON.
+    """
+    rows = [_row(evidence, rules) for evidence in evidences]
+    missing = _missing_ids(rows, expected_ids)
+    expected = max(len(rows) + len(missing), expected_count or 0)
+    unnamed = expected - len(rows) - len(missing)
+    blocking = [row for row in rows if row["blocking"]]
+    absent = unnamed + sum(rules.is_blocking(test_id, "") for test_id in missing)
+    verdict, reason = _verdict(Counter(row["verdict"] for row in blocking), absent, rules)
+    rows.sort(
+        key=lambda row: (not row["blocking"], _SEVERITY[row["verdict"]], row["test_name"], row["test_id"])
+    )
+    evidence: dict[str, Any] = {
+        "verdict": verdict.value,
+        "summary": "",
+        "reason": reason,
+        "counts": dict(Counter(row["verdict"] for row in rows)),
+        "expected_count": expected,
+        "without_evidence_count": unnamed + len(missing),
+        "required": rules.required(len(blocking) + absent),
+        "min_passed": rules.min_passed,
+        "shadow": shadow,
+        "tests": rows,
+        "missing": missing,
+        "started_at": min((text for item in evidences if (text := item.get("started_at"))), default=None),
+        "finished_at": max((text for item in evidences if (text := item.get("finished_at"))), default=None),
+        "run_calls": sum(int(item.get("run_calls") or 0) for item in evidences),
+        "requests": sum(int(item.get("requests") or 0) for item in evidences),
+    }
+    evidence["summary"] = suite_headline(evidence)
+    return _fit(evidence)
+
+
+def _verdict(counts: Mapping[str, int], absent: int, rules: SuiteRules) -> tuple[Verdict, str]:
+    """The verdict on the blocking tests, and the reason for an inconclusive one."""
+    passed, failed = counts.get(Verdict.PASSED, 0), counts.get(Verdict.FAILED, 0)
+    total = sum(counts.values()) + absent
+    undecided = total - passed - failed
+    required = rules.required(total)
+    if total == 0:
+        return Verdict.NO_RESULTS, "the suite has no blocking test"
+    if required > total:
+        return Verdict.INCOMPLETE, f"min_passed={rules.min_passed} exceeds the {total} blocking tests"
+    if passed >= required:
+        return Verdict.PASSED, ""
+    if passed + undecided < required:
+        return Verdict.FAILED, ""
+    reason = f"{undecided} of {total} blocking tests have no verdict"
+    return (Verdict.INCOMPLETE if passed + failed else Verdict.NO_RESULTS), reason
+
+
+def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
+    """The compact row of a test: what a list shows, and why it is not good."""
+    test_id, test_name = str(evidence["test_id"]), str(evidence.get("test_name") or "")
+    source_id = str(evidence.get("from_test") or "")
+    row: dict[str, Any] = {
+        "test_id": test_id,
+        "test_name": test_name[:MAX_NAME],
+        "test_type": evidence.get("test_type"),
+        "verdict": str(evidence["verdict"]),
+        "blocking": rules.is_blocking(source_id or test_id, test_name),
+    }
+    if source_id:
+        row["from_test"] = source_id
+    if row["verdict"] != Verdict.PASSED:
+        row["summary"] = str(evidence.get("summary") or "")
+        row["worst_agent"] = worst_agent(evidence)
+        row["worst_check"] = worst_check(evidence)
+    links = evidence.get("links") or {}
+    row["link"] = links.get("round") or links.get("test")
+    return row
+
+
+def worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The agent that the headline of a run names, with its reason; ``None`` when every agent is good."""
+    failed = evidence.get("failed_agents") or ()
+    if not failed:
+        return None
+    return {"agent_name": failed[0].get("agent_name"), "reason": "; ".join(failed[0].get("errors") or ())}
+
+
+def worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first failed check of a run; ``None`` when every check holds."""
+    keys = ("result_type", "metric", "aggregate", "comparison", "actual")
+    for check in evidence.get("checks") or ():
+        if not check.get("passed") and check.get("severity") != "warn":
+            return {key: check.get(key) for key in keys}
+    return None
+
+
+def _missing_ids(rows: Sequence[Mapping[str, Any]], expected_ids: Sequence[str] | None) -> list[str]:
+    """The selected tests of which no run left evidence, as often as a test was selected."""
+    left = Counter(str(test_id) for test_id in expected_ids or ())
+    left.subtract(str(row.get("from_test") or row["test_id"]) for row in rows)
+    return sorted(left.elements())
+
+
+def suite_headline(evidence: Mapping[str, Any]) -> str:
+    """One line about a suite; its first 80 characters say the verdict, and the worst test.
+
+    ``FAILED: 1 of 3 tests failed: Checkout: Singapore: Connection refused. 1 passed, 1 incomplete.``
+    """
+    counts = {
+        str(verdict): evidence["counts"][verdict] for verdict in _SEVERITY if verdict in evidence["counts"]
+    }
+    if evidence["without_evidence_count"]:
+        counts["without evidence"] = evidence["without_evidence_count"]
+    figures = ", ".join(f"{count} {str(verdict).replace('_', ' ')}" for verdict, count in counts.items())
+    verdict = str(evidence["verdict"]).replace("_", " ").upper()
+    bad = [row for row in evidence["tests"] if row["verdict"] != Verdict.PASSED and row["blocking"]]
+    if evidence["verdict"] == Verdict.FAILED:
+        bad = [row for row in bad if row["verdict"] == Verdict.FAILED]
+    named = [_named(row) for row in bad[:MAX_HEADLINE_TESTS]]
+    if len(bad) > len(named):
+        named.append(f"and {len(bad) - len(named)} more")
+    parts = [
+        "; ".join(named),
+        evidence.get("reason", ""),
+        f"{evidence['expected_count']} tests: {figures or 'none ran'}",
+    ]
+    return f"{verdict}: {'. '.join(part for part in parts if part)}"
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    name = row["test_name"] or f"test {row['test_id']}"
+    worst = row.get("worst_agent")
+    if worst and worst["reason"]:
+        return f"{name}: {worst['agent_name']}: {worst['reason']}"
+    return f"{name}: {str(row['verdict']).replace('_', ' ')}"
+
+
+def _fit(evidence: dict[str, Any]) -> dict[str, Any]:
+    """``evidence`` in at most :data:`LARGEST_SUITE_EVIDENCE` bytes; ``cut`` counts the rows that were left out."""
+    tests, missing = evidence["tests"], evidence["missing"]
+    for key, only_passed in _LESS_IMPORTANT:
+        if _size(evidence) <= LARGEST_SUITE_EVIDENCE:
+            return evidence
+        for row in tests:
+            if row["verdict"] == Verdict.PASSED or not only_passed:
+                row.pop(key, None)
+    for name, rows in (("tests", tests), ("missing", missing)):
+        while rows and _size(evidence) > LARGEST_SUITE_EVIDENCE:
+            dropped = max(len(rows) // 10, 1)
+            del rows[-dropped:]
+            evidence.setdefault("cut", {}).setdefault(name, 0)
+            evidence["cut"][name] += dropped
+    return evidence
+
+
+def _size(evidence: Mapping[str, Any]) -> int:
+    return len(json.dumps(evidence).encode())
