@@ -120,12 +120,12 @@ def _run_tests(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     tests += [
         {
-            "name": f"{name}: {formatting.subject(check)}",
+            "name": f"{name}: {formatting.check_subject(check)}",
             "status": "skip" if not judged else "pass" if check["passed"] else "fail",
             "severity": check["severity"],
             "type": f"{check['result_type']}.{check['metric']}",
-            "expected": formatting.expected(check),
-            "actual": formatting.actual(check),
+            "expected": formatting.check_expectation(check),
+            "actual": formatting.check_outcome(check),
         }
         for check in evidence["checks"]
     ]

@@ -72,17 +72,51 @@ def junit(evidence: Mapping[str, Any]) -> str:
     A suite for the run: a case for its round (an error when it is incomplete or has no results), a case for the errors
     of agents, a case for each check. A check of severity ``warn`` that does not hold is skipped, with its figures.
     """
-    cases = [_round_case(evidence), _errors_case(evidence), *map(_check_case, evidence["checks"])]
-    seconds = str(_seconds(evidence))
+    seconds = _seconds(evidence)
+    cases = junit_cases(evidence)
+    cases[0].set("time", str(seconds))
+    return junit_document(
+        test_label(evidence),
+        cases,
+        properties=_facts(evidence),
+        output=[f"{name}: {link}" for name, link in evidence["links"].items()],
+        started_at=evidence["started_at"] or evidence["finished_at"],
+        seconds=seconds,
+    )
+
+
+def junit_cases(evidence: Mapping[str, Any]) -> list[ElementTree.Element]:
+    """Return the test cases of a run: its round, the errors of its agents, and each check."""
+    return [_round_case(evidence), _errors_case(evidence), *map(_check_case, evidence["checks"])]
+
+
+def junit_document(
+    name: str,
+    cases: Sequence[ElementTree.Element],
+    *,
+    properties: Sequence[tuple[str, str]],
+    output: Sequence[str],
+    started_at: str,
+    seconds: int,
+) -> str:
+    """Return a JUnit file with one test suite.
+
+    :param name: name of the test suite.
+    :param cases: its test cases.
+    :param properties: names and values of its properties.
+    :param output: lines of its ``system-out``.
+    :param started_at: ISO time at which the suite started.
+    :param seconds: how long the suite took.
+    """
     suite = ElementTree.Element(
         "testsuite",
         {
             "id": "0",
-            "name": _xml(test_label(evidence)),
+            "name": xml_text(name),
             "package": "thousandeyes",
             "hostname": "thousandeyes",
-            "timestamp": (evidence["started_at"] or evidence["finished_at"]).removesuffix("Z"),
-            "time": seconds,
+            "timestamp": started_at.removesuffix("Z"),
+            "time": str(seconds),
             "tests": str(len(cases)),
             "failures": str(sum(case.find("failure") is not None for case in cases)),
             "errors": str(sum(case.find("error") is not None for case in cases)),
@@ -90,15 +124,13 @@ def junit(evidence: Mapping[str, Any]) -> str:
     )
     if skipped := sum(case.find("skipped") is not None for case in cases):
         suite.set("skipped", str(skipped))
-    properties = ElementTree.SubElement(suite, "properties")
-    for name, value in _facts(evidence):
-        ElementTree.SubElement(properties, "property", {"name": _xml(name), "value": _xml(value)})
+    holder = ElementTree.SubElement(suite, "properties")
+    for key, value in properties:
+        ElementTree.SubElement(holder, "property", {"name": xml_text(key), "value": xml_text(value)})
     for case in cases:
-        case.set("time", seconds if case is cases[0] else "0")
+        case.attrib.setdefault("time", "0")
         suite.append(case)
-    ElementTree.SubElement(suite, "system-out").text = _xml(
-        "\n".join(f"{name}: {link}" for name, link in evidence["links"].items())
-    )
+    ElementTree.SubElement(suite, "system-out").text = xml_text("\n".join(output))
     ElementTree.SubElement(suite, "system-err")
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
@@ -108,44 +140,51 @@ def junit(evidence: Mapping[str, Any]) -> str:
     )
 
 
-def _case(name: str, classname: str) -> ElementTree.Element:
-    return ElementTree.Element("testcase", {"name": _xml(name), "classname": _xml(classname)})
+def junit_case(name: str, classname: str) -> ElementTree.Element:
+    """Return a test case that passed."""
+    return ElementTree.Element("testcase", {"name": xml_text(name), "classname": xml_text(classname)})
 
 
-def _outcome(case: ElementTree.Element, kind: str, type_: str, lines: Sequence[str]) -> None:
+def junit_outcome(case: ElementTree.Element, kind: str, type_: str, lines: Sequence[str]) -> None:
+    """Give a test case its outcome.
+
+    :param kind: ``failure``, ``error`` or ``skipped``.
+    :param type_: the type of a failure or an error.
+    :param lines: what happened; the first line is the message.
+    """
     # Jenkins' schema has no attributes for what was skipped.
-    attributes = {} if kind == "skipped" else {"message": _xml(lines[0]), "type": type_}
-    ElementTree.SubElement(case, kind, attributes).text = _xml("\n".join(lines))
+    attributes = {} if kind == "skipped" else {"message": xml_text(lines[0]), "type": type_}
+    ElementTree.SubElement(case, kind, attributes).text = xml_text("\n".join(lines))
 
 
 def _round_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
-    case = _case("round is complete", "thousandeyes")
+    case = junit_case("round is complete", "thousandeyes")
     if evidence["verdict"] not in ("passed", "failed"):
         lines = [evidence["summary"]]
         for agent in evidence["agents"]["missing"]:
             label = missing_label(agent)
             lines.append(f"{agent_label(agent)}: missing{f', {label}' if label else ''}")
-        _outcome(case, "error", evidence["verdict"], lines)
+        junit_outcome(case, "error", evidence["verdict"], lines)
     return case
 
 
 def _errors_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     allowed, failed = evidence["agents"]["allowed_errors"], evidence["failed_agents"]
     count = len(failed) + int(evidence.get("cut", {}).get("failed_agents", 0))
-    case = _case(f"at most {allowed} agents with an error", "thousandeyes")
+    case = junit_case(f"at most {allowed} agents with an error", "thousandeyes")
     if count > allowed:
         lines = [f"{count} agents with an error, {allowed} allowed"]
         lines += [f"{agent_label(agent)}: {SEPARATOR.join(error_lines(agent))}" for agent in failed]
-        _outcome(case, "failure", "agent errors", lines)
+        junit_outcome(case, "failure", "agent errors", lines)
     return case
 
 
 def _check_case(check: Mapping[str, Any]) -> ElementTree.Element:
     name = f"{check['metric']} {check['aggregate']} {check_expectation(check)}"
-    case = _case(name, f"thousandeyes.{check['result_type']}")
+    case = junit_case(name, f"thousandeyes.{check['result_type']}")
     if not check["passed"]:
         outcome = "skipped" if check["severity"] == "warn" else "failure"
-        _outcome(case, outcome, "check", [check_sentence(check, 10)])
+        junit_outcome(case, outcome, "check", [check_sentence(check, 10)])
     return case
 
 
@@ -156,7 +195,7 @@ def _seconds(evidence: Mapping[str, Any]) -> int:
     return max(int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()), 0)
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
     """Replace the characters that XML 1.0 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
 
@@ -166,7 +205,7 @@ def _xml(text: str) -> str:
 
 def markdown(evidence: Mapping[str, Any]) -> str:
     """Return the evidence as Markdown: headline, facts, checks, agents, metrics and links."""
-    parts = [f"# {_md(evidence['summary'])}", _table(("Fact", "Value"), _facts(evidence))]
+    parts = [f"# {escape_markdown(evidence['summary'])}", markdown_table(("Fact", "Value"), _facts(evidence))]
     if evidence["checks"]:
         rows = [
             (
@@ -178,27 +217,28 @@ def markdown(evidence: Mapping[str, Any]) -> str:
             )
             for check in evidence["checks"]
         ]
-        parts += ["## Checks", _table(("Check", "State", "Expected", "Actual", "Agents"), rows)]
+        parts += ["## Checks", markdown_table(("Check", "State", "Expected", "Actual", "Agents"), rows)]
     if agents := agent_rows(evidence):
-        parts += ["## Agents", _table(("Agent", "State", "Result"), agents)]
+        parts += ["## Agents", markdown_table(("Agent", "State", "Result"), agents)]
     figures = [
         (f"{result_type} {metric}", *(format_number(numbers[name]) for name in ("min", "mean", "max")))
         for result_type, of_type in evidence["metrics"].items()
         for metric, numbers in of_type.items()
     ]
     if figures:
-        parts += ["## Metrics", _table(("Metric", "Min", "Mean", "Max"), figures)]
+        parts += ["## Metrics", markdown_table(("Metric", "Min", "Mean", "Max"), figures)]
     if cut := cut_label(evidence):
-        parts.append(f"Left out of the evidence for size: {_md(cut)}.")
+        parts.append(f"Left out of the evidence for size: {escape_markdown(cut)}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *(list(map(_md, cells)) for cells in rows)]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose cells are text."""
+    lines = [header, ["---"] * len(header), *(list(map(escape_markdown, cells)) for cells in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _md(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape ``text`` for one line of Markdown, so that it is shown letter by letter; addresses become links."""
     line = " ".join(text.split())
     if re.fullmatch(r"https?://[^\s|<>`]+", line):
