@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.response import iso_time
+from thousandeyes_provider.validation.summary import worst_agent
 from thousandeyes_provider.validation.verdict import Verdict
 
 LARGEST_SUITE_EVIDENCE = 48 * 1024
@@ -107,17 +109,28 @@ def _evidence_in(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
         except (ValueError, RecursionError):
             return
     if isinstance(value, Mapping):
-        if value.get("verdict") in tuple(Verdict) and value.get("test_id"):
+        if _is_evidence(value):
             yield value
     elif isinstance(value, Iterable) and not isinstance(value, bytes) and depth < 8:
         for item in value:
             yield from _evidence_in(item, depth + 1)
 
 
+def _is_evidence(value: Mapping[str, Any]) -> bool:
+    return (
+        value.get("verdict") in tuple(Verdict)
+        and bool(value.get("test_id"))
+        and isinstance(value.get("agents"), Mapping)
+        and isinstance(value.get("checks"), list)
+        and isinstance(value.get("failed_agents"), list)
+    )
+
+
 def suite_evidence(
     evidences: Sequence[Mapping[str, Any]],
     rules: SuiteRules,
     *,
+    judged_at: float,
     expected_ids: Sequence[str] | None = None,
     expected_count: int | None = None,
     shadow: bool = False,
@@ -130,6 +143,7 @@ def suite_evidence(
 
     :param evidences: the evidence of each run, in any order.
     :param rules: what makes the suite pass.
+    :param judged_at: now, epoch seconds.
     :param expected_ids: the tests that were selected, by test id (or by the id of the test that a run was made from).
     :param expected_count: how many runs there should be, where the ids are not known.
     :param shadow: whether the suite only reports.
@@ -158,7 +172,7 @@ def suite_evidence(
         "tests": rows,
         "missing": missing,
         "started_at": min((text for item in evidences if (text := item.get("started_at"))), default=None),
-        "finished_at": max((text for item in evidences if (text := item.get("finished_at"))), default=None),
+        "finished_at": iso_time(judged_at),
         "run_calls": sum(int(item.get("run_calls") or 0) for item in evidences),
         "requests": sum(int(item.get("requests") or 0) for item in evidences),
     }
@@ -199,26 +213,27 @@ def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
         row["from_test"] = source_id
     if row["verdict"] != Verdict.PASSED:
         row["summary"] = str(evidence.get("summary") or "")
-        row["worst_agent"] = worst_agent(evidence)
-        row["worst_check"] = worst_check(evidence)
+        row["worst_agent"] = _worst_agent(evidence)
+        row["worst_check"] = _worst_check(evidence)
     links = evidence.get("links") or {}
     row["link"] = links.get("round") or links.get("test")
     return row
 
 
-def worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The agent that the headline of a run names, with its reason; ``None`` when every agent is good."""
-    failed = evidence.get("failed_agents") or ()
-    if not failed:
+def _worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Name and reason of the agent that explains the verdict of a run; ``None`` when every agent is ok."""
+    try:
+        problem = worst_agent(evidence)
+    except (AttributeError, KeyError, TypeError):  # an XCom that somebody else wrote
         return None
-    return {"agent_name": failed[0].get("agent_name"), "reason": "; ".join(failed[0].get("errors") or ())}
+    return None if problem is None else {"agent_name": problem.label, "reason": problem.reason}
 
 
-def worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+def _worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first failed check of a run; ``None`` when every check holds."""
     keys = ("result_type", "metric", "aggregate", "comparison", "actual")
-    for check in evidence.get("checks") or ():
-        if not check.get("passed") and check.get("severity") != "warn":
+    for check in evidence["checks"]:
+        if isinstance(check, Mapping) and not check.get("passed") and check.get("severity") != "warn":
             return {key: check.get(key) for key in keys}
     return None
 

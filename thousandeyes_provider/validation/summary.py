@@ -316,7 +316,7 @@ def _check_lines(evidence: Evidence) -> list[tuple[int, str]]:
     levels = [logging.INFO, *(_CHECK_LEVELS[check_state(check)] for check in shown)]
     more = len(checks) - len(rows) + _cut(evidence, "checks")
     last = [f"and {more} more, counted above"] if more else []
-    columns = _columns([("check", "", "expected", "actual", "agents"), *rows])
+    columns = text_columns([("check", "", "expected", "actual", "agents"), *rows])
     return [*zip(levels, columns, strict=True), *_info([*last, ""])]
 
 
@@ -330,7 +330,7 @@ def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
     levels = [
         logging.ERROR if state in failed else _AGENT_LEVELS.get(state, logging.INFO) for _, state, _ in shown
     ]
-    columns = _columns([("agent", "", "result"), *shown])
+    columns = text_columns([("agent", "", "result"), *shown])
     lines = list(zip([logging.INFO, *levels], columns, strict=True))
     if any(_cut(evidence, name) for name in ("failed_agents", "agents.missing", "agents.reported")):
         lines += _info(["and more, counted above"])
@@ -406,10 +406,11 @@ def _metric_lines(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> l
     more = len(rows) - MAX_TABLE_METRICS
     last = [f"and {more} more"] if more > 0 else []
     header = ("metric", "min", "mean", "max", "")
-    return [*_columns([header, *rows[:MAX_TABLE_METRICS]]), *last, ""] if rows else []
+    return [*text_columns([header, *rows[:MAX_TABLE_METRICS]]), *last, ""] if rows else []
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def text_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines with aligned columns."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

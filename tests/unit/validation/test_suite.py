@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.validation.check_parser import parse_checks
+from thousandeyes_provider.validation.evidence import Observed, evidence
 from thousandeyes_provider.validation.suite import (
     LARGEST_SUITE_EVIDENCE,
     SuiteRules,
@@ -16,33 +21,53 @@ from thousandeyes_provider.validation.suite import (
     parse_min_passed,
     suite_evidence,
 )
-from thousandeyes_provider.validation.verdict import Verdict
+from thousandeyes_provider.validation.suite_reports import suite_junit, suite_markdown, suite_table_lines
+from thousandeyes_provider.validation.verdict import NOT_JUDGED, Verdict, judge
 
 INCONCLUSIVE = ("incomplete", "no_results", "error")
 
 
-def run(test_id, verdict="passed", **more):
-    """The evidence of one run, as far as a suite reads it."""
-    evidence = {
-        "verdict": verdict,
-        "summary": f"{verdict.upper()}: test {test_id}",
-        "test_id": test_id,
-        "test_name": f"Test {test_id}",
-        "test_type": "http-server",
-        "failed_agents": [],
-        "checks": [],
-        "started_at": f"2026-11-25T10:0{test_id[-1]}:00Z",
-        "finished_at": f"2026-11-25T10:1{test_id[-1]}:00Z",
-        "run_calls": 1,
-        "requests": 10,
-        "links": {"round": f"https://app.thousandeyes.com/round/{test_id}"},
-    }
-    return evidence | more
+AT = 1_764_064_800.0  # 2025-11-25T10:00:00Z
+
+
+def run(test_id, verdict="passed", *, error="Connection refused", checks=None, **more):
+    """The evidence of one run: two agents, of which Singapore has an error when the verdict is failed."""
+    bad = {"errorType": "Connect", "errorDetails": error} if verdict == "failed" else {}
+    rows = [
+        {"agent": {"agentId": "1", "agentName": "Oslo"}, "roundId": 1_764_064_800, "responseTime": 80},
+        {
+            "agent": {"agentId": "2", "agentName": "Singapore"},
+            "roundId": 1_764_064_800,
+            "responseTime": 90,
+            **bad,
+        },
+    ]
+    judged = verdict in ("passed", "failed")
+    observed = Observed(
+        test_id=test_id,
+        test_name=f"Test {test_id}",
+        test_type="http-server",
+        account_group_id=None,
+        verdict=Verdict(verdict),
+        started_at=AT + int(test_id),
+        finished_at=AT + 600 + int(test_id),
+        run_calls=1,
+        requests=10,
+        reported=[Agent("1", "Oslo"), Agent("2", "Singapore")],
+        judgement=judge({"http-server": rows}, 0, parse_checks(checks)) if judged else NOT_JUDGED,
+        links={"test": f"https://app.thousandeyes.com/test/{test_id}"},
+        reason="rate limit" if verdict == "error" else "",
+    )
+    return evidence(observed) | more
+
+
+def judged(runs, rules=SuiteRules(), **more):  # noqa: B008
+    return suite_evidence(runs, rules, judged_at=AT + 900, **more)
 
 
 def verdict_of(*verdicts, rules=SuiteRules(), **more):  # noqa: B008
     runs = [run(str(number), verdict) for number, verdict in enumerate(verdicts)]
-    return suite_evidence(runs, rules, **more)["verdict"]
+    return judged(runs, rules, **more)["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -71,25 +96,25 @@ def test_a_suite_passes_when_enough_tests_passed(verdicts, min_passed, expected)
 
 class TestInconclusiveTests:
     def test_a_selected_test_without_evidence_keeps_a_suite_from_passing(self):
-        evidence = suite_evidence([run("1"), run("2")], SuiteRules(), expected_ids=["1", "2", "3"])
-        assert (evidence["verdict"], evidence["missing"], evidence["expected_count"]) == (
+        result = judged([run("1"), run("2")], SuiteRules(), expected_ids=["1", "2", "3"])
+        assert (result["verdict"], result["missing"], result["expected_count"]) == (
             "incomplete",
             ["3"],
             3,
         )
 
     def test_a_test_that_was_selected_twice_has_to_leave_two_pieces_of_evidence(self):
-        evidence = suite_evidence([run("1")], SuiteRules(), expected_ids=["1", "1"])
-        assert evidence["missing"] == ["1"]
+        result = judged([run("1")], SuiteRules(), expected_ids=["1", "1"])
+        assert result["missing"] == ["1"]
 
     def test_a_run_made_from_a_scheduled_test_counts_for_that_test(self):
-        evidence = suite_evidence([run("900", from_test="1")], SuiteRules(), expected_ids=["1"])
-        assert (evidence["verdict"], evidence["missing"]) == ("passed", [])
+        result = judged([run("900", from_test="1")], SuiteRules(), expected_ids=["1"])
+        assert (result["verdict"], result["missing"]) == ("passed", [])
 
     def test_fewer_runs_than_task_instances_keep_a_suite_from_passing(self):
-        evidence = suite_evidence([run("1")], SuiteRules(), expected_count=2)
-        assert (evidence["verdict"], evidence["without_evidence_count"]) == ("incomplete", 1)
-        assert "1 of 2 blocking tests have no verdict" in evidence["summary"]
+        result = judged([run("1")], SuiteRules(), expected_count=2)
+        assert (result["verdict"], result["without_evidence_count"]) == ("incomplete", 1)
+        assert "1 of 2 blocking tests have no verdict" in result["summary"]
 
     @given(
         st.lists(st.sampled_from(tuple(Verdict))), st.integers(0, 5), st.sampled_from([None, 1, 3, 0.5, 1.0])
@@ -97,70 +122,58 @@ class TestInconclusiveTests:
     def test_tests_without_a_verdict_never_make_a_suite_fail(self, verdicts, absent, min_passed):
         runs = [run(str(number), verdict) for number, verdict in enumerate(verdicts)]
         rules = SuiteRules(min_passed)
-        evidence = suite_evidence(runs, rules, expected_count=len(runs) + absent)
+        result = judged(runs, rules, expected_count=len(runs) + absent)
         counts = Counter(verdicts)
-        if evidence["verdict"] == "failed":
+        if result["verdict"] == "failed":
             total = len(runs) + absent
             assert total - counts["failed"] < rules.required(total)
-        if evidence["verdict"] == "passed":
+        if result["verdict"] == "passed":
             assert counts["passed"] >= max(rules.required(len(runs) + absent), 1)
 
 
 class TestNonBlockingTests:
     @pytest.mark.parametrize("pattern", ["2", "Test 2", "TES? 2", "test *2", "Test [2]"])
     def test_they_are_reported_and_never_fail_the_suite(self, pattern):
-        evidence = suite_evidence([run("1"), run("2", "failed")], SuiteRules(non_blocking=(pattern,)))
-        assert evidence["verdict"] == "passed"
-        assert [row["blocking"] for row in evidence["tests"]] == [True, False]
-        assert evidence["counts"] == {"passed": 1, "failed": 1}
+        result = judged([run("1"), run("2", "failed")], SuiteRules(non_blocking=(pattern,)))
+        assert result["verdict"] == "passed"
+        assert [row["blocking"] for row in result["tests"]] == [True, False]
+        assert result["counts"] == {"passed": 1, "failed": 1}
 
     def test_a_suite_of_nothing_else_is_inconclusive(self):
-        evidence = suite_evidence([run("1")], SuiteRules(non_blocking=("*",)))
-        assert (evidence["verdict"], evidence["reason"]) == ("no_results", "the suite has no blocking test")
+        result = judged([run("1")], SuiteRules(non_blocking=("*",)))
+        assert (result["verdict"], result["reason"]) == ("no_results", "the suite has no blocking test")
 
     def test_a_run_from_a_scheduled_test_is_named_by_the_scheduled_test(self):
-        evidence = suite_evidence(
-            [run("900", "failed", from_test="7"), run("1")], SuiteRules(non_blocking=("7",))
-        )
-        assert evidence["verdict"] == "passed"
+        result = judged([run("900", "failed", from_test="7"), run("1")], SuiteRules(non_blocking=("7",)))
+        assert result["verdict"] == "passed"
 
 
 class TestHeadline:
     def test_it_leads_with_the_verdict_and_the_worst_agent(self):
-        bad = run(
-            "1", "failed", failed_agents=[{"agent_name": "Singapore", "errors": ["Connection refused"]}]
-        )
-        evidence = suite_evidence([run("2"), bad, run("3", "incomplete")], SuiteRules())
-        assert evidence["summary"] == (
+        result = judged([run("2"), run("1", "failed"), run("3", "incomplete")], SuiteRules())
+        assert result["summary"] == (
             "FAILED: Test 1: Singapore: Connection refused. 3 tests: 1 failed, 1 incomplete, 1 passed"
         )
 
     def test_it_counts_the_tests_that_it_does_not_name(self):
-        evidence = suite_evidence([run(str(number), "failed") for number in range(5)], SuiteRules())
-        assert "Test 2: failed; and 2 more" in evidence["summary"]
+        result = judged([run(str(number), "failed") for number in range(5)], SuiteRules())
+        assert "Test 2: Singapore: Connection refused; and 2 more" in result["summary"]
 
     def test_an_empty_suite_says_so(self):
-        assert suite_evidence([], SuiteRules())["summary"] == (
+        assert judged([], SuiteRules())["summary"] == (
             "NO RESULTS: the suite has no blocking test. 0 tests: none ran"
         )
 
 
 def test_the_worst_tests_come_first_and_keep_agent_check_and_link():
-    check = {
-        "result_type": "http-server",
-        "metric": "responseTime",
-        "aggregate": "p95",
-        "comparison": {"leq_to": 500},
-        "actual": 900,
-        "passed": False,
-        "severity": "error",
-    }
-    evidence = suite_evidence([run("1"), run("2", "failed", checks=[check])], SuiteRules())
-    worst = evidence["tests"][0]
-    assert (worst["test_id"], worst["worst_check"]["actual"]) == ("2", 900)
-    assert worst["link"] == "https://app.thousandeyes.com/round/2"
-    assert evidence["started_at"] == "2026-11-25T10:01:00Z"
-    assert (evidence["run_calls"], evidence["requests"]) == (2, 20)
+    checks = {"http-server": {"responseTime": {"max": {"leq_to": 50}}}}
+    result = judged([run("1"), run("2", "failed", checks=checks)], SuiteRules())
+    worst = result["tests"][0]
+    assert (worst["test_id"], worst["worst_check"]["actual"]) == ("2", 90)
+    assert worst["worst_agent"] == {"agent_name": "Singapore", "reason": "Connection refused"}
+    assert worst["link"] == "https://app.thousandeyes.com/test/2"
+    assert result["started_at"] == "2025-11-25T10:00:01Z"
+    assert (result["run_calls"], result["requests"]) == (2, 20)
 
 
 @pytest.mark.parametrize("count", [100, 400, 2000])
@@ -170,12 +183,10 @@ def test_the_evidence_of_a_large_suite_fits_into_48_kib(count):
         run(f"{number:06}", "failed" if number % 40 == 0 else "passed", test_name=names)
         for number in range(count)
     ]
-    evidence = suite_evidence(
-        runs, SuiteRules(), expected_ids=[f"{number:06}" for number in range(count + 3)]
-    )
-    assert len(json.dumps(evidence).encode()) <= LARGEST_SUITE_EVIDENCE
-    assert sum(row["verdict"] == "failed" for row in evidence["tests"]) == count // 40 + (count % 40 > 0)
-    assert evidence["counts"]["passed"] + evidence["counts"]["failed"] == count
+    result = judged(runs, SuiteRules(), expected_ids=[f"{number:06}" for number in range(count + 3)])
+    assert len(json.dumps(result).encode()) <= LARGEST_SUITE_EVIDENCE
+    assert sum(row["verdict"] == "failed" for row in result["tests"]) == count // 40 + (count % 40 > 0)
+    assert result["counts"]["passed"] + result["counts"]["failed"] == count
 
 
 class TestCollecting:
@@ -198,7 +209,16 @@ class TestCollecting:
         ids=["one", "list", "nested", "generator", "JSON", "with other values"],
     )
     def test_evidence_is_found_in_any_nesting(self, results):
-        assert [evidence["test_id"] for evidence in collect_evidence(results)] == ["1"]
+        assert [found["test_id"] for found in collect_evidence(results)] == ["1"]
+
+    @pytest.mark.parametrize("key", ["verdict", "test_id", "summary", "agents", "checks", "failed_agents"])
+    @pytest.mark.parametrize("damage", [None, 7, "text"])
+    def test_damaged_evidence_counts_as_none(self, key, damage):
+        assert collect_evidence([run("1") | {key: damage}]) == [] or key in ("test_id", "summary")
+
+    def test_evidence_with_damaged_rows_keeps_its_verdict(self):
+        damaged = run("1", "failed") | {"checks": [{"passed": False}], "failed_agents": [7]}
+        assert judged(collect_evidence([damaged]), SuiteRules())["verdict"] == "failed"
 
     @pytest.mark.parametrize("results", [None, "", [], {}, "[" * 10_000, b"x"])
     def test_results_without_evidence_are_empty(self, results):
@@ -217,3 +237,67 @@ def test_min_passed_is_a_count_or_a_fraction(given_value, expected):
 def test_other_values_of_min_passed_are_refused(value):
     with pytest.raises(ValueError, match=r"expected a count from 1 or a fraction above 0\.0 and up to 1\.0"):
         parse_min_passed(value)
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+RUNS = [run("1"), run("2", "failed"), run("3", "incomplete"), run("4", "failed")]
+
+
+@pytest.fixture
+def suite():
+    return suite_evidence(
+        RUNS, SuiteRules(non_blocking=("4",)), expected_ids=["1", "2", "3", "4", "5"], judged_at=AT
+    )
+
+
+def test_the_table_shows_the_worst_test_first_at_the_level_that_it_deserves(suite):
+    lines = suite_table_lines(suite)
+    levels = {line.split()[2]: level for level, line in lines if line.startswith("Test ")}
+    assert lines[0] == (logging.ERROR, suite["summary"])
+    assert levels == {"2": logging.ERROR, "3": logging.WARNING, "1": logging.INFO, "4": logging.WARNING}
+    assert list(levels) == ["2", "3", "1", "4"]
+    assert (logging.WARNING, "test 5: no evidence") in lines
+    assert any("Singapore: Connection refused" in line for _, line in lines)
+
+
+def test_a_table_of_many_tests_counts_the_rest():
+    many = [run(str(number)) for number in range(100)]
+    lines = [line for _, line in suite_table_lines(suite_evidence(many, SuiteRules(), judged_at=AT))]
+    assert "and 60 more, counted above" in lines
+
+
+def test_junit_has_a_case_for_each_round_check_and_missing_run(suite):
+    document = ElementTree.fromstring(suite_junit(suite, RUNS, name="gate"))
+    cases = document.findall(".//testcase")
+    assert document.find("testsuite").get("name") == "gate"
+    assert len(cases) == 2 * len(RUNS) + 1
+    failed = [case.get("classname") for case in cases if case.find("failure") is not None]
+    assert failed == ["thousandeyes.Test 2"]
+    errors = [case.get("classname") for case in cases if case.find("error") is not None]
+    assert errors == ["thousandeyes.Test 3", "thousandeyes.suite"]
+    skipped = [case for case in cases if case.find("skipped") is not None]
+    assert [case.get("classname") for case in skipped] == ["thousandeyes.Test 4"]
+    assert "Connection refused" in skipped[0].find("skipped").text
+
+
+def test_junit_properties_have_links_and_blocking_state(suite):
+    document = ElementTree.fromstring(suite_junit(suite, RUNS, name="gate"))
+    properties = {entry.get("name"): entry.get("value") for entry in document.iter("property")}
+    assert properties["http-server test 4 'Test 4': blocking"] == "false"
+    assert properties["http-server test 2 'Test 2': test"] == "https://app.thousandeyes.com/test/2"
+
+
+def test_markdown_has_a_row_for_each_test_and_escapes_their_names():
+    hostile = run("7", "failed", test_name="<b>|*x*")
+    text = suite_markdown(suite_evidence([hostile], SuiteRules(), expected_ids=["7", "8"], judged_at=AT))
+    assert text.startswith("# FAILED: ")
+    assert r"\<b\>\|\*x\*" in text
+    assert "| 8 | no evidence |" in text
+
+
+def test_an_empty_suite_has_reports():
+    suite = suite_evidence([], SuiteRules(), judged_at=AT)
+    assert "no results" in suite_markdown(suite).lower()
+    assert ElementTree.fromstring(suite_junit(suite, [], name="gate")).find("testsuite").get("tests") == "0"
+    assert suite_table_lines(suite)[0][0] == logging.WARNING

@@ -1,0 +1,157 @@
+"""The evidence of a suite as text: a table for the task log, JUnit, Markdown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from thousandeyes_provider.validation.formatting import clip
+from thousandeyes_provider.validation.reports import (
+    escape_markdown,
+    junit_case,
+    junit_cases,
+    junit_document,
+    junit_outcome,
+    markdown_table,
+)
+from thousandeyes_provider.validation.summary import test_label, text_columns
+
+MAX_TABLE_TESTS = 40
+"""Tests in a table; the worst come first."""
+
+_LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
+
+
+def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return the evidence of a suite as a table, each line with its log level.
+
+    A failed blocking test is ``logging.ERROR``, any other test that did not pass ``logging.WARNING``, the rest
+    ``logging.INFO``.
+    """
+    shown = evidence["tests"][:MAX_TABLE_TESTS]
+    columns = text_columns([("test", "id", "", "verdict", "result"), *map(_cells, shown)])
+    lines = [(_LEVELS.get(evidence["verdict"], logging.WARNING), str(evidence["summary"]))]
+    lines += [(logging.INFO, f"{name}  {value}") for name, value in _facts(evidence)]
+    lines += [(logging.INFO, ""), *zip([logging.INFO, *map(_level, shown)], columns, strict=True)]
+    if (more := len(evidence["tests"]) + _cut(evidence, "tests") - len(shown)) > 0:
+        lines.append((logging.INFO, f"and {more} more, counted above"))
+    lines += [
+        (logging.WARNING, f"test {test_id}: no evidence") for test_id in evidence["missing"][:MAX_TABLE_TESTS]
+    ]
+    if (more := len(evidence["missing"]) + _cut(evidence, "missing") - MAX_TABLE_TESTS) > 0:
+        lines.append((logging.WARNING, f"and {more} more without evidence"))
+    return lines
+
+
+def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], *, name: str) -> str:
+    """Return one JUnit test suite with the cases of every run: its round, its agents' errors and its checks.
+
+    A case of a test that is not blocking is skipped where it did not pass. A run without evidence is an error.
+
+    :param evidence: of the suite.
+    :param runs: the evidence of each run.
+    :param name: name of the test suite.
+    """
+    blocking = {row["test_id"]: row["blocking"] for row in evidence["tests"]}
+    cases = []
+    properties = _facts(evidence)
+    for run in runs:
+        label = test_label(run)
+        is_blocking = blocking.get(str(run["test_id"]), True)
+        properties.append((f"{label}: blocking", "true" if is_blocking else "false"))
+        properties += [(f"{label}: {kind}", link) for kind, link in run["links"].items()]
+        for case in junit_cases(run):
+            case.set("classname", f"thousandeyes.{run['test_name'] or run['test_id']}")
+            if not is_blocking:
+                _skip(case)
+            cases.append(case)
+    absent = [f"test {test_id}" for test_id in evidence["missing"]]
+    absent += ["a run of an unknown test"] * (evidence["without_evidence_count"] - len(absent))
+    for label in absent:
+        case = junit_case(f"{label} left evidence", "thousandeyes.suite")
+        junit_outcome(case, "error", "no evidence", [f"{label}: no evidence"])
+        cases.append(case)
+    return junit_document(
+        name,
+        cases,
+        properties=properties,
+        output=[str(evidence["summary"])],
+        started_at=str(evidence["started_at"] or evidence["finished_at"]),
+        seconds=_seconds(evidence),
+    )
+
+
+def suite_markdown(evidence: Mapping[str, Any]) -> str:
+    """Return the evidence of a suite as Markdown: headline, facts, and a table of the tests."""
+    rows = [
+        (
+            row["test_name"] or row["test_id"],
+            row["test_id"],
+            str(row["verdict"]).replace("_", " "),
+            "yes" if row["blocking"] else "no",
+            _result(row),
+            row.get("link") or "",
+        )
+        for row in evidence["tests"]
+    ]
+    rows += [("", test_id, "no evidence", "", "", "") for test_id in evidence["missing"]]
+    parts = [
+        f"# {escape_markdown(str(evidence['summary']))}",
+        markdown_table(("Fact", "Value"), _facts(evidence)),
+    ]
+    if rows:
+        header = ("Test", "Id", "Verdict", "Blocking", "Result", "ThousandEyes")
+        parts += ["## Tests", markdown_table(header, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("verdict", str(evidence["verdict"])),
+        ("tests", str(evidence["expected_count"])),
+        ("required", f"{evidence['required']} blocking tests have to pass"),
+        ("time", f"{evidence['started_at']} to {evidence['finished_at']}" if evidence["started_at"] else ""),
+        ("requests", f"{evidence['requests']}, {evidence['run_calls']} run calls"),
+        ("shadow", "the verdict does not block" if evidence["shadow"] else ""),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    blocking = "" if row["blocking"] else "non-blocking"
+    verdict = str(row["verdict"]).replace("_", " ").upper()
+    return (clip(row["test_name"], 40), row["test_id"], blocking, verdict, clip(_result(row), 120))
+
+
+def _result(row: Mapping[str, Any]) -> str:
+    if row["verdict"] == "passed":
+        return ""
+    worst = row.get("worst_agent")
+    return f"{worst['agent_name']}: {worst['reason']}" if worst else str(row.get("summary") or "")
+
+
+def _level(row: Mapping[str, Any]) -> int:
+    if row["verdict"] == "passed":
+        return logging.INFO
+    return logging.ERROR if row["verdict"] == "failed" and row["blocking"] else logging.WARNING
+
+
+def _skip(case: Any) -> None:
+    """Turn the failure or error of a case into a skip with the same text."""
+    for kind in ("failure", "error"):
+        if (outcome := case.find(kind)) is not None:
+            case.remove(outcome)
+            junit_outcome(case, "skipped", "", [f"not blocking: {outcome.text}"])
+
+
+def _seconds(evidence: Mapping[str, Any]) -> int:
+    if not evidence["started_at"]:
+        return 0
+    start, end = (datetime.fromisoformat(evidence[key]) for key in ("started_at", "finished_at"))
+    return max(int((end - start).total_seconds()), 0)
+
+
+def _cut(evidence: Mapping[str, Any], name: str) -> int:
+    return int(evidence.get("cut", {}).get(name, 0))
