@@ -1,7 +1,7 @@
-"""A throw-away Airflow for the whole test session.
+"""A temporary Airflow for the test session.
 
-No test may see the Airflow of the person who runs it: its home, its database, its connections. So this happens
-before anything imports Airflow, which reads the environment only once.
+Tests must not see the user's Airflow: its home, database and connections. The environment is set before the first
+import of Airflow, which reads it once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ for _folder in ("tests/system/dags", "example_dags"):
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(_AIRFLOW_HOME, "dags"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
-# The simulated day is short: ten of its seconds pass in one.
+# Ten simulated seconds pass per second.
 os.environ["AIRFLOW__THOUSANDEYES__SETTLE_TIME"] = "1.5"
 
 
@@ -35,9 +35,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the contract tests held against ThousandEyes' own SDK and API description.
+    """Print what the contract tests compared with ThousandEyes' SDK and API description.
 
-    The figures travel in the tests' reports, so that they arrive from the workers of pytest-xdist as well.
+    The figures are properties of test reports, which pytest-xdist collects from its workers.
     """
     counted: Counter[str] = Counter()
     reports = [report for each in terminalreporter.stats.values() for report in each]
@@ -50,13 +50,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     described = {key.split()[1] for key in counted if key.startswith("operation ")}
     terminalreporter.section("contract")
     terminalreporter.write_line(
-        f"SDK: {counted['types']} test types created, run and read; {counted['models']} answers and requests parsed;"
-        f" {counted['requests']} requests of the hooks are those that the SDK sends"
+        f"SDK: {counted['types']} test types created, run and read; {counted['models']} responses and requests parsed;"
+        f" {counted['requests']} requests of the hooks equal the SDK's"
     )
     terminalreporter.write_line(
-        f"API description: {counted['answers']} answers on {len(described)} operations validated"
+        f"API description: {counted['answers']} responses of {len(described)} operations validated"
         if described
-        else "API description: not at hand, no answer validated"
+        else "API description: not available, no response validated"
     )
     terminalreporter.write_line(f"contract tests with errors: {counted['failed']}")
 
@@ -87,5 +87,5 @@ _SMALLEST = {
 
 @pytest.fixture
 def definitions() -> dict[str, dict[str, Any]]:
-    """Of each type of test a definition that has little more than it needs, without agents."""
+    """A minimal definition of each test type, without agents."""
     return copy.deepcopy(_SMALLEST)

@@ -1,4 +1,4 @@
-"""A real Airflow in a throw-away home, with its own database, and a simulated ThousandEyes."""
+"""A real Airflow in a temporary home with its own database, and a simulator."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from thousandeyes_provider.simulator import Simulator
 
 DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-"""Those of the tests and the examples, side by side."""
+"""A folder with the DAGs of the tests and the examples."""
 
 TOKEN = "t0ken-that-nobody-may-see"
 
 
 @pytest.fixture(scope="session")
 def airflow():
-    """The Airflow of this session, its database migrated."""
+    """The Airflow of this session with a migrated database."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -37,12 +37,12 @@ def simulator():
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a DAG run left behind.
+    """The results of a DAG run.
 
-    :param states: state of each task instance, by task id and map index.
-    :param tries: its try number.
-    :param xcoms: every XCom, by task id, map index and key.
-    :param rendered: rendered fields, by task id and map index.
+    :param states: state of each task instance by task id and map index.
+    :param tries: try number of each task instance.
+    :param xcoms: XComs by task id, map index and key.
+    :param rendered: rendered fields by task id and map index.
     """
 
     states: dict[tuple[str, int], str]
@@ -53,7 +53,7 @@ class Outcome:
 
 @pytest.fixture
 def run_dag(airflow, simulator, monkeypatch):
-    """Runs a DAG of ``tests/system/dags`` or an example with a configuration."""
+    """Runs a DAG of ``tests/system/dags`` or an example DAG with a configuration."""
     monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3)))
 
     def run(dag_id, change=lambda dag: None, **conf):
@@ -112,9 +112,9 @@ def _outcome(dag_run):
 
 @pytest.fixture
 def apart_from_messages():
-    """Takes away the messages between task and supervisor, which Airflow 3.0 logs at DEBUG with all that is in them.
+    """Remove the messages between task and supervisor, which Airflow 3.0 logs in full at DEBUG.
 
-    Among them are the one that registers a secret, and rendered fields before they are masked. The README says so.
+    They contain registered secrets and unmasked rendered fields; see docs/known-issues.md.
     """
     if not metadata.version("apache-airflow").startswith("3.0."):
         return lambda said: said

@@ -1,4 +1,4 @@
-"""CreateInstantTestOperator in a real Airflow: every type of test, and what becomes of the secrets in a definition."""
+"""CreateInstantTestOperator in a real Airflow: every test type, and masking of secrets in definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGETS = ("pr-17.example.com", "sip.example.com", "vienna-office-1")
 
 
 @pytest.mark.parametrize("verdict", ["passed", "failed"])
-def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag, definitions, verdict):
+def test_each_test_type_is_created_and_evaluated(simulator, run_dag, definitions, verdict):
     for target in TARGETS if verdict == "failed" else ():
         simulator.target(target, "down")
     kinds = [
@@ -33,7 +33,7 @@ def test_a_test_of_each_type_is_created_waited_for_and_judged(simulator, run_dag
     assert simulator.count("run") == 0
 
 
-def test_the_secrets_of_a_definition_are_nowhere(
+def test_secrets_of_a_definition_never_leak(
     simulator, run_dag, apart_from_messages, monkeypatch, capsys, caplog
 ):
     secrets = {

@@ -1,6 +1,6 @@
-"""What a user has after installing the distribution: asked of Airflow's own commands, and of a wheel.
+"""The installed distribution, as seen by Airflow's commands, and the contents of the wheel.
 
-The wheel is built here; `make dist` names the one that it has built and installed (``THOUSANDEYES_WHEEL``).
+The tests build a wheel. ``make dist`` passes the wheel that it built and installed in ``THOUSANDEYES_WHEEL``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from thousandeyes_provider.get_provider_info import (
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
-"""Major and minor version."""
+"""Airflow's major and minor version."""
 
 DISTRIBUTION = "airflow-provider-thousandeyes"
 CHECKOUT = Path(__file__).parents[2]
 WHEEL = os.environ.get("THOUSANDEYES_WHEEL")
-"""The wheel that is installed, where it is not the checkout that is."""
+"""The installed wheel; empty when the checkout is installed."""
 
 TROUBLE = re.compile(r"warn|error|traceback|could not", re.IGNORECASE)
 
@@ -45,7 +45,7 @@ def airflow_environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 def run(*arguments: str, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python. Its first place to import from is ``cwd``, so that decides what is found."""
+    """Run Python in ``cwd``, which is the first entry of its import path."""
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, **settings
     )
@@ -59,7 +59,7 @@ def entry_points(group: str) -> dict[str, str]:
     }
 
 
-def test_the_version_is_the_one_of_the_package() -> None:
+def test_metadata_and_package_have_the_same_version() -> None:
     assert metadata.version(DISTRIBUTION) == thousandeyes_provider.__version__
 
 
@@ -79,7 +79,7 @@ def test_the_metadata_name_no_address_that_leads_nowhere() -> None:
     assert metadata.metadata(DISTRIBUTION).get_all("Project-URL") is None
 
 
-@pytest.mark.skipif(not WHEEL, reason="it is the checkout that is installed; make dist installs wheels")
+@pytest.mark.skipif(not WHEEL, reason="the checkout is installed; make dist installs wheels")
 def test_nothing_comes_from_the_checkout() -> None:
     import airflow_provider_thousandeyes
 
@@ -125,12 +125,12 @@ def test_airflow_shows_the_provider_without_a_warning(load_examples: str, home: 
     assert "Traceback" not in done.stderr
 
 
-def test_airflow_knows_the_hook_and_both_links() -> None:
+def test_airflow_registers_the_hook_and_both_links() -> None:
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
     with warnings.catch_warnings():
-        # For tasks Airflow 3.3 has another manager, but it is this one that the web server and the CLI use.
+        # The web server and the CLI use this manager; Airflow 3.3 has another one for tasks.
         warnings.simplefilter("ignore")
         hook = manager.hooks[CONNECTION_TYPE]
     assert hook is not None
@@ -140,7 +140,7 @@ def test_airflow_knows_the_hook_and_both_links() -> None:
     assert set(get_provider_info()["extra-links"]) <= set(manager.extra_links_class_names)
 
 
-# In a process of its own, as the web server is: the form is read once, with stand-ins for what draws it on Airflow 2.
+# In its own process, like the web server: the form is read once, with stand-ins for Airflow 2's form libraries.
 READ_FORM = """
 import json
 try:
@@ -173,9 +173,9 @@ print("FORM", json.dumps([standard, fields], default=str))
 """
 
 
-def test_the_web_interface_gets_the_whole_form(home: Path) -> None:
+def test_the_web_interface_shows_every_field_of_the_form(home: Path) -> None:
     if AIRFLOW == (3, 0):
-        pytest.importorskip("flask_appbuilder", reason="Airflow 3.0 needs the FAB provider to draw any form")
+        pytest.importorskip("flask_appbuilder", reason="Airflow 3.0 needs the FAB provider to show a form")
     done = run("-c", READ_FORM, cwd=home, env=airflow_environment(home))
     assert done.returncode == 0, done.stderr
     (told,) = re.findall(r"^FORM (.*)$", done.stdout, re.MULTILINE)
@@ -197,7 +197,7 @@ def test_the_web_interface_gets_the_whole_form(home: Path) -> None:
 
 
 def test_the_hook_itself_declares_the_form_for_airflow_2() -> None:
-    """Airflow looks for the two methods in the class that provider info names, not in its parents."""
+    """Airflow reads the two methods from the class that provider info names, not from its parents."""
     from thousandeyes_provider.hooks import form
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
@@ -214,7 +214,7 @@ def build_wheel(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what an installation of the wheel would put into site-packages."""
+    """A folder with the contents of the wheel, like site-packages after an installation."""
     unpacked = tmp_path_factory.mktemp("site-packages")
     wheel = WHEEL or build_wheel(tmp_path_factory.mktemp("dist"))
     with zipfile.ZipFile(wheel) as archive:
@@ -230,7 +230,7 @@ def test_the_wheel_is_typed_and_licensed(installed_wheel: Path) -> None:
     assert list(installed_wheel.glob("*.dist-info/licenses/LICENSE"))
 
 
-def test_the_wheel_has_nothing_but_the_package_and_its_examples(installed_wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package_and_its_examples(installed_wheel: Path) -> None:
     folders = {path.name for path in installed_wheel.iterdir() if path.suffix != ".dist-info"}
     assert folders == {"thousandeyes_provider", "airflow_provider_thousandeyes"}
     assert not [path for path in installed_wheel.rglob("*") if path.suffix == ".pyc"]
@@ -245,7 +245,7 @@ def test_the_examples_of_the_wheel_can_be_imported(installed_wheel: Path, home: 
     assert re.findall(r"^read (.*)$", done.stdout, re.MULTILINE) == paths != []
 
 
-def test_the_simulator_says_how_it_is_used(home: Path) -> None:
+def test_the_simulator_prints_its_usage(home: Path) -> None:
     done = run("-m", "thousandeyes_provider.simulator", "--help", cwd=home)
     assert done.returncode == 0, done.stderr
     assert "--port" in done.stdout
@@ -274,7 +274,7 @@ def test_airflow_lists_the_examples_of_the_wheel(installed_wheel: Path, home: Pa
 
 
 @has_bundles
-def test_a_checkout_raises_no_error_either(home: Path) -> None:
+def test_a_checkout_without_examples_raises_no_error(home: Path) -> None:
     done = run(
         "-c",
         "from airflow.dag_processing.bundles.manager import DagBundlesManager; DagBundlesManager()",

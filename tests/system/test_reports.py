@@ -1,4 +1,4 @@
-"""A task that fails in a real Airflow: what it leaves in XCom, in the log and in both reports, read by others."""
+"""A failed task in a real Airflow: XCom, log and both reports, read by independent parsers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRANKFURT, SINGAPORE = "Frankfurt, Germany", "Singapore"
 
 @pytest.fixture
 def failed(simulator, run_dag, tmp_path, capsys, caplog):
-    """Test, outcome, log and folder of reports of a round in which one agent is slow and one is cut off."""
+    """Test, outcome, log and report folder of a round with a slow and a disconnected agent."""
     caplog.set_level("INFO")
     test_id = simulator.add_test(
         "http-server",
@@ -28,7 +28,7 @@ def failed(simulator, run_dag, tmp_path, capsys, caplog):
     return test_id, outcome, "".join(capsys.readouterr()) + caplog.text, tmp_path
 
 
-def test_everything_says_the_same_of_a_failed_task(failed):
+def test_xcom_log_and_reports_agree_on_a_failed_task(failed):
     test_id, outcome, log, folder = failed
     assert [outcome.states["validate", index] for index in (0, 1)] == ["failed", "failed"]
     evidence = outcome.xcoms["validate", 0, "return_value"]
@@ -43,11 +43,11 @@ def test_everything_says_the_same_of_a_failed_task(failed):
     assert [agent["agent_name"] for agent in code["without_metric"]] == [SINGAPORE]
     assert [agent["agent_name"] for agent in evidence["failed_agents"]] == [SINGAPORE]
 
-    # the log: the table, and the exception that ends it
-    assert f"http-server test {test_id} 'Checkout': failed" in log
+    # the log: the headline, the table, and the link
+    assert evidence["summary"].startswith(f"FAILED: {SINGAPORE}: ")
     for line in (
-        "verdict        FAILED",
-        "Singapore",
+        evidence["summary"],
+        f"http-server test {test_id} 'Checkout'",
         "http-server responseTime max",
         evidence["links"]["round"],
     ):
@@ -71,5 +71,5 @@ def test_everything_says_the_same_of_a_failed_task(failed):
     row = cells.index("http-server responseTime max")
     assert cells[row + 1 : row + 4] == ["FAILED", r"\<= 1000 ms", "2500 ms"]
     agent = cells.index("Singapore")
-    assert cells[agent + 1] == "error"
+    assert cells[agent + 1] == "ERROR"
     assert f"<{evidence['links']['round'].split('&roundId')[0]}" in " ".join(cells)

@@ -1,4 +1,4 @@
-"""What depends on Airflow's version, held to on both sides: picking up a run, and the links in the web interface."""
+"""Behavior that depends on Airflow's version: resuming a run, and extra links in the web interface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VALIDATE = ("validate", -1)
 
 @pytest.fixture
 def first_try_is_lost(monkeypatch):
-    """The first try ends after its run was accepted, and before it has a verdict, as one whose worker is gone."""
+    """The first try ends between acceptance and verdict, like a try whose worker is lost."""
     wait, lost = RunInstantTestOperator._wait_for_round, []
 
     def wait_or_be_lost(self, context, handle):
@@ -30,9 +30,7 @@ def first_try_is_lost(monkeypatch):
 
 @pytest.mark.usefixtures("first_try_is_lost")
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_retry_picks_up_the_run_where_airflow_has_a_task_state_store(
-    simulator, run_dag, durable, monkeypatch
-):
+def test_a_retry_resumes_the_run_where_airflow_stores_task_state(simulator, run_dag, durable, monkeypatch):
     test_id = simulator.add_test("http-server")
     monkeypatch.setenv("AIRFLOW__THOUSANDEYES__DURABLE", str(durable))
     outcome = run_dag("rerun", test_id=test_id)
@@ -44,7 +42,7 @@ def test_a_retry_picks_up_the_run_where_airflow_has_a_task_state_store(
 
 
 def links_in_the_web_interface(dag, task_id, map_index):
-    """The extra links of the newest task instance, by the way that Airflow's web server takes."""
+    """Return the extra links of the newest task instance, as Airflow's web server builds them."""
     from sqlalchemy import select
 
     from airflow.models.taskinstance import TaskInstance

@@ -1,11 +1,11 @@
-"""What all unit tests share."""
+"""Fixtures of all unit tests."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import settings
 
-# A busy machine must not make a property test fail for being slow; --hypothesis-profile=thorough digs deeper.
+# No deadline: property tests must not fail on a busy machine. --hypothesis-profile=thorough runs more examples.
 settings.register_profile("usual", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("usual")
@@ -13,6 +13,6 @@ settings.load_profile("usual")
 
 @pytest.fixture
 def log(capsys, caplog):
-    """Gives what has been logged; Airflow writes to the console or to Python's logging, as it is set up."""
+    """Returns the logged text; Airflow logs to the console or to Python's logging, depending on its setup."""
     caplog.set_level("DEBUG")
     return lambda: caplog.text + "".join(capsys.readouterr())
