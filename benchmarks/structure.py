@@ -24,6 +24,9 @@ AIRFLOW_NAMED = frozenset({"instant_test", "thousandeyes"})
 ABSENT_DOCUMENTS = re.compile(r"(?<![\w-])(?:DESIGN|SPEC|API-FACTS|DEV|KB|REC|LANGUAGE|STYLE)(?![\w-])")
 """Working papers that are not in the repository."""
 
+VAGUE_NAMES = frozenset({"told", "found", "one", "amiss", "begun", "said"})
+"""Names of variables, parameters and functions that do not say what they hold."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -155,6 +158,24 @@ def repeated_class_names(sources: Sequence[Module]) -> list[str]:
     return sorted(name for name, count in names.items() if count > 1)
 
 
+def vague_names(sources: Sequence[Module]) -> list[str]:
+    """Variables, parameters and functions with a vague name, as ``module:line: name``."""
+    vague = []
+    for module in sources:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            elif isinstance(node, ast.arg):
+                name = node.arg
+            elif isinstance(node, Function):
+                name = node.name
+            else:
+                continue
+            if name.strip("_") in VAGUE_NAMES:
+                vague.append(f"{module.name}:{node.lineno}: {name}")
+    return vague
+
+
 def _prose(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a page, and the comments and texts of a source file, with their line numbers."""
     if path.suffix != ".py":
@@ -198,6 +219,7 @@ def figures(root: Path) -> dict[str, str]:
         "self-calls across operator files": f"{len(calls_across_files(operators))}",
         "module names used twice": ", ".join(repeated_module_names(everything)) or "0",
         "public class names used twice": ", ".join(repeated_class_names(everything)) or "0",
+        "vague names": f"{len(vague_names(everything))}",
         "citations of absent files": f"{len(citations_of_absent_files(root))}",
     }
 
