@@ -1,0 +1,285 @@
+/** What the pages read from Airflow. */
+import { asCount, asList, asNumber, asObject, asText, asTime, isObject } from "../model/json";
+import { isRunEvidence, isSuiteEvidence, parseEvidence, type RunEvidence } from "../model/evidence";
+import type { TaskPlace } from "../model/location";
+import { parseSuite, rowOfEvidence, rowOfIndex, type GateRow, type SuiteEvidence } from "../model/suite";
+import type { TrendRun } from "../model/trend";
+import { ApiError, type Api } from "./client";
+
+export const INDEX_KEY = "thousandeyes_verdict";
+export const EVIDENCE_KEY = "return_value";
+const PAGE_SIZE = 100;
+const MAX_TREND_RUNS = 50;
+/** Tasks of a gate whose whole evidence is read; of more tasks, only the index entry is. */
+const MAX_WHOLE_EVIDENCE = 60;
+
+export interface Entry extends TaskPlace {
+  readonly dagName: string;
+  readonly timestamp: number;
+  readonly runAfter: number | null;
+}
+
+export type RunReport =
+  | { readonly kind: "run"; readonly evidence: RunEvidence; readonly state: string }
+  | { readonly kind: "suite"; readonly suite: SuiteEvidence }
+  | { readonly kind: "none"; readonly state: string; readonly pending: boolean; readonly reason: string };
+
+const PENDING = [
+  "queued",
+  "running",
+  "deferred",
+  "scheduled",
+  "up_for_retry",
+  "up_for_reschedule",
+  "restarting",
+];
+
+export async function readRun(api: Api, task: TaskPlace): Promise<RunReport> {
+  const [value, instance] = await Promise.all([
+    api.xcom(task, EVIDENCE_KEY),
+    api.taskInstance(task).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === 404) return {};
+      throw error;
+    }),
+  ]);
+  const state = asText(asObject(instance).state);
+  if (isSuiteEvidence(value)) return { kind: "suite", suite: parseSuite(value) };
+  if (isRunEvidence(value)) return { kind: "run", evidence: parseEvidence(value), state };
+  return { kind: "none", state, pending: PENDING.includes(state), reason: whyNoEvidence(value) };
+}
+
+function whyNoEvidence(value: unknown): string {
+  if (value === undefined) return "This task has not pushed evidence.";
+  if (isObject(value)) {
+    return "This task started a run and does not wait for its results. The evidence is in the task that does: the sensor.";
+  }
+  return "The evidence is kept in a place that Airflow's REST API does not read, such as a custom XCom backend. Use report_path to write the report as a file.";
+}
+
+function parseEntry(value: unknown): Entry {
+  const raw = asObject(value);
+  return {
+    dagId: asText(raw.dag_id),
+    dagName: asText(raw.dag_display_name) || asText(raw.dag_id),
+    runId: asText(raw.run_id),
+    taskId: asText(raw.task_id),
+    mapIndex: asNumber(raw.map_index) ?? -1,
+    timestamp: asTime(raw.timestamp) ?? 0,
+    runAfter: asTime(raw.run_after) ?? asTime(raw.logical_date),
+  };
+}
+
+/** Every index entry of a DAG run. */
+async function gateEntries(api: Api, dagId: string, runId: string): Promise<Entry[]> {
+  const readPage = (offset: number) =>
+    api.xcomEntries(dagId, runId, "~", { xcom_key: INDEX_KEY, limit: PAGE_SIZE, offset });
+  const first = asObject(await readPage(0));
+  const total = asCount(first.total_entries);
+  const offsets = [];
+  for (let offset = PAGE_SIZE; offset < total; offset += PAGE_SIZE) offsets.push(offset);
+  const rest = await Promise.all(offsets.map(readPage));
+  return [first, ...rest.map(asObject)].flatMap((page) => asList(page.xcom_entries).map(parseEntry));
+}
+
+export interface GateProgress {
+  readonly rows: readonly GateRow[];
+  readonly suites: readonly { readonly taskId: string; readonly suite: SuiteEvidence }[];
+  readonly total: number;
+  readonly loaded: number;
+}
+
+/**
+ * The tests of a DAG run, reported as they arrive.
+ *
+ * The evidence of a suite has a row for each of its tests, so that these need no request of their own.
+ */
+export async function readGate(
+  api: Api,
+  dagId: string,
+  runId: string,
+  onProgress: (progress: GateProgress) => void,
+): Promise<void> {
+  const entries = await gateEntries(api, dagId, runId);
+  const suites: { taskId: string; suite: SuiteEvidence }[] = [];
+  const rows: GateRow[] = [];
+  let loaded = 0;
+  const report = () => {
+    onProgress({ rows: [...rows], suites: [...suites], total: entries.length, loaded });
+  };
+  const readOne = async (entry: Entry, whole: boolean) => {
+    const value = await api.xcom(entry, whole ? EVIDENCE_KEY : INDEX_KEY);
+    loaded += 1;
+    if (isSuiteEvidence(value)) suites.push({ taskId: entry.taskId, suite: parseSuite(value) });
+    else if (isRunEvidence(value)) {
+      rows.push(
+        whole
+          ? rowOfEvidence(parseEvidence(value), entry.taskId, entry.mapIndex)
+          : rowOfIndex(value, entry.taskId, entry.mapIndex),
+      );
+    }
+  };
+  // A suite is not mapped: what is not mapped is read first, so that its tests can be left out afterwards.
+  const single = entries.filter((entry) => entry.mapIndex < 0);
+  await Promise.all(single.map((entry) => readOne(entry, true)));
+  for (const { taskId, suite } of suites) {
+    rows.push(...suite.rows.map((row) => ({ ...row, key: `${taskId} ${row.key}` })));
+  }
+  report();
+  const covered = new Set(
+    suites.flatMap(({ suite }) => suite.rows.map((row) => `${row.taskId ?? ""} ${row.mapIndex}`)),
+  );
+  const inSuites =
+    suites.length > 0 && suites.some(({ suite }) => suite.rows.every((row) => row.taskId === null));
+  const mapped = entries.filter(
+    (entry) => entry.mapIndex >= 0 && !inSuites && !covered.has(`${entry.taskId} ${entry.mapIndex}`),
+  );
+  loaded += entries.length - single.length - mapped.length;
+  const whole = mapped.length <= MAX_WHOLE_EVIDENCE;
+  let reportedAt = Date.now();
+  await Promise.all(
+    mapped.map(async (entry) => {
+      await readOne(entry, whole);
+      if (Date.now() - reportedAt > 300) {
+        reportedAt = Date.now();
+        report();
+      }
+    }),
+  );
+  report();
+}
+
+/** The last DAG runs with the evidence of a task, the newest first. */
+export async function readTrend(
+  api: Api,
+  task: TaskPlace,
+  onProgress: (runs: readonly TrendRun[], total: number) => void,
+): Promise<void> {
+  const response = asObject(await api.dagRuns(task.dagId, { order_by: "-run_after", limit: MAX_TREND_RUNS }));
+  const runs = asList(response.dag_runs).map((value) => {
+    const raw = asObject(value);
+    return {
+      runId: asText(raw.dag_run_id),
+      time: asTime(raw.run_after) ?? asTime(raw.logical_date) ?? asTime(raw.start_date) ?? 0,
+    };
+  });
+  const read: TrendRun[] = [];
+  let reportedAt = Date.now();
+  await Promise.all(
+    runs.map(async (run) => {
+      const value = await api.xcom({ ...task, runId: run.runId }, EVIDENCE_KEY);
+      read.push({ ...run, evidence: isRunEvidence(value) ? parseEvidence(value) : null });
+      if (Date.now() - reportedAt > 300) {
+        reportedAt = Date.now();
+        onProgress([...read], runs.length);
+      }
+    }),
+  );
+  onProgress(read, runs.length);
+}
+
+export interface Gate {
+  readonly dagId: string;
+  readonly dagName: string;
+  readonly runId: string;
+  readonly time: number;
+  /** `null` until it is read. */
+  readonly content: GateContent | null;
+}
+
+export interface GateContent {
+  readonly tests: number;
+  /** Empty where there are too many tests to read for a list of gates. */
+  readonly rows: readonly GateRow[];
+  readonly suite: SuiteEvidence | null;
+}
+
+const MAX_GATES = 25;
+/** Tests of a gate that are read for the list of gates, where no suite speaks for them. */
+const MAX_LISTED_TESTS = 12;
+
+/** The newest DAG runs with tasks of ours, of all DAGs that the reader may see. */
+export async function readGates(api: Api, onProgress: (gates: readonly Gate[]) => void): Promise<void> {
+  const groups = new Map<string, Entry[]>();
+  for (const entry of await newestEntries(api)) {
+    const key = JSON.stringify([entry.dagId, entry.runId]);
+    groups.set(key, [...(groups.get(key) ?? []), entry]);
+  }
+  const gates: Gate[] = [...groups.values()]
+    .map((group) => ({
+      dagId: group[0]?.dagId ?? "",
+      dagName: group[0]?.dagName ?? "",
+      runId: group[0]?.runId ?? "",
+      time: Math.max(...group.map((entry) => entry.timestamp)),
+      content: null,
+    }))
+    .sort((left, right) => right.time - left.time)
+    .slice(0, MAX_GATES);
+  onProgress([...gates]);
+  await Promise.all(
+    [...gates].map(async (gate, index) => {
+      gates[index] = { ...gate, content: await readGateContent(api, gate) };
+      onProgress([...gates]);
+    }),
+  );
+}
+
+async function readGateContent(api: Api, { dagId, runId }: Gate): Promise<GateContent> {
+  const page = asObject(await api.xcomEntries(dagId, runId, "~", { xcom_key: INDEX_KEY, limit: PAGE_SIZE }));
+  const entries = asList(page.xcom_entries).map(parseEntry);
+  const total = Math.max(asCount(page.total_entries), entries.length);
+  const single = entries.filter((entry) => entry.mapIndex < 0);
+  const reads = total <= MAX_LISTED_TESTS ? entries : single.slice(0, MAX_LISTED_TESTS);
+  const rows: GateRow[] = [];
+  let suite: SuiteEvidence | null = null;
+  await Promise.all(
+    reads.map(async (entry) => {
+      const value = await api.xcom(entry, INDEX_KEY);
+      if (!isObject(value)) return;
+      if (value.test_id) {
+        rows.push(rowOfIndex(value, entry.taskId, entry.mapIndex));
+        return;
+      }
+      // The index entry of a suite names no test.
+      const evidence = await api.xcom(entry, EVIDENCE_KEY);
+      if (isSuiteEvidence(evidence)) suite = parseSuite(evidence);
+    }),
+  );
+  return { tests: total, rows: total <= MAX_LISTED_TESTS ? rows : [], suite };
+}
+
+/**
+ * The newest index entries: one of each DAG run at least, however many tests it has.
+ *
+ * A mapped task always has a map index 0, all others have -1.
+ */
+async function newestEntries(api: Api): Promise<readonly Entry[]> {
+  const [single, mapped] = await Promise.all([-1, 0].map((mapIndex) => newestOf(api, mapIndex)));
+  return [...(single ?? []), ...(mapped ?? [])];
+}
+
+const DAY = 86_400_000;
+const WINDOWS_IN_DAYS = [1, 7, 30];
+
+async function newestOf(api: Api, mapIndex: number): Promise<readonly Entry[]> {
+  const read = async (more: Readonly<Record<string, string>>) => {
+    const parameters = { xcom_key: INDEX_KEY, map_index: mapIndex, limit: PAGE_SIZE, ...more };
+    const page = asObject(await api.xcomEntries("~", "~", "~", parameters));
+    return { entries: asList(page.xcom_entries).map(parseEntry), total: asCount(page.total_entries) };
+  };
+  const { entries, total } = await read({ order_by: "-timestamp" });
+  if (total <= entries.length || isNewestFirst(entries)) return entries;
+  // Airflow 3.1 does not sort XComs: look at a shorter time.
+  for (const days of WINDOWS_IN_DAYS) {
+    const recent = await read({ run_after_gte: new Date(Date.now() - days * DAY).toISOString() });
+    if (new Set(recent.entries.map((entry) => entry.dagId + entry.runId)).size >= MAX_GATES)
+      return recent.entries;
+    if (recent.total > recent.entries.length) return recent.entries;
+  }
+  return entries;
+}
+
+function isNewestFirst(entries: readonly Entry[]): boolean {
+  return entries.every(
+    (entry, index) => index === 0 || entry.timestamp <= (entries[index - 1]?.timestamp ?? 0),
+  );
+}

@@ -1,0 +1,51 @@
+/** A small picture for a row: the value that a check compared, against its limit. */
+import * as React from "react";
+import type { Check } from "../model/evidence";
+import { unitOfCheck, withUnit } from "../model/format";
+import { asNumber } from "../model/json";
+import { domainOfValues, limitsOf } from "../model/picture";
+
+const WIDTH = 120;
+const HEIGHT = 18;
+
+/** What is drawn of a check: the share of agents for which it holds, or its value and its limit. */
+export function measureOf(
+  check: Check,
+): { readonly actual: number; readonly limit: number; readonly max: number } | null {
+  const actual = asNumber(check.actual);
+  if (actual === null) return null;
+  if (check.needed !== null || check.aggregate === "every" || check.aggregate === "any") {
+    if (check.agents <= 0) return null;
+    return { actual, limit: check.needed ?? check.agents, max: check.agents };
+  }
+  const limit = limitsOf(check, unitOfCheck(check))[0];
+  if (!limit) return null;
+  return {
+    actual,
+    limit: limit.value,
+    max: domainOfValues([0, actual, limit.value], unitOfCheck(check)).high,
+  };
+}
+
+export function CheckPicture({ check }: { readonly check: Check }) {
+  const measure = measureOf(check);
+  if (measure === null || measure.max <= 0 || measure.actual < 0 || measure.limit < 0) return null;
+  const x = (value: number) => 1 + (Math.min(value, measure.max) / measure.max) * (WIDTH - 2);
+  const tone = check.passed ? "var(--te-dot)" : check.warnOnly ? "var(--te-incomplete)" : "var(--te-failed)";
+  const unit = unitOfCheck(check);
+  return (
+    <svg className="te-svg" width={WIDTH} height={HEIGHT} aria-hidden="true" focusable="false">
+      <title>{`actual ${withUnit(measure.actual, unit)}, limit ${withUnit(measure.limit, unit)}`}</title>
+      <rect x="1" y="5" width={WIDTH - 2} height="8" rx="4" fill="var(--te-subtle)" />
+      <rect x="1" y="5" width={Math.max(x(measure.actual) - 1, 2)} height="8" rx="4" fill={tone} />
+      <line
+        x1={x(measure.limit)}
+        x2={x(measure.limit)}
+        y1="1"
+        y2="17"
+        stroke="var(--te-text)"
+        strokeWidth="2"
+      />
+    </svg>
+  );
+}

@@ -1,0 +1,189 @@
+/** Figures and checks as text. */
+import UNITS from "../generated/units.json";
+import type { Check, Verdict } from "./evidence";
+import { asNumber, asText } from "./json";
+
+const MINUS = "\u2212";
+
+export const VERDICT_NAMES: Readonly<Record<Verdict, string>> = {
+  passed: "Passed",
+  failed: "Failed",
+  incomplete: "Incomplete",
+  no_results: "No results",
+  error: "Error",
+  unknown: "Unknown",
+};
+
+export const VERDICT_SENTENCES: Readonly<Record<Verdict, string>> = {
+  passed: "The round is complete and every check holds.",
+  failed: "The round was judged, and it is bad.",
+  incomplete: "Inconclusive: agents were missing at the deadline. The round was not judged.",
+  no_results: "Inconclusive: there was no new round at the deadline.",
+  error: "Inconclusive: ThousandEyes could not be used to the end.",
+  unknown: "The evidence has no verdict that this version knows.",
+};
+
+export function unitOf(resultType: string, metric: string): string {
+  const units: Readonly<Record<string, Readonly<Record<string, string>>>> = UNITS;
+  const ofType = Object.hasOwn(units, resultType) ? units[resultType] : undefined;
+  return ofType && Object.hasOwn(ofType, metric) ? (ofType[metric] ?? "") : "";
+}
+
+/** A number with at most four digits that matter, in groups of three: `1,204`, `0.8123`. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return "?";
+  const size = Math.abs(value);
+  if (size >= 1e12 || (size > 0 && size < 1e-4)) return value.toExponential(2).replace("-", MINUS);
+  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3;
+  return value.toLocaleString("en-US", { maximumFractionDigits: digits }).replace("-", MINUS);
+}
+
+export function withUnit(value: number, unit: string): string {
+  return unit ? `${figure(value)}\u00a0${unit}` : figure(value);
+}
+
+/** A value of any type, for people; a list has a value for each row of the agent. */
+export function valueText(value: unknown, unit = ""): string {
+  if (Array.isArray(value)) return value.map((item) => valueText(item, unit)).join(" / ");
+  const number = asNumber(value);
+  if (number !== null) return withUnit(number, unit);
+  return value === null || value === undefined ? "no value" : asText(value) || "no value";
+}
+
+export function percentText(fraction: number): string {
+  return `${fraction > 0 ? "+" : ""}${figure(fraction * 100)}\u00a0%`;
+}
+
+/** A duration: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
+export function durationText(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds < 0) return "?";
+  if (seconds < 10) return `${Number(seconds.toFixed(1))}\u00a0s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}\u00a0s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}\u00a0min${whole % 60 ? ` ${whole % 60}\u00a0s` : ""}`;
+  return `${Math.floor(minutes / 60)}\u00a0h${minutes % 60 ? ` ${minutes % 60}\u00a0min` : ""}`;
+}
+
+const SIGNS: Readonly<Record<string, string>> = {
+  equal_to: "=",
+  greater_than: ">",
+  geq_to: "≥",
+  less_than: "<",
+  leq_to: "≤",
+};
+const OPTIONS = ["tolerance", "floor", "quorum", "where"];
+
+/** The unit of the value that a check compares: a count has none. */
+export function unitOfCheck(check: Check): string {
+  return check.aggregate === "count" ? "" : unitOf(check.resultType, check.metric);
+}
+
+/** What a check asks for: `≤ 800 ms`, `change ≤ +20 %`. */
+export function expectedText(check: Check): string {
+  const unit = unitOfCheck(check);
+  const terms = check.comparison
+    .filter(([name]) => !OPTIONS.includes(name))
+    .map(([name, value]) => termText(name, value, unit));
+  const options = check.comparison
+    .filter(([name]) => OPTIONS.includes(name))
+    .map(([name, value]) => optionText(name, value, unit));
+  return terms.join(" and ") + (options.length > 0 ? ` (${options.join(", ")})` : "");
+}
+
+function termText(name: string, value: unknown, unit: string): string {
+  const number = asNumber(value);
+  const sign = SIGNS[name];
+  if (sign !== undefined) return `${sign} ${valueText(value, unit)}`;
+  const bound = name.endsWith("leq_to") ? "≤" : "≥";
+  if (name.startsWith("change_") && number !== null) return `change ${bound} ${percentText(number)}`;
+  if (name.startsWith("delta_") && number !== null) {
+    return `change ${bound} ${number > 0 ? "+" : ""}${withUnit(number, unit)}`;
+  }
+  const words = Array.isArray(value)
+    ? value.map((item) => valueText(item, unit)).join(", ")
+    : valueText(value);
+  return `${name.replaceAll("_", " ")} ${words}`;
+}
+
+function optionText(name: string, value: unknown, unit: string): string {
+  const number = asNumber(value);
+  if (name === "floor" && number !== null) return `floor ${withUnit(number, unit)}`;
+  if (number !== null) return `${name} ${figure(number * 100)}\u00a0%`;
+  return name === "where" ? `where ${whereText(value)}` : `${name} ${valueText(value)}`;
+}
+
+function whereText(value: unknown): string {
+  if (typeof value !== "object" || value === null) return valueText(value);
+  return Object.entries(value)
+    .map(
+      ([field, choices]) =>
+        `${field} ${Array.isArray(choices) ? choices.map(asText).join(" or ") : asText(choices)}`,
+    )
+    .join(" and ");
+}
+
+/** What came of a check: `912 ms`, `3 of 5 agents`. */
+export function actualText(check: Check): string {
+  if (check.actual === null || check.actual === undefined) return check.reason || "no value";
+  if (check.needed !== null) {
+    const agents = `${valueText(check.actual)} of ${check.agents} agents`;
+    return check.needed === check.agents ? agents : `${agents}, ${check.needed} needed`;
+  }
+  const unit = unitOfCheck(check);
+  const actual = valueText(check.actual, unit);
+  if (check.before === null) return actual;
+  const change = check.change === null ? "" : `, ${percentText(check.change)}`;
+  return `${actual} (before ${withUnit(check.before, unit)}${change})`;
+}
+
+export function checkName(check: Check): string {
+  return `${check.metric} ${check.aggregate}`;
+}
+
+export function stateText(check: Check): string {
+  if (check.passed) return "Holds";
+  return check.warnOnly ? "Warning" : "Fails";
+}
+
+let regionNames: Intl.DisplayNames | null | undefined;
+
+/** The name of a country by its code; the code where it is not known. */
+export function countryName(code: string): string {
+  if (!/^[A-Z]{2}$/.test(code)) return code || "Unknown country";
+  regionNames ??= new Intl.DisplayNames(["en"], { type: "region" });
+  return regionNames.of(code) ?? code;
+}
+
+/** `25 Nov 2026, 19:13:04 UTC`: the same for every reader. */
+export function timeText(time: number | null): string {
+  if (time === null) return "unknown";
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "unknown";
+  return `${date.toLocaleString("en-GB", {
+    timeZone: "UTC",
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  })} UTC`;
+}
+
+export function shortTimeText(time: number): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "unknown";
+  return date.toLocaleString("en-GB", {
+    timeZone: "UTC",
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
+}
+
+/** `1 agent`, `5 agents`. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,240 @@
+/** The evidence of a suite, and the rows of a gate: one for each test. */
+import { asVerdict, parseCheck, parseEvidence, type Check, type RunEvidence, type Verdict } from "./evidence";
+import { agentName } from "./evidence";
+import { asCount, asList, asNumber, asObject, asText, asTime, entriesOf, isObject, safeUrl } from "./json";
+import type { JsonObject } from "./json";
+
+/** A test of a gate. */
+export interface GateRow {
+  readonly key: string;
+  readonly verdict: Verdict;
+  readonly testId: string;
+  readonly testName: string;
+  readonly testType: string;
+  readonly blocking: boolean;
+  readonly summary: string;
+  readonly worstAgent: string;
+  readonly worstReason: string;
+  readonly worstCheck: Check | null;
+  readonly taskId: string | null;
+  readonly mapIndex: number;
+  readonly link: string | null;
+}
+
+export interface SuiteEvidence {
+  readonly verdict: Verdict;
+  readonly summary: string;
+  readonly counts: ReadonlyMap<Verdict, number>;
+  readonly expectedCount: number;
+  readonly minPassed: string;
+  readonly rows: readonly GateRow[];
+  readonly missing: readonly string[];
+  readonly shadow: boolean;
+  readonly runCalls: number;
+  readonly requests: number;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly cut: readonly (readonly [string, number])[];
+  readonly raw: JsonObject;
+}
+
+export function parseSuite(value: unknown): SuiteEvidence {
+  const raw = asObject(value);
+  const rows = asList(raw.tests).map(parseRow);
+  const counts = new Map<Verdict, number>();
+  for (const [verdict, count] of entriesOf(raw.counts)) {
+    const known = asVerdict(verdict);
+    counts.set(known, (counts.get(known) ?? 0) + asCount(count));
+  }
+  return {
+    verdict: asVerdict(raw.verdict),
+    summary: asText(raw.summary),
+    counts: counts.size > 0 ? counts : countVerdicts(rows),
+    expectedCount: Math.max(asCount(raw.expected_count), rows.length),
+    minPassed: minPassedText(raw.min_passed),
+    rows,
+    missing: asList(raw.missing).map(asText).filter(Boolean),
+    shadow: raw.shadow === true,
+    runCalls: asCount(raw.run_calls),
+    requests: asCount(raw.requests),
+    startedAt: asTime(raw.started_at),
+    finishedAt: asTime(raw.finished_at),
+    cut: entriesOf(raw.cut)
+      .map(([name, count]) => [name, asCount(count)] as const)
+      .filter(([, count]) => count > 0),
+    raw,
+  };
+}
+
+function minPassedText(value: unknown): string {
+  const number = asNumber(value);
+  if (number === null) return "";
+  return Number.isInteger(number) ? String(number) : `${Number((number * 100).toFixed(1))} %`;
+}
+
+function parseRow(value: unknown, index: number): GateRow {
+  const raw = asObject(value);
+  const agent = asObject(raw.worst_agent);
+  return {
+    key: `suite ${index}`,
+    verdict: asVerdict(raw.verdict),
+    testId: asText(raw.test_id),
+    testName: asText(raw.test_name),
+    testType: asText(raw.test_type),
+    blocking: raw.blocking !== false,
+    summary: asText(raw.summary),
+    worstAgent: asText(agent.agent_name),
+    worstReason: asText(agent.reason),
+    // Only failed checks stand in the row of a suite, without saying so.
+    worstCheck: isObject(raw.worst_check) ? parseCheck({ passed: false, ...raw.worst_check }) : null,
+    taskId: asText(raw.task_id) || null,
+    mapIndex: asNumber(raw.map_index) ?? -1,
+    link: safeUrl(raw.link),
+  };
+}
+
+/** The row of a test that has evidence of its own. */
+export function rowOfEvidence(evidence: RunEvidence, taskId: string | null, mapIndex: number): GateRow {
+  const failed = evidence.failedAgents[0];
+  const missing = evidence.missing[0];
+  const check = worstCheck(evidence.checks);
+  const failing = check && !check.passed ? check.failingAgents[0] : undefined;
+  const agent = failed ?? failing ?? missing;
+  return {
+    key: `${taskId ?? "file"} ${mapIndex}`,
+    verdict: evidence.verdict,
+    testId: evidence.testId,
+    testName: evidence.testName,
+    testType: evidence.testType,
+    blocking: true,
+    summary: evidence.summary || evidence.reason,
+    worstAgent: agent ? agentName(agent) : "",
+    worstReason: failed ? (failed.errors[0] ?? "") : agent === missing && missing ? "did not report" : "",
+    worstCheck: check,
+    taskId,
+    mapIndex,
+    link: evidence.links.find(([name]) => name === "round")?.[1] ?? null,
+  };
+}
+
+/** The first check that fails the verdict, else the first that does not hold, else the first. */
+export function worstCheck(checks: readonly Check[]): Check | null {
+  return (
+    checks.find((check) => !check.passed && !check.warnOnly) ??
+    checks.find((check) => !check.passed) ??
+    checks[0] ??
+    null
+  );
+}
+
+/** A row of which only the index entry (XCom `thousandeyes_verdict`) is known. */
+export function rowOfIndex(value: unknown, taskId: string, mapIndex: number): GateRow {
+  const { verdict, test_id, test_name, test_type, summary } = asObject(value);
+  return {
+    ...rowOfEvidence(parseEvidence({ verdict, test_id, test_name, test_type, summary }), taskId, mapIndex),
+  };
+}
+
+export function countVerdicts(rows: readonly GateRow[]): ReadonlyMap<Verdict, number> {
+  const counts = new Map<Verdict, number>();
+  for (const row of rows) counts.set(row.verdict, (counts.get(row.verdict) ?? 0) + 1);
+  return counts;
+}
+
+/** Verdicts in the order in which they need a person. */
+export const SEVERITY: readonly Verdict[] = [
+  "failed",
+  "error",
+  "no_results",
+  "incomplete",
+  "unknown",
+  "passed",
+];
+
+/** The verdict of a gate without a suite: the worst of its tests. */
+export function worstVerdict(verdicts: Iterable<Verdict>): Verdict {
+  const present = new Set(verdicts);
+  return SEVERITY.find((verdict) => present.has(verdict)) ?? "unknown";
+}
+
+export type SortKey = "verdict" | "test" | "type" | "agent" | "check";
+export interface Sorting {
+  readonly key: SortKey;
+  readonly descending: boolean;
+}
+
+const COLLATOR = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** Rows in the order that is asked for; equal ones by verdict and name, so that the order is always the same. */
+export function sortRows(rows: readonly GateRow[], { key, descending }: Sorting): GateRow[] {
+  const direction = descending ? -1 : 1;
+  return [...rows].sort(
+    (left, right) =>
+      direction * compare(key, left, right) ||
+      compare("verdict", left, right) ||
+      compare("test", left, right) ||
+      COLLATOR.compare(left.key, right.key),
+  );
+}
+
+function compare(key: SortKey, left: GateRow, right: GateRow): number {
+  switch (key) {
+    case "verdict":
+      return (
+        Number(right.blocking) - Number(left.blocking) ||
+        SEVERITY.indexOf(left.verdict) - SEVERITY.indexOf(right.verdict)
+      );
+    case "test":
+      return COLLATOR.compare(left.testName || left.testId, right.testName || right.testId);
+    case "type":
+      return COLLATOR.compare(left.testType, right.testType);
+    case "agent":
+      return emptyLast(left.worstAgent, right.worstAgent);
+    case "check":
+      return emptyLast(left.worstCheck?.metric ?? "", right.worstCheck?.metric ?? "");
+  }
+}
+
+function emptyLast(left: string, right: string): number {
+  return Number(left === "") - Number(right === "") || COLLATOR.compare(left, right);
+}
+
+/** Rows that have every word of the search in their texts, and one of the verdicts where some are chosen. */
+export function filterRows(
+  rows: readonly GateRow[],
+  search: string,
+  verdicts: ReadonlySet<Verdict>,
+): readonly GateRow[] {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0 && verdicts.size === 0) return rows;
+  return rows.filter((row) => {
+    if (verdicts.size > 0 && !verdicts.has(row.verdict)) return false;
+    const text =
+      `${row.testName} ${row.testId} ${row.testType} ${row.worstAgent} ${row.worstReason} ${row.summary} ${row.worstCheck?.metric ?? ""}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+export interface Pattern {
+  readonly label: string;
+  readonly rows: readonly GateRow[];
+}
+
+/** Agents, reasons and checks that at least two tests share that did not pass; the most frequent first. */
+export function patternsOf(rows: readonly GateRow[]): readonly Pattern[] {
+  const groups = new Map<string, GateRow[]>();
+  const add = (label: string, row: GateRow) => {
+    groups.set(label, [...(groups.get(label) ?? []), row]);
+  };
+  for (const row of rows) {
+    if (row.verdict === "passed") continue;
+    if (row.worstAgent) add(row.worstAgent, row);
+    if (row.worstReason) add(row.worstReason, row);
+    if (row.worstCheck && !row.worstCheck.passed)
+      add(`${row.worstCheck.metric} ${row.worstCheck.aggregate}`, row);
+  }
+  return [...groups]
+    .map(([label, members]) => ({ label, rows: members }))
+    .filter(({ rows: members }) => members.length > 1)
+    .sort((left, right) => right.rows.length - left.rows.length || COLLATOR.compare(left.label, right.label));
+}

@@ -1,0 +1,89 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseCheck } from "../src/model/evidence";
+import {
+  actualText,
+  countryName,
+  durationText,
+  expectedText,
+  figure,
+  percentText,
+  timeText,
+  unitOf,
+  withUnit,
+} from "../src/model/format";
+import { CHECK } from "./fixtures";
+
+describe("figures", () => {
+  it("have the digits that matter", () => {
+    expect([1234567, 812.04, 12.345, 0.81234, -3, 0].map(figure)).toEqual([
+      "1,234,567",
+      "812",
+      "12.35",
+      "0.812",
+      "−3",
+      "0",
+    ]);
+  });
+
+  it("have units", () => {
+    expect(withUnit(812, unitOf("http-server", "responseTime"))).toBe("812\u00a0ms");
+    expect(unitOf("network", "loss")).toBe("%");
+    expect(unitOf("constructor", "name")).toBe("");
+  });
+
+  it("never are NaN on the page", () => {
+    fc.assert(
+      fc.property(fc.double(), (value) => {
+        expect(figure(value)).not.toContain("NaN");
+        expect(durationText(value)).not.toContain("NaN");
+      }),
+    );
+  });
+
+  it("are durations and shares that people read", () => {
+    expect([0.44, 59.6, 200, 7500].map(durationText)).toEqual([
+      "0.4\u00a0s",
+      "1\u00a0min",
+      "3\u00a0min 20\u00a0s",
+      "2\u00a0h 5\u00a0min",
+    ]);
+    expect(percentText(0.25)).toBe("+25\u00a0%");
+  });
+});
+
+describe("checks", () => {
+  it("say what is expected and what came of it", () => {
+    const check = parseCheck({ ...CHECK, comparison: { leq_to: 500, tolerance: 0.1 } });
+    expect(expectedText(check)).toBe("≤ 500\u00a0ms (tolerance 10\u00a0%)");
+    expect(actualText(check)).toBe("2 of 3 agents");
+  });
+
+  it("compare with before", () => {
+    const check = parseCheck({
+      ...CHECK,
+      aggregate: "median",
+      comparison: { change_leq_to: 0.2 },
+      needed: null,
+      actual: 600,
+      before: 400,
+      change: 0.5,
+    });
+    expect(expectedText(check)).toBe("change ≤ +20\u00a0%");
+    expect(actualText(check)).toBe("600\u00a0ms (before 400\u00a0ms, +50\u00a0%)");
+  });
+
+  it("say why there is nothing", () => {
+    expect(actualText(parseCheck({ ...CHECK, actual: null, reason: "no baseline" }))).toBe("no baseline");
+  });
+});
+
+describe("places and times", () => {
+  it("are named", () => {
+    expect(countryName("SG")).toBe("Singapore");
+    expect(countryName("")).toBe("Unknown country");
+    expect(countryName("__proto__")).toBe("__proto__");
+    expect(timeText(Date.UTC(2026, 10, 25, 18, 1, 14))).toBe("25 Nov 2026, 18:01:14 UTC");
+    expect(timeText(null)).toBe("unknown");
+  });
+});

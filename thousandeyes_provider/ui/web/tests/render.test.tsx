@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import * as React from "react";
+import { renderToStaticMarkup } from "react-dom/server";
+import { describe, expect, it } from "vitest";
+import { parseEvidence } from "../src/model/evidence";
+import { parseSuite } from "../src/model/suite";
+import { trendOf } from "../src/model/trend";
+import { GateReport } from "../src/pages/GateReport";
+import { headlineOf, RunReport } from "../src/pages/RunReport";
+import { TrendReport } from "../src/pages/TrendReport";
+import { EVIDENCE, HOSTILE_TEXTS, hostileEvidence } from "./fixtures";
+
+const Link = ({ href, children }: { readonly href: string; readonly children: React.ReactNode }) => (
+  <a href={href}>{children}</a>
+);
+const draw = (value: unknown) => renderToStaticMarkup(<RunReport evidence={parseEvidence(value)} />);
+
+/** What the parser of a browser would run, or load. */
+function expectHarmless(markup: string) {
+  const tags = markup.match(/<[^>]*>/g) ?? [];
+  for (const tag of tags) {
+    expect(tag).not.toMatch(/^<(img|script|iframe|object|embed|link|style|base|form)\b/i);
+    expect(tag).not.toMatch(/\son\w+=(?=[^"]*(?:"[^"]*"[^"]*)*$)/i);
+    const href = /\shref="([^"]*)"/.exec(tag)?.[1];
+    if (href !== undefined) expect(href).toMatch(/^(https?:\/\/|plugin\/|dags\/|api\/)/);
+  }
+}
+
+describe("the report of a run", () => {
+  it("names the verdict, the failing agents, the limit and the step", () => {
+    const markup = draw(EVIDENCE);
+    for (const text of [
+      "Failed",
+      "Checkout",
+      "Singapore: Connection refused",
+      "every ≤ 500\u00a0ms",
+      "Ashburn, VA",
+      "connect",
+    ]) {
+      expect(markup).toContain(text);
+    }
+    expect(markup).not.toContain("This report is not complete");
+  });
+
+  it("says what was cut", () => {
+    expect(draw({ ...EVIDENCE, cut: { samples: 12 } })).toContain("12 of samples");
+  });
+
+  it("is drawn of a run without any result", () => {
+    const markup = draw({ verdict: "no_results", test_id: "7", agents: { expected_count: 3 } });
+    expect(markup).toContain("No results");
+    expect(markup).toContain("no new round");
+    expect(draw({ verdict: "error", reason: "rate limit exceeded" })).toContain("rate limit exceeded");
+  });
+
+  it("shows text as text", () => {
+    for (const text of HOSTILE_TEXTS) {
+      const failed = [
+        { agent_id: "1", agent_name: text, errors: [text], step: { name: text, message: text } },
+      ];
+      expectHarmless(
+        draw({ ...EVIDENCE, test_name: text, failed_agents: failed, links: { round: text, [text]: text } }),
+      );
+    }
+  });
+
+  it("is drawn, and harmless, whatever the evidence is", () => {
+    fc.assert(
+      fc.property(hostileEvidence, (value) => {
+        const markup = draw(value);
+        expectHarmless(markup);
+        expect(markup).not.toMatch(/="NaN"/);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("has the headline without the verdict, which stands beside it", () => {
+    expect(headlineOf(parseEvidence(EVIDENCE))).toMatch(/^Singapore: Connection refused/);
+    expect(headlineOf(parseEvidence({ summary: "NO RESULTS: nothing arrived" }))).toBe("nothing arrived");
+  });
+});
+
+describe("the report of a gate", () => {
+  const gate = (tests: readonly unknown[]) => {
+    const suite = parseSuite({ verdict: "failed", summary: "FAILED: 1 of 2", tests, missing: ["77"] });
+    return renderToStaticMarkup(
+      <GateReport title="Gate" rows={suite.rows} suites={[suite]} linksOf={() => null} Link={Link} />,
+    );
+  };
+
+  it("has a row for each test, and names tests without evidence", () => {
+    const markup = gate([
+      { test_id: "1", test_name: "Checkout", verdict: "failed" },
+      { test_id: "2", test_name: "Search", verdict: "passed" },
+    ]);
+    expect(markup.match(/scope="row"/g)?.length).toBe(2);
+    expect(markup).toContain("77");
+  });
+
+  it("is harmless, whatever the evidence is", () => {
+    fc.assert(
+      fc.property(fc.array(hostileEvidence, { maxLength: 4 }), (tests) => expectHarmless(gate(tests))),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("the trend", () => {
+  it("has a mark to open each run, and a table of the values", () => {
+    const runs = [1, 2, 3].map((index) => ({
+      runId: `run ${index}`,
+      time: index * 86_400_000,
+      evidence: index === 2 ? null : parseEvidence(EVIDENCE),
+    }));
+    expect(trendOf(runs, "http-server.responseTime").points.length).toBe(3);
+    const markup = renderToStaticMarkup(
+      <TrendReport
+        runs={runs}
+        metric=""
+        onMetric={() => undefined}
+        urlOf={(runId) => `plugin/thousandeyes?run_id=${encodeURIComponent(runId)}`}
+        Link={Link}
+        onOpen={() => undefined}
+      />,
+    );
+    expect(markup.match(/role="button"/g)?.length).toBe(3);
+    expect(markup.match(/scope="row"/g)?.length).toBe(3);
+    expectHarmless(markup);
+  });
+});
