@@ -6,6 +6,7 @@
 #   make coverage run the unit tests; fail when a branch of api/, validation/ or hooks/ is not covered
 #   make mutation mutate api/ and report mutants that survive the tests (ARGS="thousandeyes_provider.api.retry*")
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
+#   make ui       check and build the report pages (needs Node.js >= 20.19); nothing else but dist needs them
 #   make dist     build wheel and sdist into dist/, and test each in its own environment
 #   make docs     build the documentation into site/, offline; warnings and dead links are errors
 #   make lint     ruff, format check, mypy
@@ -22,6 +23,8 @@ UV := $(PY) -m uv
 STAMP := $(VENV)/.installed
 LOCK := requirements/dev.txt
 E2E_VENV := .venv-e2e
+WEB := thousandeyes_provider/ui/web
+BUNDLE := thousandeyes_provider/ui/bundle
 E2E_LOCK := requirements/e2e.txt
 DIST_TRY := $(CURDIR)/build/dist
 
@@ -35,7 +38,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test e2e bench coverage mutation nox dist docs lint format lock venv clean
+.PHONY: demo test ui e2e bench coverage mutation nox dist docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
@@ -60,9 +63,25 @@ mutation: $(STAMP)
 nox: $(STAMP)
 	@$(PY) -m nox $(ARGS)
 
+# The report pages for Airflow's web interface and for HTML files. The bundle is not committed; without it, Airflow shows
+# no report pages, and everything else works.
+ui: $(WEB)/node_modules/.package-lock.json
+	npm --prefix $(WEB) run check
+	npm --prefix $(WEB) run build
+	@gzip --version >/dev/null 2>&1 && for file in $(BUNDLE)/*.js; do \
+		echo "$$file: $$(wc -c <$$file) bytes, $$(gzip -9c $$file | wc -c) gzipped"; done
+
+$(BUNDLE)/report.js: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/vite.config.ts
+	npm --prefix $(WEB) run build
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@command -v npm >/dev/null || { echo "The report pages need Node.js >= 20.19 with npm; it was not found." >&2; exit 1; }
+	npm --prefix $(WEB) ci
+	@touch $@
+
 # Built with the locked hatchling. tests/system/test_packaging.py then tests each wheel without the source tree: from another
 # folder, with only the distribution, Airflow and pytest installed.
-dist: $(STAMP)
+dist: $(STAMP) $(BUNDLE)/report.js
 	rm -rf dist $(DIST_TRY)
 	$(UV) build --quiet --no-build-isolation --python $(PY) --sdist --wheel --out-dir dist
 	$(UV) build --quiet --no-build-isolation --python $(PY) --wheel --out-dir $(DIST_TRY)/from-sdist dist/*.tar.gz
@@ -101,7 +120,7 @@ lock: $(STAMP)
 		--no-emit-index-url --no-emit-find-links --output-file $(E2E_LOCK) pyproject.toml requirements/e2e.in
 
 clean:
-	rm -rf $(VENV) $(E2E_VENV) .e2e .nox site .demo .airflow* build dist mutants .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(E2E_VENV) $(WEB)/node_modules $(BUNDLE) .e2e .nox site .demo .airflow* build dist mutants .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Version managers leave stubs on the PATH that fail, so each candidate is run.
