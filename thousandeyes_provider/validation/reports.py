@@ -20,6 +20,7 @@ from thousandeyes_provider.validation.formatting import (
     format_number,
     missing_label,
 )
+from thousandeyes_provider.validation.html_report import html_report
 from thousandeyes_provider.validation.summary import (
     agent_counts,
     agent_rows,
@@ -30,12 +31,12 @@ from thousandeyes_provider.validation.summary import (
     test_label,
 )
 
-FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown"}
+FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown", ".html": "html"}
 """What a report is, by the ending of its file."""
 
 
 def report_format(path: str) -> str:
-    """The format of a report, ``junit`` or ``markdown``, by the ending of its file, whatever its case.
+    """The format of a report, ``junit``, ``markdown`` or ``html``, by the ending of its file, whatever its case.
 
     :param path: where it is to be written; what stands behind ``?`` or ``#`` in an address does not count.
     :raises ValueError: when the ending says neither.
@@ -45,7 +46,8 @@ def report_format(path: str) -> str:
         if name.endswith(ending) and not name.endswith("/" + ending) and name != ending:
             return format_
     raise ValueError(
-        f"{path!r} does not say what to write; expected a file that ends in .xml (JUnit) or .md (Markdown)"
+        f"{path!r} does not say what to write; expected a file that ends in .xml (JUnit), "
+        ".md (Markdown) or .html (report page)"
     )
 
 
@@ -53,13 +55,15 @@ def report(evidence: Mapping[str, Any], format_: str) -> str:
     """The evidence as the text of a report.
 
     :param evidence: the evidence of a run.
-    :param format_: ``junit`` or ``markdown``.
+    :param format_: ``junit``, ``markdown`` or ``html``.
     :raises ValueError: for another format.
     """
     if format_ == "junit":
         return junit(evidence)
     if format_ == "markdown":
         return markdown(evidence)
+    if format_ == "html":
+        return html_report(evidence)
     raise ValueError(f"unknown format of a report {format_!r}; one of {', '.join(FORMATS.values())}")
 
 

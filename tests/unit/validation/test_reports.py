@@ -121,14 +121,16 @@ class TestFormat:
     def test_the_ending_of_the_file_says_it(self, path, format_):
         assert report_format(path) == format_
 
-    @pytest.mark.parametrize("path", ["", "report", "report.html", "report.xml/", "dir/.md", ".xml", "xml"])
+    @pytest.mark.parametrize("path", ["", "report", "report.pdf", "report.xml/", "dir/.md", ".xml", "xml"])
     def test_another_ending_is_an_error_that_names_the_choices(self, path):
-        with pytest.raises(ValueError, match=r"ends in \.xml \(JUnit\) or \.md \(Markdown\)"):
+        with pytest.raises(ValueError, match=r"ends in \.xml \(JUnit\), \.md \(Markdown\) or \.html"):
             report_format(path)
 
     def test_a_format_that_is_none_is_an_error(self):
-        with pytest.raises(ValueError, match="unknown format of a report 'html'; one of junit, markdown"):
-            report(told(), "html")
+        with pytest.raises(
+            ValueError, match="unknown format of a report 'pdf'; one of junit, markdown, html"
+        ):
+            report(told(), "pdf")
 
     def test_each_format_has_its_text(self):
         assert report(told(), "junit") == junit(told())
