@@ -143,5 +143,6 @@ def get_provider_info() -> dict[str, Any]:
             "thousandeyes_provider.links.thousandeyes.ThousandEyesTestLink",
             "thousandeyes_provider.links.thousandeyes.ThousandEyesRoundLink",
             "thousandeyes_provider.links.thousandeyes.ThousandEyesSnapshotLink",
+            "thousandeyes_provider.links.report.ThousandEyesReportLink",
         ],
     }
