@@ -1,0 +1,356 @@
+"""Evidence for the report pages: good, bad, inconclusive, cut, hostile, and suites of any size.
+
+Shaped as `docs/evidence.md` describes it. Everything is computed, so that a page looks the same each time.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+CITIES = (
+    ("Singapore", "SG"),
+    ("London, England", "GB"),
+    ("Frankfurt, Germany", "DE"),
+    ("Ashburn, VA", "US"),
+    ("San Jose, CA (Trial)", "US"),
+    ("São Paulo, Brazil", "BR"),
+    ("Mumbai, India", "IN"),
+    ("Tokyo, Japan", "JP"),
+    ("Sydney, Australia", "AU"),
+    ("Johannesburg, South Africa", "ZA"),
+    ("Toronto, Canada", "CA"),
+    ("Paris, France", "FR"),
+    ("Stockholm, Sweden", "SE"),
+    ("Dubai, UAE", "AE"),
+)
+ROW_OF_CHECK = ("result_type", "metric", "aggregate", "comparison", "actual", "agents", "needed")
+START = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
+METRIC = "http-server.responseTime"
+
+HOSTILE_NAME = '<img src=x onerror="window.hacked=1">'
+HOSTILE_LINK = "javascript:window.hacked=1"
+
+
+def agents(count: int) -> list[dict[str, str]]:
+    """Agents around the world."""
+    return [
+        {
+            "agent_id": str(1000 + index),
+            "agent_name": CITIES[index % len(CITIES)][0]
+            + (f" {index // len(CITIES) + 1}" if index >= len(CITIES) else ""),
+            "country": CITIES[index % len(CITIES)][1],
+        }
+        for index in range(count)
+    ]
+
+
+def response_time(agent: int, run: int = 0, slower: float = 1.0) -> int:
+    """Milliseconds that an agent measured in a run."""
+    base = 140 + 61 * ((agent * 7) % 11)
+    return round(base * slower * (1 + 0.07 * math.sin(agent * 3 + run * 1.7)))
+
+
+def run_evidence(
+    *,
+    count: int = 12,
+    failed: int = 0,
+    missing: int = 0,
+    slower: float = 1.0,
+    run: int = 0,
+    limit: int = 800,
+    at: datetime = START,
+    test_id: str = "202703",
+    test_name: str = "Checkout",
+    baseline: bool = True,
+) -> dict[str, Any]:
+    """The evidence of a run.
+
+    :param failed: agents whose measurement failed: the first ones.
+    :param missing: agents that did not report: the last ones.
+    :param slower: factor of all response times.
+    """
+    everybody = agents(count)
+    gone = everybody[count - missing :]
+    there = everybody[: count - missing]
+    measured = there[failed:]
+    values = {agent["agent_id"]: response_time(everybody.index(agent), run, slower) for agent in measured}
+    over = sorted(
+        ((value, agent) for agent in measured if (value := values[agent["agent_id"]]) > limit),
+        key=lambda pair: -pair[0],
+    )
+    middle = sorted(values.values())[len(values) // 2] if values else None
+    before = {key: response_time(int(key) - 1000, run + 1) for key in values}
+    before_middle = sorted(before.values())[len(before) // 2] if before else None
+    failed_agents = [
+        {
+            **agent,
+            "errors": ["http-server: Connect: Connection refused"],
+            "step": {
+                "kind": "phase",
+                "name": "connect",
+                "message": "Connection refused by 203.0.113.7:443",
+                "server_ip": "203.0.113.7",
+            },
+        }
+        for agent in there[:failed]
+    ]
+    checks = [
+        {
+            "result_type": "http-server",
+            "metric": "responseTime",
+            "aggregate": "every",
+            "comparison": {"leq_to": limit},
+            "passed": not over,
+            "severity": "error",
+            "actual": len(measured) - len(over),
+            "agents": len(measured),
+            "needed": len(measured),
+            "failing_count": len(over),
+            "failing_agents": [{**agent, "actual": value} for value, agent in over[:10]],
+            "without_metric_count": failed,
+            "without_metric": [
+                {"agent_id": agent["agent_id"], "agent_name": agent["agent_name"]} for agent in there[:failed]
+            ],
+        },
+        {
+            "result_type": "http-server",
+            "metric": "responseTime",
+            "aggregate": "median",
+            "comparison": {"change_leq_to": 0.25},
+            "passed": middle is not None and middle <= (before_middle or 0) * 1.25,
+            "severity": "warn",
+            "actual": middle,
+            "agents": len(measured),
+            "before": before_middle,
+            "delta": (middle or 0) - (before_middle or 0),
+            "change": ((middle or 0) - (before_middle or 0)) / (before_middle or 1),
+            "failing_count": 0,
+            "failing_agents": [],
+            "without_metric_count": 0,
+            "without_metric": [],
+        },
+        {
+            "result_type": "http-server",
+            "metric": "availability",
+            "aggregate": "mean",
+            "comparison": {"geq_to": 99},
+            "passed": failed == 0,
+            "severity": "error",
+            "actual": round(100 * len(measured) / max(len(there), 1), 2),
+            "agents": len(there),
+            "failing_count": failed,
+            "failing_agents": [{**agent, "actual": 0} for agent in there[:failed]][:10],
+            "without_metric_count": 0,
+            "without_metric": [],
+        },
+    ]
+    bad = bool(failed or over)
+    verdict = "incomplete" if missing else "failed" if bad else "passed"
+    if failed_agents:
+        headline = (
+            f"FAILED: {there[0]['agent_name']}: Connection refused; {len(measured)} of {count} agents ok"
+        )
+    elif missing:
+        headline = (
+            f"INCOMPLETE: {gone[0]['agent_name']} did not report; {len(there)} of {count} agents reported"
+        )
+    elif over:
+        headline = f"FAILED: responseTime every <= {limit} ms: {over[0][1]['agent_name']} {over[0][0]} ms"
+    else:
+        headline = f"PASSED: {count} of {count} agents ok"
+    finished = at + timedelta(seconds=620 if missing else 74)
+    return {
+        "verdict": verdict,
+        "summary": f"{headline}. http-server test {test_id} '{test_name}'",
+        "test_id": test_id,
+        "test_name": test_name,
+        "test_type": "http-server",
+        "account_group_id": "1234",
+        "failed_agents": failed_agents,
+        "checks": checks,
+        "agents": {
+            "expected": [{key: agent[key] for key in ("agent_id", "agent_name")} for agent in everybody],
+            "expected_count": count,
+            "expected_source": "the test definition",
+            "reported": [
+                {**agent, "arrived_after": round(9 + 41 * ((index * 5) % 13) / 13 + index * 0.4, 1)}
+                for index, agent in enumerate(there)
+            ],
+            "missing": [{**agent, "state": "offline", "missing_rows": "http-server"} for agent in gone],
+            "allowed_errors": 0,
+        },
+        "sent_at": _iso(at),
+        "started_at": _iso(at + timedelta(seconds=1)),
+        "finished_at": _iso(finished),
+        "rounds": {"http-server": int(at.timestamp())},
+        "run_calls": 1,
+        "requests": 11,
+        "throttled_seconds": 4.2 if bad else 0.0,
+        "paced_seconds": 0.0,
+        "metrics": {
+            "http-server": {
+                "responseTime": {
+                    "min": min(values.values()),
+                    "mean": round(sum(values.values()) / len(values), 3),
+                    "max": max(values.values()),
+                }
+            }
+        }
+        if values
+        else {},
+        "samples": {
+            **{key: {METRIC: value, "http-server.availability": 100} for key, value in values.items()},
+            **{agent["agent_id"]: {"http-server.availability": 0} for agent in there[:failed]},
+        },
+        "baseline": {
+            "source": "the run of test 202703 at 2026-11-24T18:00:00Z",
+            "samples": {key: {METRIC: value} for key, value in before.items()},
+        }
+        if baseline
+        else None,
+        "links": {
+            "round": f"https://app.thousandeyes.com/view/tests?testId={test_id}&roundId={int(at.timestamp())}",
+            "test": f"https://app.thousandeyes.com/view/tests?testId={test_id}",
+        },
+    }
+
+
+def cut_evidence() -> dict[str, Any]:
+    """Evidence that was shortened to fit."""
+    evidence = run_evidence(count=30, failed=4)
+    evidence["agents"]["expected"] = []
+    evidence["samples"] = dict(list(evidence["samples"].items())[:12])
+    evidence["cut"] = {"agents.expected": 480, "samples": 488}
+    return evidence
+
+
+def hostile_evidence() -> dict[str, Any]:
+    """Markup and scripts in every text that ThousandEyes sends."""
+    evidence = run_evidence(failed=2, test_name=f"{HOSTILE_NAME}</script><script>window.hacked=1</script>")
+    evidence["failed_agents"][0]["agent_name"] = HOSTILE_NAME
+    evidence["failed_agents"][0]["errors"] = ["<script>window.hacked=1</script>", "</script><!--"]
+    evidence["failed_agents"][0]["step"]["message"] = HOSTILE_NAME
+    evidence["agents"]["reported"][0]["agent_name"] = HOSTILE_NAME
+    evidence["agents"]["reported"][1]["country"] = "__proto__"
+    evidence["checks"][0]["metric"] = "constructor"
+    evidence["summary"] = f"FAILED: {HOSTILE_NAME}"
+    evidence["links"] = {
+        "round": HOSTILE_LINK,
+        "test": "data:text/html,<script>window.hacked=1</script>",
+        HOSTILE_NAME: "https://app.thousandeyes.com/view/tests?testId=1",
+    }
+    return evidence
+
+
+def suite_evidence(evidences: list[dict[str, Any]], task_id: str | None = "run_test") -> dict[str, Any]:
+    """The evidence of a suite of these runs, by map index."""
+    rows = []
+    for index, evidence in enumerate(evidences):
+        failed = evidence["failed_agents"]
+        broken = [
+            check for check in evidence["checks"] if not check["passed"] and check["severity"] == "error"
+        ]
+        rows.append(
+            {
+                "test_id": evidence["test_id"],
+                "test_name": evidence["test_name"],
+                "test_type": evidence["test_type"],
+                "verdict": evidence["verdict"],
+                "blocking": index % 10 != 9,
+                **(
+                    {
+                        "summary": evidence["summary"][:120],
+                        "worst_agent": {
+                            "agent_name": failed[0]["agent_name"],
+                            "reason": failed[0]["errors"][0],
+                        }
+                        if failed
+                        else None,
+                        "worst_check": {
+                            key: broken[0].get(key)
+                            for key in (
+                                "result_type",
+                                "metric",
+                                "aggregate",
+                                "comparison",
+                                "actual",
+                                "agents",
+                                "needed",
+                            )
+                        }
+                        if broken
+                        else None,
+                    }
+                    if evidence["verdict"] != "passed"
+                    else {}
+                ),
+                "link": evidence["links"].get("round"),
+                **({"task_id": task_id, "map_index": index} if task_id else {}),
+            }
+        )
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    verdict = "failed" if counts.get("failed") else "incomplete" if counts.get("incomplete") else "passed"
+    figures = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return {
+        "verdict": verdict,
+        "summary": f"{verdict.upper()}: {len(rows)} tests: {figures}",
+        "counts": counts,
+        "expected_count": len(rows),
+        "min_passed": None,
+        "tests": rows,
+        "missing": [],
+        "shadow": False,
+        "run_calls": len(rows),
+        "requests": len(rows) * 11,
+        "started_at": evidences[0]["started_at"],
+        "finished_at": evidences[-1]["finished_at"],
+    }
+
+
+def suite_runs(count: int, agents_each: int = 8) -> list[dict[str, Any]]:
+    """Runs for a suite: most are good, some are slow, refuse, or lack agents."""
+    services = (
+        "Checkout",
+        "Search",
+        "Login",
+        "Catalog API",
+        "Payments API",
+        "Static assets",
+        "Account",
+        "Orders",
+    )
+    return [
+        run_evidence(
+            count=agents_each,
+            failed=2 if index % 23 == 3 else 0,
+            missing=1 if index % 31 == 7 else 0,
+            slower=1.35 if index % 17 == 5 else 0.9,
+            run=index,
+            test_id=str(300000 + index),
+            test_name=f"{services[index % len(services)]} {index // len(services) + 1:02d}",
+            baseline=False,
+        )
+        for index in range(count)
+    ]
+
+
+def trend(runs: int) -> list[dict[str, Any]]:
+    """The same test over days: it gets slower from the middle on, fails in the end, and is once incomplete."""
+    return [
+        run_evidence(
+            count=10,
+            run=index,
+            slower=1.0 + max(0, index - runs // 2) * 0.04,
+            missing=1 if index == runs // 3 else 0,
+            at=START - timedelta(hours=8 * (runs - 1 - index)),
+        )
+        for index in range(runs)
+    ]
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
