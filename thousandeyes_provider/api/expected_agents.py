@@ -29,11 +29,9 @@ class Agent:
     agent_id: str = ""
     agent_name: str = ""
 
-    def sent(self, row: Row) -> bool:
-        """Whether ``row`` is from this agent."""
-        if self.agent_id:
-            return agent_id_of(row) == self.agent_id
-        return agent_name_of(row).strip().casefold() == self.agent_name.strip().casefold()
+    def folded_name(self) -> str:
+        """The name as it is compared: without surrounding spaces and regardless of case."""
+        return self.agent_name.strip().casefold()
 
     def __str__(self) -> str:
         return self.agent_name or f"agent {self.agent_id}"

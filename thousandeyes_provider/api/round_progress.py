@@ -1,288 +1,579 @@
-"""Waiting for a round: what has arrived, whether that is enough, and when to look again.
+"""The progress of a round: which rows have arrived, whether they are enough, and when to poll again.
 
-:class:`RoundProgress` is told the rows of each look and the time, and answers what to do. Every look gives the next
-state; nothing here sends, sleeps or reads a clock, so that worker and triggerer wait by the same rules
-(DESIGN, "Fixed: waiting").
+:class:`RoundProgress` takes the rows of each poll and the time, and returns the next state. It sends nothing, never
+sleeps and reads no clock, so worker and triggerer wait by the same rules.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
+from typing import Any
 
+from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import (
+    ROUND_CLOCK_TOLERANCE,
+    RowOrigin,
     agent_id_of,
     agent_name_of,
-    all_that_is_said,
-    is_fresh,
     round_of,
+    row_content,
     row_key,
+    row_origin,
 )
 from thousandeyes_provider.api.run import RunHandle
 
-Key = tuple[int, tuple[str, ...]]
-"""What tells a row from all others: its round, and what tells it from the other rows of that."""
+RowKey = tuple[int, tuple[str, ...]]
+"""The round id of a row, and what distinguishes the row from the other rows of that round."""
 
-QUIET = 60.0
-"""Seconds without anything new after which a round of unknown agents counts as complete."""
+QUIET_PERIOD = 60.0
+"""Seconds without a new row after which a round of unknown agents counts as complete."""
+
+MAX_OTHER_ROUNDS = 20
+"""Rounds of other runs that are remembered for the log and the error."""
+
+MAX_ARRIVAL_TIMES = 50
+"""Agents whose arrival times a :class:`TriggerSighting` carries; the event is logged in full."""
+
+MAX_LISTED = 8
+"""Agents that a log line names."""
 
 
 class WaitState(Enum):
-    """Where the waiting stands."""
+    """The state of a wait."""
 
     WAITING = "waiting"
     COMPLETE = "complete"
-    """Every expected row is there."""
+    """Every expected row has arrived."""
     ENOUGH = "enough"
     """``min_agents`` have reported, and the grace time for the others is over."""
     QUIET = "quiet"
-    """Nobody knows which rows there should be; all known agents have reported, and nothing new has come for a while."""
+    """The expected rows are unknown, all known agents have reported, and no row has arrived for the quiet period."""
     DEADLINE = "deadline"
-    """The time is up."""
+    """The deadline has passed."""
+
+
+@dataclass(frozen=True)
+class OtherRound:
+    """A round, or a part of one, that another run produced.
+
+    :param round_id: the round.
+    :param measured_before: ``False``: the round started before our run call was sent; ``True``: the round can be ours,
+        but these rows were measured before the call was sent.
+    :param rows: how many of its rows were seen in one poll, at most.
+    """
+
+    round_id: int
+    measured_before: bool
+    rows: int
+
+    def __str__(self) -> str:
+        what = f"round {self.round_id} ({iso_time(self.round_id)})"
+        if self.measured_before:
+            rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+            return f"{rows} of {what}, measured before the run call was sent"
+        return f"{what}, started before the run call was sent"
+
+
+@dataclass(frozen=True)
+class TriggerSighting:
+    """What a trigger has seen of a round. The worker that resumes judges nothing less.
+
+    :param rounds: our round of each result type.
+    :param rows: how many rows of that round, by result type.
+    :param arrived_after: seconds from the run call to the last row of an agent, by agent key.
+    """
+
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    arrived_after: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sighting as a small JSON object."""
+        return {
+            "rounds": dict(self.rounds),
+            "rows": dict(self.rows),
+            "arrived_after": dict(list(self.arrived_after.items())[:MAX_ARRIVAL_TIMES]),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> TriggerSighting:
+        """The sighting that :meth:`to_json` returned.
+
+        :raises ValueError: naming what is wrong with it.
+        """
+        value = {} if value is None else value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"the sighting of the trigger must be an object, got {type(value).__name__}")
+        figures: dict[str, dict[str, Any]] = {}
+        for name, read in (("rounds", whole_number), ("rows", whole_number), ("arrived_after", number)):
+            entries = value.get(name) or {}
+            if not isinstance(entries, Mapping) or any(read(entry) is None for entry in entries.values()):
+                raise ValueError(
+                    f"{name} of the trigger's sighting must be an object of numbers, got {entries!r}"
+                )
+            figures[name] = {str(key): read(entry) for key, entry in entries.items()}
+        return cls(**figures)
 
 
 @dataclass(frozen=True)
 class RoundProgress:
-    """One round that is waited for.
+    """The progress of one round.
 
-    Times are seconds on any one clock that goes forward at a steady pace, except ``started_after``.
+    Times are seconds on any one clock that goes forward at a steady pace, except ``sent_at``.
 
-    :param rows_per_agent: result types to wait for, and how many rows each agent has of it (``None``: unknown).
-    :param remembered: newest round of each result type before the run.
-    :param started_after: when the run was accepted, epoch seconds by ThousandEyes' clock.
-    :param expected: who should report.
-    :param deadline: when the waiting ends.
-    :param poll_interval: seconds between two looks, when nothing asks for more.
+    :param rows_per_agent: the result types to wait for, and how many rows each agent has of it (``None``: unknown).
+    :param remembered: the newest round of each result type before the run.
+    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
+    :param expected: the agents that should report.
+    :param deadline: when the wait ends.
+    :param poll_interval: seconds between two polls when nothing asks for more.
+    :param started: ``sent_at`` on the clock of the other times.
     :param min_agents: how many of the expected agents are enough; ``None`` for all.
-    :param grace: seconds that the others are waited for after that.
-    :param seen: fresh rows so far, by result type and what tells them apart.
-    :param last_news: when something new was last seen.
-    :param last_answer: when every result type was last answered.
+    :param grace: seconds to wait for the others after that.
+    :param clock_tolerance: seconds that the id of our round may be before ``sent_at``.
+    :param sighting: what the trigger saw before this process took over.
+    :param seen: the fresh rows so far, by result type and key. Rows of one key that differ in one response all count.
+    :param other_rounds: newer rounds of other runs that were seen.
+    :param first_seen: when each row was seen first, by result type and key.
+    :param last_news: when a new row was last seen.
+    :param last_response: when the results of every type were last read.
     :param enough_since: since when ``min_agents`` have reported.
     """
 
     rows_per_agent: Mapping[str, int | None]
     remembered: Mapping[str, int | None]
-    started_after: float
+    sent_at: float
     expected: ExpectedAgents
     deadline: float
     poll_interval: float
+    started: float = 0.0
     min_agents: int | None = None
     grace: float = 60.0
-    seen: Mapping[str, Mapping[Key, Row]] = field(default_factory=dict)
+    clock_tolerance: float = ROUND_CLOCK_TOLERANCE
+    sighting: TriggerSighting = field(default_factory=TriggerSighting)
+    seen: Mapping[str, Mapping[RowKey, tuple[Row, ...]]] = field(default_factory=dict)
+    other_rounds: tuple[OtherRound, ...] = ()
+    first_seen: Mapping[tuple[str, RowKey], float] = field(default_factory=dict)
     last_news: float | None = None
-    last_answer: float | None = None
+    last_response: float | None = None
     enough_since: float | None = None
 
     @classmethod
     def for_run(
-        cls, run: RunHandle, *, deadline: float, poll_interval: float, min_agents: int | None, grace: float
+        cls,
+        run: RunHandle,
+        *,
+        now: float,
+        server_now: float,
+        poll_interval: float,
+        min_agents: int | None,
+        grace: float,
+        deadline: float | None = None,
+        clock_tolerance: float = ROUND_CLOCK_TOLERANCE,
+        sighting: TriggerSighting | None = None,
     ) -> RoundProgress:
-        """The waiting for the round of a run.
+        """The progress of the round of a run, before the first poll.
 
         :param run: the run.
-        :param deadline: when the waiting ends, by the clock that the other methods are told.
+        :param now: the time, by the clock that the other methods are called with.
+        :param server_now: the same moment by ThousandEyes' clock.
+        :param deadline: when the wait ends, by the clock of ``now``; that of the run when ``None``.
+        :param sighting: what a trigger has seen already.
         """
         return cls(
             rows_per_agent=run.plan.rows_per_agent,
             remembered=run.plan.remembered,
-            started_after=run.earliest_start,
+            sent_at=run.sent_at,
             expected=run.plan.expected,
-            deadline=deadline,
+            deadline=now + run.deadline - server_now if deadline is None else deadline,
+            started=now + run.sent_at - server_now,
             poll_interval=poll_interval,
             min_agents=min_agents,
             grace=grace,
+            clock_tolerance=clock_tolerance,
+            sighting=sighting or TriggerSighting(),
         )
 
-    def look(self, found: Mapping[str, Iterable[Row]], now: float) -> RoundProgress:
-        """The state after a look at the results.
+    # -- polls ---------------------------------------------------------------------------------------------------
 
-        :param found: the rows of each result type that was answered, fresh or not.
+    def poll(self, responses: Mapping[str, Iterable[Row]], now: float) -> RoundProgress:
+        """The progress after a poll. A row replaces those that an earlier poll returned for the same key.
+
+        :param responses: the rows of each result type that was read, fresh or not.
         :param now: the time.
         """
-        remembered = self.newest_remembered()
-        seen = dict(self.seen)
-        for result_type, rows in found.items():
-            fresh = {
-                (round_id, _key(result_type, row)): row
-                for row in rows
-                if is_fresh(row, remembered=remembered, started_after=self.started_after)
-                and (round_id := round_of(row)) is not None
-            }
+        seen, first_seen = dict(self.seen), dict(self.first_seen)
+        others = {(other.round_id, other.measured_before): other.rows for other in self.other_rounds}
+        for result_type, rows in responses.items():
+            fresh, foreign = self._sorted_by_origin(result_type, rows)
             seen[result_type] = {**seen.get(result_type, {}), **fresh}
-        after = replace(self, seen=seen)
+            for other, count in foreign.items():
+                others[other] = max(others.get(other, 0), count)
+            for key in fresh:
+                first_seen.setdefault((result_type, key), now)
+        after = replace(
+            self,
+            seen=seen,
+            first_seen=first_seen,
+            other_rounds=tuple(
+                OtherRound(*key, rows) for key, rows in sorted(others.items())[-MAX_OTHER_ROUNDS:]
+            ),
+        )
         enough = self.min_agents is not None and after._expected_and_reported() >= self.min_agents
+        enough = enough and after.covers_sighting()
         return replace(
             after,
-            last_news=now if after._ours() != self._ours() else self.last_news,
-            last_answer=now if self.rows_per_agent.keys() <= found.keys() else self.last_answer,
+            last_news=now if after._our_keys() != self._our_keys() else self.last_news,
+            last_response=now if self.rows_per_agent.keys() <= responses.keys() else self.last_response,
             enough_since=(self.enough_since if self.enough_since is not None else now) if enough else None,
         )
 
+    def _sorted_by_origin(
+        self, result_type: str, rows: Iterable[Row]
+    ) -> tuple[dict[RowKey, tuple[Row, ...]], dict[tuple[int, bool], int]]:
+        """The fresh rows of one response by key, and how many rows of each newer round belong to other runs."""
+        remembered = self.newest_remembered()
+        fresh: dict[RowKey, list[Row]] = {}
+        foreign: dict[tuple[int, bool], int] = {}
+        for row in rows:
+            origin = row_origin(
+                row, remembered=remembered, sent_at=self.sent_at, clock_tolerance=self.clock_tolerance
+            )
+            round_id = round_of(row)
+            if round_id is None or origin is RowOrigin.PREVIOUS:
+                continue
+            if origin is RowOrigin.OURS:
+                fresh.setdefault((round_id, _key_in_round(result_type, row)), []).append(row)
+            else:
+                other = (round_id, origin is RowOrigin.OTHER_MEASUREMENT)
+                foreign[other] = foreign.get(other, 0) + 1
+        return {key: _distinct(same_key) for key, same_key in fresh.items()}, foreign
+
+    # -- our round -----------------------------------------------------------------------------------------------
+
     def newest_remembered(self) -> int | None:
-        """The newest round before the run, of whatever result type: nothing that began with it, or before, is ours."""
-        return max((found for found in self.remembered.values() if found is not None), default=None)
+        """The newest round before the run, of any result type. That round and older ones are not ours."""
+        return max((round_id for round_id in self.remembered.values() if round_id is not None), default=None)
 
     def rounds(self) -> dict[str, int]:
         """Our round of each result type: the earliest fresh one.
 
-        Where the remembered round had one id in all result types, so has ours: then a later round of somebody else is
-        not taken for ours in a type in which ours has no rows yet.
+        Where the remembered round has one id in all result types, so has ours: then a later round of another run is not
+        taken for ours in a type in which ours has no rows yet. The same holds for the round that a trigger has seen.
         """
-        found = {
-            result_type: min(round_id for round_id, _ in rows)
-            for result_type, rows in sorted(self.seen.items())
-            if rows
-        }
-        remembered = {self.remembered.get(result_type) for result_type in self.rows_per_agent}
-        if len(remembered) == 1 and None not in remembered and found:
-            ours = min(found.values())
-            found = {name: round_id for name, round_id in found.items() if round_id == ours}
-        return found
+        return dict(self._tally.rounds)
 
     def rows(self) -> dict[str, list[Row]]:
-        """The rows of our round, by result type; rows of later rounds are left out."""
-        return {
-            result_type: [row for (found, _), row in self.seen[result_type].items() if found == round_id]
-            for result_type, round_id in self.rounds().items()
-        }
+        """The rows of our round, by result type."""
+        return {result_type: list(rows) for result_type, rows in self._tally.rows.items()}
 
     def agents_seen(self) -> tuple[Agent, ...]:
-        """Every agent that has sent at least one row of our round."""
-        found: dict[str, Agent] = {}
-        for rows in self.rows().values():
-            for row in rows:
-                agent = Agent(agent_id_of(row), agent_name_of(row))
-                found.setdefault(agent.agent_id or agent.agent_name, agent)
-        return tuple(found.values())
+        """Every agent with at least one row of our round."""
+        return tuple(self._tally.agents.values())
 
     def reported(self) -> tuple[Agent, ...]:
-        """The agents that have sent every row that is expected of an agent."""
-        counts = self._counts()
-        return tuple(
-            agent
-            for agent in self.agents_seen()
-            if all(
-                counts[result_type].get(agent.agent_id or agent.agent_name, 0) >= (needed or 1)
-                for result_type, needed in self.rows_per_agent.items()
-            )
-        )
+        """The agents with every row that is expected of an agent."""
+        tally = self._tally
+        return tuple(agent for key, agent in tally.agents.items() if key in tally.reported)
 
     def missing(self) -> tuple[Agent, ...]:
-        """The expected agents, where they are known one by one, of which rows are missing."""
-        rows = self.rows()
-        reported = {agent.agent_id or agent.agent_name for agent in self.reported()}
-        heard = [
-            row
-            for found in rows.values()
-            for row in found
-            if (agent_id_of(row) or agent_name_of(row)) in reported
-        ]
-        ids = {agent_id_of(row) for row in heard}
-        names = {agent_name_of(row).strip().casefold() for row in heard}
-        return tuple(
-            agent
-            for agent in self.expected.agents
-            if not (agent.agent_id in ids if agent.agent_id else agent.agent_name.strip().casefold() in names)
+        """The expected agents, where they are listed, that have not reported every row."""
+        return self._tally.missing
+
+    def missing_rows(self) -> dict[Agent, str]:
+        """Which rows of the missing agents have not arrived, for example ``http-server 0 of 1``.
+
+        Agents without any row are left out.
+        """
+        tally = self._tally
+        described: dict[Agent, str] = {}
+        for agent in self.missing():
+            counts = {name: tally.rows_from(name, agent) for name in self.rows_per_agent}
+            if any(counts.values()):
+                described[agent] = ", ".join(
+                    f"{name} {counts[name]} of {needed or 1}"
+                    for name, needed in self.rows_per_agent.items()
+                    if counts[name] < (needed or 1)
+                )
+        return described
+
+    def arrived_after(self) -> dict[str, float]:
+        """Seconds from the run call until the last row of each agent of our round was seen first, by agent key.
+
+        For the agents that a trigger saw, the times are those of the trigger.
+        """
+        arrived: dict[str, float] = {}
+        for name, round_id in self.rounds().items():
+            for key in self._tally.keys[name]:
+                after = round(max(self.first_seen[name, (round_id, key)] - self.started, 0.0), 1)
+                arrived[key[0]] = max(arrived.get(key[0], 0.0), after)
+        known = {key: after for key, after in self.sighting.arrived_after.items() if key in arrived}
+        return {**arrived, **known}
+
+    def to_sighting(self) -> TriggerSighting:
+        """What the process that takes over has to see at least."""
+        rows = {name: len(self._tally.keys[name]) for name in self.rounds()}
+        return TriggerSighting(self.rounds(), rows, self.arrived_after())
+
+    def covers_sighting(self) -> bool:
+        """Whether this process has seen every row of our round that the trigger had seen."""
+        rounds, keys = self.rounds(), self._tally.keys
+        return all(
+            name in rounds and (rounds[name] < round_id or len(keys[name]) >= self.sighting.rows.get(name, 0))
+            for name, round_id in self.sighting.rounds.items()
         )
 
-    def lacking(self, agent: Agent) -> str | None:
-        """Which rows of an agent are missing, in words; ``None`` when it has sent none at all."""
-        rows = self.rows()
-        had = {
-            result_type: len([row for row in rows.get(result_type, []) if agent.sent(row)])
-            for result_type in self.rows_per_agent
-        }
-        if not any(had.values()):
-            return None
-        return ", ".join(
-            f"{result_type} {had[result_type]} of {needed or 1}"
-            for result_type, needed in self.rows_per_agent.items()
-            if had[result_type] < (needed or 1)
-        )
+    # -- the state -----------------------------------------------------------------------------------------------
 
-    def known_extent(self) -> bool:
+    def has_known_extent(self) -> bool:
         """Whether it is known which rows a complete round has."""
         return self.expected.count is not None and None not in self.rows_per_agent.values()
 
-    def complete(self) -> bool:
-        """Whether every expected row is there."""
-        return self.known_extent() and any(self.seen.values()) and self._everybody_reported()
+    def is_complete(self) -> bool:
+        """Whether every expected row has arrived."""
+        return (
+            self.has_known_extent()
+            and bool(self.rounds())
+            and self._everybody_reported()
+            and self.covers_sighting()
+        )
 
     def state(self, now: float) -> WaitState:
-        """What to do at ``now``, right after a look."""
-        if self.complete():
+        """The state right after a poll."""
+        if self.is_complete():
             return WaitState.COMPLETE
         if self.enough_since is not None and now >= self.enough_since + self.grace:
             return WaitState.ENOUGH
-        # A look that failed brought nothing new either, but says nothing about what is there.
-        if self._quiet_at() <= (-math.inf if self.last_answer is None else self.last_answer):
+        # A poll that failed brought nothing new either, but it does not tell what is there.
+        if self._quiet_at() <= (-math.inf if self.last_response is None else self.last_response):
             return WaitState.QUIET
         return WaitState.DEADLINE if now >= self.deadline else WaitState.WAITING
 
-    def next_look(self, now: float, pace: float = 0.0) -> float:
-        """When to look again: after the interval or what the quota asks for, and never beyond a turning point.
+    def resumed_state(self, trigger_state: WaitState | None, now: float) -> WaitState:
+        """The state of the worker that polled once after a deferral.
+
+        The worker cannot observe the grace time or the quiet period again. It accepts both from the trigger, provided
+        that it has seen what the trigger saw.
+
+        :param trigger_state: how the trigger's wait ended; ``None`` when that is unknown.
+        :param now: the time.
+        """
+        state = self.state(now)
+        if state not in (WaitState.WAITING, WaitState.DEADLINE):
+            return state
+        confirmed = {
+            WaitState.ENOUGH: self.enough_since is not None,
+            WaitState.QUIET: bool(self.rounds()) and self.covers_sighting(),
+        }
+        if trigger_state is not None and confirmed.get(trigger_state):
+            return trigger_state
+        return WaitState.DEADLINE if trigger_state is WaitState.DEADLINE else state
+
+    def next_poll(self, now: float, pace: float = 0.0) -> float:
+        """When to poll again: after the interval or the pace, but not after the deadline or the end of a period.
 
         :param now: the time.
-        :param pace: least seconds until the next look, so that others keep their share of the quota.
+        :param pace: least seconds until the next poll, so that the reserved share of the quota stays free.
         """
         due = now + max(self.poll_interval, pace)
-        turning = [self.deadline, self._quiet_at()]
+        turning_points = [self.deadline, self._quiet_at()]
         if self.enough_since is not None:
-            turning.append(self.enough_since + self.grace)
+            turning_points.append(self.enough_since + self.grace)
         if now >= self.deadline:
             return now
-        return min([due, *(point for point in turning if point > now)])
+        return min([due, *(point for point in turning_points if point > now)])
+
+    # -- the log -------------------------------------------------------------------------------------------------
+
+    def describe_news(self, before: RoundProgress) -> tuple[str, ...]:
+        """Log lines about what a poll brought: agents that reported, and rounds of other runs.
+
+        :param before: the progress before that poll.
+        """
+        known = {(other.round_id, other.measured_before) for other in before.other_rounds}
+        lines = [
+            f"Ignoring {other}: another run of this test"
+            for other in self.other_rounds
+            if (other.round_id, other.measured_before) not in known
+        ]
+        had, have = before._tally, self._tally
+        if have.agents.keys() != had.agents.keys() or have.reported != had.reported:
+            lines.append(
+                self._describe_agents([have.agents[key] for key in have.agents if key not in had.agents])
+            )
+        return tuple(lines)
+
+    def describe_other_rounds(self, limit: int = 3) -> str:
+        """The newest rounds that are not ours, for the evidence of an inconclusive run.
+
+        Empty when our round has rows and ThousandEyes shows nothing of other runs.
+        """
+        newest = self.other_rounds[-limit:]
+        more = len(self.other_rounds) - len(newest)
+        if newest:
+            return "; ".join([*map(str, newest), *([f"and {more} more"] if more else [])])
+        if self.rounds():
+            return ""
+        remembered = self.newest_remembered()
+        if remembered is None:
+            return "no round at all"
+        return f"no round newer than {remembered} ({iso_time(remembered)}), from before the run call"
+
+    def _describe_agents(self, new: Sequence[Agent]) -> str:
+        reported, missing = self._expected_and_reported(), self.missing()
+        of = "" if self.expected.count is None else f" of {self.expected.count}"
+        noun = "agent" if (self.expected.count or reported) == 1 else "agents"
+        line = f"{reported}{of} {noun} reported"
+        line += f" (new: {_listed(new)})" if new else ""
+        return line + (f"; missing: {_listed(missing)}" if missing else "")
+
+    # -- counting ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tally(self) -> _Tally:
+        return _Tally.of(self)
+
+    def _our_rounds(self) -> dict[str, int]:
+        rounds = {}
+        # Runs share a round only where its id is a whole minute. Any other round with an early measurement is not ours.
+        started = {
+            other.round_id for other in self.other_rounds if other.measured_before and other.round_id % 60
+        }
+        for result_type, rows in sorted(self.seen.items()):
+            sighted = self.sighting.rounds.get(result_type, math.inf)
+            candidates = [round_id for round_id, _ in rows if round_id <= sighted and round_id not in started]
+            if candidates:
+                rounds[result_type] = min(candidates)
+        remembered = {self.remembered.get(result_type) for result_type in self.rows_per_agent}
+        if len(remembered) == 1 and None not in remembered and rounds:
+            ours = min(rounds.values())
+            rounds = {name: round_id for name, round_id in rounds.items() if round_id == ours}
+        return rounds
+
+    def _our_keys(self) -> set[tuple[str, RowKey]]:
+        rounds = self.rounds()
+        return {(name, (rounds[name], key)) for name, keys in self._tally.keys.items() for key in keys}
 
     def _expected_and_reported(self) -> int:
-        """How many of those who are expected have reported; of all, where they are not known one by one."""
+        """How many of the expected agents have reported; of all agents, where the expected ones are not listed."""
         if self.expected.agents:
             return len(self.expected.agents) - len(self.missing())
-        return len(self.reported())
+        return len(self._tally.reported)
 
     def _everybody_reported(self) -> bool:
-        """Whether no expected agent is missing, as far as it is known who is expected."""
+        """Whether no expected agent is missing, as far as the expected agents are known."""
         if self.expected.agents:
             return not self.missing()
         if self.expected.count is None:
-            return len(self.reported()) == len(self.agents_seen()) > 0
-        return len(self.reported()) >= self.expected.count
+            return len(self._tally.reported) == len(self._tally.agents) > 0
+        return len(self._tally.reported) >= self.expected.count
 
     def _quiet_at(self) -> float:
-        """When the round counts as complete although nobody knows its extent, should nothing new come."""
-        if self.known_extent() or self.last_news is None or not self.rows():
+        """When the quiet period ends if no new row arrives; infinite when the period does not apply."""
+        if self.has_known_extent() or self.last_news is None or not self.rounds():
             return math.inf
-        if set(self.rows()) != set(self.rows_per_agent) or not self._everybody_reported():
+        if set(self.rounds()) != set(self.rows_per_agent) or not self._everybody_reported():
             return math.inf
-        return self.last_news + QUIET
-
-    def _ours(self) -> set[tuple[str, Key]]:
-        """What tells apart the rows of our round that are there."""
-        return {
-            (name, key)
-            for name, round_id in self.rounds().items()
-            for key in self.seen[name]
-            if key[0] == round_id
-        }
-
-    def _counts(self) -> dict[str, dict[str, int]]:
-        counts: dict[str, dict[str, int]] = {name: {} for name in self.rows_per_agent}
-        for result_type, rows in self.rows().items():
-            of_type = counts.setdefault(result_type, {})
-            for row in rows:
-                key = agent_id_of(row) or agent_name_of(row)
-                of_type[key] = of_type.get(key, 0) + 1
-        return counts
+        return self.last_news + QUIET_PERIOD if self.covers_sighting() else math.inf
 
 
-def _key(result_type: str, row: Row) -> tuple[str, ...]:
-    """What tells a row from the others of its round; one that names no agent is told by all that it says.
+@dataclass(frozen=True)
+class _Tally:
+    """The rows of our round, counted once for each progress.
 
-    By its empty name alone the last of such rows would stand for all of them, and a good one hide a bad one.
+    :param rounds: our round of each result type.
+    :param rows: its rows, by result type.
+    :param keys: the keys of its rows, by result type.
+    :param agents: every agent with a row, by agent key.
+    :param reported: the keys of the agents with every expected row.
+    :param missing: the expected agents that are listed and have not reported.
+    :param by_id: how many keys each agent id has, by result type.
+    :param by_name: the same by folded agent name.
+    """
+
+    rounds: Mapping[str, int]
+    rows: Mapping[str, list[Row]]
+    keys: Mapping[str, frozenset[tuple[str, ...]]]
+    agents: Mapping[str, Agent]
+    reported: frozenset[str]
+    missing: tuple[Agent, ...]
+    by_id: Mapping[str, Mapping[str, int]]
+    by_name: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def of(cls, progress: RoundProgress) -> _Tally:
+        rounds = progress._our_rounds()
+        rows: dict[str, list[Row]] = {}
+        keys: dict[str, frozenset[tuple[str, ...]]] = {}
+        agents: dict[str, Agent] = {}
+        names_of: dict[str, set[str]] = {}
+        counts: dict[str, dict[str, int]] = {}
+        by_id: dict[str, dict[str, int]] = {}
+        by_name: dict[str, dict[str, int]] = {}
+        for result_type, round_id in rounds.items():
+            ours = {
+                key: same_key for (at, key), same_key in progress.seen[result_type].items() if at == round_id
+            }
+            rows[result_type] = [row for same_key in ours.values() for row in same_key]
+            keys[result_type] = frozenset(ours)
+            of_type, of_id, of_name = (
+                table.setdefault(result_type, {}) for table in (counts, by_id, by_name)
+            )
+            for (agent_key, *_), (row, *_) in ours.items():
+                agent = Agent(agent_id_of(row), agent_name_of(row))
+                agents.setdefault(agent_key, agent)
+                names_of.setdefault(agent_key, set()).add(agent.folded_name())
+                of_type[agent_key] = of_type.get(agent_key, 0) + 1
+                of_id[agent.agent_id] = of_id.get(agent.agent_id, 0) + 1
+                of_name[agent.folded_name()] = of_name.get(agent.folded_name(), 0) + 1
+        reported = frozenset(
+            agent_key
+            for agent_key in agents
+            if all(
+                counts.get(result_type, {}).get(agent_key, 0) >= (needed or 1)
+                for result_type, needed in progress.rows_per_agent.items()
+            )
+        )
+        ids = {agents[key].agent_id for key in reported}
+        names = {name for key in reported for name in names_of[key]}
+        missing = tuple(
+            agent
+            for agent in progress.expected.agents
+            if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
+        )
+        return cls(rounds, rows, keys, agents, reported, missing, by_id, by_name)
+
+    def rows_from(self, result_type: str, agent: Agent) -> int:
+        """How many rows of a result type an expected agent has."""
+        if agent.agent_id:
+            return self.by_id.get(result_type, {}).get(agent.agent_id, 0)
+        return self.by_name.get(result_type, {}).get(agent.folded_name(), 0)
+
+
+def _key_in_round(result_type: str, row: Row) -> tuple[str, ...]:
+    """What distinguishes a row from the others of its round.
+
+    Rows without an agent are distinguished by their content. Under one empty key the last would hide the others.
     """
     key = row_key(result_type, row)
-    return key if key[0] else (*key, *all_that_is_said(row))
+    return key if key[0] else (*key, *row_content(row))
+
+
+def _distinct(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows of one key, each content once."""
+    if len(rows) == 1:
+        return tuple(rows)
+    return tuple({row_content(row): row for row in rows}.values())
+
+
+def _listed(agents: Sequence[Agent]) -> str:
+    """The names of some agents, and how many more there are."""
+    names = "; ".join(map(str, agents[:MAX_LISTED]))
+    return f"{names} and {len(agents) - MAX_LISTED} more" if len(agents) > MAX_LISTED else names

@@ -1,8 +1,7 @@
-"""Which rows of results belong to the round that our run produced.
+"""Which rows of results can belong to the round of our run.
 
-The run call returns no id (SPEC), so the round is recognized by what was there before: the newest round is
-remembered before the run, and a row is fresh when its round is newer than that and did not start long before the
-run was accepted, both by ThousandEyes' clock. DESIGN, "Fixed: waiting".
+The run call returns no id, so the round is recognized by what ThousandEyes showed before the call and by when the call
+was sent. See ``docs/thousandeyes-api.md``, "Running a test" and "Results".
 """
 
 from __future__ import annotations
@@ -10,108 +9,185 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from thousandeyes_provider.api.coerce import short_text, whole_number
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
 
-TOLERANCE = 60.0
-"""Seconds that our round may have begun before the run was accepted; round ids may be floored to the minute."""
+ROUND_CLOCK_TOLERANCE = 1.0
+"""Seconds that a round id, unless it is a whole minute, may be before the time at which the run call was sent."""
+
+YEAR_10000 = 253_402_300_800
+"""Epoch seconds that no valid time reaches."""
 
 _MINUTE = 60
 
-YEAR_10000 = 253_402_300_800
-"""Epoch seconds that no date of ours reaches."""
+_CLOCK_ERROR = 30.0
+"""Seconds that our estimate of ThousandEyes' clock may be behind it: as long as a response may take."""
 
-_WEB = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
+_WINDOW_MARGIN = 120.0
+"""Seconds that a ``window`` reaches back beyond the time at which the run call was sent."""
 
-_CLOCK_ERROR = 5.0
-"""Seconds that our reading of ThousandEyes' clock may be behind it: ``Date`` is cut to the second."""
+_WEB_ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
+
+
+class RowOrigin(Enum):
+    """Which round a row belongs to, as far as the row tells."""
+
+    OURS = "ours"
+    """The row can belong to the round of our run."""
+    PREVIOUS = "previous"
+    """The round is the remembered one or an older one, or the row has no round id."""
+    OTHER_ROUND = "other round"
+    """The round is newer than the remembered one and started before the run call was sent."""
+    OTHER_MEASUREMENT = "other measurement"
+    """The round can be ours, but the row was measured before the run call was sent."""
 
 
 def round_of(row: Row) -> int | None:
-    """The round of a row, the epoch second at which it started; ``None`` for a row that says no date."""
-    told = (whole_number(row.get(key)) for key in ("roundId", "startTime"))
-    return next((found for found in told if found is not None and 0 < found < YEAR_10000), None)
+    """The round id of a row, the epoch second at which the round started; ``None`` without a valid ``roundId``."""
+    round_id = whole_number(row.get("roundId"))
+    return round_id if round_id is not None and 0 < round_id < YEAR_10000 else None
 
 
 def newest_round(rows: Iterable[Row]) -> int | None:
-    """The newest round among ``rows``."""
-    return max((found for row in rows if (found := round_of(row)) is not None), default=None)
+    """The newest round id among ``rows``; ``None`` when no row has one."""
+    return max((round_id for row in rows if (round_id := round_of(row)) is not None), default=None)
 
 
-def is_fresh(row: Row, *, remembered: int | None, started_after: float) -> bool:
-    """Whether a row can be of a round that was run after ``remembered`` was the newest.
+def measured_at(row: Row) -> float | None:
+    """When a row was measured, epoch seconds; ``None`` when the row does not tell.
 
-    :param remembered: the newest round before the run, if there was one.
-    :param started_after: when the run was accepted, epoch seconds by ThousandEyes' clock.
+    ``startTime`` and ``date`` either repeat the round id or are the time of the agent's measurement. A time later than
+    the round id is the time of the measurement; of two such times the earlier one counts.
     """
-    found = round_of(row)
-    if found is None or (remembered is not None and found <= remembered):
-        return False
-    return found >= started_after - TOLERANCE
+    round_id = round_of(row)
+    if round_id is None:
+        return None
+    times = (_epoch_seconds(row.get("startTime")), _epoch_seconds(row.get("date")))
+    return min((time for time in times if time is not None and time > round_id), default=None)
+
+
+def started_before(round_id: int, sent_at: float, clock_tolerance: float = ROUND_CLOCK_TOLERANCE) -> bool:
+    """Whether a round started before a run call was sent.
+
+    ThousandEyes may cut round ids to whole minutes, so a round id that is a whole minute is compared with the minute of
+    the call.
+
+    :param round_id: the round.
+    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
+    :param clock_tolerance: seconds that any other round id may be before ``sent_at``.
+    """
+    if round_id % _MINUTE == 0:
+        return round_id < sent_at // _MINUTE * _MINUTE
+    return round_id < sent_at - clock_tolerance
+
+
+def row_origin(
+    row: Row, *, remembered: int | None, sent_at: float, clock_tolerance: float = ROUND_CLOCK_TOLERANCE
+) -> RowOrigin:
+    """Which round a row belongs to.
+
+    The times of a row are whole seconds, so the measurement is compared with the second in which the call was sent.
+
+    :param row: the row.
+    :param remembered: the newest round before the run; ``None`` when there was none.
+    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
+    :param clock_tolerance: see :func:`started_before`.
+    """
+    round_id = round_of(row)
+    if round_id is None or (remembered is not None and round_id <= remembered):
+        return RowOrigin.PREVIOUS
+    if started_before(round_id, sent_at, clock_tolerance):
+        return RowOrigin.OTHER_ROUND
+    measured = measured_at(row)
+    if measured is not None and measured < math.floor(sent_at):
+        return RowOrigin.OTHER_MEASUREMENT
+    return RowOrigin.OURS
+
+
+def is_fresh(
+    row: Row, *, remembered: int | None, sent_at: float, clock_tolerance: float = ROUND_CLOCK_TOLERANCE
+) -> bool:
+    """Whether a row can belong to the round of our run; see :func:`row_origin` for the parameters."""
+    origin = row_origin(row, remembered=remembered, sent_at=sent_at, clock_tolerance=clock_tolerance)
+    return origin is RowOrigin.OURS
 
 
 def wait_for_next_minute(remembered: Iterable[int | None], now: float) -> float:
-    """Seconds to wait before a run, so that its round can be told from the remembered one.
+    """Seconds to wait before a run, so that its round id differs from the remembered one.
 
-    Where ThousandEyes floors round ids to the minute, a run in the minute of the remembered round would get that
-    round's id.
+    Where ThousandEyes cuts round ids to whole minutes, a run in the minute of the remembered round would get the id of
+    that round.
 
     :param remembered: the newest round of each result type.
     :param now: ThousandEyes' clock, epoch seconds.
-    :return: 0 unless a remembered round began on a full minute, and that minute is not over. One that is yet to
-        begin by our reading of the clock has begun, if it is near.
+    :return: 0 unless the id of a remembered round is a whole minute and that minute is not over. A round that starts in
+        the near future by our estimate of the clock has started.
     """
-    ends = (found + _MINUTE for found in remembered if found is not None and found % _MINUTE == 0)
+    ends = (round_id + _MINUTE for round_id in remembered if round_id is not None and round_id % _MINUTE == 0)
     return max((end - now for end in ends if 0 < end - now <= _MINUTE + _CLOCK_ERROR), default=0.0)
 
 
-def window_back_to(started: float, now: float) -> str:
-    """The ``window`` that reaches back to a round that began at ``started``, with the tolerance and some air.
+def window_back_to(sent_at: float, now: float) -> str:
+    """The ``window`` parameter that covers the round of a run.
 
-    :param started: when the run was accepted, epoch seconds by ThousandEyes' clock.
+    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
     :param now: ThousandEyes' clock, epoch seconds.
     """
-    return f"{math.ceil(max(now - started, 0.0) + 2 * TOLERANCE)}s"
+    return f"{math.ceil(max(now - sent_at, 0.0) + _WINDOW_MARGIN)}s"
 
 
 def agent_id_of(row: Row) -> str:
-    """The id of the agent that a row is from; empty when it does not say."""
-    return _agent_text(row, "agentId")
+    """The id of the agent of a row; empty when the row has none."""
+    return _agent_field(row, "agentId")
 
 
 def agent_name_of(row: Row) -> str:
-    """The name of the agent that a row is from; empty when it does not say."""
-    return _agent_text(row, "agentName")
+    """The name of the agent of a row; empty when the row has none."""
+    return _agent_field(row, "agentName")
 
 
 def row_key(result_type: str, row: Row) -> tuple[str, ...]:
-    """What tells a row from the other rows of its round: the agent, and its server or direction."""
+    """What distinguishes a row from the other rows of its round: the agent, and its server or direction."""
     keys = RESULT_TYPES[result_type].row_keys
     return (agent_id_of(row) or agent_name_of(row), *(short_text(row.get(key)) for key in keys))
 
 
-def all_that_is_said(row: Row) -> tuple[str, ...]:
-    """What a row says, spelled out in an order of its own, to tell rows apart that nothing else does."""
-    return tuple(sorted(f"{name} {_spelled(value)}" for name, value in row.items()))
+def row_content(row: Row) -> tuple[str, ...]:
+    """All fields of a row as sortable text, to compare rows that have the same :func:`row_key`."""
+    return tuple(sorted(f"{name} {_repr(value)}" for name, value in row.items()))
 
 
 def app_link(row: Row) -> str | None:
-    """The deep link of a row into ThousandEyes' web application, when it is one to the web, as a browser takes it."""
+    """The deep link of a row into ThousandEyes' web application; ``None`` unless it is a web address."""
     links = row.get("_links")
     link = links.get("appLink") if isinstance(links, Mapping) else None
     href = link.get("href") if isinstance(link, Mapping) else None
-    return href if isinstance(href, str) and _WEB.fullmatch(href) else None
+    return href if isinstance(href, str) and _WEB_ADDRESS.fullmatch(href) else None
 
 
-def _agent_text(row: Row, key: str) -> str:
+def _agent_field(row: Row, name: str) -> str:
     agent: Any = row.get("agent")
-    return short_text(agent.get(key)) if isinstance(agent, Mapping) else ""
+    return short_text(agent.get(name)) if isinstance(agent, Mapping) else ""
 
 
-def _spelled(value: Any) -> str:
+def _epoch_seconds(value: Any) -> float | None:
+    """Epoch seconds of a number, a text that spells one, or an ISO 8601 text (UTC without a zone)."""
+    seconds = whole_number(value)
+    if seconds is None and isinstance(value, str) and len(value) <= 40:
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    return float(seconds) if seconds is not None and 0 < seconds < YEAR_10000 else None
+
+
+def _repr(value: Any) -> str:
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without an end
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists nested without end
         return ""

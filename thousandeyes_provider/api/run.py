@@ -1,7 +1,8 @@
-"""What is known of a run: before it is sent (:class:`Plan`), and once it was accepted (:class:`RunHandle`)."""
+"""What is known of a run: before the run call (:class:`Plan`), and once the call was accepted (:class:`RunHandle`)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,11 @@ from thousandeyes_provider.api.expected_agents import DIRECTIONS, Agent, Expecte
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import YEAR_10000
 
+MAX_HANDLE_BYTES = 48 * 1024
+"""Bytes of a run handle as JSON. XComs and trigger arguments have to hold it."""
+
+_MAX_SHOWN = 91
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -18,12 +24,12 @@ class Plan:
 
     :param test_id: the test.
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`.
-    :param account_group_id: account group in force; ``None`` for the token's default.
-    :param directions: the result types to wait for, and the ``direction`` of each query that it takes
-        (``None``: without the parameter).
-    :param rows_per_agent: how many rows of each result type an agent has; ``None`` when nobody knows.
-    :param expected: who should report.
-    :param remembered: newest round of each result type; ``None`` when there was none.
+    :param account_group_id: the account group in force; ``None`` for the token's default.
+    :param directions: the result types to wait for, and the ``direction`` of each query that a type takes (``None``:
+        without the parameter).
+    :param rows_per_agent: how many rows of each result type an agent has; ``None`` when that is unknown.
+    :param expected: the agents that should report.
+    :param remembered: the newest round of each result type; ``None`` when there was none.
     :param test_name: empty when it is not known yet.
     :param test_link: deep link to the test; empty when it is not known yet.
     """
@@ -45,56 +51,71 @@ class RunHandle:
 
     Times are epoch seconds by ThousandEyes' clock.
 
-    :param plan: what was learned before.
-    :param accepted_at: when it was accepted.
-    :param earliest_start: when its round can have begun at the earliest; before ``accepted_at`` when the answer to
-        an earlier send was lost.
-    :param deadline: until when its results are waited for.
-    :param run_calls: how often it was sent.
+    :param plan: what was learned before the run.
+    :param sent_at: when the run call was sent, as a lower bound: the round cannot have started before. When responses
+        were lost, this is the time of the first call whose response was lost.
+    :param accepted_at: when the response arrived.
+    :param deadline: until when the results are waited for.
+    :param run_calls: how many times the call was sent.
     """
 
     plan: Plan
+    sent_at: float
     accepted_at: float
-    earliest_start: float
     deadline: float
     run_calls: int
 
     def to_json(self) -> dict[str, Any]:
-        """The handle as a JSON object, for XCom."""
+        """The handle as a JSON object of at most :data:`MAX_HANDLE_BYTES`, for XCom and trigger arguments.
+
+        A list of agents that is too long is replaced by a list of ids, or by the number of agents. ``expected_cut``
+        then says what was left out: ``names`` or ``agents``.
+        """
+        agents = self.plan.expected.agents
+        full = [{"agent_id": agent.agent_id, "agent_name": agent.agent_name} for agent in agents]
+        short = [agent.agent_id or {"agent_name": agent.agent_name} for agent in agents]
+        choices: tuple[tuple[Any, str | None], ...] = (
+            (full or self.plan.expected.count, None),
+            (short, "names"),
+            (self.plan.expected.count, "agents"),
+        )
+        for expected, cut in choices:
+            handle = self._to_json(expected, cut)
+            if len(json.dumps(handle)) <= MAX_HANDLE_BYTES:
+                break
+        return handle
+
+    def _to_json(self, expected_agents: Any, expected_cut: str | None) -> dict[str, Any]:
         plan = self.plan
         return {
             "test_id": plan.test_id,
             "test_type": plan.test_type,
             "test_name": plan.test_name,
             "account_group_id": plan.account_group_id,
+            "sent_at": self.sent_at,
             "accepted_at": self.accepted_at,
-            "earliest_start": self.earliest_start,
             "deadline": self.deadline,
             "result_types": list(plan.directions),
-            "directions": {name: list(found) for name, found in plan.directions.items()},
+            "directions": {name: list(directions) for name, directions in plan.directions.items()},
             "rows_per_agent": dict(plan.rows_per_agent),
             "remembered": dict(plan.remembered),
-            "expected_agents": (
-                [
-                    {"agent_id": agent.agent_id, "agent_name": agent.agent_name}
-                    for agent in plan.expected.agents
-                ]
-                or plan.expected.count
-            ),
+            "expected_agents": expected_agents,
             "expected_source": plan.expected.source,
+            **({"expected_cut": expected_cut} if expected_cut else {}),
             "run_calls": self.run_calls,
             "test_link": plan.test_link,
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> RunHandle:
-        """The handle that :meth:`to_json` wrote.
+    def from_json(cls, value: Any) -> RunHandle:
+        """The handle that :meth:`to_json` returned.
 
+        :param value: the JSON object. ``sent_at`` defaults to ``accepted_at``.
         :raises ValueError: naming what is missing or wrong.
         """
-        if not isinstance(told, Mapping):
-            raise ValueError(f"a run handle is a JSON object, not {type(told).__name__}")
-        needed = (
+        if not isinstance(value, Mapping):
+            raise ValueError(f"a run handle is a JSON object, not {type(value).__name__}")
+        required = (
             "test_id",
             "test_type",
             "accepted_at",
@@ -103,81 +124,94 @@ class RunHandle:
             "remembered",
             "run_calls",
         )
-        missing = [name for name in needed if name not in told]
-        if missing:
-            raise ValueError(f"the run handle has no {', '.join(missing)}")
-        if str(told["test_type"]) not in TEST_TYPES:
+        absent = [name for name in required if name not in value]
+        if absent:
+            raise ValueError(f"the run handle has no {', '.join(absent)}")
+        if str(value["test_type"]) not in TEST_TYPES:
             raise ValueError(
-                f"test_type {told['test_type']!r} of the run handle is not one of {', '.join(TEST_TYPES)}"
+                f"test_type {_shown(value['test_type'])} of the run handle is not one of {', '.join(TEST_TYPES)}"
             )
-        result_types = told["result_types"]
-        known = isinstance(result_types, list) and all(str(name) in RESULT_TYPES for name in result_types)
-        if not known or not result_types:
+        result_types = value["result_types"]
+        valid = isinstance(result_types, list) and all(str(name) in RESULT_TYPES for name in result_types)
+        if not valid or not result_types:
             raise ValueError(
-                f"result_types {result_types!r} of the run handle are not among {', '.join(RESULT_TYPES)}"
+                f"result_types {_shown(result_types)} of the run handle are not among {', '.join(RESULT_TYPES)}"
             )
-        accepted_at, deadline = _time(told["accepted_at"]), _time(told["deadline"])
-        if accepted_at is None or deadline is None:
-            raise ValueError("accepted_at and deadline of the run handle are not epoch seconds")
-        earliest = _time(told.get("earliest_start"))
-        directions = _by_result_type(told, "directions")
-        rows = _by_result_type(told, "rows_per_agent")
-        remembered = _by_result_type(told, "remembered")
+        accepted_at, deadline = _epoch_seconds(value["accepted_at"]), _epoch_seconds(value["deadline"])
+        sent_at = _epoch_seconds(value.get("sent_at", accepted_at))
+        if accepted_at is None or deadline is None or sent_at is None:
+            raise ValueError("sent_at, accepted_at and deadline of the run handle must be epoch seconds")
+        directions = _by_result_type(value, "directions")
+        rows = _by_result_type(value, "rows_per_agent")
+        remembered = _by_result_type(value, "remembered")
         return cls(
             Plan(
-                test_id=str(told["test_id"]),
-                test_type=told["test_type"],
-                account_group_id=_account_group(told.get("account_group_id")),
+                test_id=short_text(value["test_id"]),
+                test_type=str(value["test_type"]),
+                account_group_id=_account_group(value.get("account_group_id")),
                 directions={name: _directions(directions.get(name)) for name in result_types},
                 rows_per_agent={name: whole_number(rows.get(name, 1)) for name in result_types},
-                expected=_expected(told.get("expected_agents"), str(told.get("expected_source", "unknown"))),
+                expected=_expected(
+                    value.get("expected_agents"), str(value.get("expected_source", "unknown"))
+                ),
                 remembered={name: whole_number(remembered.get(name)) for name in result_types},
-                test_name=str(told.get("test_name", "")),
-                test_link=str(told.get("test_link", "")),
+                test_name=short_text(value.get("test_name")),
+                test_link=str(value.get("test_link", "")),
             ),
+            sent_at=sent_at,
             accepted_at=accepted_at,
-            earliest_start=accepted_at if earliest is None else earliest,
             deadline=deadline,
-            run_calls=whole_number(told["run_calls"]) or 1,
+            run_calls=whole_number(value["run_calls"]) or 1,
         )
 
 
-def _time(told: Any) -> float | None:
-    found = number(told)
-    return found if found is not None and 0 <= found < YEAR_10000 else None
+def _epoch_seconds(value: Any) -> float | None:
+    seconds = number(value)
+    return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
 
 
-def _account_group(told: Any) -> str | None:
-    if told is None or isinstance(told, str):
-        return told
-    if not short_text(told):
-        raise ValueError(f"account_group_id of the run handle is {told!r}, expected an id")
-    return short_text(told)
+def _account_group(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if not short_text(value):
+        raise ValueError(f"account_group_id of the run handle must be an id, got {_shown(value)}")
+    return short_text(value)
 
 
-def _directions(told: Any) -> tuple[str | None, ...]:
-    found = told or [None]
-    if not isinstance(found, list) or not all(one in (None, *DIRECTIONS) for one in found):
+def _directions(value: Any) -> tuple[str | None, ...]:
+    directions = value or [None]
+    if not isinstance(directions, list) or not all(
+        direction is None or direction in DIRECTIONS for direction in directions
+    ):
         raise ValueError(
-            f"directions of the run handle have {told!r}, expected a list of {', '.join(DIRECTIONS)}"
+            f"directions of the run handle must be a list of {', '.join(DIRECTIONS)}, got {_shown(value)}"
         )
-    return tuple(found)
+    return tuple(directions)
 
 
-def _by_result_type(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = told.get(name) or {}
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{name} of the run handle is {found!r}, expected an object by result type")
-    return found
+def _by_result_type(handle: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = handle.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} of the run handle must be an object by result type, got {_shown(value)}")
+    return value
 
 
-def _expected(told: Any, source: str) -> ExpectedAgents:
-    if isinstance(told, list):
-        if not all(isinstance(agent, Mapping) for agent in told):
-            raise ValueError(f"expected_agents of the run handle are {told!r}, expected objects")
-        return ExpectedAgents.of(
-            source,
-            (Agent(str(agent.get("agent_id", "")), str(agent.get("agent_name", ""))) for agent in told),
-        )
-    count = whole_number(told)
+def _expected(value: Any, source: str) -> ExpectedAgents:
+    if isinstance(value, list):
+        if not all(isinstance(agent, Mapping | str) for agent in value):
+            raise ValueError(f"expected_agents of the run handle must be objects or ids, got {_shown(value)}")
+        return ExpectedAgents.of(source, map(_agent, value))
+    count = whole_number(value)
     return ExpectedAgents(source, count=count) if count else ExpectedAgents("unknown")
+
+
+def _agent(value: Mapping[str, Any] | str) -> Agent:
+    if isinstance(value, str):
+        return Agent(value)
+    return Agent(str(value.get("agent_id", "")), str(value.get("agent_name", "")))
+
+
+def _shown(value: Any) -> str:
+    """A damaged value for an error, shortened."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"

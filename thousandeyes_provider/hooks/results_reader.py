@@ -1,15 +1,19 @@
-"""Reading rounds through the hook: what there was before a run, and what has come of it since."""
+"""Read the rounds of a test: what ThousandEyes shows before a run, and what has arrived since.
+
+Polling is one generator (:func:`poll_flow`) that both readers drive.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import (
+    UNKNOWN,
     Agent,
     ExpectedAgents,
     directions_of,
@@ -34,74 +38,96 @@ if TYPE_CHECKING:
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
-EXPLAINING = 5.0
-"""Seconds that learning the state of missing agents may take: the evidence waits for it."""
+AGENT_LOOKUP_TIMEOUT = 5.0
+"""Seconds that the lookup of the states of missing agents may take: the evidence waits for it."""
 
-IN_PROGRESS = 60.0
-"""Seconds for which a round may still be incomplete, so that its agents say nothing of who should report."""
+SETTLED_ROUND_AGE = 300.0
+"""Seconds after which a round counts as complete, so that its agents are those of the next round."""
 
-_MULTIPLIED = ("dns-server", "agent-to-agent")
-"""Test types of which the definition says how many rows an agent has."""
+_TYPES_WITH_ROW_COUNT = ("dns-server", "agent-to-agent")
+"""Test types whose definition tells how many rows an agent has."""
 
 
 @dataclass
 class TokenRefresh:
-    """Whether the connection was read once more because its token was refused; that is done once for a wait."""
+    """Whether the connection was read again because ThousandEyes refused its token. That is done once for each wait."""
 
     done: bool = False
 
 
-class PollResult:
-    """One look at the results, told what each read gave. Both hooks' readers use it.
+@dataclass(frozen=True)
+class ResultsQuery:
+    """One read of results that a poll asks its driver for.
 
-    :param plan: which result types to look at, in which directions.
-    :param log: where it says what could not be read.
-    :param renewal: whether the token was renewed already.
+    :param result_type: the result type.
+    :param direction: the ``direction`` parameter; ``None`` without it.
+    :param window: the ``window`` parameter.
     """
 
-    def __init__(self, plan: Plan, log: Any, renewal: TokenRefresh) -> None:
-        self.queries = [(name, direction) for name, found in plan.directions.items() for direction in found]
-        """What to read: result type and direction of each query."""
-        self.error: ThousandEyesError | None = None
-        """The last read that failed."""
-        self._log = log
-        self._renewal = renewal
-        self._rows: dict[str, list[Row]] = {}
-        self._failed: set[str] = set()
+    result_type: str
+    direction: str | None
+    window: str
 
-    def answered(self, result_type: str, direction: str | None, rows: Sequence[Row]) -> None:
-        """Take the rows of one query."""
-        self._rows.setdefault(result_type, []).extend(_directed(rows, direction))
 
-    def failed(self, result_type: str, error: ThousandEyesError) -> bool:
-        """Take the error of one query. 404 means "not yet"; any other is no verdict, and a warning.
+@dataclass(frozen=True)
+class RereadConnection:
+    """A poll asks its driver to close the hook, so that the next request reads the connection again."""
 
-        :return: whether to read the connection again, and ask once more: at the first 401, in case the token was
-            renewed.
-        :raises ThousandEyesAuthError: on 403, and on a second 401.
-        :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
-        """
-        if isinstance(error, ThousandEyesNotFoundError):
-            self._rows.setdefault(result_type, [])
-            return False
-        if isinstance(error, ThousandEyesConfigurationError):
-            raise error
-        if isinstance(error, ThousandEyesAuthError):
-            if error.status != 401 or self._renewal.done:
-                raise error
-            self._renewal.done = True
-            self._log.warning(
-                "The token was refused; reading the connection once more, it may be new: %s", error
-            )
-            return True
-        self._log.warning("The %s results could not be read this time: %s", result_type, error)
-        self._failed.add(result_type)
-        self.error = error
-        return False
 
-    def rows(self) -> dict[str, list[Row]]:
-        """The rows of each result type of which every query was answered, fresh or not."""
-        return {name: rows for name, rows in self._rows.items() if name not in self._failed}
+@dataclass(frozen=True)
+class PollResult:
+    """What one poll returned.
+
+    :param rows: the rows of each result type whose queries all succeeded, fresh or not.
+    :param error: the last query that failed; ``None`` when all succeeded.
+    """
+
+    rows: Mapping[str, Sequence[Row]]
+    error: ThousandEyesError | None = None
+
+
+PollFlow = Generator[
+    ResultsQuery | RereadConnection, Mapping[str, Any] | ThousandEyesError | None, PollResult
+]
+
+
+def poll_flow(
+    plan: Plan, window: Callable[[], str], refresh: TokenRefresh, log: logging.Logger | Any
+) -> PollFlow:
+    """One poll of every result type of a plan, as a generator: it yields what to do and receives what came back.
+
+    A 404 means that there are no rows yet. Any other failed query is a warning, and its result type is left out. At the
+    first 401 the connection is read again, in case its token was renewed.
+
+    :param plan: the result types and their directions.
+    :param window: returns the ``window`` of a query that is sent now.
+    :param refresh: whether this wait has read the connection again already.
+    :param log: where failed queries are logged.
+    :raises ThousandEyesAuthError: on 403, and on a second 401.
+    :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
+    """
+    rows: dict[str, list[Row]] = {}
+    failed: dict[str, ThousandEyesError] = {}
+    for result_type, directions in plan.directions.items():
+        for direction in directions:
+            query = ResultsQuery(result_type, direction, window())
+            outcome = yield query
+            if isinstance(outcome, ThousandEyesAuthError) and outcome.status == 401 and not refresh.done:
+                refresh.done = True
+                log.warning("401: reading the connection again in case its token was renewed: %s", outcome)
+                yield RereadConnection()
+                outcome = yield replace(query, window=window())
+            if isinstance(outcome, ThousandEyesAuthError | ThousandEyesConfigurationError):
+                raise outcome
+            arrived = rows.setdefault(result_type, [])
+            if isinstance(outcome, ThousandEyesError):
+                if not isinstance(outcome, ThousandEyesNotFoundError):
+                    log.warning("Could not read the %s results, polling again: %s", result_type, outcome)
+                    failed[result_type] = outcome
+            elif outcome is not None:
+                arrived += _with_direction(outcome["results"], direction)
+    complete = {name: arrived for name, arrived in rows.items() if name not in failed}
+    return PollResult(complete, next(reversed(failed.values()), None))
 
 
 def plan_of_new(
@@ -113,15 +139,15 @@ def plan_of_new(
     result_types: Sequence[str] | None,
     expected: ExpectedAgents | None,
 ) -> Plan:
-    """The plan for a test that has no rounds yet.
+    """The plan for a test without rounds.
 
-    :param test_id: empty when it is yet to be created.
-    :param definition: what is known of it.
-    :param result_types: what to wait for, if the DAG says it.
-    :param expected: who should report, if the DAG says it.
-    :raises ThousandEyesConfigurationError: when a result type does not fit.
+    :param test_id: empty when the test is yet to be created.
+    :param definition: what is known of the definition.
+    :param result_types: the result types to wait for; the defaults of the test type when ``None``.
+    :param expected: the agents that should report; those of the definition when ``None``.
+    :raises ThousandEyesConfigurationError: when the test does not have a result type.
     """
-    wanted = _wanted(test_type, result_types, definition)
+    wanted = _wanted_result_types(test_type, result_types, definition)
     measured = TEST_TYPES[test_type].default
     unmeasured = [name for name in wanted if name not in measured and name in ("network", "path-vis")]
     if unmeasured and definition.get("networkMeasurements") is False:
@@ -140,41 +166,56 @@ def plan_of_new(
     )
 
 
-def _wanted(
-    test_type: str, result_types: Sequence[str] | None, known: Mapping[str, Any] | None
+def _wanted_result_types(
+    test_type: str, result_types: Sequence[str] | None, test: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """The result types to wait for.
 
-    :raises ThousandEyesConfigurationError: when a test of this type does not have one that the DAG names.
+    :raises ThousandEyesConfigurationError: when a test of this type does not have one of them.
     """
-    wanted = tuple(result_types or result_types_of(test_type, known))
-    unfit = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
-    if unfit:
+    wanted = tuple(result_types or result_types_of(test_type, test))
+    unknown = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
+    if unknown:
         raise ThousandEyesConfigurationError(
-            f"result_types {', '.join(unfit)}: a test of type {test_type} has only "
+            f"result_types {', '.join(unknown)}: a test of type {test_type} has only "
             f"{', '.join(TEST_TYPES[test_type].result_types)}"
         )
     return wanted
 
 
-def _window(since: float, now: float, time_left: Callable[[], float] | None) -> str:
-    """The window of a read that may be sent later than now: it still reaches back to the run at the deadline."""
-    return window_back_to(since, now + (max(time_left(), 0.0) if time_left else 0.0))
+def _window_until_deadline(
+    sent_at: float, server_now: Callable[[], float], time_left: Callable[[], float] | None
+) -> Callable[[], str]:
+    """The window of a query. It covers the run also when a retry sends the query at the deadline."""
+
+    def window() -> str:
+        left = max(time_left(), 0.0) if time_left else 0.0
+        return window_back_to(sent_at, server_now() + left)
+
+    return window
 
 
-def _directed(rows: Sequence[Row], direction: str | None) -> list[Row]:
-    """Rows that say which direction they were asked for in."""
+def _learned_rows_per_agent(
+    test_type: str, result_type: str, test: Mapping[str, Any], rows: Sequence[Row], settled: bool
+) -> int | None:
+    """How many rows of a result type an agent has; unknown where only a round tells that may be incomplete."""
+    count = rows_per_agent(test_type, result_type, test, rows)
+    return count if settled or count == rows_per_agent(test_type, result_type, test, ()) else None
+
+
+def _with_direction(rows: Sequence[Row], direction: str | None) -> list[Row]:
+    """Rows with the direction that they were queried with, where they have none."""
     return [{"direction": direction, **row} for row in rows] if direction else list(rows)
 
 
 @dataclass
 class ResultsReader:
-    """Reads the rounds of a test.
+    """Read the rounds of a test.
 
-    :param hook: what it reads through.
-    :param log: where it says what it does.
-    :param time_left: seconds that are left for what is read before the run.
-    :param expand: what to ask for in addition, by result type.
+    :param hook: the hook that sends the requests.
+    :param log: where the reader logs.
+    :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
+    :param expand: the ``expand`` parameter by result type.
     """
 
     hook: ThousandEyesHook
@@ -182,7 +223,7 @@ class ResultsReader:
     time_left: Callable[[], float] | None = None
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
     newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
-    _renewal: TokenRefresh = field(default_factory=TokenRefresh, init=False)
+    _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -194,116 +235,121 @@ class ResultsReader:
         result_types: Sequence[str] | None,
         expected: ExpectedAgents | None,
     ) -> Plan:
-        """Learn what has to be known before a test is run, with as few requests as that takes.
+        """Read what has to be known before a test is run, with as few requests as possible.
 
         :param test_id: the test.
-        :param test_type: the type, if the DAG says it.
-        :param result_types: what to wait for, if the DAG says it; else what is judged by default for the type.
-        :param expected: who should report, if the DAG says it.
-        :raises ThousandEyesConfigurationError: when the type cannot be learned, or does not fit.
-        :raises ThousandEyesError: when ThousandEyes does not let us read.
+        :param test_type: the type; read from ThousandEyes when ``None``.
+        :param result_types: the result types to wait for; the defaults of the test type when ``None``.
+        :param expected: the agents that should report. When ``None``: the agents of the definition, else those of the
+            newest round when it is at least 5 minutes old, else unknown.
+        :raises ThousandEyesConfigurationError: when the type cannot be determined or is not that of the test.
+        :raises ThousandEyesError: when a read fails.
         """
         known: Mapping[str, Any] = {}
         if test_type is None:
-            test_type, known = self.learn_type(test_id)
-        if expected is None or test_type in _MULTIPLIED:
+            test_type, known = self.find_test_type(test_id)
+        if expected is None or test_type in _TYPES_WITH_ROW_COUNT:
             known = {**known, **(self.definition(test_id, test_type) or {})}
-        wanted = _wanted(test_type, result_types, known)
-        rows, known = self._newest(test_id, test_type, wanted, known)
+        wanted = _wanted_result_types(test_type, result_types, known)
+        rows, known = self._newest_rounds(test_id, test_type, wanted, known)
         self.newest = rows
-        told = short_text(known.get("type"))
-        if told in TEST_TYPES and told != test_type:
+        actual_type = short_text(known.get("type"))
+        if actual_type in TEST_TYPES and actual_type != test_type:
             raise ThousandEyesConfigurationError(
-                f"test_type {test_type!r}: ThousandEyes says that test {test_id} is of type {told!r}"
+                f"test_type {test_type!r}: test {test_id} is of type {actual_type!r}"
             )
+        settled = self._are_settled(rows)
         if expected is None:
             expected = expected_from_test(known)
-        if expected.source == "unknown":
-            newest = max(
-                (at for found in rows.values() if (at := newest_round(found)) is not None), default=None
-            )
-            if newest is not None and self.hook.server_now() - newest > IN_PROGRESS:
-                expected = expected_from_rows([row for found in rows.values() for row in found])
-        link = next((href for found in rows.values() for row in found if (href := app_link(row))), "")
-        plan = Plan(
+        if expected == UNKNOWN and settled:
+            expected = expected_from_rows([row for of_type in rows.values() for row in of_type])
+        link = next((href for of_type in rows.values() for row in of_type if (href := app_link(row))), "")
+        return Plan(
             test_id=test_id,
             test_type=test_type,
             account_group_id=self.hook.account_group_id,
             directions={name: directions_of(test_type, name, known) for name in wanted},
-            rows_per_agent={name: rows_per_agent(test_type, name, known, rows[name]) for name in wanted},
+            rows_per_agent={
+                name: _learned_rows_per_agent(test_type, name, known, rows[name], settled) for name in wanted
+            },
             expected=expected,
-            remembered={name: newest_round(found) for name, found in rows.items()},
+            remembered={name: newest_round(of_type) for name, of_type in rows.items()},
             test_name=short_text(known.get("testName")),
             test_link=link,
         )
-        return plan
 
     def remember(self, plan: Plan) -> Plan:
-        """The plan with the newest rounds of now."""
+        """The plan with the rounds that are the newest now."""
         rows = {
-            name: self._newest_rows(plan.test_id, name, found)[0] for name, found in plan.directions.items()
+            name: self._newest_rows(plan.test_id, name, directions)[0]
+            for name, directions in plan.directions.items()
         }
-        return replace(plan, remembered={name: newest_round(found) for name, found in rows.items()})
+        return replace(plan, remembered={name: newest_round(of_type) for name, of_type in rows.items()})
 
-    def learn_type(self, test_id: str) -> tuple[str, Mapping[str, Any]]:
-        """The type of a test: from the list of tests, else from whichever results it has; and what is known of it then.
+    def find_test_type(self, test_id: str) -> tuple[str, Mapping[str, Any]]:
+        """The type of a test, from ``GET /tests``, else from the first results that the test has.
 
-        :raises ThousandEyesConfigurationError: when it cannot be learned, or has no instant form.
+        :return: the type, and what the response tells of the test.
+        :raises ThousandEyesConfigurationError: when the type cannot be determined or has no instant form.
         """
-        known = ", ".join(TEST_TYPES)
         try:
             for test in self.hook.list_tests(time_left=self.time_left):
                 if short_text(test.get("testId")) == test_id:
-                    return self._fit(test_id, test.get("type"), "the list of tests"), test
+                    return self._instant_type(test_id, test.get("type"), "GET /tests"), test
         except (ThousandEyesNotFoundError, ThousandEyesRequestError) as error:
-            self.log.info("The list of tests does not help: %s", error)
+            self.log.info("Could not determine the test type from GET /tests: %s", error)
         except ThousandEyesAuthError as error:
             if error.status != 403:
                 raise
-            self.log.info("The list of tests is not open to this token: %s", error)
+            self.log.info("The token has no permission for GET /tests: %s", error)
         for result_type in RESULT_TYPES:
             try:
                 test = self.hook.get_test_results(test_id, result_type, time_left=self.time_left)["test"]
             except (ThousandEyesNotFoundError, ThousandEyesRequestError):
                 continue
             if test.get("type"):
-                return self._fit(test_id, test["type"], f"its {result_type} results"), test
+                return self._instant_type(test_id, test["type"], f"its {result_type} results"), test
         raise ThousandEyesConfigurationError(
-            f"The type of test {test_id} cannot be learned: it is not in the list of tests, and has no results. "
+            f"Could not determine the type of test {test_id}: it is not in GET /tests and has no results. "
             f"Check the id and the account group ({self.hook.account_group_id or 'the default of the token'}), "
-            f"or give test_type=, one of {known}"
+            f"or set test_type= to one of {', '.join(TEST_TYPES)}"
         )
 
-    def _fit(self, test_id: str, told: Any, source: str) -> str:
-        test_type = short_text(told)
-        if test_type not in TEST_TYPES:
+    def _instant_type(self, test_id: str, test_type: Any, source: str) -> str:
+        name = short_text(test_type)
+        if name not in TEST_TYPES:
             raise ThousandEyesConfigurationError(
-                f"Test {test_id} is of type {test_type!r}, of which there are no instant tests; "
-                f"one of {', '.join(TEST_TYPES)}"
+                f"Test {test_id} is of type {name!r}, which has no instant tests; expected one of "
+                f"{', '.join(TEST_TYPES)}"
             )
-        self.log.info("Test %s is of type %s, says %s", test_id, test_type, source)
-        return test_type
+        self.log.info("Test %s: type %s (from %s)", test_id, name, source)
+        return name
 
     def definition(self, test_id: str, test_type: str) -> Mapping[str, Any] | None:
-        """The test's definition, where ThousandEyes gives it."""
+        """The definition of a test; ``None`` when ThousandEyes does not return it."""
         try:
             return self.hook.get_test(test_id, test_type, time_left=self.time_left)
         except ThousandEyesApiError as error:
             if error.status not in (400, 403, 404):
                 raise
-            self.log.info("The definition of test %s is not to be had: %s", test_id, error)
+            self.log.info("The definition of test %s is not available: %s", test_id, error)
             return None
 
-    def _newest(
+    def _are_settled(self, rows: Mapping[str, Sequence[Row]]) -> bool:
+        """Whether the newest round is so old that no agent reports for it any more."""
+        newest = newest_round(row for of_type in rows.values() for row in of_type)
+        return newest is not None and self.hook.server_now() - newest >= SETTLED_ROUND_AGE
+
+    def _newest_rounds(
         self, test_id: str, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
     ) -> tuple[dict[str, list[Row]], Mapping[str, Any]]:
-        """The rows of the newest rounds, and what is known of the test with what its results say of it."""
+        """The rows of the newest rounds, and what is known of the test together with what its results tell."""
         rows: dict[str, list[Row]] = {}
         for result_type in wanted:
             directions = directions_of(test_type, result_type, known)
-            found, test = self._newest_rows(test_id, result_type, directions)
-            newest = newest_round(found)
-            rows[result_type] = [row for row in found if round_of(row) == newest]
+            of_type, test = self._newest_rows(test_id, result_type, directions)
+            newest = newest_round(of_type)
+            rows[result_type] = [row for row in of_type if round_of(row) == newest]
             known = {**test, **known}
         return rows, known
 
@@ -314,7 +360,7 @@ class ResultsReader:
         test: Mapping[str, Any] = {}
         for direction in directions:
             try:
-                found = self.hook.get_test_results(
+                response = self.hook.get_test_results(
                     test_id,
                     result_type,
                     direction=direction,
@@ -323,137 +369,150 @@ class ResultsReader:
                 )
             except ThousandEyesNotFoundError:
                 continue
-            rows += found["results"]
-            test = test or found["test"]
+            rows += response["results"]
+            test = test or response["test"]
         return rows, test
 
     # -- after the run -------------------------------------------------------------------------------------------
 
-    def look(self, plan: Plan, since: float, time_left: Callable[[], float] | None = None) -> PollResult:
-        """One look at every result type of ``plan``.
+    def poll(self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None) -> PollResult:
+        """Read every result type of a plan once.
 
-        :param plan: which result types, in which directions.
-        :param since: when the run was accepted, epoch seconds by ThousandEyes' clock.
-        :param time_left: seconds until the deadline; no retry waits beyond that.
-        :return: what was found.
-        :raises ThousandEyesAuthError: see :meth:`PollResult.failed`.
+        :param plan: the result types and their directions.
+        :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
+        :param time_left: seconds until the deadline; no retry waits longer.
+        :raises ThousandEyesAuthError: see :func:`poll_flow`.
         """
-        look = PollResult(plan, self.log, self._renewal)
-        for result_type, direction in look.queries:
-            again = True
-            while again:
-                window = _window(since, self.hook.server_now(), time_left)
-                try:
-                    found = self.hook.get_test_results(
-                        plan.test_id,
-                        result_type,
-                        window=window,
-                        direction=direction,
-                        expand=self.expand.get(result_type),
-                        time_left=time_left,
-                    )
-                except ThousandEyesError as error:
-                    again = look.failed(result_type, error)
-                    if again:
-                        self.hook.close()
-                else:
-                    look.answered(result_type, direction, found["results"])
-                    again = False
-        return look
+        window = _window_until_deadline(sent_at, self.hook.server_now, time_left)
+        flow = poll_flow(plan, window, self._refresh, self.log)
+        outcome: Mapping[str, Any] | ThousandEyesError | None = None
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration as end:
+                result: PollResult = end.value
+                return result
+            outcome = None
+            if isinstance(step, RereadConnection):
+                self.hook.close()
+                continue
+            try:
+                outcome = self.hook.get_test_results(
+                    plan.test_id,
+                    step.result_type,
+                    window=step.window,
+                    direction=step.direction,
+                    expand=self.expand.get(step.result_type),
+                    time_left=time_left,
+                )
+            except ThousandEyesError as error:
+                outcome = error
 
     def history(
-        self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, started: float
+        self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, sent_at: float
     ) -> dict[str, list[Row]]:
-        """The rows of a test's recent rounds, to compare our round with. Ours, and what came after it, is left out.
+        """The rows of the recent rounds of a test, without our round and later ones.
 
-        :param plan: of our run: its directions, and the newest round before it.
-        :param test_id: whose history; that of the test that was run, or of another.
-        :param result_types: which results.
-        :param window: how far to look back, such as ``24h``.
-        :param started: when the run was accepted, epoch seconds by ThousandEyes' clock.
-        :raises ThousandEyesError: when they cannot be read.
+        :param plan: the plan of our run: its directions, and the newest round before it.
+        :param test_id: the test whose history is read: the one that was run, or another.
+        :param result_types: the result types to read.
+        :param window: how far to reach back, for example ``24h``.
+        :param sent_at: when our run call was sent, epoch seconds by ThousandEyes' clock.
+        :raises ThousandEyesError: when a read fails.
         """
-        # A round of our own test is from before only when it was seen before: ids may be floored to the minute.
+        # Round ids may be whole minutes, so an old round of our own test is one that was there before the run.
         remembered = max((at for at in plan.remembered.values() if at is not None), default=-1)
-        last = remembered if test_id == plan.test_id else started
+        last = remembered if test_id == plan.test_id else sent_at
         rows: dict[str, list[Row]] = {}
         for result_type in result_types:
-            found = rows.setdefault(result_type, [])
+            of_type: list[Row] = []
             for direction in plan.directions.get(result_type, (None,)):
                 try:
-                    told = self.hook.get_test_results(
+                    response = self.hook.get_test_results(
                         test_id,
                         result_type,
                         window=window,
                         direction=direction,
                         expand=self.expand.get(result_type),
-                    )["results"]
+                    )
                 except ThousandEyesNotFoundError:
                     continue
-                found += _directed(told, direction)
-            rows[result_type] = [row for row in found if (at := round_of(row)) is not None and at <= last]
+                of_type += _with_direction(response["results"], direction)
+            rows[result_type] = [row for row in of_type if (at := round_of(row)) is not None and at <= last]
         return rows
 
-    def states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:
-        """What ThousandEyes says of agents that are missing: ``online``, ``offline``, ``disabled``, or ``unknown``.
+    def agent_states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:
+        """The states of some agents: ``online``, ``offline``, ``disabled``, or ``unknown`` for one that is not listed.
 
-        ``None`` for all when the agents cannot be listed: a missing explanation is no reason to lose the evidence.
+        All are ``None`` when the agents cannot be listed: the evidence does not depend on that request.
         """
         if not agents:
             return {}
         try:
-            ends = time.monotonic() + EXPLAINING
+            ends = time.monotonic() + AGENT_LOOKUP_TIMEOUT
             listed = self.hook.list_agents(time_left=lambda: ends - time.monotonic())
         except ThousandEyesError as error:
-            self.log.warning("The state of the missing agents could not be learned: %s", error)
+            self.log.warning("Could not read the states of %d missing agents: %s", len(agents), error)
             return dict.fromkeys(agents)
+        by_id: dict[str, str] = {}
+        by_name: dict[str, str] = {}
+        for entry in listed:
+            agent = Agent(short_text(entry.get("agentId")), short_text(entry.get("agentName")))
+            state = _agent_state(entry)
+            by_id.setdefault(agent.agent_id, state)
+            by_name.setdefault(agent.folded_name(), state)
         return {
-            agent: next((_state(one) for one in listed if _is(agent, one)), "unknown") for agent in agents
+            agent: (
+                by_id.get(agent.agent_id, "unknown")
+                if agent.agent_id
+                else by_name.get(agent.folded_name(), "unknown")
+            )
+            for agent in agents
         }
 
 
 @dataclass
 class AsyncResultsReader:
-    """Looks at the rounds of one test without blocking an event loop.
+    """Poll the rounds of a test without blocking an event loop.
 
-    :param hook: what it reads through.
-    :param log: where it says what could not be read.
+    :param hook: the hook that sends the requests.
+    :param log: where the reader logs.
     """
 
     hook: ThousandEyesAsyncHook
     log: logging.Logger | Any
-    _renewal: TokenRefresh = field(default_factory=TokenRefresh, init=False)
+    _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
 
-    async def look(
-        self, plan: Plan, since: float, time_left: Callable[[], float] | None = None
+    async def poll(
+        self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None
     ) -> PollResult:
-        """One look at every result type of ``plan``; see :meth:`ResultsReader.look`."""
-        look = PollResult(plan, self.log, self._renewal)
-        for result_type, direction in look.queries:
-            again = True
-            while again:
-                window = _window(since, self.hook.server_now(), time_left)
-                try:
-                    found = await self.hook.get_test_results(
-                        plan.test_id, result_type, window=window, direction=direction, time_left=time_left
-                    )
-                except ThousandEyesError as error:
-                    again = look.failed(result_type, error)
-                    if again:
-                        await self.hook.close()
-                else:
-                    look.answered(result_type, direction, found["results"])
-                    again = False
-        return look
+        """Read every result type of a plan once; see :meth:`ResultsReader.poll`."""
+        window = _window_until_deadline(sent_at, self.hook.server_now, time_left)
+        flow = poll_flow(plan, window, self._refresh, self.log)
+        outcome: Mapping[str, Any] | ThousandEyesError | None = None
+        while True:
+            try:
+                step = flow.send(outcome)
+            except StopIteration as end:
+                result: PollResult = end.value
+                return result
+            outcome = None
+            if isinstance(step, RereadConnection):
+                await self.hook.close()
+                continue
+            try:
+                outcome = await self.hook.get_test_results(
+                    plan.test_id,
+                    step.result_type,
+                    window=step.window,
+                    direction=step.direction,
+                    time_left=time_left,
+                )
+            except ThousandEyesError as error:
+                outcome = error
 
 
-def _is(agent: Agent, listed: Mapping[str, Any]) -> bool:
-    if agent.agent_id:
-        return short_text(listed.get("agentId")) == agent.agent_id
-    return short_text(listed.get("agentName")).strip().casefold() == agent.agent_name.strip().casefold()
-
-
-def _state(listed: Mapping[str, Any]) -> str:
+def _agent_state(listed: Mapping[str, Any]) -> str:
     if listed.get("enabled") is False:
         return "disabled"
     return short_text(listed.get("agentState")) or "online"

@@ -241,7 +241,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             begun = replace(begun, deadline=begun.accepted_at + self._read("timeout"), run_calls=1)
             self._memory(context).accepted(begun)
             return self._follow(context, begun)
-        again = QueuedRun(since=time.time(), plan=run.plan, run_calls=1, sent_since=run.earliest_start)
+        again = QueuedRun(since=time.time(), plan=run.plan, run_calls=1, sent_since=run.sent_at)
         return self._start(context, again)
 
     def _memory(self, context: Context) -> RunStateStore:
@@ -360,15 +360,15 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             if not lost[0]:
                 self._memory(context).forget()
             raise
-        return self._accepted(context, current[0], queued, call.accepted_at, call.sent_at, call.sent)
+        return self._accepted(context, current[0], queued, call.sent_at, call.accepted_at, call.sent)
 
     def _accepted(
         self,
         context: Context,
         plan: Plan,
         queued: QueuedRun,
+        sent_at: float,
         accepted_at: float,
-        earliest_start: float,
         sent: int,
     ) -> RunHandle:
         """The handle of a round that ThousandEyes has begun, stored and told.
@@ -380,8 +380,8 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
 
         handle = RunHandle(
             plan,
+            sent_at=sent_at,
             accepted_at=accepted_at,
-            earliest_start=earliest_start,
             deadline=accepted_at + self._read("timeout"),
             run_calls=sent + queued.run_calls,
         )
@@ -478,10 +478,12 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
                 self.log.warning("Nothing could be read in %g s; looking as long once more", settle_time)
                 ends, extended = self._monotonic() + settle_time, True
             self.hook._sleep(min(max(self._read("poll_interval"), self._pace(plan)), time_left()))
-            rows = self._reader.look(plan, lost_at, time_left).rows()
+            rows = self._reader.poll(plan, lost_at, time_left).rows
             answered = answered or len(rows) == len(plan.directions)
             if any(
-                is_fresh(row, remembered=newest, started_after=lost_at)
+                is_fresh(
+                    row, remembered=newest, sent_at=lost_at, clock_tolerance=setting("round_clock_tolerance")
+                )
                 for found in rows.values()
                 for row in found
             ):
@@ -513,7 +515,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         from thousandeyes_provider.api.round_progress import WaitState
 
         now = self._monotonic()
-        waiting = self._waiting(handle, now + handle.deadline - self.hook.server_now())
+        waiting = self._progress(handle, now)
         state, deadline = WaitState.WAITING, waiting.deadline
 
         def time_left() -> float:
@@ -522,11 +524,11 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         try:
             while state is WaitState.WAITING:
                 now = self._monotonic()
-                due = waiting.next_look(now, self._pace(handle.plan))
+                due = waiting.next_poll(now, self._pace(handle.plan))
                 self.hook._sleep(max(due - now, 0.0))
-                look = self._reader.look(handle.plan, handle.earliest_start, time_left)
+                result = self._reader.poll(handle.plan, handle.sent_at, time_left)
                 now = self._monotonic()
-                before, waiting = waiting, waiting.look(look.rows(), now)
+                before, waiting = waiting, waiting.poll(result.rows, now)
                 state = waiting.state(now)
                 self._tell(context, before, waiting)
         except ThousandEyesError:

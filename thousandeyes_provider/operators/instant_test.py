@@ -167,7 +167,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
         return self._run(context, plan, queued)
 
     def _find_begun(self, run: RunHandle) -> RunHandle | None:
-        return run if self._has_begun(run.plan, run.earliest_start) else None
+        return run if self._has_begun(run.plan, run.sent_at) else None
 
     def _plan(self, context: Context) -> Plan:
         """What has to be known before the run."""
@@ -193,7 +193,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
 
         checks = self._read("checks")
         plan = self._plan(context)
-        states = self._reader.states(plan.expected.agents)
+        states = self._reader.agent_states(plan.expected.agents)
         amiss = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
         if plan.expected.count is None and not any(plan.remembered.values()):
             amiss.append("ThousandEyes knows neither a definition nor a round of it")
@@ -405,7 +405,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         definition = self._read("definition")
         if source is not None:
             if test_type is None:
-                test_type, _ = self._reader.learn_type(source)
+                test_type, _ = self._reader.find_test_type(source)
             found = self._reader.definition(source, test_type)
             if found is None:
                 raise ThousandEyesConfigurationError(
@@ -456,7 +456,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         test_type, body = self._body(context)
         plan = self._plan(test_type, body)
         self._announce(plan)
-        states = self._reader.states(plan.expected.agents)
+        states = self._reader.agent_states(plan.expected.agents)
         amiss = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
         tests = self.hook.list_tests(time_left=self._reader.time_left)
         if any(test.get("testName") == body["testName"] for test in tests):
@@ -499,10 +499,10 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         created = self._created(test_type, body, queued, wait)
         # What time it is for ThousandEyes is known for sure only now. A new test has no other round to be told from.
         accepted_at = self.hook.server_now()
-        earliest_start = min(sent_since, accepted_at - (self._monotonic() - begun))
+        sent_at = min(sent_since, accepted_at - (self._monotonic() - begun))
         sent = self.hook.run_calls - sent_before
         return self._accepted(
-            context, self._plan(test_type, {**body, **created}), queued, accepted_at, earliest_start, sent
+            context, self._plan(test_type, {**body, **created}), queued, sent_at, accepted_at, sent
         )
 
     def _learn_the_time(self, context: Context) -> None:
@@ -537,9 +537,9 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         plan = run.plan
         if plan.test_id:
             # A further run of a test that had been created.
-            return run if self._has_begun(plan, run.earliest_start) else None
+            return run if self._has_begun(plan, run.sent_at) else None
         found = self.hook.find_created(
-            plan.test_type, plan.test_name, lambda: self.hook.server_now() - run.earliest_start
+            plan.test_type, plan.test_name, lambda: self.hook.server_now() - run.sent_at
         )
         if found is None:
             return None

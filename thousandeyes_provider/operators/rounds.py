@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -31,7 +32,7 @@ from thousandeyes_provider.operators import arguments
 # DAG files are parsed all the time: what only a worker needs is imported where it is used.
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
+    from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
     from thousandeyes_provider.api.run import Plan, RunHandle
     from thousandeyes_provider.hooks.results_reader import ResultsReader
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
@@ -145,12 +146,29 @@ class RoundTask:
                 )
         return count
 
-    def _waiting(self, handle: RunHandle, deadline: float) -> RoundProgress:
+    def _progress(
+        self,
+        handle: RunHandle,
+        now: float,
+        *,
+        deadline: float | None = None,
+        sighting: TriggerSighting | None = None,
+    ) -> RoundProgress:
+        """The progress of a round before the first poll.
+
+        :param now: the time, by the clock that the progress is used with.
+        :param deadline: when the wait ends, by the same clock; that of the run when ``None``.
+        :param sighting: what the trigger saw.
+        """
         from thousandeyes_provider.api.round_progress import RoundProgress
 
         return RoundProgress.for_run(
             handle,
+            now=now,
+            server_now=self.hook.server_now(),
             deadline=deadline,
+            clock_tolerance=setting("round_clock_tolerance"),
+            sighting=sighting,
             poll_interval=self._read("poll_interval"),
             min_agents=self._enough(handle.plan),
             grace=self._read("grace"),
@@ -162,21 +180,10 @@ class RoundTask:
 
     def _tell(self, context: Context, before: RoundProgress, now: RoundProgress) -> None:
         """One line, and the link, when something new has arrived."""
-        had, have = before.agents_seen(), now.agents_seen()
-        if have and not had:
+        if now.agents_seen() and not before.agents_seen():
             self._push_round_link(context, now)
-        reported = now.reported()
-        if len(have) == len(had) and len(reported) == len(before.reported()):
-            return
-        new = [str(agent) for agent in have if agent not in had]
-        missing = [str(agent) for agent in now.missing()]
-        self.log.info(
-            "%d%s agents reported%s%s",
-            len(now.expected.agents) - len(missing) if now.expected.agents else len(reported),
-            "" if now.expected.count is None else f" of {now.expected.count}",
-            f": new {few(new)}" if new else "",
-            f". Waiting for {few(missing)}" if missing else "",
-        )
+        for line in now.describe_news(before):
+            self.log.info("%s", line)
 
     def _last_read(
         self, context: Context, handle: RunHandle, event: Mapping[str, Any]
@@ -188,41 +195,46 @@ class RoundTask:
         :raises ThousandEyesError: when they cannot be read; the evidence is pushed before.
         """
 
-        from thousandeyes_provider.api.round_progress import WaitState
+        from thousandeyes_provider.api.round_progress import TriggerSighting, WaitState
 
-        waiting, told = self._waiting(handle, handle.deadline), event.get("state")
+        told = event.get("state")
+        try:
+            sighting = TriggerSighting.from_json(event.get("sighting"))
+        except ValueError as error:
+            raise ThousandEyesError(f"{self._owner} was resumed with a damaged event: {error}") from None
+        waiting = self._progress(handle, self.hook.server_now(), sighting=sighting)
         ends = self._monotonic() + max(handle.deadline - self.hook.server_now(), LAST_READ)
         try:
-            look = self._reader.look(handle.plan, handle.earliest_start, lambda: ends - self._monotonic())
+            result = self._reader.poll(handle.plan, handle.sent_at, lambda: ends - self._monotonic())
         except ThousandEyesError:
             seen = self._evidence(handle, waiting, WaitState.WAITING)
-            if event.get("rounds"):
-                seen |= {"verdict": "incomplete", "rounds": event["rounds"]}
+            if sighting.rounds:
+                seen |= {"verdict": "incomplete", "rounds": dict(sighting.rounds)}
             self._push(context, seen)
             raise
         now = self.hook.server_now()
-        before, waiting = waiting, waiting.look(look.rows(), now)
+        # The first response tells ThousandEyes' clock, by which the deadline is set.
+        waiting = self._progress(handle, now, sighting=sighting)
+        before, waiting = waiting, waiting.poll(result.rows, now)
         self._tell(context, before, waiting)
-        state = waiting.state(now)
-        if told == WaitState.DEADLINE.value and state is WaitState.WAITING:
-            state = WaitState.DEADLINE
-        history = {
-            WaitState.ENOUGH.value: waiting.enough_since is not None,
-            WaitState.QUIET.value: bool(waiting.rows()),
-        }
-        if history.get(told or "") and state in (WaitState.WAITING, WaitState.DEADLINE):
-            state = WaitState(told)
-        was_there = told in (WaitState.COMPLETE.value, *history)
-        if look.error is not None and was_there and state in (WaitState.WAITING, WaitState.DEADLINE):
+        ended = (WaitState.COMPLETE.value, WaitState.ENOUGH.value, WaitState.QUIET.value)
+        known = (*ended, WaitState.DEADLINE.value)
+        state = waiting.resumed_state(WaitState(told) if told in known else None, now)
+        if result.error is not None and told in ended and state in (WaitState.WAITING, WaitState.DEADLINE):
             # The rows were there; that they cannot be read now is no verdict on them.
             self._push(context, self._evidence(handle, waiting, state))
-            raise look.error
+            raise result.error
         return state, waiting
 
     # -- the triggerer -------------------------------------------------------------------------------------------
 
-    def _wait_in_triggerer(self, context: Context, handle: RunHandle) -> NoReturn:
-        """Defer until the round is there."""
+    def _wait_in_triggerer(
+        self, context: Context, handle: RunHandle, sighting: TriggerSighting | None = None
+    ) -> NoReturn:
+        """Defer until the round is there.
+
+        :param sighting: what an earlier trigger saw.
+        """
         from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
 
         context["ti"].xcom_push(
@@ -242,6 +254,8 @@ class RoundTask:
                 min_agents=self._enough(handle.plan),
                 grace=self._read("grace"),
                 run_limit=quota.limit if quota else None,
+                round_clock_tolerance=setting("round_clock_tolerance"),
+                sighting=None if sighting is None else sighting.to_json(),
             ),
             method_name="execute_complete",
             # The trigger ends by itself; this is for the case that there is no triggerer to run it.
@@ -265,7 +279,7 @@ class RoundTask:
             handle, state, waiting = self._resumed(context, event)
             if state is WaitState.WAITING:
                 self.log.info("The round is not complete yet after all; waiting on")
-                self._wait_in_triggerer(context, handle)
+                self._wait_in_triggerer(context, handle, waiting.sighting)
             return self._judge(context, handle, state, waiting)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -421,7 +435,7 @@ class RoundTask:
                 str(told["test_id"]),
                 checks.result_types,
                 str(told["window"]),
-                handle.earliest_start,
+                handle.sent_at,
             )
         except ThousandEyesError as error:
             self.log.warning("%s cannot be read: %s", source, error)
@@ -444,7 +458,8 @@ class RoundTask:
         before = self._before(handle, checks) if ask and rows else None
         judgement = self._judgement = judge(rows, self._read("max_agent_errors"), checks, before)
         missing = waiting.missing()
-        states = self._reader.states(missing) if ask else {}
+        states = self._reader.agent_states(missing) if ask else {}
+        missing_rows = waiting.missing_rows()
         told = evidence(
             Observed(
                 test_id=plan.test_id,
@@ -452,7 +467,7 @@ class RoundTask:
                 test_type=plan.test_type,
                 account_group_id=plan.account_group_id,
                 verdict=verdict_of(state, waiting, judgement),
-                sent_at=handle.earliest_start,
+                sent_at=handle.sent_at,
                 started_at=handle.accepted_at,
                 finished_at=self.hook.server_now(),
                 rounds=waiting.rounds(),
@@ -461,9 +476,13 @@ class RoundTask:
                 throttled_seconds=self.hook.throttled_seconds + self._carried[1],
                 expected=plan.expected,
                 reported=waiting.reported(),
-                missing=[MissingAgent(agent, states.get(agent), waiting.lacking(agent)) for agent in missing],
+                missing=[
+                    MissingAgent(agent, states.get(agent), missing_rows.get(agent)) for agent in missing
+                ],
                 judgement=judgement,
+                arrived_at={key: handle.sent_at + after for key, after in waiting.arrived_after().items()},
                 links={"test": plan.test_link} if plan.test_link else {},
+                reason=waiting.describe_other_rounds(),
             )
         )
         if "round" in told["links"]:

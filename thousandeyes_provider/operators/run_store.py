@@ -73,7 +73,7 @@ class RunStateStore:
 
         :param now: ThousandEyes' clock, epoch seconds.
         """
-        self._keep(RunHandle(plan, now, now, now, 0), accepted=False)
+        self._keep(RunHandle(plan, sent_at=now, accepted_at=now, deadline=now, run_calls=0), accepted=False)
 
     def accepted(self, run: RunHandle) -> None:
         """Store that the run was accepted."""

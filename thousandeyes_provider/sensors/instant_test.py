@@ -124,7 +124,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
                 return self._judge_at_timeout(context, handle, self._so_far, error)
             except (ThousandEyesError, AirflowTaskTimeout):
                 if not self._judged:
-                    waiting = self._so_far or self._waiting(handle, inf)
+                    waiting = self._so_far or self._progress(handle, self._monotonic(), deadline=inf)
                     self._push(context, self._evidence(handle, waiting, WaitState.WAITING, ask=False))
                 raise
 
@@ -156,11 +156,11 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the results once; judge them when they are complete."""
         handle = self._handle()
-        before = self._so_far or self._waiting(handle, inf)
+        before = self._so_far or self._progress(handle, self._monotonic(), deadline=inf)
         with self._raising():
-            look = self._reader.look(handle.plan, handle.earliest_start)
+            result = self._reader.poll(handle.plan, handle.sent_at)
             now = self._monotonic()
-            self._so_far = before.look(look.rows(), now)
+            self._so_far = before.poll(result.rows, now)
             self._tell(context, before, self._so_far)
             state = self._so_far.state(now)
             if state is WaitState.WAITING:
@@ -169,7 +169,7 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
 
     def _check_reschedule(self, handle: RunHandle) -> None:
         """What waits for a while cannot be left and taken up again."""
-        if not self._waiting(handle, inf).known_extent():
+        if not self._progress(handle, self._monotonic(), deadline=inf).has_known_extent():
             raise ThousandEyesConfigurationError(
                 f"{self._owner}: mode='reschedule' needs to know which agents report; give expected_agents= to the "
                 "task that runs the test, or use mode='poke'"

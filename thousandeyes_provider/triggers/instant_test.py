@@ -1,42 +1,46 @@
-"""Waiting for the round of a run in the triggerer.
+"""Wait for the round of a run in the triggerer.
 
-The trigger only reads, and never runs a test, so that a triggerer that is restarted, or runs it twice, does no harm.
+The trigger only reads. It never runs a test, so a triggerer may restart it or run it twice.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
+from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
+from thousandeyes_provider.api.rounds import ROUND_CLOCK_TOLERANCE
 from thousandeyes_provider.api.run import RunHandle
-from thousandeyes_provider.exceptions import ThousandEyesAuthError
+from thousandeyes_provider.exceptions import ThousandEyesAuthError, ThousandEyesError
 from thousandeyes_provider.triggers.loading import load_hooks
 
 REFUSED = "refused"
-"""State of the event of a trigger whose token was refused: the worker meets the error itself, and raises it."""
+"""State of the event of a trigger whose token was refused: the worker gets the error itself, and raises it."""
 
 EVENT_STATES = (*(state.value for state in WaitState if state is not WaitState.WAITING), REFUSED)
-"""The states that an event can have."""
+"""The states of an event."""
 
 
 class InstantTestResultsTrigger(BaseTrigger):
-    """Wait until a round is complete, or enough of it is there, or its time is up.
+    """Wait until a round is complete, or enough of it has arrived, or its deadline has passed.
 
-    Fires one event, ``{"state", "test_id", "rounds", "reported", "requests", "throttled_seconds"}``: ids, figures and a
-    state, never rows. It looks at least once, also when it starts after the deadline. All such triggers of a triggerer
-    share connections and pace for each account.
+    Fires one event, ``{"state", "test_id", "reported", "requests", "throttled_seconds", "sighting"}``: ids, figures and
+    a state, never rows. The trigger polls at least once, also when it starts after the deadline. All such triggers of a
+    triggerer share connections and pace for each account. Its progress appears in the log of the task.
 
     :param run: the run handle, as :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator` returns
         it without waiting.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``; read in the triggerer, so no secret is stored.
-    :param poll_interval: seconds between two looks, when the quota does not ask for more.
+    :param poll_interval: seconds between two polls, when the quota does not ask for more.
     :param min_agents: how many agents are enough, as a count; ``None`` for all.
-    :param grace: seconds that the others are waited for after that.
-    :param run_limit: runs a window, as the answer to the run call told it: it sets the pace of others' turns.
+    :param grace: seconds to wait for the other agents after that.
+    :param run_limit: runs in a rate-limit window, from the response to the run call; it spaces the queued runs.
+    :param round_clock_tolerance: seconds that the id of our round may be before the run call.
+    :param sighting: what an earlier trigger saw of this round, as its event has it.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class InstantTestResultsTrigger(BaseTrigger):
         min_agents: int | None = None,
         grace: float = 60.0,
         run_limit: float | None = None,
+        round_clock_tolerance: float = ROUND_CLOCK_TOLERANCE,
+        sighting: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self.handle = run
@@ -56,6 +62,8 @@ class InstantTestResultsTrigger(BaseTrigger):
         self.min_agents = min_agents
         self.grace = grace
         self.run_limit = run_limit
+        self.round_clock_tolerance = round_clock_tolerance
+        self.sighting = sighting
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments, as plain JSON."""
@@ -68,24 +76,36 @@ class InstantTestResultsTrigger(BaseTrigger):
                 "min_agents": self.min_agents,
                 "grace": self.grace,
                 "run_limit": self.run_limit,
+                "round_clock_tolerance": self.round_clock_tolerance,
+                "sighting": self.sighting,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then fire."""
+        """Wait, then fire.
+
+        :raises ThousandEyesError: when an argument is damaged.
+        """
         await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
         from thousandeyes_provider.hooks.results_reader import AsyncResultsReader
 
-        handle = RunHandle.from_json(self.handle)
+        try:
+            handle = RunHandle.from_json(self.handle)
+            sighting = TriggerSighting.from_json(self.sighting)
+        except ValueError as error:
+            raise ThousandEyesError(f"The arguments of the trigger are damaged: {error}") from None
         hook = ThousandEyesAsyncHook(self.thousandeyes_conn_id, handle.plan.account_group_id, shared=True)
         reader = AsyncResultsReader(hook, self.log)
-        waiting = RoundProgress.for_run(
+        progress = RoundProgress.for_run(
             handle,
-            deadline=time.monotonic() + handle.deadline - hook.server_now(),
+            now=time.monotonic(),
+            server_now=hook.server_now(),
             poll_interval=self.poll_interval,
             min_agents=self.min_agents,
             grace=self.grace,
+            clock_tolerance=self.round_clock_tolerance,
+            sighting=sighting,
         )
         state = WaitState.WAITING
 
@@ -97,25 +117,30 @@ class InstantTestResultsTrigger(BaseTrigger):
             hook.account.pace.learn_run_limit(self.run_limit)
             while state is WaitState.WAITING:
                 now = time.monotonic()
-                await hook._sleep(max(waiting.next_look(now) - now, 0.0))
-                look = await reader.look(handle.plan, handle.earliest_start, time_left)
+                await asyncio.sleep(max(progress.next_poll(now) - now, 0.0))
+                result = await reader.poll(handle.plan, handle.sent_at, time_left)
                 now = time.monotonic()
-                # What time it is for ThousandEyes is known only once it has answered, so the deadline is set anew.
-                waiting = replace(waiting.look(look.rows(), now), deadline=now + time_left())
-                state = waiting.state(now)
-            told = state.value
+                # The first response tells ThousandEyes' clock, so both times are set again.
+                before = replace(
+                    progress, deadline=now + time_left(), started=now + handle.sent_at - hook.server_now()
+                )
+                progress = before.poll(result.rows, now)
+                for line in progress.describe_news(before):
+                    self.log.info("%s", line)
+                state = progress.state(now)
+            event_state = state.value
         except ThousandEyesAuthError as error:
-            self.log.warning("ThousandEyes refuses the token: %s", error)
-            told = REFUSED
+            self.log.warning("ThousandEyes refused the token: %s", error)
+            event_state = REFUSED
         finally:
             await hook.close()
         yield TriggerEvent(  # type: ignore[no-untyped-call,unused-ignore]
             {
-                "state": told,
+                "state": event_state,
                 "test_id": handle.plan.test_id,
-                "rounds": waiting.rounds(),
-                "reported": len(waiting.reported()),
+                "reported": len(progress.reported()),
                 "requests": hook.requests_sent,
                 "throttled_seconds": round(hook.throttled_seconds, 1),
+                "sighting": progress.to_sighting().to_json(),
             }
         )

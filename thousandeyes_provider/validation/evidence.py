@@ -88,7 +88,7 @@ class Observed:
         :func:`~thousandeyes_provider.validation.samples.agent_key`.
     :param judgement: the judgement; it also holds the rows of the round.
     :param links: ``test`` and ``snapshot``, where known. ``round`` is added: the round at the worst agent.
-    :param reason: why the run could not be judged; for the verdict ``error`` only.
+    :param reason: why the run could not be judged, for inconclusive verdicts: the error, or the rounds of other runs.
     """
 
     test_id: str
@@ -186,7 +186,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
         "metrics": metrics,
         "samples": dict(islice(samples.items(), MAX_LIST)),
     }
-    if observed.verdict is not Verdict.ERROR:
+    inconclusive = observed.verdict not in (Verdict.PASSED, Verdict.FAILED)
+    if observed.verdict is not Verdict.ERROR and not (inconclusive and observed.reason):
         del result["reason"]
     if judgement.baseline is not None:
         result["baseline"] = _baseline(judgement)

@@ -10,7 +10,7 @@ from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import metric_values
 from thousandeyes_provider.api.result_types import Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, all_that_is_said, row_key
+from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_content, row_key
 from thousandeyes_provider.validation.formatting import one_line
 
 
@@ -120,7 +120,7 @@ def _agent_rows(result_type: str, key: str, rows: list[Row]) -> AgentRows:
         (row,) = rows
         return AgentRows(key, Agent(agent_id_of(row), agent_name_of(row)), _country_of(row), (row,))
     agent = Agent(agent_id_of(rows[0]), max(map(agent_name_of, rows)))
-    ordered = sorted(rows, key=lambda row: (row_key(result_type, row), all_that_is_said(row)))
+    ordered = sorted(rows, key=lambda row: (row_key(result_type, row), row_content(row)))
     return AgentRows(key, agent, max(map(_country_of, rows)), tuple(ordered))
 
 

@@ -210,6 +210,8 @@ def summary(evidence: Evidence) -> str:
     failed_checks = [check for check in evidence["checks"] if check_state(check) == "FAILED"]
     agents = evidence["agents"]
     lines = [str(evidence["summary"]), f"  {agent_counts(evidence)}"]
+    if evidence["verdict"] in ("incomplete", "no_results") and evidence.get("reason"):
+        lines.append(f"  Not judged: {clip(str(evidence['reason']), MAX_SENTENCE)}")
     lines += [f"  {clip(check_sentence(check, 3), MAX_SENTENCE)}" for check in failed_checks[:MAX_LISTED]]
     if len(failed_checks) > MAX_LISTED:
         lines.append(f"  and {len(failed_checks) - MAX_LISTED} more failed checks")

@@ -1,4 +1,4 @@
-"""The run handle: what it takes to wait for a round, through XCom and back."""
+"""The run handle: everything that is needed to wait for a round, through XCom and back."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.api.run import MAX_HANDLE_BYTES, Plan, RunHandle
 
 LINK = "https://app.thousandeyes.com/view/tests?testId=7"
 
 
-def handle(**more):
-    settings = {
+def handle(**changes):
+    fields = {
         "test_id": "7",
         "test_type": "dns-server",
         "account_group_id": "11",
@@ -28,11 +28,10 @@ def handle(**more):
         "test_name": "Checkout",
         "test_link": LINK,
     }
-    plan = Plan(**(settings | more))
     return RunHandle(
-        plan,
+        Plan(**(fields | changes)),
+        sent_at=1_790_000_098.0,
         accepted_at=1_790_000_100.5,
-        earliest_start=1_790_000_098.0,
         deadline=1_790_000_700.5,
         run_calls=2,
     )
@@ -42,7 +41,7 @@ EXPECTED = st.one_of(
     st.just(UNKNOWN),
     st.builds(lambda count: ExpectedAgents("argument", count=count), st.integers(1)),
     st.builds(
-        lambda names: ExpectedAgents.of("remembered", [Agent(one, f"n{one}") for one in names]),
+        lambda ids: ExpectedAgents.of("remembered", [Agent(agent_id, f"n{agent_id}") for agent_id in ids]),
         st.lists(st.text(min_size=1), min_size=1),
     ),
 )
@@ -53,19 +52,20 @@ EXPECTED = st.one_of(
     account_group_id=st.none() | st.text(min_size=1),
     remembered=st.fixed_dictionaries({"dns-server": st.none() | st.integers(1, 2**33), "network": st.none()}),
 )
-def test_what_goes_through_xcom_comes_back_the_same(**more):
-    there = handle(**more)
-    assert RunHandle.from_json(json.loads(json.dumps(there.to_json(), allow_nan=False))) == there
+def test_handle_is_the_same_after_xcom(**changes):
+    original = handle(**changes)
+    assert RunHandle.from_json(json.loads(json.dumps(original.to_json(), allow_nan=False))) == original
 
 
-def test_it_has_everything_that_is_documented():
-    told = handle().to_json()
+def test_handle_has_every_documented_field():
+    value = handle().to_json()
     assert (
-        told.items()
+        value.items()
         >= {
             "test_id": "7",
             "test_type": "dns-server",
             "account_group_id": "11",
+            "sent_at": 1_790_000_098.0,
             "accepted_at": 1_790_000_100.5,
             "deadline": 1_790_000_700.5,
             "result_types": ["dns-server", "network"],
@@ -74,39 +74,71 @@ def test_it_has_everything_that_is_documented():
             "run_calls": 2,
         }.items()
     )
-    assert told["expected_agents"] == [
+    assert value["expected_agents"] == [
         {"agent_id": "1", "agent_name": "Oslo"},
         {"agent_id": "", "agent_name": "Rome"},
     ]
+    assert "expected_cut" not in value
 
 
-def test_a_count_and_unknown_agents_are_told_apart():
+def test_number_of_agents_and_unknown_agents_differ():
     assert handle(expected=ExpectedAgents("argument", count=5)).to_json()["expected_agents"] == 5
     assert handle(expected=UNKNOWN).to_json()["expected_agents"] is None
 
 
-def test_what_is_documented_is_enough_to_read_it():
-    told = handle().to_json()
-    for further in ("test_name", "earliest_start", "directions", "rows_per_agent", "test_link"):
-        del told[further]
-    for agent in told["expected_agents"]:
+def test_documented_fields_are_enough_to_read_a_handle():
+    value = handle().to_json()
+    for optional in ("test_name", "sent_at", "directions", "rows_per_agent", "test_link"):
+        del value[optional]
+    for agent in value["expected_agents"]:
         del agent["agent_id" if agent["agent_id"] == "" else "agent_name"]
-    read = RunHandle.from_json(told)
-    assert read.plan.expected.agents == (Agent("1", ""), Agent("", "Rome"))
-    assert (read.plan.test_name, read.plan.test_link) == ("", "")
-    assert read.earliest_start == read.accepted_at
-    assert read.plan.directions == {"dns-server": (None,), "network": (None,)}
-    assert read.plan.rows_per_agent == {"dns-server": 1, "network": 1}
+    run = RunHandle.from_json(value)
+    assert run.plan.expected.agents == (Agent("1", ""), Agent("", "Rome"))
+    assert (run.plan.test_name, run.plan.test_link) == ("", "")
+    assert run.sent_at == run.accepted_at
+    assert run.plan.directions == {"dns-server": (None,), "network": (None,)}
+    assert run.plan.rows_per_agent == {"dns-server": 1, "network": 1}
+
+
+class TestSize:
+    @staticmethod
+    def agents(count, name):
+        return ExpectedAgents.of("test", [Agent(str(10_000 + n), f"{name} {n}") for n in range(count)])
+
+    @pytest.mark.parametrize("count", [1, 100, 1_000, 10_000])
+    @pytest.mark.parametrize("name", ["Oslo", "Ōsaka " * 80])
+    def test_handle_has_at_most_48_kib(self, count, name):
+        value = handle(expected=self.agents(count, name)).to_json()
+        assert len(json.dumps(value)) <= MAX_HANDLE_BYTES == 48 * 1024
+        assert RunHandle.from_json(value).plan.expected.count == count
+
+    def test_names_go_first(self):
+        agents = self.agents(1_000, "Ōsaka " * 80)
+        value = handle(expected=agents).to_json()
+        assert value["expected_cut"] == "names"
+        assert RunHandle.from_json(value).plan.expected.agents == tuple(
+            Agent(agent.agent_id) for agent in agents.agents
+        )
+
+    def test_agents_without_an_id_keep_their_names(self):
+        named = [Agent("", "Rome"), *(Agent(str(n), "x" * 1000) for n in range(100))]
+        value = handle(expected=ExpectedAgents.of("argument", named)).to_json()
+        assert RunHandle.from_json(value).plan.expected.agents[0] == Agent("", "Rome")
+
+    def test_number_of_agents_is_kept_last(self):
+        value = handle(expected=self.agents(10_000, "Oslo")).to_json()
+        assert (value["expected_agents"], value["expected_cut"]) == (10_000, "agents")
+        assert RunHandle.from_json(value).plan.expected == ExpectedAgents("test", count=10_000)
 
 
 @pytest.mark.parametrize(
     "name", ["test_id", "test_type", "accepted_at", "deadline", "result_types", "remembered", "run_calls"]
 )
-def test_what_is_missing_is_named(name):
-    told = handle().to_json()
-    del told[name]
+def test_missing_field_is_named(name):
+    value = handle().to_json()
+    del value[name]
     with pytest.raises(ValueError, match=name):
-        RunHandle.from_json(told)
+        RunHandle.from_json(value)
 
 
 @pytest.mark.parametrize(
@@ -123,27 +155,32 @@ def test_what_is_missing_is_named(name):
         ("result_types", [["network"]]),
         ("test_type", ["network"]),
         ("directions", ["to-target"]),
+        ("directions", {"network": [["to-target"]]}),
         ("rows_per_agent", 2),
         ("remembered", [1]),
-        ("expected_agents", ["Oslo"]),
+        ("expected_agents", [7]),
+        ("sent_at", "soon"),
         ("accepted_at", "soon"),
         ("accepted_at", None),
         ("deadline", "nan"),
     ],
 )
-def test_what_is_wrong_is_named(name, wrong):
+def test_wrong_field_is_named(name, wrong):
     with pytest.raises(ValueError, match=name):
         RunHandle.from_json(handle().to_json() | {name: wrong})
 
 
-@pytest.mark.parametrize("told", [None, [], "handle", 7, {}])
-def test_what_is_no_handle_is_refused(told):
+@pytest.mark.parametrize("value", [None, [], "handle", 7, {}])
+def test_value_that_is_no_handle_is_refused(value):
     with pytest.raises(ValueError, match="run handle"):
-        RunHandle.from_json(told)
+        RunHandle.from_json(value)
 
 
-def test_the_link_is_not_in_the_repr():
+def test_link_is_not_in_the_repr():
     assert LINK not in repr(handle())
+
+
+TIMES = "sent_at, accepted_at and deadline of the run handle must be epoch seconds"
 
 
 @pytest.mark.parametrize(
@@ -154,33 +191,33 @@ def test_the_link_is_not_in_the_repr():
             {"result_types": ["bgp"]},
             f"result_types ['bgp'] of the run handle are not among {', '.join(RESULT_TYPES)}",
         ),
-        ({"deadline": "soon"}, "accepted_at and deadline of the run handle are not epoch seconds"),
-        ({"deadline": -1}, "accepted_at and deadline of the run handle are not epoch seconds"),
-        (
-            {"accepted_at": 253_402_300_800},
-            "accepted_at and deadline of the run handle are not epoch seconds",
-        ),
-        ({"account_group_id": [11]}, "account_group_id of the run handle is [11], expected an id"),
+        ({"deadline": "soon"}, TIMES),
+        ({"deadline": -1}, TIMES),
+        ({"accepted_at": 253_402_300_800}, TIMES),
+        ({"account_group_id": [11]}, "account_group_id of the run handle must be an id, got [11]"),
         (
             {"directions": {"dns-server": ["up"]}},
-            "directions of the run handle have ['up'], expected a list of to-target, from-target",
+            "directions of the run handle must be a list of to-target, from-target, got ['up']",
         ),
         (
             {"directions": {"dns-server": "to-target"}},
-            "directions of the run handle have 'to-target', expected a list of to-target, from-target",
+            "directions of the run handle must be a list of to-target, from-target, got 'to-target'",
+        ),
+        (
+            {"remembered": ["x" * 5000]},
+            f"remembered of the run handle must be an object by result type, got ['{'x' * 88}…",
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_what_would_be_right(changed, message):
+def test_error_says_what_was_expected(changed, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         RunHandle.from_json(handle().to_json() | changed)
 
 
-def test_what_is_missing_is_told_at_once():
+def test_missing_fields_are_reported_together():
+    value = handle().to_json()
     with pytest.raises(ValueError, match=r"^the run handle has no test_id, deadline$"):
-        RunHandle.from_json(
-            {name: told for name, told in handle().to_json().items() if name not in ("test_id", "deadline")}
-        )
+        RunHandle.from_json({name: value[name] for name in value if name not in ("test_id", "deadline")})
     with pytest.raises(ValueError, match=r"^a run handle is a JSON object, not list$"):
         RunHandle.from_json([])
 
@@ -193,17 +230,18 @@ def test_what_is_missing_is_told_at_once():
         ({"expected_agents": 0, "expected_source": "argument"}, UNKNOWN),
         ({"expected_agents": 3, "expected_source": "argument"}, ExpectedAgents("argument", count=3)),
         ({"expected_agents": [{"agent_id": "1"}]}, ExpectedAgents("unknown", (Agent("1"),), 1)),
+        ({"expected_agents": ["1"]}, ExpectedAgents("unknown", (Agent("1"),), 1)),
     ],
 )
-def test_who_is_expected_is_read_from_what_there_is(changed, expected):
-    told = handle().to_json() | {"expected_agents": None} | changed
+def test_expected_agents_are_read_from_what_there_is(changed, expected):
+    value = handle().to_json() | {"expected_agents": None} | changed
     if "expected_source" not in changed:
-        del told["expected_source"]
-    assert RunHandle.from_json(told).plan.expected == expected
+        del value["expected_source"]
+    assert RunHandle.from_json(value).plan.expected == expected
 
 
-def test_ids_and_counts_may_be_spelled_either_way():
-    read = RunHandle.from_json(
+def test_ids_and_counts_may_be_text_or_numbers():
+    run = RunHandle.from_json(
         handle().to_json() | {"account_group_id": 11, "run_calls": "many", "accepted_at": 0}
     )
-    assert (read.plan.account_group_id, read.run_calls, read.accepted_at) == ("11", 1, 0)
+    assert (run.plan.account_group_id, run.run_calls, run.accepted_at) == ("11", 1, 0)

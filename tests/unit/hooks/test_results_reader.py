@@ -1,18 +1,30 @@
-"""What is learned of a test before it is run, from a simulated ThousandEyes that tells more or less of it."""
+"""What the reader learns of a test before a run, and what a poll returns after it."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import time
 
 import pytest
 
-from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent
 from thousandeyes_provider.exceptions import (
     ThousandEyesAuthError,
     ThousandEyesConfigurationError,
+    ThousandEyesNotFoundError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks.results_reader import ResultsReader
+from thousandeyes_provider.hooks.results_reader import (
+    AsyncResultsReader,
+    RereadConnection,
+    ResultsQuery,
+    ResultsReader,
+    TokenRefresh,
+    poll_flow,
+)
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
 
 HTTP_TEST = "202703"
 
@@ -23,80 +35,213 @@ def reader(hook):
 
 
 class TestType:
-    def test_is_what_the_list_of_tests_says(self, simulator, reader):
-        assert reader.learn_type(HTTP_TEST)[0] == "http-server"
+    def test_is_read_from_the_list_of_tests(self, simulator, reader):
+        assert reader.find_test_type(HTTP_TEST)[0] == "http-server"
         assert [request.path for request in simulator.requests] == ["/v7/tests"]
 
     @pytest.mark.parametrize(
-        ("status", "said"),
+        ("status", "line"),
         [
-            (404, "The list of tests does not help: list tests: 404 "),
-            (400, "The list of tests does not help: list tests: 400 "),
-            (403, "The list of tests is not open to this token: list tests: 403 "),
+            (404, "Could not determine the test type from GET /tests: list tests: 404 "),
+            (400, "Could not determine the test type from GET /tests: list tests: 400 "),
+            (403, "The token has no permission for GET /tests: list tests: 403 "),
         ],
     )
-    def test_else_what_its_results_say(self, simulator, reader, caplog, status, said):
+    def test_is_read_from_results_when_the_list_fails(self, simulator, reader, caplog, status, line):
         caplog.set_level("INFO")
         simulator.fail("tests", status=status)
-        test_type, test = reader.learn_type(HTTP_TEST)
+        test_type, test = reader.find_test_type(HTTP_TEST)
         assert (test_type, test["testName"]) == ("http-server", "Demo http-server")
-        assert said in caplog.text
-        assert f"Test {HTTP_TEST} is of type http-server, says its network results" in caplog.text
+        assert line in caplog.text
+        assert f"Test {HTTP_TEST}: type http-server (from its network results)" in caplog.text
 
-    def test_a_refused_token_ends_the_search(self, simulator, reader):
+    def test_refused_token_ends_the_search(self, simulator, reader):
         simulator.fail("tests", status=401, times=None)
         with pytest.raises(ThousandEyesAuthError):
-            reader.learn_type(HTTP_TEST)
+            reader.find_test_type(HTTP_TEST)
         assert {request.path for request in simulator.requests} == {"/v7/tests"}
 
-    def test_results_that_do_not_say_it_are_passed_over(self, simulator, reader):
+    def test_results_without_a_type_are_skipped(self, simulator, reader):
         simulator.set_switches(listed_in_tests=False)
         simulator.fail("results", body='{"results": []}', status=200, times=1)
-        assert reader.learn_type(HTTP_TEST)[0] == "http-server"
+        assert reader.find_test_type(HTTP_TEST)[0] == "http-server"
 
-    def test_one_that_nobody_knows_is_told_with_what_to_check(self, reader):
+    def test_unknown_test_is_an_error_with_what_to_check(self, reader):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
-            reader.learn_type("999")
+            reader.find_test_type("999")
         assert str(failure.value).startswith(
-            "The type of test 999 cannot be learned: it is not in the list of tests, and has no results. "
-            "Check the id and the account group (the default of the token), or give test_type=, one of agent-to-"
+            "Could not determine the type of test 999: it is not in GET /tests and has no results. "
+            "Check the id and the account group (the default of the token), or set test_type= to one of agent-to-"
         )
 
-    def test_one_without_an_instant_form_is_refused(self, simulator, reader):
+    def test_type_without_an_instant_form_is_an_error(self, simulator, reader):
         simulator.fail("tests", status=200, body='{"tests": [{"testId": "5", "type": "bgp"}]}')
         with pytest.raises(
-            ThousandEyesConfigurationError, match="Test 5 is of type 'bgp', of which there are no"
+            ThousandEyesConfigurationError, match="Test 5 is of type 'bgp', which has no instant tests"
         ):
-            reader.learn_type("5")
+            reader.find_test_type("5")
 
 
 class TestDefinition:
     @pytest.mark.parametrize("status", [400, 403, 404])
-    def test_may_be_kept_from_us(self, simulator, reader, caplog, status):
+    def test_may_be_unavailable(self, simulator, reader, caplog, status):
         caplog.set_level("INFO")
         simulator.fail("test", status=status)
         assert reader.definition(HTTP_TEST, "http-server") is None
         assert (
-            f"The definition of test {HTTP_TEST} is not to be had: http-server test {HTTP_TEST}: {status} "
+            f"The definition of test {HTTP_TEST} is not available: http-server test {HTTP_TEST}: {status} "
             in caplog.text
         )
 
-    def test_any_other_error_is_one(self, simulator, reader):
+    def test_any_other_error_is_raised(self, simulator, reader):
         simulator.fail("test", status=500, times=None)
         with pytest.raises(ThousandEyesServerError):
             reader.definition(HTTP_TEST, "http-server")
 
 
-def test_missing_agents_are_explained_by_id_or_name(reader):
+class TestExpectedAgents:
+    """Agents are learned from the newest round only when no agent can still report for it."""
+
+    @pytest.fixture
+    def plan(self, simulator, reader):
+        def plan(test_type, ago):
+            test_id = simulator.add_test(test_type, history=[ago], switches={"typed_lookup": "404"})
+            return reader.plan(test_id, test_type=test_type, result_types=None, expected=None)
+
+        return plan
+
+    @pytest.mark.parametrize(("ago", "count"), [(70, None), (290, None), (310, 5), (3600, 5)])
+    def test_round_must_be_five_minutes_old(self, plan, ago, count):
+        expected = plan("http-server", ago).expected
+        assert expected.count == count
+        assert (expected == UNKNOWN) == (count is None)
+
+    @pytest.mark.parametrize(("ago", "rows"), [(70, None), (310, 2)])
+    def test_rows_of_an_agent_are_counted_in_a_settled_round(self, simulator, reader, ago, rows):
+        agent, round_id = {"agentId": "1", "agentName": "Oslo"}, int(time.time()) - ago
+        results = [{"roundId": round_id, "agent": agent, "serverId": server} for server in ("1", "2")]
+        simulator.fail("results", status=200, body=json.dumps({"test": {}, "results": results}), times=None)
+        simulator.fail("test", status=404, times=None)
+        plan = reader.plan(HTTP_TEST, test_type="dns-server", result_types=None, expected=None)
+        assert plan.rows_per_agent == {"dns-server": rows}
+
+
+def test_states_of_missing_agents_by_id_or_name(reader):
     by_id, by_name, nobody = Agent("14410"), Agent("", "singapore"), Agent("", "Nowhere")
-    assert reader.states([by_id, by_name, nobody]) == {by_id: "online", by_name: "online", nobody: "unknown"}
-    assert reader.states([]) == {}
+    assert reader.agent_states([by_id, by_name, nobody]) == {
+        by_id: "online",
+        by_name: "online",
+        nobody: "unknown",
+    }
+    assert reader.agent_states([]) == {}
 
 
-def test_a_connection_that_became_wrong_ends_the_wait(reader, monkeypatch):
+def test_states_of_ten_thousand_agents_are_looked_up_once_each(reader, monkeypatch):
+    lookups = []
+
+    class Entry(dict):
+        def get(self, key, default=None):
+            lookups.append(key)
+            return super().get(key, default)
+
+    listed = [Entry(agentId=str(n), agentName=f"agent {n}", agentState="offline") for n in range(10_000)]
+    monkeypatch.setattr(type(reader.hook), "list_agents", lambda self, *, time_left: listed)
+    agents = [Agent(str(n)) for n in range(10_000)]
+    assert set(reader.agent_states(agents).values()) == {"offline"}
+    assert len(lookups) <= 5 * len(listed)
+
+
+def test_invalid_connection_that_was_read_again_ends_the_wait(reader, monkeypatch):
     plan = reader.plan(HTTP_TEST, test_type=None, result_types=None, expected=None)
     reader.hook.close()
     monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", '{"conn_type": "thousandeyes"}')
     renewed = type(reader.hook)()
-    with pytest.raises(ThousandEyesConfigurationError, match="there is no token"):
-        ResultsReader(renewed, reader.log).look(plan, 0.0)
+    with pytest.raises(ThousandEyesConfigurationError, match="token"):
+        ResultsReader(renewed, reader.log).poll(plan, 0.0)
+
+
+class TestPollFlow:
+    """The one control flow of a poll, driven by hand."""
+
+    @pytest.fixture
+    def plan(self, reader):
+        return reader.plan(HTTP_TEST, test_type=None, result_types=["http-server", "network"], expected=None)
+
+    @pytest.fixture
+    def start(self, plan):
+        def start(refresh=None):
+            flow = poll_flow(
+                plan, lambda: "120s", refresh or TokenRefresh(), logging.getLogger("thousandeyes")
+            )
+            return flow, next(flow)
+
+        return start
+
+    @staticmethod
+    def result(flow, outcome):
+        with pytest.raises(StopIteration) as end:
+            flow.send(outcome)
+        return end.value.value
+
+    def test_asks_for_every_result_type(self, start):
+        flow, query = start()
+        assert query == ResultsQuery("http-server", None, "120s")
+        assert flow.send({"results": [{"roundId": 1}]}) == ResultsQuery("network", None, "120s")
+        polled = self.result(flow, {"results": []})
+        assert (polled.rows, polled.error) == ({"http-server": [{"roundId": 1}], "network": []}, None)
+
+    def test_404_means_no_rows_yet(self, start):
+        flow, _ = start()
+        flow.send(ThousandEyesNotFoundError("404", status=404))
+        assert self.result(flow, {"results": []}).rows == {"http-server": [], "network": []}
+
+    def test_failed_query_leaves_its_result_type_out(self, start, caplog):
+        flow, _ = start()
+        error = ThousandEyesServerError("500", status=500)
+        flow.send(error)
+        polled = self.result(flow, {"results": []})
+        assert (polled.rows, polled.error) == ({"network": []}, error)
+        assert "Could not read the http-server results, polling again: 500" in caplog.text
+
+    def test_first_401_reads_the_connection_again_and_asks_once_more(self, start):
+        refused, refresh = ThousandEyesAuthError("401", status=401), TokenRefresh()
+        flow, query = start(refresh)
+        assert flow.send(refused) == RereadConnection()
+        assert flow.send(None) == query
+        assert flow.send({"results": []}).result_type == "network"
+        with pytest.raises(ThousandEyesAuthError):
+            flow.send(refused)
+        flow, _ = start(refresh)
+        with pytest.raises(ThousandEyesAuthError):
+            flow.send(refused)
+
+    def test_403_ends_the_wait(self, start):
+        flow, _ = start()
+        with pytest.raises(ThousandEyesAuthError):
+            flow.send(ThousandEyesAuthError("403", status=403))
+
+
+def test_both_readers_send_the_same_requests(simulator, reader):
+    test_id = simulator.add_test("agent-to-agent", direction="bidirectional")
+    plan = reader.plan(test_id, test_type=None, result_types=["network", "path-vis"], expected=None)
+
+    async def poll_async():
+        hook = ThousandEyesAsyncHook()
+        try:
+            return await AsyncResultsReader(hook, reader.log).poll(plan, 0.0, lambda: 30.0)
+        finally:
+            await hook.close()
+
+    def queries():
+        return [
+            (request.path, {name: value for name, value in request.query.items() if name != "window"})
+            for request in simulator.requests
+        ]
+
+    before = len(queries())
+    polled = reader.poll(plan, 0.0, lambda: 30.0)
+    sync_queries = queries()[before:]
+    before = len(queries())
+    assert asyncio.run(poll_async()).rows == polled.rows
+    assert queries()[before:] == sync_queries
+    assert len(sync_queries) == 4

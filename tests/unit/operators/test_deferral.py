@@ -60,11 +60,16 @@ class TestTheTrigger:
         assert event == {
             "state": "complete",
             "test_id": test_id,
-            "rounds": {"http-server": simulator.rounds(test_id)[-1].round_id},
             "reported": 5,
             "requests": event["requests"],
             "throttled_seconds": 0.0,
+            "sighting": {
+                "rounds": {"http-server": simulator.rounds(test_id)[-1].round_id},
+                "rows": {"http-server": 5},
+                "arrived_after": event["sighting"]["arrived_after"],
+            },
         }
+        assert len(event["sighting"]["arrived_after"]) == 5
 
     def test_one_that_starts_after_the_deadline_looks_once_before_it_fires(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")

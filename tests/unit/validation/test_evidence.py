@@ -128,9 +128,12 @@ class TestContents:
         ]
         assert keys[-3:] == ["metrics", "samples", "links"]
 
-    def test_only_the_verdict_error_has_a_reason(self):
-        error = evidence(observed(verdict=Verdict.ERROR, reason="no\nresponse"))
-        assert (error["verdict"], error["reason"]) == ("error", "no response")
+    @pytest.mark.parametrize("verdict", [Verdict.ERROR, Verdict.INCOMPLETE, Verdict.NO_RESULTS])
+    def test_only_inconclusive_runs_have_a_reason(self, verdict):
+        error = evidence(observed(verdict=verdict, reason="no\nresponse"))
+        assert (error["verdict"], error["reason"]) == (verdict.value, "no response")
+        if verdict is not Verdict.ERROR:
+            assert "reason" not in evidence(observed(verdict=verdict))
         assert "reason" not in evidence(observed(reason="left over"))
 
     def test_a_run_that_was_never_accepted(self):

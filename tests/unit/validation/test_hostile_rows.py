@@ -169,17 +169,19 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
         expected=found if found.count else expected_from_rows(before),
         remembered={name: newest_round(before) for name in types},
     )
-    run = RunHandle(plan, ACCEPTED, ACCEPTED, ACCEPTED + 600, 1)
+    run = RunHandle(plan, AT, ACCEPTED, ACCEPTED + 600, 1)
     assert RunHandle.from_json(as_received(run.to_json())) == run
-    waiting = RoundProgress.for_run(run, deadline=600, poll_interval=10, min_agents=min_agents, grace=60)
+    waiting = RoundProgress.for_run(
+        run, now=0.0, server_now=ACCEPTED, poll_interval=10, min_agents=min_agents, grace=60
+    )
     for now in (10.0, 80.0, 600.0):
-        waiting = waiting.look(rows, now)
-        assert waiting.next_look(now) >= now
+        waiting = waiting.poll(rows, now)
+        assert waiting.next_poll(now) >= now
     state = waiting.state(600.0)
     ours = waiting.rows()
     history = baseline_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
     judgement = judge(ours, allowed, checks, history)
-    missing = [MissingAgent(one, "offline", waiting.lacking(one)) for one in waiting.missing()]
+    missing = [MissingAgent(one, "offline", waiting.missing_rows().get(one)) for one in waiting.missing()]
     links = [link for found in ours.values() for row in found if (link := app_link(row))]
     return evidence(
         Observed(
@@ -343,8 +345,10 @@ def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
     assert all(one in (None, *DIRECTIONS) for found in run.plan.directions.values() for one in found)
     again = RunHandle.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False)))
     assert again == run
-    waiting = RoundProgress.for_run(run, deadline=600, poll_interval=10, min_agents=None, grace=60)
-    waiting = waiting.look({"http-server": [row()]}, 10.0)
+    waiting = RoundProgress.for_run(
+        run, now=0.0, server_now=run.sent_at, poll_interval=10, min_agents=None, grace=60
+    )
+    waiting = waiting.poll({"http-server": [row()]}, 10.0)
     waiting.state(600.0)
     datetime.fromtimestamp(run.accepted_at, UTC)
 

@@ -446,3 +446,10 @@ class TestChecks:
 @pytest.mark.parametrize(("number", "text"), [(None, "?"), (1.5, "+1.5 ms"), (-2, "-2 ms")])
 def test_a_difference_has_its_sign_unless_no_float_can_hold_it(number, text):
     assert formatting.format_difference(number, "ms") == text
+
+
+@pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS])
+def test_summary_of_an_inconclusive_run_names_the_rounds_of_other_runs(verdict):
+    reason = "round 1790000000 (2026-09-21T14:13:20Z), started before the run call was sent"
+    assert f"\n  Not judged: {reason}\n" in summary(told(silent=2, verdict=verdict, reason=reason))
+    assert "Not judged" not in summary(told(silent=2, verdict=verdict))

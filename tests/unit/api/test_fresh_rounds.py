@@ -1,0 +1,268 @@
+"""Rounds of others around ours: nothing measured before the run call is judged, and our round is never refused.
+
+A small model of ThousandEyes on a true clock, with everything that its documentation leaves open: round ids, the time
+in ``Date``, the times in rows, and what a run call does while another run is going on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
+from thousandeyes_provider.api.rounds import (
+    RowOrigin,
+    measured_at,
+    newest_round,
+    row_origin,
+    wait_for_next_minute,
+)
+from thousandeyes_provider.api.run import Plan, RunHandle
+
+TOLERANCE = 1.0
+TIMEOUT = 240.0
+BASE = 1_790_000_040
+"""A whole minute."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row, with the truth about it."""
+
+    round_id: int
+    agent: str
+    at: float
+    visible_at: float
+    ours: bool
+    tells_time: bool
+
+    def row(self):
+        time = math.floor(self.at) if self.tells_time else self.round_id
+        return {
+            "roundId": self.round_id,
+            "startTime": time,
+            "date": datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "agent": {"agentId": self.agent},
+            "truth": self,
+        }
+
+
+@dataclass(frozen=True)
+class World:
+    """What ThousandEyes' documentation leaves open, and what happens around our run."""
+
+    minute_ids: bool
+    tells_time: bool
+    date_at_leaving: bool
+    response_time: float
+    travel_time: float
+    remembered_at: float
+    pause_before_call: float
+    other_starts: tuple[float, ...]
+    delays: tuple[float, ...]
+    publishing: float
+    merged: bool
+    replaces: bool
+
+    def round_ids(self, starts):
+        ids = []
+        for start in starts:
+            round_id = math.floor(start)
+            if self.minute_ids:
+                round_id -= round_id % 60
+            else:
+                while round_id in ids:
+                    round_id += 1
+            ids.append(round_id)
+        return ids
+
+    def measurements(self, our_start):
+        starts = [(start, False) for start in self.other_starts]
+        starts += [] if our_start is None else [(our_start, True)]
+        starts.sort()
+        for (start, ours), round_id in zip(
+            starts, self.round_ids([start for start, _ in starts]), strict=True
+        ):
+            for agent, delay in enumerate(self.delays):
+                at = start + delay
+                yield Measurement(round_id, str(agent), at, at + self.publishing, ours, self.tells_time)
+
+    def shown(self, measurements, now):
+        """The visible rows. Where two runs share a round, the later row of an agent may replace the earlier one."""
+        visible = sorted((row for row in measurements if row.visible_at <= now), key=lambda row: row.at)
+        if self.replaces:
+            visible = {(row.round_id, row.agent): row for row in visible}.values()
+        return [row.row() for row in visible]
+
+    def clock_error(self):
+        """How far the estimate of ThousandEyes' clock is behind, from one earlier response."""
+        received = self.remembered_at
+        left = received - self.travel_time
+        date = math.floor(left if self.date_at_leaving else left - self.response_time)
+        return received - date
+
+
+@dataclass(frozen=True)
+class Run:
+    """Our run, and how the wait for its round ended."""
+
+    sent_at: float
+    clock_error: float
+    history: tuple[RoundProgress, ...]
+    state: WaitState
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def remembered(self):
+        return self.history[-1].newest_remembered()
+
+
+def run(world):
+    """Remember, send and poll as the operator does."""
+    others = list(world.measurements(None))
+    error = world.clock_error()
+    now = world.remembered_at
+    remembered = newest_round(world.shown(others, now))
+    pause = wait_for_next_minute([remembered], now - error)
+    if pause:
+        now += pause + 0.1
+        remembered = newest_round(world.shown(others, now))
+    sent = now + world.pause_before_call
+    arrival = sent + world.travel_time
+    accepted = arrival + world.response_time + world.travel_time
+    measurements = tuple(world.measurements(None if world.merged else arrival))
+    plan = Plan(
+        test_id="7",
+        test_type="http-server",
+        account_group_id=None,
+        directions={"http-server": (None,)},
+        rows_per_agent={"http-server": 1},
+        expected=ExpectedAgents.of("test", [Agent(str(agent)) for agent in range(len(world.delays))]),
+        remembered={"http-server": remembered},
+    )
+    handle = RunHandle(plan, sent - error, accepted - error, accepted - error + TIMEOUT, 1)
+    progress = RoundProgress.for_run(
+        handle,
+        now=accepted,
+        server_now=accepted - error,
+        poll_interval=3.0,
+        min_agents=None,
+        grace=60.0,
+        clock_tolerance=TOLERANCE,
+    )
+    history, now, state = [], accepted, WaitState.WAITING
+    while state is WaitState.WAITING:
+        now = progress.next_poll(now)
+        progress = progress.poll({"http-server": world.shown(measurements, now)}, now)
+        history.append(progress)
+        state = progress.state(now)
+    return Run(sent, error, tuple(history), state, measurements)
+
+
+def tells_nothing(row):
+    """Whether nothing in a row distinguishes two runs of one minute: a whole-minute id that all its times repeat."""
+    return row["roundId"] % 60 == 0 and measured_at(row) is None
+
+
+WORLDS = st.builds(
+    World,
+    minute_ids=st.booleans(),
+    tells_time=st.booleans(),
+    date_at_leaving=st.booleans(),
+    response_time=st.sampled_from([0.0, 0.3, 2.6]) | st.floats(0, 20),
+    travel_time=st.floats(0, 0.4),
+    remembered_at=st.floats(BASE, BASE + 60),
+    pause_before_call=st.sampled_from([0.0, 0.01]) | st.floats(0, 3),
+    other_starts=st.lists(st.floats(BASE - 120, BASE + 180), max_size=3).map(tuple),
+    delays=st.lists(st.floats(0.1, 45), min_size=1, max_size=3).map(tuple),
+    publishing=st.floats(0, 4),
+    merged=st.booleans(),
+    replaces=st.booleans(),
+)
+
+
+@settings(max_examples=400)
+@given(WORLDS)
+def test_measurement_from_before_the_run_call_is_never_judged(world):
+    ended = run(world)
+    for progress in ended.history:
+        for row in progress.rows().get("http-server", []):
+            if tells_nothing(row):
+                continue
+            # Times are whole seconds, and the clock is known as well as one response tells it.
+            limit = ended.sent_at - ended.clock_error - max(TOLERANCE, 1.0)
+            assert row["truth"].at >= limit
+
+
+@settings(max_examples=400)
+@given(WORLDS)
+def test_round_that_others_started_before_ours_is_never_judged_by_its_id(world):
+    ended = run(world)
+    for progress in ended.history:
+        for round_id in progress.rounds().values():
+            if round_id % 60:
+                assert round_id >= ended.sent_at - ended.clock_error - TOLERANCE
+            else:
+                assert round_id >= (ended.sent_at - ended.clock_error) // 60 * 60
+
+
+@settings(max_examples=400)
+@given(WORLDS)
+def test_our_own_round_is_never_refused(world):
+    ended = run(world)
+    ours = [row for row in ended.measurements if row.ours]
+    if ours:
+        assert ended.state is WaitState.COMPLETE
+    progress = ended.history[-1]
+    for row in ours:
+        origin = row_origin(
+            row.row(),
+            remembered=progress.newest_remembered(),
+            sent_at=progress.sent_at,
+            clock_tolerance=TOLERANCE,
+        )
+        assert origin is RowOrigin.OURS
+
+
+@settings(max_examples=400)
+@given(WORLDS)
+def test_run_that_ends_without_a_round_says_why(world):
+    ended = run(world)
+    event(ended.state.value)
+    if ended.state is WaitState.COMPLETE:
+        return
+    assert ended.state is WaitState.DEADLINE
+    assert world.merged
+    why = ended.history[-1].describe_other_rounds()
+    newer = [row.round_id for row in ended.measurements if row.round_id > (ended.remembered or 0)]
+    if newer:
+        assert "the run call was sent" in why
+    else:
+        assert "no round" in why
+
+
+@given(WORLDS.filter(lambda world: world.tells_time), st.floats(1, 59), st.floats(0, 40))
+def test_rows_of_our_minute_that_others_measured_before_the_call_are_refused(world, seconds, before):
+    """A whole-minute round that two runs share: its rows are sorted by their time."""
+    start = BASE + seconds - before
+    if start < BASE or world.publishing <= 0:
+        return
+    sent_at = BASE + seconds
+    rows = [Measurement(BASE, "0", start + delay, 0.0, False, True).row() for delay in world.delays]
+    progress = RoundProgress(
+        rows_per_agent={"http-server": 1},
+        remembered={"http-server": BASE - 60},
+        sent_at=sent_at,
+        expected=ExpectedAgents.of("test", [Agent("0")]),
+        deadline=TIMEOUT,
+        poll_interval=3.0,
+    ).poll({"http-server": rows}, 1.0)
+    early = [row for row in rows if BASE < row["startTime"] < math.floor(sent_at)]
+    judged = progress.rows().get("http-server", [])
+    assert not [row for row in early if row in judged]
+    assert bool(early) == ("measured before the run call was sent" in progress.describe_other_rounds())

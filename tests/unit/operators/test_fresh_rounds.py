@@ -1,0 +1,53 @@
+"""Rounds that others start before ours, seen by whole tasks: never judged, and named when nothing else comes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from thousandeyes_provider.exceptions import InstantTestNoResults
+
+
+def test_round_that_shows_its_first_row_after_our_call_is_not_judged(simulator, worker):
+    """Somebody's run had no visible row when the newest round was remembered."""
+    test_id = simulator.add_test("http-server", delays=5)
+    theirs = simulator.run(test_id, outcomes="error", delays=34)
+    time.sleep(3)
+    # Their rows arrive 0.4 s after our run call, ours 0.5 s after it.
+    evidence = worker.rerun(test_id)
+    assert evidence["verdict"] == "passed"
+    assert evidence["rounds"]["http-server"] == simulator.rounds(test_id)[-1].round_id > theirs
+
+
+def test_round_of_others_is_named_when_no_other_comes(simulator, worker, log):
+    test_id = simulator.add_test("http-server", switches={"run_while_running": "merge"})
+    theirs = simulator.run(test_id, outcomes="error", delays=40)
+    time.sleep(2.5)
+    with pytest.raises(InstantTestNoResults) as failure:
+        worker.rerun(test_id, timeout=3)
+    assert f"round {theirs} (" in str(failure.value)
+    assert "started before the run call was sent" in str(failure.value)
+    assert worker.evidence["reason"].startswith(f"round {theirs} (")
+    assert log().count(f"Ignoring round {theirs}") in (1, 2)  # once by the trigger, once by the worker
+
+
+def test_worker_waits_for_the_agents_that_the_trigger_saw(simulator, triggerer, monkeypatch):
+    from thousandeyes_provider.api import round_progress
+    from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
+
+    monkeypatch.setattr(round_progress, "QUIET_PERIOD", 1.0)
+    test_id = simulator.add_test("http-server", history=[], switches={"typed_lookup": "404"}, delays=1)
+    polls, poll = [], ResultsReader.poll
+
+    def one_row(self, *arguments):
+        result = poll(self, *arguments)
+        polls.append(result)
+        if len(polls) > 1:
+            return result
+        return PollResult({name: rows[:1] for name, rows in result.rows.items()})
+
+    monkeypatch.setattr(ResultsReader, "poll", one_row)
+    evidence = triggerer.rerun(test_id, timeout=20)
+    assert len(evidence["agents"]["reported"]) == 5
+    assert len(triggerer.deferrals) == 2
