@@ -208,7 +208,7 @@ def cost_of_polls(rounds: int = 3, count: int = 200, polls: int = 4) -> list[Row
     quiet()
     from thousandeyes_provider.hooks import shared_account
 
-    shared_account.USUAL_GAP = 0.0005
+    shared_account.DEFAULT_GAP = 0.0005
     return [*_cost_of_polls(True, rounds, count, polls), *_cost_of_polls(False, rounds, count, polls)]
 
 
@@ -346,7 +346,7 @@ def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, 
 
     from thousandeyes_provider.hooks import shared_account
 
-    shared_account.USUAL_GAP = 0.0005
+    shared_account.DEFAULT_GAP = 0.0005
     process = psutil.Process()
 
     def held() -> float:
@@ -371,7 +371,7 @@ def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, 
                 await sleep(seconds)
             slept.add(task)
 
-        ThousandEyesAsyncHook._sleep = staticmethod(second_only)  # type: ignore[assignment]
+        ThousandEyesAsyncHook.sleep = staticmethod(second_only)  # type: ignore[assignment]
         waits = [asyncio.create_task(_first_event(make(tests[0][0])))]
         while len(world.requests()) < 1:
             await sleep(0.1)

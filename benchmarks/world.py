@@ -225,7 +225,7 @@ def scale_pace(speed: float) -> None:
     """
     from thousandeyes_provider.hooks import shared_account
 
-    shared_account.USUAL_GAP = WINDOW / (LIMIT * 0.8) / speed
+    shared_account.DEFAULT_GAP = WINDOW / (LIMIT * 0.8) / speed
     shared_account.RUN_WINDOW = WINDOW / speed
 
 

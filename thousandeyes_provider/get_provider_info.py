@@ -2,7 +2,7 @@
 
 Airflow calls `get_provider_info` in every process that looks at providers, so this module imports nothing
 but the standard library. The connection form is declared here and nowhere else: Airflow 3.2 and later draw
-it from the declaration, earlier versions through `thousandeyes_provider.hooks.form`.
+it from the declaration, earlier versions through `ThousandEyesHook.get_connection_form_widgets`.
 """
 
 from __future__ import annotations

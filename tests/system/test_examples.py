@@ -30,7 +30,7 @@ def hurry(dag):
 @pytest.fixture
 def run_example(run_dag, monkeypatch):
     """Runs an example with its params; gives the outcome and its states by task (those of mapped ones in a list)."""
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.01)  # seconds between two runs that take turns
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)  # seconds between two runs that take turns
 
     def run(dag_id, change=lambda dag: None, **params):
         def both(dag):

@@ -1,21 +1,31 @@
-"""How much of what a server sends is taken, and how it is decoded: the same for both hooks.
+"""Bounds of what a server may send, and decoding of bodies: the same for both hooks.
 
-HTTP libraries decode as much as there is, so that a body of a megabyte can fill the memory. Here a body is decoded
-piece by piece, and refused as soon as it is larger than any honest answer.
+HTTP libraries decode a whole body at once, so one of a megabyte can fill the memory. Here a body is decoded piece by
+piece and refused as soon as it exceeds a bound. The number of JSON values is bounded too: an empty object takes three
+bytes on the wire and 72 in memory.
 """
 
 from __future__ import annotations
 
 import zlib
 
-LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes of one answer, as sent and decoded; a larger one is not read to its end."""
+LARGEST_BODY = 32 * 1024 * 1024
+"""Bytes of one response, as sent and decoded; a larger one is not read to its end."""
 
-LARGEST_RESULT = 256 * 1024 * 1024
+MOST_VALUES = 600_000
+"""JSON values of one response, about 20,000 rows. Parsing that many takes less than 0.2 s."""
+
+LARGEST_RESULT = 64 * 1024 * 1024
 """Bytes of all pages of one result together, decoded."""
 
+MOST_RESULT_VALUES = 2_000_000
+"""JSON values of all pages of one result together, about 70,000 rows."""
+
+MOST_ROWS = 100_000
+"""Rows of all pages of one result together."""
+
 MOST_PAGES = 1000
-"""Pages of one result; a longer chain of links is taken for one without an end."""
+"""Pages of one result; a longer chain of links counts as endless."""
 
 ENCODINGS = "gzip, deflate"
 """What to ask for in ``Accept-Encoding``: what :class:`Body` can decode."""
@@ -24,10 +34,10 @@ _PIECE = 64 * 1024
 
 
 class UnusableBody(ValueError):
-    """A body cannot be had whole.
+    """A body cannot be read completely.
 
     :param reason: why, in a few words.
-    :param final: whether it would be the same again.
+    :param final: whether a retry would end the same way.
     """
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
@@ -36,10 +46,10 @@ class UnusableBody(ValueError):
 
 
 class Body:
-    """The body of one answer, put together from the pieces that arrive.
+    """The body of one response, assembled from the pieces that arrive.
 
-    :param encoding: the answer's ``Content-Encoding``. One that nobody asked for is left as it is: then the body is
-        not JSON.
+    :param encoding: ``Content-Encoding`` of the response. A body in an encoding that was not asked for stays as it is
+        and then is not JSON.
     """
 
     def __init__(self, encoding: str | None) -> None:
@@ -47,43 +57,52 @@ class Body:
         self._decoder = zlib.decompressobj(zlib.MAX_WBITS | 32) if name in ("gzip", "x-gzip") else None
         self._deflated = name == "deflate"
         self._arrived = 0
-        self._whole = bytearray()
+        self._decoded = bytearray()
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece, as it was sent.
 
-        :raises UnusableBody: when the body is too large, or not in its encoding.
+        :raises UnusableBody: when the body is too large or cannot be decoded.
         """
         if self._deflated and not self._arrived and piece:
-            # "deflate" is zlib's format, but some send the bare one; the first byte tells them apart.
-            bare = piece[0] & 0x0F != zlib.DEFLATED
-            self._decoder = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
+            # "deflate" is the zlib format, but some servers send the raw one; the first byte shows which.
+            is_raw = piece[0] & 0x0F != zlib.DEFLATED
+            self._decoder = zlib.decompressobj(-zlib.MAX_WBITS if is_raw else zlib.MAX_WBITS)
         self._arrived += len(piece)
         if self._decoder is None:
-            self._whole += piece
+            self._decoded += piece
         self._check_size()
         if self._decoder is None:
             return
         while not self._decoder.eof:
             try:
-                found = self._decoder.decompress(piece, _PIECE)
-            except zlib.error as error:
-                raise UnusableBody(f"a body that cannot be decoded: {error}") from None
-            self._whole += found
+                decoded = self._decoder.decompress(piece, _PIECE)
+            except zlib.error:
+                raise UnusableBody("a body that cannot be decoded") from None
+            self._decoded += decoded
             self._check_size()
             piece = self._decoder.unconsumed_tail
-            if not piece and len(found) < _PIECE:
+            if not piece and len(decoded) < _PIECE:
                 break
 
     def whole(self) -> bytes:
-        """The body, decoded, once all of it has arrived.
+        """The decoded body, once all of it has arrived.
 
-        :raises UnusableBody: when its encoding is cut short.
+        :raises UnusableBody: when it is cut short, or has too many JSON values to be parsed.
         """
         if self._decoder is not None and self._arrived and not self._decoder.eof:
             raise UnusableBody("a body that is cut short")
-        return bytes(self._whole)
+        body = bytes(self._decoded)
+        self._decoded.clear()
+        if count_values(body) > MOST_VALUES:
+            raise UnusableBody(f"a body of more than {MOST_VALUES} JSON values", final=True)
+        return body
 
     def _check_size(self) -> None:
-        if max(self._arrived, len(self._whole)) > LARGEST_BODY:
+        if max(self._arrived, len(self._decoded)) > LARGEST_BODY:
             raise UnusableBody(f"a body of more than {LARGEST_BODY} bytes", final=True)
+
+
+def count_values(body: bytes) -> int:
+    """An upper bound of the number of JSON values in a body: each one follows a comma or an opening bracket."""
+    return sum(map(body.count, (b",", b"{", b"[")))

@@ -1,40 +1,43 @@
-"""The operations of the API that this provider uses, and what a usable answer to each looks like.
+"""The operations of the API that this provider uses, and what a usable response to each looks like.
 
-Source: SPEC. One table, so that both hooks send the same requests.
+One table, so both hooks send the same requests (docs/thousandeyes-api.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.api.retry import RequestKind
-from thousandeyes_provider.api.urls import path_part
+from thousandeyes_provider.api.urls import follow, path_part
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """An operation of the API.
 
-    :param name: for logs and errors.
+    :param name: name for logs and errors.
     :param method: HTTP method.
-    :param path: below the base URL, with ``{...}`` for the parts that a request fills in.
-    :param sending: what sending it twice would do.
-    :param member: the member that the answer's JSON object must have; ``""`` when any object will do,
+    :param path: path below the base URL, with ``{...}`` for the parts that a request fills in.
+    :param kind: what sending the request twice would do.
+    :param member: the member that the JSON object of a response must have; ``""`` when any object is usable,
         ``None`` when no body is expected.
-    :param member_type: the JSON type of that member.
-    :param takes_account_group: whether it knows ``aid``.
-    :param params: query parameters that are always sent.
+    :param member_type: JSON type of that member.
+    :param optional: whether a response without the member is usable: it lists nothing then.
+    :param takes_account_group: whether the operation has the parameter ``aid``.
+    :param params: query parameters that every request has.
     """
 
     name: str
     method: str
     path: str
-    sending: RequestKind = RequestKind.READ
+    kind: RequestKind = RequestKind.READ
     member: str | None = None
     member_type: type | tuple[type, ...] = list
+    optional: bool = False
     takes_account_group: bool = True
     params: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,20 +48,20 @@ class Endpoint:
         """
         return self.path.format(**{name: path_part(value, name) for name, value in parts.items()})
 
-    def unusable(self, answer: Response) -> str | None:
-        """Why a successful ``answer`` is not what the operation returns; ``None`` when it is."""
+    def unusable(self, response: Response) -> str | None:
+        """Why a successful ``response`` is not what the operation returns; ``None`` when it is."""
         if self.member is None:
-            return None if not answer.body.strip() else "not the empty one that was expected"
-        if not answer.body.strip():
+            return None if not response.body.strip() else "not the empty one that was expected"
+        if not response.body.strip():
             return "an empty body"
         try:
-            body = answer.json()
+            body = response.json()
         except ValueError:
-            kind = answer.headers.get("content-type", "no content type").split(";")[0][:100]
-            return f"a body that is not JSON ({kind}, {len(answer.body)} bytes)"
+            media_type = response.headers.get("content-type", "no content type").split(";")[0]
+            return f"a body that is not JSON ({media_type}, {len(response.body)} bytes)"
         if not isinstance(body, dict):
             return "JSON that is not an object"
-        if not self.member:
+        if not self.member or (self.optional and self.member not in body):
             return None
         member = body.get(self.member)
         if not isinstance(member, self.member_type) or isinstance(member, bool):
@@ -66,6 +69,41 @@ class Endpoint:
         if isinstance(member, list) and not all(isinstance(item, dict) for item in member):
             return f"JSON with a {self.member!r} of other things than objects"
         return None
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """One request, ready to be sent as often as needed.
+
+    :param endpoint: the operation.
+    :param label: name for logs and errors.
+    :param url: address, with its query.
+    :param body: JSON body.
+    """
+
+    endpoint: Endpoint
+    label: str
+    url: str
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def items(self, response: Response) -> list[dict[str, Any]]:
+        """The objects that a usable response lists."""
+        return list(response.json().get(self.endpoint.member) or ())
+
+    def next_page(self, response: Response, account_group_id: str | None) -> ApiRequest | None:
+        """The request for the page after ``response``: its link as it is, with ``aid`` where it carries none.
+
+        :return: ``None`` after the last page.
+        :raises ValueError: when the link leads to another origin.
+        """
+        link = _next_link(response.json())
+        if link is None:
+            return None
+        target = follow(response.url, link)
+        query = urlsplit(target).query
+        if account_group_id is not None and not any(name == "aid" for name, _ in parse_qsl(query)):
+            target += ("&" if query else "?") + urlencode({"aid": account_group_id})
+        return replace(self, url=target)
 
 
 _ID: tuple[type, ...] = (str, int)
@@ -89,12 +127,28 @@ SNAPSHOT = Endpoint(
     member="id",
     member_type=_ID,
 )
-RESULTS = Endpoint("get results", "GET", "/test-results/{test_id}/{result_type}", member="results")
+RESULTS = Endpoint(
+    "get results", "GET", "/test-results/{test_id}/{result_type}", member="results", optional=True
+)
+DETAILED = ("api", "page-load", "path-vis", "web-transactions")
+"""Result types with details of one agent in one round (docs/thousandeyes-api.md, "Details of one round")."""
+DETAILS = Endpoint(
+    "get details",
+    "GET",
+    "/test-results/{test_id}/{result_type}/agent/{agent_id}/round/{round_id}",
+    member="results",
+    optional=True,
+)
 TEST = Endpoint(
     "get test", "GET", "/tests/{test_type}/{test_id}", member="testId", member_type=_ID, params=_EXPAND_AGENT
 )
 TESTS = Endpoint("list tests", "GET", "/tests", member="tests")
+TAGS = Endpoint("list tags", "GET", "/tags", member="tags", params={"expand": "assignments"})
 AGENTS = Endpoint("list agents", "GET", "/agents", member="agents")
+ALERT_RULES = Endpoint("list alert rules", "GET", "/alerts/rules", member="alertRules")
+ALERT_RULE = Endpoint("get alert rule", "GET", "/alerts/rules/{rule_id}", member="")
+ALERTS = Endpoint("list alerts", "GET", "/alerts", member="alerts")
+EVENTS = Endpoint("list events", "GET", "/events", member="events")
 ACCOUNT_GROUPS = Endpoint(
     "list account groups", "GET", "/account-groups", member="accountGroups", takes_account_group=False
 )
@@ -107,8 +161,7 @@ CURRENT_USER = Endpoint(
 )
 
 
-def next_link(page: Mapping[str, Any]) -> str | None:
-    """The ``_links.next.href`` of a page of results; ``None`` on the last page."""
+def _next_link(page: Mapping[str, Any]) -> str | None:
     links = page.get("_links")
     following = links.get("next") if isinstance(links, dict) else None
     href = following.get("href") if isinstance(following, dict) else None

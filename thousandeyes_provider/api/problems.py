@@ -1,25 +1,30 @@
-"""The error bodies that ThousandEyes sends, read tolerantly (API-FACTS, "Errors and access")."""
+"""The error bodies that ThousandEyes sends, parsed tolerantly (docs/thousandeyes-api.md, "Errors and access")."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from thousandeyes_provider.api.redaction import shorten
 from thousandeyes_provider.api.response import Response
 
-_LONGEST = 500
-_MOST_SHOWN = 10
-_MOST_KEPT = 1000
+MAX_LISTED = 5
+"""Field errors that a message lists."""
+
+_MAX_KEPT = 1000
+_MAX_LISTED_TEXT = 120
+_MAX_PLAIN_TEXT = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What an error answer says.
+    """What an error response says. Its texts are fit to be shown.
 
     :param title: the short text.
     :param detail: the explanation of this occurrence, if any.
-    :param errors: one ``{"code", "field", "message"}`` for each field that is wrong (400), 1000 at most.
+    :param errors: one ``{"code", "field", "message"}`` for each invalid field (400), at most 1000.
     """
 
     title: str
@@ -29,48 +34,60 @@ class Problem:
     def __str__(self) -> str:
         text = self.title if self.detail in (None, self.title) else f"{self.title}: {self.detail}"
         fields = "; ".join(
-            ": ".join(error[key] for key in ("field", "message") if key in error) or error["code"]
-            for error in self.errors[:_MOST_SHOWN]
+            shorten(
+                ": ".join(error[key] for key in ("field", "message") if key in error) or error["code"],
+                _MAX_LISTED_TEXT,
+            )
+            for error in self.errors[:MAX_LISTED]
         )
-        if len(self.errors) > _MOST_SHOWN:
-            fields += f"; and {len(self.errors) - _MOST_SHOWN} more"
+        if len(self.errors) > MAX_LISTED:
+            fields += f"; and {len(self.errors) - MAX_LISTED} more"
         return f"{text} [{fields}]" if fields else text
 
 
-def read_problem(answer: Response) -> Problem:
-    """The problem that an answer describes: problem+json, OAuth's shape, the older shape, or none at all."""
-    title = _status_text(answer.status)
+def read_problem(response: Response, redact: Callable[[str], str]) -> Problem:
+    """The problem that a response describes: problem+json, the OAuth shape, the older shape, or none at all.
+
+    :param response: an error response.
+    :param redact: makes a text fit to be shown; called with each whole text.
+    """
+
+    def text_of(body: dict[str, Any], *keys: str) -> str | None:
+        for key in keys:
+            value = body.get(key)
+            if isinstance(value, str | int) and not isinstance(value, bool) and (text := redact(str(value))):
+                return text
+        return None
+
+    def field_error(error: Any) -> dict[str, str]:
+        if isinstance(error, str):
+            error = {"message": error}
+        if not isinstance(error, dict):
+            return {}
+        return {key: text for key in ("code", "field", "message") if (text := text_of(error, key))}
+
+    title = _status_text(response.status)
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
-        return Problem(title, _plain_text(answer))
+        return Problem(title, redact(_plain_text(response)) or None)
     if not isinstance(body, dict):
         return Problem(title)
-    told = _text(body, "title") or _text(body, "error") or _text(body, "errorMessage") or title
-    detail = _text(body, "detail") or _text(body, "error_description") or _text(body, "message")
     errors = body.get("errors")
-    fields = [_field_error(error) for error in errors[:_MOST_KEPT]] if isinstance(errors, list) else []
-    return Problem(told, detail, tuple(error for error in fields if error))
+    fields = [field_error(error) for error in errors[:_MAX_KEPT]] if isinstance(errors, list) else []
+    return Problem(
+        text_of(body, "title", "error", "errorMessage") or title,
+        text_of(body, "detail", "error_description", "message"),
+        tuple(error for error in fields if error),
+    )
 
 
-def _field_error(error: Any) -> dict[str, str]:
-    if not isinstance(error, dict):
-        return {"message": error[:_LONGEST]} if isinstance(error, str) and error else {}
-    return {key: text for key in ("code", "field", "message") if (text := _text(error, key))}
-
-
-def _text(body: dict[str, Any], key: str) -> str | None:
-    value = body.get(key)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value).strip()[:_LONGEST] or None
-
-
-def _plain_text(answer: Response) -> str | None:
-    """A short plain text body; pages of HTML say nothing that a log should hold."""
-    if not answer.headers.get("content-type", "").startswith("text/plain"):
-        return None
-    return answer.body[:_LONGEST].decode("utf-8", "replace").strip() or None
+def _plain_text(response: Response) -> str:
+    """A short plain text body. HTML pages and long texts do not explain an error."""
+    is_plain = response.headers.get("content-type", "").startswith("text/plain")
+    if not is_plain or len(response.body) > _MAX_PLAIN_TEXT:
+        return ""
+    return response.body.decode("utf-8", "replace")
 
 
 def _status_text(status: int) -> str:

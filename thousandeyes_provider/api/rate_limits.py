@@ -1,7 +1,7 @@
 """ThousandEyes' rate limits as the response headers announce them, and the pace that they allow.
 
-Two sets exist, one for the organization and one for instant tests (API-FACTS, "Rate limits"; source DEV).
-``Reset`` is in epoch seconds by ThousandEyes' clock, so it is always read against the ``Date`` of the same answer.
+Two sets exist, one for the organization and one for instant tests (docs/thousandeyes-api.md, "Rate limits"). ``Reset``
+is in epoch seconds of ThousandEyes' clock, so it is always compared with the ``Date`` of the same response.
 """
 
 from __future__ import annotations
@@ -16,19 +16,15 @@ BUCKETS: Mapping[str, str] = {
     "organization": "x-organization-rate-limit-",
     "instant-test": "x-instant-test-rate-limit-",
 }
-"""Name of each set of limits, and what its header names begin with."""
-
-RESERVED_SHARE = 0.2
-"""Share of the organization's requests that polling leaves to everybody else."""
-
+"""Name of each set of limits, and the prefix of its headers."""
 
 LONGEST_WINDOW = 600.0
-"""Seconds; a reset that is further ahead is taken for garbage where it would only slow polling down."""
+"""Seconds; a reset that is further ahead is ignored where it would only slow polling down."""
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """One set of limits, as one answer told it. What the answer did not say, or garbled, is ``None``.
+    """One set of limits from the headers of one response. A missing or invalid value is ``None``.
 
     :param bucket: a key of :data:`BUCKETS`.
     :param limit: requests a window.
@@ -46,9 +42,9 @@ class RateLimit:
 class RateLimitReset:
     """When a rate limit that refused a request ends.
 
-    :param bucket: whose limit, a key of :data:`BUCKETS`.
+    :param bucket: set of limits, a key of :data:`BUCKETS`.
     :param at: epoch seconds by ThousandEyes' clock.
-    :param wait: seconds from the answer to then, negative when it is past.
+    :param wait: seconds from the response until the reset, negative when it is past.
     """
 
     bucket: str
@@ -58,70 +54,65 @@ class RateLimitReset:
 
 @dataclass(frozen=True)
 class PollingPace:
-    """The pace of reads that an answer allows.
+    """The pace of reads that a response allows.
 
     :param gap: seconds between two requests.
-    :param lasts: seconds until the window is over, and with it what the answer told.
+    :param lasts: seconds until the window ends, and the pace with it.
     """
 
     gap: float
     lasts: float
 
 
-def quotas(answer: Response) -> dict[str, RateLimit]:
-    """The sets of limits of which the answer says something usable, by bucket."""
-    told = {bucket: _quota(answer, bucket) for bucket in BUCKETS}
-    return {bucket: quota for bucket, quota in told.items() if quota is not None}
+def quotas(response: Response) -> dict[str, RateLimit]:
+    """The sets of limits for which the response has a usable header, by bucket."""
+    limits = {bucket: _quota(response, bucket) for bucket in BUCKETS}
+    return {bucket: quota for bucket, quota in limits.items() if quota is not None}
 
 
-def _quota(answer: Response, bucket: str) -> RateLimit | None:
+def _quota(response: Response, bucket: str) -> RateLimit | None:
     limit, remaining, reset = (
-        number(answer.headers.get(BUCKETS[bucket] + field)) for field in ("limit", "remaining", "reset")
+        number(response.headers.get(BUCKETS[bucket] + field)) for field in ("limit", "remaining", "reset")
     )
     if limit is not None and limit <= 0:
         limit = None
     return None if limit is remaining is reset is None else RateLimit(bucket, limit, remaining, reset)
 
 
-def exhausted_reset(answer: Response, now: float) -> RateLimitReset | None:
+def exhausted_reset(response: Response, now: float) -> RateLimitReset | None:
     """The reset to wait for after a 429: that of the exhausted set, the later one when that is unclear.
 
-    :param answer: the 429.
-    :param now: local epoch seconds, used when the answer has no ``Date``.
+    :param response: the 429.
+    :param now: local epoch seconds, for a response without a ``Date``.
     :return: ``None`` when the headers name no usable reset.
     """
-    told = quotas(answer).values()
+    limits = quotas(response).values()
     for candidates in (
-        [quota for quota in told if quota.remaining is not None and quota.remaining <= 0],
-        [quota for quota in told if quota.remaining is None],
-        list(told),
+        [quota for quota in limits if quota.remaining is not None and quota.remaining <= 0],
+        [quota for quota in limits if quota.remaining is None],
+        list(limits),
     ):
         resets = [(quota.reset, quota.bucket) for quota in candidates if quota.reset is not None]
         if resets:
             at, bucket = max(resets)
-            return RateLimitReset(bucket, at, at - answer.time(now))
+            return RateLimitReset(bucket, at, at - response.time(now))
         if candidates:
             return None
     return None
 
 
-def polling_pace(answer: Response, now: float) -> PollingPace | None:
-    """The pace that leaves a fifth of the organization's budget to others, until the window's end.
+def polling_pace(response: Response, now: float, reserved_share: float) -> PollingPace | None:
+    """The pace that leaves a share of the organization's limit to others until the window ends.
 
-    :param answer: the newest answer; its headers tell what is left.
-    :param now: local epoch seconds, used when the answer has no ``Date``.
-    :return: with a gap of ``(reset - Date) / max(remaining - 0.2 x limit, 1)``; ``None`` when the headers do not say.
+    :param response: the newest response.
+    :param now: local epoch seconds, for a response without a ``Date``.
+    :param reserved_share: share of the limit that stays free, 0 to 1.
+    :return: a gap of ``(reset - Date) / max(remaining - reserved_share x limit, 1)``; ``None`` without the headers.
     """
-    quota = _quota(answer, "organization")
+    quota = _quota(response, "organization")
     if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
         return None
-    lasts = max(quota.reset - answer.time(now), 0.0)
+    lasts = max(quota.reset - response.time(now), 0.0)
     if lasts > LONGEST_WINDOW:
         return None
-    return PollingPace(lasts / max(quota.remaining - RESERVED_SHARE * quota.limit, 1.0), lasts)
-
-
-def polling_gap(answer: Response, now: float) -> float:
-    """Seconds between two requests as :func:`polling_pace` has them; 0 when the headers do not say."""
-    pace = polling_pace(answer, now)
-    return 0.0 if pace is None else pace.gap
+    return PollingPace(lasts / max(quota.remaining - reserved_share * quota.limit, 1.0), lasts)

@@ -1,4 +1,4 @@
-"""What came back for a request, as plain data: an answer, or the reason why there is none."""
+"""The outcome of one request as plain data: a response, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number
@@ -18,12 +18,12 @@ _YEAR_2100 = 4_102_444_800
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP answer.
+    """An HTTP response.
 
-    :param status: the status code.
+    :param status: status code.
     :param headers: header fields, names in lower case.
     :param body: the whole body, decoded from any content encoding.
-    :param url: where the request went.
+    :param url: address of the request.
     """
 
     status: int
@@ -33,35 +33,44 @@ class Response:
 
     @property
     def success(self) -> bool:
-        """Whether the request was carried out."""
+        """Whether ThousandEyes carried out the request."""
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON; parsed once.
 
         :raises ValueError: when it is not JSON.
         """
+        content, error = self._content
+        if error:
+            raise ValueError(error)
+        return content
+
+    @cached_property
+    def _content(self) -> tuple[Any, str]:
         try:
-            return json.loads(self.body)
+            return json.loads(self.body), ""
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            return None, "nested too deeply"
+        except ValueError:
+            return None, "not JSON"
 
     def time(self, default: float) -> float:
-        """The server's clock when it answered (``Date``), epoch seconds; ``default`` when it does not say.
+        """The server's clock (``Date``), epoch seconds; ``default`` when there is none.
 
-        A clock that is not of this century is none: times are computed with it.
+        A date outside this century counts as none: times are computed with it.
         """
-        told = http_date(self.headers.get("date"))
-        return told if told is not None and _YEAR_2000 <= told < _YEAR_2100 else default
+        date = http_date(self.headers.get("date"))
+        return date if date is not None and _YEAR_2000 <= date < _YEAR_2100 else default
 
 
 @dataclass(frozen=True)
 class NoResponse:
-    """No HTTP answer arrived.
+    """No HTTP response arrived.
 
     :param reason: what happened, in a few words.
-    :param sent: whether the request may have reached the server; ``False`` only when no connection was made.
-    :param final: whether trying again cannot help (a certificate that is not trusted).
+    :param sent: whether the request may have reached the server; ``False`` only when no connection was established.
+    :param final: whether a retry cannot help (a certificate that is not trusted).
     """
 
     reason: str
@@ -71,26 +80,26 @@ class NoResponse:
 
 @lru_cache(maxsize=16)
 def http_date(text: str | None) -> float | None:
-    """Epoch seconds of an HTTP date; ``None`` when it is absent or garbage."""
+    """Epoch seconds of an HTTP date; ``None`` when it is absent or invalid."""
     if not text:
         return None
     try:
-        when = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
+        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
 
 
-def retry_after(answer: Response, now: float) -> float | None:
+def retry_after(response: Response, now: float) -> float | None:
     """Seconds that ``Retry-After`` asks to wait (a number or a date); ``None`` without a positive value.
 
-    :param now: local epoch seconds, used when the answer has no ``Date`` to read a date against.
+    :param now: local epoch seconds, for a response without a ``Date`` to compare a date with.
     """
-    text = answer.headers.get("retry-after")
+    text = response.headers.get("retry-after")
     wait = number(text)
     if wait is None:
         date = http_date(text)
-        wait = None if date is None else date - answer.time(now)
+        wait = None if date is None else date - response.time(now)
     return wait if wait is not None and wait > 0 else None
 
 

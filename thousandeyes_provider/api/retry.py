@@ -1,8 +1,7 @@
-"""What to do after an answer, or after none: accept it, wait and send again, find out, or give up.
+"""The decision after each outcome of a request: accept, wait and send again, verify, or give up.
 
-:class:`Attempts` is told what happened to one request and answers what to do next, together with the state
-for the attempt after it. It never sends, sleeps or reads a clock; the hooks do. Both hooks use it, so that a
-retry is decided in one place. The rules are those of DESIGN, "Fixed: retry rules".
+:class:`Attempts` takes the outcome of one send and returns the decision with the state for the next attempt. It never
+sends, sleeps or reads a clock. See docs/thousandeyes-api.md, "Errors and access" and "Rate limits".
 """
 
 from __future__ import annotations
@@ -15,32 +14,32 @@ from thousandeyes_provider.api.rate_limits import RateLimitReset, exhausted_rese
 from thousandeyes_provider.api.response import NoResponse, Response, iso_time, retry_after
 
 FIRST_BACKOFF = 1.0
-"""Longest first backoff, seconds; it doubles with each further one."""
+"""Upper bound of the first backoff, seconds; it doubles with each further one."""
 
 LONGEST_BACKOFF = 30.0
-"""Longest backoff, seconds."""
+"""Upper bound of every backoff, seconds."""
 
-_LOST = frozenset({500, 502, 503, 504})
+_LOST_STATUSES = frozenset({500, 502, 503, 504})
 
 
 class RequestKind(Enum):
-    """What sending the same request twice would do."""
+    """The effect of sending the same request twice."""
 
     READ = "read"
-    """Nothing: it may be repeated."""
+    """None: a read may be repeated."""
     RUN = "run"
-    """Start a second round."""
+    """A second round."""
     CREATE = "create"
-    """Create a second test."""
+    """A second test."""
     SNAPSHOT = "snapshot"
-    """Use up one more of the five snapshots that an organization has in five minutes."""
+    """One more of the five snapshots that an organization has in five minutes."""
 
 
 @dataclass(frozen=True)
 class Accept:
-    """The answer is the result.
+    """The response is the result.
 
-    :param warning: what is odd about it, for the log.
+    :param warning: what is unexpected about it, for the log.
     """
 
     warning: str | None = None
@@ -64,10 +63,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """Raise: nothing more is sent.
+    """Raise an error: nothing more is sent.
 
     :param reason: why, in a few words.
-    :param reset: the rate limit that was not waited for, if that is why.
+    :param reset: the rate limit whose reset is too far ahead, if that is the reason.
     """
 
     reason: str
@@ -76,10 +75,10 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class VerifyOutcome:
-    """The answer is lost: whether the request was carried out is to be found out before anything else.
+    """The response is lost: verify whether the request was carried out before anything else.
 
-    :param reason: how it got lost.
-    :param otherwise: what to do when it turns out that it was not carried out.
+    :param reason: how it was lost.
+    :param otherwise: the decision when the request was not carried out.
     """
 
     reason: str
@@ -91,17 +90,17 @@ Decision = Accept | Wait | GiveUp | VerifyOutcome
 
 @dataclass(frozen=True)
 class Attempts:
-    """The attempts at one request, up to now.
+    """The attempts at one request so far.
 
-    :param sending: what kind of request it is.
-    :param retry_limit: how often it may be sent, not counting sends that a rate limit refused; at least 1.
-    :param queue_timeout: seconds that it may spend waiting out rate limits, in all.
-    :param failures: attempts that failed so far.
-    :param refusals: times that a rate limit, or a busy test, refused it so far.
+    :param kind: effect of sending the request twice.
+    :param retry_limit: attempts, at least 1. Sends that a rate limit or a busy test refused do not count.
+    :param queue_timeout: seconds that the request may wait for rate limits and a busy test in total.
+    :param failures: failed attempts so far.
+    :param refusals: refusals by a rate limit or a busy test so far.
     :param queued: seconds waited for those so far.
     """
 
-    sending: RequestKind
+    kind: RequestKind
     retry_limit: int = 5
     queue_timeout: float = 300.0
     failures: int = 0
@@ -113,55 +112,55 @@ class Attempts:
         outcome: Response | NoResponse,
         *,
         now: float,
-        chance: float,
+        jitter: float,
         unusable: str | None = None,
         time_left: float = math.inf,
     ) -> tuple[Decision, Attempts]:
         """Decide what to do after one send.
 
-        :param outcome: what came back.
-        :param now: local epoch seconds, used only where the answer has no ``Date``.
-        :param chance: a random number from 0 to 1, for the jitter.
-        :param unusable: why a success is not what the operation returns, when it is not.
-        :param time_left: seconds until the caller has no more use for an answer; no wait goes beyond.
-        :return: the decision, and the state to decide the next time with.
+        :param outcome: the response, or why there is none.
+        :param now: local epoch seconds, for a response without a ``Date``.
+        :param jitter: random number from 0 to 1.
+        :param unusable: why a successful response is not what the operation returns, when it is not.
+        :param time_left: seconds until the caller's deadline; no wait ends later.
+        :return: the decision, and the state for the next one.
         """
         if isinstance(outcome, NoResponse):
             if outcome.final:
                 return GiveUp(outcome.reason), self
-            return self._failed(outcome.reason, None, chance, time_left, lost=outcome.sent)
+            return self._failed(outcome.reason, None, jitter, time_left, lost=outcome.sent)
         status = outcome.status
         if outcome.success:
             if unusable is None:
                 return Accept(), self
-            if self.sending is RequestKind.RUN:
-                return Accept(f"accepted, though the answer is {unusable}"), self
-            return self._failed(f"{status}, but {unusable}", None, chance, time_left, lost=True)
+            if self.kind is RequestKind.RUN:
+                return Accept(f"accepted, though the response is {unusable}"), self
+            return self._failed(f"{status}, but {unusable}", None, jitter, time_left, lost=True)
         if status == 429:
-            return self._throttled(outcome, now, chance, time_left)
-        if status == 409 and self.sending is RequestKind.RUN:
+            return self._throttled(outcome, now, jitter, time_left)
+        if status == 409 and self.kind is RequestKind.RUN:
             asked = retry_after(outcome, now)
-            seconds = self._backoff(self.refusals + 1, chance) if asked is None else asked + _jitter(chance)
+            seconds = self._backoff(self.refusals + 1, jitter) if asked is None else asked + _margin(jitter)
             return self._queue(Wait(seconds, "409, the test is busy", busy=True), None, time_left)
-        if status in _LOST:
-            return self._failed(str(status), retry_after(outcome, now), chance, time_left, lost=True)
+        if status in _LOST_STATUSES:
+            return self._failed(str(status), retry_after(outcome, now), jitter, time_left, lost=True)
         return GiveUp(str(status)), self
 
     def _throttled(
-        self, answer: Response, now: float, chance: float, time_left: float
+        self, response: Response, now: float, jitter: float, time_left: float
     ) -> tuple[Decision, Attempts]:
-        reset, asked = exhausted_reset(answer, now), retry_after(answer, now)
+        reset, asked = exhausted_reset(response, now), retry_after(response, now)
         if reset is not None and reset.wait > 0:
             reason = f"429, the {reset.bucket} limit resets in {reset.wait:.0f} s"
-            return self._queue(_throttled(reset.wait + _jitter(chance), reason), reset, time_left)
+            return self._queue(_rate_limit_wait(reset.wait + _margin(jitter), reason), reset, time_left)
         if asked is not None:
             bucket = reset.bucket if reset else "unnamed"
-            reset = RateLimitReset(bucket, answer.time(now) + asked, asked)
-            pause = _throttled(asked + _jitter(chance), f"429, Retry-After {asked:.0f} s")
+            reset = RateLimitReset(bucket, response.time(now) + asked, asked)
+            pause = _rate_limit_wait(asked + _margin(jitter), f"429, Retry-After {asked:.0f} s")
             return self._queue(pause, reset, time_left)
         why = "no usable reset" if reset is None else "its reset is past"
-        seconds = self._backoff(self.refusals + 1, chance) + _jitter(chance)
-        return self._queue(_throttled(seconds, f"429, {why}"), reset, time_left)
+        seconds = self._backoff(self.refusals + 1, jitter) + _margin(jitter)
+        return self._queue(_rate_limit_wait(seconds, f"429, {why}"), reset, time_left)
 
     def _queue(
         self, pause: Wait, reset: RateLimitReset | None, time_left: float
@@ -180,35 +179,35 @@ class Attempts:
         return GiveUp(why, reset), self
 
     def _failed(
-        self, reason: str, asked: float | None, chance: float, time_left: float, *, lost: bool
+        self, reason: str, asked: float | None, jitter: float, time_left: float, *, lost: bool
     ) -> tuple[Decision, Attempts]:
         failed = replace(self, failures=self.failures + 1)
-        seconds = self._backoff(failed.failures, chance) if asked is None else asked + _jitter(chance)
-        again: Wait | GiveUp = Wait(seconds, reason)
+        seconds = self._backoff(failed.failures, jitter) if asked is None else asked + _margin(jitter)
+        next_step: Wait | GiveUp = Wait(seconds, reason)
         if failed.failures >= self.retry_limit:
-            again = GiveUp(f"{reason}, on attempt {failed.failures} of {self.retry_limit}")
+            next_step = GiveUp(f"{reason}, on attempt {failed.failures} of {self.retry_limit}")
         elif asked is not None and seconds > self.queue_timeout:
-            again = GiveUp(f"{reason}, Retry-After {seconds:.0f} s is longer than queue_timeout allows")
+            next_step = GiveUp(f"{reason}, Retry-After {seconds:.0f} s is longer than queue_timeout allows")
         elif seconds > time_left:
-            again = GiveUp(f"{reason}, and no time is left to try again")
-        if not lost or self.sending is RequestKind.READ:
-            return again, failed
-        if self.sending is RequestKind.SNAPSHOT:
-            again = GiveUp(f"{reason}; not sent again, since the snapshot may exist")
-            return again, failed
-        return VerifyOutcome(reason, again), failed
+            next_step = GiveUp(f"{reason}, and no time is left to try again")
+        if not lost or self.kind is RequestKind.READ:
+            return next_step, failed
+        if self.kind is RequestKind.SNAPSHOT:
+            next_step = GiveUp(f"{reason}; not sent again, since the snapshot may exist")
+            return next_step, failed
+        return VerifyOutcome(reason, next_step), failed
 
-    def _backoff(self, nth: int, chance: float) -> float:
-        return chance * min(FIRST_BACKOFF * 2.0 ** min(nth - 1, 10), LONGEST_BACKOFF)
+    def _backoff(self, nth: int, jitter: float) -> float:
+        return jitter * min(FIRST_BACKOFF * 2.0 ** min(nth - 1, 10), LONGEST_BACKOFF)
 
 
-def _throttled(seconds: float, reason: str) -> Wait:
+def _rate_limit_wait(seconds: float, reason: str) -> Wait:
     return Wait(seconds, reason, throttled=True)
 
 
-def _jitter(chance: float) -> float:
-    """A little over the announced time, always: 0.1 to 0.6 s."""
-    return 0.1 + 0.5 * chance
+def _margin(jitter: float) -> float:
+    """Seconds added to an announced wait, always positive: 0.1 to 0.6 s."""
+    return 0.1 + 0.5 * jitter
 
 
 def _readable(epoch: float) -> str:

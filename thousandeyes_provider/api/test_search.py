@@ -1,62 +1,99 @@
-"""Choosing among the tests that ``GET /tests`` lists."""
+"""Choosing among the tests that ``GET /tests`` lists, by name, type and tags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-LATITUDE = 60.0
-"""Seconds that a test may say to have been created before it was asked for; clocks and rounding differ."""
+CREATED_AT_TOLERANCE = 60.0
+"""Seconds by which a test may claim to be older than the call that created it: clocks and rounding differ."""
+
+MAX_SIMILAR = 3
+"""Tags that an error about an unknown tag suggests."""
 
 
 def select_tests(
     tests: Iterable[Mapping[str, Any]],
     *,
     name: str | None = None,
-    labels: str | Sequence[str] | None = None,
+    tags: str | Sequence[str] = (),
+    known_tags: Sequence[Mapping[str, Any]] = (),
+    match_tags: str = "all",
     test_type: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The tests that fit everything that is asked for.
+    """The tests that match every condition.
 
-    :param tests: as ThousandEyes lists them.
-    :param name: a name, whatever the case; ``*`` stands for any characters, ``?`` for one.
-    :param labels: a label or several, all of which a test must have; by name, whatever the case, or id.
+    :param tests: tests as ThousandEyes lists them.
+    :param name: a name, regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param tags: tags, each ``key:value``, ``key`` or an id, regardless of case.
+    :param known_tags: the tags that exist, with their assignments (docs/thousandeyes-api.md, "Tags").
+    :param match_tags: ``all`` or ``any`` of the tags.
     :param test_type: a test type.
-    :raises ValueError: when labels are asked for and no test tells any.
+    :raises ValueError: when no such tag exists.
     """
-    listed = [dict(test) for test in tests]
     # Only `*` and `?` are special; `[` is as common in names as any other character.
     pattern = None if name is None else name.casefold().replace("[", "[[]")
-    wanted = [labels] if isinstance(labels, str) else [str(label) for label in labels or ()]
-    if wanted and listed and not any("labels" in test for test in listed):
-        raise ValueError(
-            f"labels {wanted!r}: ThousandEyes lists {len(listed)} tests and tells the labels of none"
-        )
+    wanted = [tags] if isinstance(tags, str) else list(tags)
+    tagged = [_tagged_tests(tag, known_tags) for tag in wanted]
+    combine = set.intersection if match_tags == "all" else set.union
+    chosen = combine(*tagged) if tagged else None
     return [
-        test
-        for test in listed
+        dict(test)
+        for test in tests
         if (test_type is None or test.get("type") == test_type)
         and (pattern is None or fnmatchcase(str(test.get("testName", "")).casefold(), pattern))
-        and {label.casefold() for label in wanted} <= _labels_of(test)
+        and (chosen is None or str(test.get("testId")) in chosen)
     ]
 
 
 def is_older(test: Mapping[str, Any], than: float) -> bool:
-    """Whether a test says that it was created before a time, epoch seconds; one that does not say is not."""
+    """Whether a test was created before a time, epoch seconds; ``False`` when it has no creation date."""
     try:
         created = datetime.fromisoformat(str(test.get("createdDate")))
     except ValueError:
         return False
-    return (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp() < than - LATITUDE
+    return (
+        created if created.tzinfo else created.replace(tzinfo=UTC)
+    ).timestamp() < than - CREATED_AT_TOLERANCE
 
 
-def _labels_of(test: Mapping[str, Any]) -> set[str]:
-    """The names, whatever the case, and ids of the labels of a test."""
-    found: set[str] = set()
-    told = test.get("labels")
-    for label in told if isinstance(told, list) else ():
-        members = (label.get("name"), label.get("labelId")) if isinstance(label, Mapping) else (label,)
-        found |= {str(member).casefold() for member in members if member is not None}
-    return found
+def _tagged_tests(wanted: str, known_tags: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The ids of the tests that carry a tag.
+
+    :raises ValueError: when no such tag exists.
+    """
+    matching = [tag for tag in known_tags if _normalized(wanted) in _spellings(tag)]
+    if not matching:
+        names = {_normalized(name): name for tag in known_tags if (name := _name(tag))}
+        similar = [names[near] for near in get_close_matches(_normalized(wanted), names, MAX_SIMILAR)]
+        hint = f"did you mean {', '.join(map(repr, similar))}?" if similar else f"{len(names)} tags exist"
+        raise ValueError(f"tags: no tag {wanted!r} exists; {hint}")
+    return {
+        str(assignment.get("id"))
+        for tag in matching
+        for assignment in _list(tag.get("assignments"))
+        if isinstance(assignment, Mapping) and assignment.get("type", "test") == "test"
+    }
+
+
+def _spellings(tag: Mapping[str, Any]) -> set[str]:
+    spellings = (_name(tag), tag.get("key"), tag.get("id"))
+    return {_normalized(str(spelling)) for spelling in spellings if spelling}
+
+
+def _name(tag: Mapping[str, Any]) -> str:
+    key, value = tag.get("key"), tag.get("value")
+    return f"{key}:{value}" if value not in (None, "") else str(key or "")
+
+
+def _normalized(text: str) -> str:
+    """A tag without differences in case and in spaces around the colon."""
+    key, colon, value = text.casefold().partition(":")
+    return f"{key.strip()}{colon}{value.strip()}"
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

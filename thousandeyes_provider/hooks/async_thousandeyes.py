@@ -1,44 +1,58 @@
-"""The asynchronous hook: the reads that triggers need, under the rules of the synchronous one."""
+"""The asynchronous hook: the reads that triggers need, with the rules of the blocking one."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
-from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.endpoints import Endpoint
+from thousandeyes_provider.api.flows import MIN_REQUEST_TIME, Clock, Flow, Notice, Pause, Send
 from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.api.retry import Accept, Attempts, Wait
-from thousandeyes_provider.hooks.base import LEAST_TIME, BaseThousandEyesHook, ResultPages, remaining
-from thousandeyes_provider.hooks.cached_connection import CachedConnection
-from thousandeyes_provider.hooks.masking import mask_secret
-from thousandeyes_provider.hooks.request_builder import ApiRequest
+from thousandeyes_provider.hooks import reads
+from thousandeyes_provider.hooks.base import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
+from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.shared_account import SharedAccount
 
-if TYPE_CHECKING:
-    from thousandeyes_provider.hooks.connection import ConnectionSettings
+CONNECTION_TTL = 5.0
+"""Seconds for which hooks that start share what one of them has read of a connection."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def awaitable(
+    flow: Callable[Concatenate[Any, P], Flow[T]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """A method of the asynchronous hook that runs a flow to its result."""
+
+    @functools.wraps(flow)
+    async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = await self.drive(flow(self, *args, **kwargs))
+        return result
+
+    return method
 
 
 class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
     """Read from ThousandEyes' API v7 without blocking an event loop.
 
     Retries, rate limits, paging, timeouts, proxies and certificates are those of
-    :class:`~thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook`. The connection is read with the first request.
-    Close it when it is no longer used, or use it as an asynchronous context manager.
+    :class:`~thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook`. The first request reads the connection. Close
+    the hook after use, or use it as an asynchronous context manager.
 
     :param thousandeyes_conn_id: connection of type ``thousandeyes``.
     :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
-        when it is not given.
+        when ``None``.
     :param shared: whether to share connections and pace with all hooks of the same account on this event loop that
-        do so, as triggers do. What Airflow says of the connection is shared, too, by hooks that begin together.
+        do so, as triggers do. Hooks that start together also share the read of the Airflow connection.
+    :param clock: local time and randomness; tests replace them.
+    :param sleep: waits for a number of seconds; tests replace it.
     """
-
-    _sleep = staticmethod(asyncio.sleep)
 
     def __init__(
         self,
@@ -46,17 +60,19 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
         account_group_id: str | int | None = None,
         *,
         shared: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__()
-        self.thousandeyes_conn_id = thousandeyes_conn_id
+        BaseHook.__init__(self)
+        BaseThousandEyesHook.__init__(self, thousandeyes_conn_id, account_group_id, clock)
         self._shared = shared
+        self._wait_seconds = sleep
         self._account: SharedAccount | None = None
-        self._reading: CachedConnection | None = None
+        self._cached: CachedConnection | None = None
         self._closed_at = -math.inf
-        self._begin(account_group_id)
 
     async def __aenter__(self) -> ThousandEyesAsyncHook:
-        """Nothing is opened before the first request."""
+        """Return the hook; nothing is opened before the first request."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,7 +81,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
 
     @property
     def account(self) -> SharedAccount:
-        """The account that this hook has a share in.
+        """The account that this hook uses.
 
         :raises RuntimeError: before the connection has been read.
         """
@@ -74,26 +90,27 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
         return self._account
 
     async def close(self) -> None:
-        """Leave the account; the next request reads the connection anew."""
+        """Leave the account; the next request reads the connection again."""
         account, self._account, self._settings = self._account, None, None
         self._closed_at = asyncio.get_running_loop().time()
         if account is not None:
             await account.release()
 
     async def load(self) -> ConnectionSettings:
-        """Read the connection, if that has not been done yet.
+        """Read the connection, unless it has been read.
 
-        :raises ThousandEyesConfigurationError: when a field is not what it should be.
+        :raises ThousandEyesConfigurationError: when a field is invalid.
         """
         if self._settings is None:
-            if self._reading is None:
-                self._reading = (
-                    CachedConnection.shared(self.thousandeyes_conn_id) if self._shared else CachedConnection()
-                )
-            settings = await self._reading.settings(self._read, self._closed_at)
+            if self._cached is None:
+                shared = CachedConnection.shared
+                self._cached = shared(self.thousandeyes_conn_id) if self._shared else CachedConnection()
+            settings = await self._cached.settings(self._read, self._closed_at)
             if self._settings is None:
                 self._account = (
-                    SharedAccount.shared(settings) if self._shared else SharedAccount(settings, paced=False)
+                    SharedAccount.shared(settings, self.reserved_share)
+                    if self._shared
+                    else SharedAccount(settings, self.reserved_share, paced=False)
                 )
                 self._settings = settings
         return self._settings
@@ -101,100 +118,120 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
     async def _read(self) -> ConnectionSettings:
         connection = await get_async_connection(self.thousandeyes_conn_id)
         extra = await _extra_of(connection)
-        # Files of certificates are read.
-        settings = await asyncio.to_thread(self._settings_of, connection, extra)
-        for secret in settings.secrets():
+        # In a thread: files of certificates are read.
+        settings = await asyncio.to_thread(self.read_settings, connection, extra)
+        for secret in await asyncio.to_thread(settings.secrets):
             await _mask(secret)
         return settings
 
-    async def get_test_results(
-        self,
-        test_id: str | int,
-        result_type: str,
-        *,
-        window: str | int | None = None,
-        start_date: str | datetime | None = None,
-        end_date: str | datetime | None = None,
-        direction: str | None = None,
-        expand: str | Iterable[str] | None = None,
-        time_left: Callable[[], float] | None = None,
-    ) -> dict[str, Any]:
-        """All pages of ``GET /test-results/{testId}/{result_type}``; see the synchronous hook."""
+    get_test_results = awaitable(reads.get_test_results)
+    get_test_details = awaitable(reads.get_test_details)
+    get_test = awaitable(reads.get_test)
+    list_tests = awaitable(reads.list_tests)
+    list_tags = awaitable(reads.list_tags)
+    list_agents = awaitable(reads.list_agents)
+    list_account_groups = awaitable(reads.list_account_groups)
+    list_alert_rules = awaitable(reads.list_alert_rules)
+    list_alerts = awaitable(reads.list_alerts)
+    list_events = awaitable(reads.list_events)
+
+    # -- the driver ----------------------------------------------------------------------------------------------
+
+    async def drive(self, flow: Flow[T]) -> T:
+        """Run a flow to its result: send, sleep and log as it asks for."""
         await self.load()
-        pages = ResultPages(
-            self._calls(),
-            test_id,
-            result_type,
-            window=window,
-            start_date=start_date,
-            end_date=end_date,
-            direction=direction,
-            expand=expand,
-        )
-        while pages.call is not None:
-            pages.take(await self._perform(pages.call, time_left=time_left), remaining(time_left))
-        return pages.result()
-
-    async def get_test(self, test_id: str | int, test_type: str) -> dict[str, Any]:
-        """The definition of a test with its agents; see the synchronous hook."""
-        await self.load()
-        return dict((await self._perform(self._calls().test(test_id, test_type))).json())
-
-    async def list_tests(self) -> list[dict[str, Any]]:
-        """The configured tests; see the synchronous hook."""
-        return await self._list(endpoints.TESTS)
-
-    async def list_agents(self) -> list[dict[str, Any]]:
-        """The agents and their states; see the synchronous hook."""
-        return await self._list(endpoints.AGENTS)
-
-    async def list_account_groups(self) -> list[dict[str, Any]]:
-        """The account groups that the token can use; see the synchronous hook."""
-        return await self._list(endpoints.ACCOUNT_GROUPS)
-
-    # -- sending -------------------------------------------------------------------------------------------------
-
-    async def _list(self, operation: Endpoint) -> list[dict[str, Any]]:
-        await self.load()
-        return list((await self._perform(self._calls().simple(operation))).json()[operation.member])
-
-    async def _perform(self, call: ApiRequest, *, time_left: Callable[[], float] | None = None) -> Response:
-        """Send ``call`` until its answer is the result."""
-        state = self._attempts(call)
+        reply: Response | NoResponse | bool | None = None
         while True:
-            outcome = await self._send(call, remaining(time_left))
-            decision, state = self._decide(call, state, outcome, remaining(time_left))
-            if isinstance(decision, Wait):
-                if decision.throttled:
-                    self.account.hold(decision.seconds)
-                await self._wait(call, state, decision)
-                continue
-            if isinstance(decision, Accept) and isinstance(outcome, Response):
-                return outcome
-            raise self._error(call, outcome, decision)
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = None
+            if isinstance(step, Send):
+                reply = await self._send(step)
+            elif isinstance(step, Pause):
+                reply = await self._pause(step)
+            elif isinstance(step, Notice):
+                self._log_notice(step)
+            else:
+                await self.close()
+                await self.load()
 
-    async def _send(self, call: ApiRequest, time_left: float) -> Response | NoResponse:
+    async def sleep(self, seconds: float) -> None:
+        """Wait for a number of seconds."""
+        await self._wait_seconds(seconds)
+
+    async def _send(self, step: Send) -> Response | NoResponse:
         settings = await self.load()
         self.requests_sent += 1
-        patience = max(time_left, LEAST_TIME)
-        return await self.account.send(call, settings, self._timeout(time_left), patience)
+        sent = await self.account.send(
+            step.request, settings, self._timeout(step), max(step.time_left, MIN_REQUEST_TIME)
+        )
+        self.paced_seconds += sent.paced_seconds
+        self.throttled_seconds += sent.held_seconds
+        # The turn is over by now: only the time of the request itself bounds ThousandEyes' clock.
+        return self._take(step, sent.outcome, self.clock.now() - sent.took_seconds)
 
-    async def _wait(self, call: ApiRequest, attempts: Attempts, wait: Wait) -> None:
-        self._tell(call, attempts, wait)
-        await self._sleep(wait.seconds)
-        if wait.throttled:
-            self.throttled_seconds += wait.seconds
+    async def _pause(self, step: Pause) -> bool:
+        if step.wait.throttled:
+            self.account.hold(step.wait.seconds)
+        self._log_pause(step)
+        await self.sleep(step.wait.seconds)
+        self.throttled_seconds += step.wait.seconds if step.wait.throttled else 0.0
+        return True
+
+
+# -- the Airflow connection --------------------------------------------------------------------------------------------
+
+_cached: WeakKeyDictionary[Any, WeakValueDictionary[str, CachedConnection]] = WeakKeyDictionary()
+
+
+class CachedConnection:
+    """The settings of a connection as they were last read; dropped with the last hook that uses them.
+
+    A triggerer asks its supervisor for each connection, one after the other, and the supervisor asks the database: a
+    thousand triggers that start together would wait for a thousand equal responses.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._started_at = self._read_at = -math.inf
+        self._settings: ConnectionSettings | None = None
+
+    @classmethod
+    def shared(cls, conn_id: str) -> CachedConnection:
+        """The cached connection of an id on this event loop, shared by all hooks that use it."""
+        of_loop = _cached.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        return of_loop.setdefault(conn_id, cls())
+
+    async def settings(
+        self, read: Callable[[], Awaitable[ConnectionSettings]], not_before: float
+    ) -> ConnectionSettings:
+        """The settings as they were read a moment ago, else as they are read now.
+
+        :param read: reads them. When it fails, the next caller reads again.
+        :param not_before: loop time; an earlier read is not used, since ThousandEyes refused its token.
+        """
+        time = asyncio.get_running_loop().time
+        async with self._lock:
+            started_at = time()
+            is_stale = self._started_at < not_before or self._read_at < started_at - CONNECTION_TTL
+            if self._settings is None or is_stale:
+                self._settings = await read()
+                self._started_at, self._read_at = started_at, time()
+            return self._settings
 
 
 async def _extra_of(connection: Any) -> Any:
-    """The parsed extra. Up to Airflow 3.3.1 parsing it masks with a call that blocks, so it is kept off the loop."""
+    """The parsed extra. Up to Airflow 3.3.1 parsing masks with a blocking call, so it runs in a thread there."""
     if hasattr(connection, "aextra_dejson"):
         return await connection.aextra_dejson()
     return await asyncio.to_thread(lambda: connection.extra_dejson)
 
 
 async def _mask(secret: str) -> None:
-    """Mask a secret in all logs, without blocking the loop on the supervisor."""
+    """Mask a secret in all logs without blocking the loop on the supervisor."""
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:

@@ -1,35 +1,55 @@
-"""What both hooks share: the connection, ThousandEyes' clock and quota, and what to make of an answer.
+"""The part of a hook that neither sends nor sleeps: the connection, ThousandEyes' clock and limits, and errors.
 
-The hooks differ only in how they send and sleep.
+The two hooks add a driver each. It carries out the steps of a flow, see :mod:`thousandeyes_provider.api.flows`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from thousandeyes_provider import __version__
-from thousandeyes_provider.api.body import ENCODINGS, LARGEST_RESULT, MOST_PAGES
-from thousandeyes_provider.api.coerce import printable
-from thousandeyes_provider.api.endpoints import next_link
-from thousandeyes_provider.api.rate_limits import RateLimit, polling_gap, quotas
-from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, Wait
-from thousandeyes_provider.exceptions import (
-    ThousandEyesConfigurationError,
-    ThousandEyesConnectionError,
-    ThousandEyesError,
+from thousandeyes_provider.api.body import ENCODINGS
+from thousandeyes_provider.api.flows import (
+    MIN_REQUEST_TIME,
+    Clock,
+    Flow,
+    Notice,
+    Pause,
+    RequestAbandoned,
+    Send,
+    TimeLeft,
+    pages_flow,
+    request_flow,
 )
+from thousandeyes_provider.api.rate_limits import PollingPace, RateLimit, polling_pace, quotas
+from thousandeyes_provider.api.redaction import MAX_TEXT, Redactor, describe
+from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.retry import Attempts, RequestKind
+from thousandeyes_provider.api.server_clock import ServerClock
+from thousandeyes_provider.config import setting
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
 from thousandeyes_provider.hooks.errors import error_for
-from thousandeyes_provider.hooks.request_builder import ApiRequest, RequestBuilder
+from thousandeyes_provider.hooks.request_builder import RequestBuilder
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 2.11; common-compat has it only since 1.22
+    from airflow.utils.log.secrets_masker import (  # type: ignore[no-redef,import-not-found,unused-ignore]
+        mask_secret,
+    )
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.api.endpoints import ApiRequest
+
+__all__ = ["HEADERS", "SYSTEM_CLOCK", "BaseThousandEyesHook", "mask_secret"]
 
 HEADERS = {
     "User-Agent": f"airflow-provider-thousandeyes/{__version__}",
@@ -37,40 +57,46 @@ HEADERS = {
     "Accept-Encoding": ENCODINGS,
 }
 
-LEAST_TIME = 3.0
-"""Seconds that a request has for its answer even when the caller's deadline is nearer, or past."""
+T = TypeVar("T")
 
-
-def remaining(time_left: Callable[[], float] | None) -> float:
-    """Seconds until a caller has no more use for an answer; without end when it does not say."""
-    return math.inf if time_left is None else time_left()
+SYSTEM_CLOCK = Clock(now=time.time, jitter=random.random)
 
 
 class BaseThousandEyesHook:
-    """The part of a hook that neither sends nor sleeps."""
+    """A connection of type ``thousandeyes`` and what its responses show.
 
-    thousandeyes_conn_id: str
+    :param thousandeyes_conn_id: the connection.
+    :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
+        when ``None``.
+    :param clock: local time and randomness; tests replace them.
+    """
+
     log: Any
 
-    _now = staticmethod(time.time)
-    _chance = staticmethod(random.random)
-
-    def _begin(self, account_group_id: str | int | None) -> None:
-        self._own_account_group = account_group_id
-        self._settings: ConnectionSettings | None = None
-        self._clock_offset: float | None = None
-        self._newest: Response | None = None
-        self._confidential: set[str] = set()
+    def __init__(self, thousandeyes_conn_id: str, account_group_id: str | int | None, clock: Clock) -> None:
+        self.thousandeyes_conn_id = thousandeyes_conn_id
+        self.clock = clock
+        self.server_clock = ServerClock()
         self.requests_sent = 0
+        self.run_calls = 0
+        """How many calls that start a round (run, create) reached ThousandEyes."""
         self.throttled_seconds = 0.0
+        """Seconds waited because of a 429."""
+        self.paced_seconds = 0.0
+        """Seconds waited to leave the reserved share of the quota free. A caller that paces its polls adds to it."""
+        self._account_group_argument = account_group_id
+        self._settings: ConnectionSettings | None = None
+        self._quotas: Mapping[str, RateLimit] = {}
+        self._pace: PollingPace | None = None
+        self._secrets: set[str] = set()
 
     # -- the connection -----------------------------------------------------------------------------------------
 
     @property
     def settings(self) -> ConnectionSettings:
-        """What the connection says.
+        """The settings of the connection.
 
-        :raises ThousandEyesConfigurationError: when a field is not what it should be.
+        :raises ThousandEyesConfigurationError: when a field is invalid.
         """
         if self._settings is None:
             raise RuntimeError("the connection has not been read yet")
@@ -79,23 +105,22 @@ class BaseThousandEyesHook:
     @property
     def account_group_id(self) -> str | None:
         """The account group in force: the argument, else the connection's, else ``None`` (the token's default)."""
-        if self._own_account_group not in (None, ""):
-            return str(self._own_account_group).strip() or None
+        if self._account_group_argument not in (None, ""):
+            return str(self._account_group_argument).strip() or None
         return self.settings.account_group_id
 
-    def _settings_of(self, connection: Any, extra: Any) -> ConnectionSettings:
-        """What an Airflow connection says.
+    def read_settings(self, connection: Any, extra: Any) -> ConnectionSettings:
+        """Parse and check an Airflow connection. Reads the files of certificates.
 
         :param connection: the connection.
-        :param extra: its extra as Airflow parsed it, which masks what its key names tell, and drops what is not JSON.
+        :param extra: its extra as Airflow parsed it, which masks secrets by name and drops invalid JSON.
+        :raises ThousandEyesConfigurationError: when a field is invalid.
         """
         if connection.extra and not extra:
             try:
                 extra = json.loads(connection.extra)
             except ValueError:
-                raise ThousandEyesConfigurationError(
-                    f"Connection {self.thousandeyes_conn_id!r}: extra is not JSON, expected an object"
-                ) from None
+                raise self._connection_error("extra must be a JSON object, got invalid JSON") from None
         settings = read_connection(
             self.thousandeyes_conn_id,
             host=connection.host,
@@ -104,13 +129,13 @@ class BaseThousandEyesHook:
             password=connection.password,
             extra=extra,
         )
-        files = [("verify", settings.verify)] if isinstance(settings.verify, str) else []
         certificates = (settings.cert,) if isinstance(settings.cert, str) else settings.cert or ()
-        for name, path in [*files, *(("cert", path) for path in certificates)]:
-            if not os.path.exists(path):
-                raise ThousandEyesConfigurationError(
-                    f"Connection {self.thousandeyes_conn_id!r}: extra {name!r}: there is no file {path!r}"
-                )
+        authorities = [settings.verify] if isinstance(settings.verify, str) else []
+        for name, paths in (("verify", authorities), ("cert", certificates)):
+            for path in paths:
+                if not os.path.exists(path):
+                    shown = path if len(path) <= 100 else describe(path)
+                    raise self._connection_error(f"extra {name!r}: no file at {shown}")
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             if isinstance(settings.verify, str) and os.path.isfile(settings.verify):
@@ -118,169 +143,115 @@ class BaseThousandEyesHook:
             if settings.cert:
                 context.load_cert_chain(*certificates)
         except OSError as error:
-            raise ThousandEyesConfigurationError(
-                f"Connection {self.thousandeyes_conn_id!r}: extra 'verify' or 'cert': not a usable certificate: {error}"
+            raise self._connection_error(
+                f"extra 'verify' or 'cert': no usable certificate: {error}"
             ) from None
         for warning in settings.warnings:
             self.log.warning("Connection '%s': %s", self.thousandeyes_conn_id, warning)
         return settings
 
+    def _connection_error(self, text: str) -> ThousandEyesConfigurationError:
+        return ThousandEyesConfigurationError(f"Connection {self.thousandeyes_conn_id!r}: {text}")
+
     # -- the server's clock and quota ----------------------------------------------------------------------------
 
     def server_now(self) -> float:
-        """ThousandEyes' clock, epoch seconds, as far as its answers told it; the local one before the first."""
-        return self._now() + self.clock_offset
-
-    @property
-    def clock_offset(self) -> float:
-        """Seconds that ThousandEyes' clock is ahead of ours, as a lower bound; 0 before the first response."""
-        return self._clock_offset or 0.0
+        """ThousandEyes' clock, epoch seconds, as a lower bound; the local one before the first response."""
+        return self.server_clock.time_at(self.clock.now())
 
     @property
     def knows_the_time(self) -> bool:
-        """Whether an answer has told ThousandEyes' clock."""
-        return self._clock_offset is not None
+        """Whether a response has shown ThousandEyes' clock."""
+        return self.server_clock.is_known
 
-    def quota(self) -> dict[str, RateLimit]:
-        """What is left of each rate limit, as the newest answer told it."""
-        return quotas(self._newest) if self._newest else {}
+    def quota(self) -> Mapping[str, RateLimit]:
+        """The rate limits in the newest response, by bucket."""
+        return self._quotas
 
     def polling_gap(self) -> float:
-        """Seconds to keep between two reads, so that a fifth of the organization's quota stays free."""
-        return polling_gap(self._newest, self._now()) if self._newest else 0.0
+        """Seconds to keep between two reads, so that the reserved share of the organization's quota stays free."""
+        return self._pace.gap if self._pace else 0.0
 
-    def _heard(self, answer: Response) -> None:
-        self._newest = answer
-        now = self._now()
-        told = answer.time(math.nan)
-        if not math.isnan(told):
-            offset = told - now
-            known = self._clock_offset
-            # `Date` is cut to the second, so of samples that agree the largest is nearest to the truth.
-            self._clock_offset = (
-                max(offset, known) if known is not None and abs(offset - known) <= 2 else offset
-            )
+    @cached_property
+    def reserved_share(self) -> float:
+        """Share of the organization's quota that polling leaves to others, from Airflow's configuration."""
+        return setting("reserved_quota_share")
 
-    # -- requests and answers ------------------------------------------------------------------------------------
+    # -- flows ---------------------------------------------------------------------------------------------------
 
-    def _calls(self) -> RequestBuilder:
+    @property
+    def builder(self) -> RequestBuilder:
+        """Builds requests for this connection and account group."""
         return RequestBuilder(self.settings.base_url, self.account_group_id)
 
-    def _attempts(self, call: ApiRequest, queue_timeout: float | None = None) -> Attempts:
+    def attempts(self, request: ApiRequest, queue_timeout: float | None = None) -> Attempts:
+        """The state of a request that has not been sent yet.
+
+        :param queue_timeout: seconds of waits for rate limits; the connection's when ``None``.
+        """
         settings = self.settings
         queue = settings.queue_timeout if queue_timeout is None else queue_timeout
-        return Attempts(call.operation.sending, settings.retry_limit, queue)
+        return Attempts(request.endpoint.kind, settings.retry_limit, queue)
 
-    def _timeout(self, time_left: float) -> float:
-        """Seconds for one request: the connection's, and not much beyond the time that the caller has."""
-        return min(self.settings.timeout, max(time_left, LEAST_TIME))
+    def request(
+        self, request: ApiRequest, *, attempts: Attempts | None = None, time_left: TimeLeft | None = None
+    ) -> Flow[Response]:
+        """Send a request until its response is usable, as a flow.
 
-    def _decide(
-        self, call: ApiRequest, attempts: Attempts, outcome: Response | NoResponse, time_left: float
-    ) -> tuple[Decision, Attempts]:
-        """What to do after one send."""
-        unusable = None
+        :raises ThousandEyesError: when nothing more is sent.
+        """
+        state = self.attempts(request) if attempts is None else attempts
+        return self.translated(request_flow(request, state, self.clock, time_left))
+
+    def pages(self, request: ApiRequest, *, time_left: TimeLeft | None = None) -> Flow[dict[str, Any]]:
+        """Read all pages of a list, as a flow.
+
+        :raises ThousandEyesError: when a page cannot be read.
+        """
+        state = self.attempts(request)
+        return self.translated(pages_flow(request, state, self.clock, self.account_group_id, time_left))
+
+    def translated(self, flow: Flow[T]) -> Flow[T]:
+        """A flow that raises the errors that a DAG can meet."""
+        try:
+            return (yield from flow)
+        except RequestAbandoned as abandoned:
+            error = error_for(abandoned, self.thousandeyes_conn_id, self.redact)
+        raise error
+
+    def redact(self, text: str, limit: int = MAX_TEXT) -> str:
+        """``text`` as it may be shown: without the token, passwords and secrets of definitions, on one line."""
+        secrets = (*(self._settings.secrets() if self._settings else ()), *self._secrets)
+        return Redactor(secrets)(text, limit)
+
+    # -- what the drivers share ----------------------------------------------------------------------------------
+
+    def _timeout(self, send: Send) -> float:
+        """Seconds for one request: the connection's, and not much beyond the caller's deadline."""
+        return max(min(self.settings.timeout, max(send.time_left, MIN_REQUEST_TIME)) - send.spent, 0.001)
+
+    def _take(self, send: Send, outcome: Response | NoResponse, sent_at: float) -> Response | NoResponse:
+        """Count a request, and learn the time and the quota from its response."""
+        has_reached = isinstance(outcome, Response) or outcome.sent
+        if has_reached and send.request.endpoint.kind in (RequestKind.RUN, RequestKind.CREATE):
+            self.run_calls += 1
         if isinstance(outcome, Response):
-            self._heard(outcome)
-            if outcome.success:
-                unusable = call.operation.unusable(outcome)
-        decision, attempts = attempts.after(
-            outcome, now=self._now(), chance=self._chance(), unusable=unusable, time_left=time_left
+            now = self.clock.now()
+            self.server_clock = self.server_clock.after(outcome, sent_at=sent_at, received_at=now)
+            self._quotas = quotas(outcome)
+            self._pace = polling_pace(outcome, now, self.reserved_share)
+        return outcome
+
+    def _log_pause(self, pause: Pause) -> None:
+        """Log the one line that every wait and retry has."""
+        self.log.warning(
+            "%s: attempt %d: %s; again in %.1f s",
+            self.redact(pause.request.label),
+            pause.attempt,
+            self.redact(pause.wait.reason),
+            pause.wait.seconds,
         )
-        if isinstance(decision, Accept) and decision.warning:
-            self.log.warning("%s: %s", call.label, decision.warning)
-        return decision, attempts
 
-    def _tell(self, call: ApiRequest, attempts: Attempts, wait: Wait) -> None:
-        """The one line that every wait and retry is."""
-        made = attempts.failures + attempts.refusals
-        reason = self._scrub(wait.reason)
-        self.log.warning("%s: attempt %d: %s; again in %.1f s", call.label, made, reason, wait.seconds)
-
-    def _error(
-        self, call: ApiRequest, outcome: Response | NoResponse, decision: Decision
-    ) -> ThousandEyesError:
-        given_up = decision if isinstance(decision, GiveUp) else GiveUp(str(decision))
-        return error_for(call, outcome, given_up, self._scrub)
-
-    def _scrub(self, text: str) -> str:
-        """``text`` as it may be shown: on one line, without the token, the passwords of proxies and what a definition
-        keeps secret, should a server or a library repeat them.
-        """
-        secrets = (*(self._settings.secrets() if self._settings else ()), *self._confidential)
-        # The longest first: one may be part of another.
-        for secret in sorted(secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return printable(text)
-
-
-class ResultPages:
-    """The pages of one result, one after the other.
-
-    :param calls: builds the requests.
-    :param test_id: and the rest as :meth:`ThousandEyesHook.get_test_results
-        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.get_test_results>` has it.
-    """
-
-    def __init__(
-        self,
-        calls: RequestBuilder,
-        test_id: str | int,
-        result_type: str,
-        *,
-        window: str | int | None = None,
-        start_date: str | datetime | None = None,
-        end_date: str | datetime | None = None,
-        direction: str | None = None,
-        expand: str | Iterable[str] | None = None,
-    ) -> None:
-        self._calls = calls
-        self._seen: set[str] = set()
-        self._size = 0
-        self._test: dict[str, Any] = {}
-        self._rows: list[dict[str, Any]] = []
-        self.call: ApiRequest | None = calls.results(
-            test_id,
-            result_type,
-            window=window,
-            start_date=start_date,
-            end_date=end_date,
-            direction=direction,
-            expand=expand,
-        )
-        """The request for the next page; ``None`` after the last."""
-
-    def take(self, answer: Response, time_left: float = math.inf) -> None:
-        """Take the answer to :attr:`call`, and go on to the next page.
-
-        :param time_left: seconds until the caller has no more use for an answer.
-        :raises ThousandEyesConnectionError: when the next page is on another origin, when there is no end to them, or
-            when they are more than :data:`~thousandeyes_provider.api.body.LARGEST_RESULT` bytes together.
-        """
-        assert self.call is not None
-        self._size += len(answer.body)
-        if self._size > LARGEST_RESULT:
-            raise ThousandEyesConnectionError(
-                f"{self.call.label}: more than {LARGEST_RESULT} bytes on {len(self._seen) + 1} pages; not read further"
-            )
-        page = answer.json()
-        self._rows += page["results"]
-        if not self._test and isinstance(page.get("test"), dict):
-            self._test = page["test"]
-        link = next_link(page)
-        if link is None:
-            self.call = None
-            return
-        if time_left < -LEAST_TIME:
-            raise ThousandEyesConnectionError(f"{self.call.label}: no time is left for further pages")
-        call = self._calls.next_page(self.call, answer.url, link)
-        if link in self._seen:
-            raise ThousandEyesConnectionError(f"{call.label}: the pages link back to themselves")
-        self._seen.add(link)
-        if len(self._seen) >= MOST_PAGES:
-            raise ThousandEyesConnectionError(f"{call.label}: more than {MOST_PAGES} pages; no end in sight")
-        self.call = call
-
-    def result(self) -> dict[str, Any]:
-        """``{"test": …, "results": […]}`` of all pages taken."""
-        return {"test": self._test, "results": self._rows}
+    def _log_notice(self, notice: Notice) -> None:
+        log = self.log.warning if notice.is_warning else self.log.info
+        log("%s", self.redact(notice.text))

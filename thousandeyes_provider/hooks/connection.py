@@ -1,10 +1,9 @@
-"""An Airflow connection of type ``thousandeyes``, read and checked before anything is sent."""
+"""An Airflow connection of type ``thousandeyes``: parsed and checked before anything is sent."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,27 +12,29 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from thousandeyes_provider.api.coerce import boolean, number, whole_number
+from thousandeyes_provider.api.redaction import Redactor, describe, shorten
 from thousandeyes_provider.api.urls import base_url, is_loopback
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_LONGEST_PATH = 1024
 
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """What a connection says, with the defaults filled in.
+    """The settings of a connection, with defaults filled in.
 
-    :param base_url: scheme, host, port and path that operations are appended to.
+    :param base_url: scheme, host, port and path that the paths of operations are appended to.
     :param token: the bearer token.
     :param account_group_id: account group for every request; ``None`` for the token's default.
     :param timeout: seconds for one request, from the first byte sent to the last received.
     :param retry_limit: attempts for one request, at least 1.
-    :param queue_timeout: seconds that one request may spend waiting out rate limits.
-    :param proxies: proxy for each scheme; ``None`` for those of the environment, if ``trust_env``.
+    :param queue_timeout: seconds that one request may wait for rate limits.
+    :param proxies: proxy for each scheme; ``None`` for the environment's, if ``trust_env``.
     :param verify: whether to check the server's certificate, or a file or folder of trusted authorities.
     :param cert: client certificate: one file, or certificate and key.
     :param trust_env: whether the environment's proxies and certificate bundle are used.
-    :param warnings: what is odd, but no error.
+    :param warnings: what is unexpected but no error.
     """
 
     base_url: str
@@ -49,33 +50,43 @@ class ConnectionSettings:
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be seen: the token, and the passwords of proxies, as written and decoded."""
-        found = [self.token]
-        for proxy in (self.proxies or {}).values():
-            password = urlsplit(proxy).password
-            if password:
-                found += [password, unquote(password)]
-        return tuple(dict.fromkeys(found))
+        """The token and the passwords of proxies, as written and decoded; never shown."""
+        secrets = [self.token]
+        for proxy in proxies_of(self).values():
+            secrets += _passwords(proxy)
+        return tuple(dict.fromkeys(secrets))
 
 
 def proxies_of(settings: ConnectionSettings) -> dict[str, str]:
-    """The proxies for a connection, as ``requests`` writes them: its own, and those of the environment for the rest.
+    """The proxies of a connection in the notation of ``requests``: its own, and the environment's for the rest.
 
-    The environment's are left out without ``trust_env``, and for a plain http address of this machine, on the way to
-    which nobody else is to see the token.
+    The environment's are left out without ``trust_env``, and for a plain http address of this machine: no proxy may see
+    the token on the way there.
     """
     own = dict(settings.proxies or {})
-    own_machine = settings.base_url.startswith("http://") and is_loopback(settings.base_url)
-    if not settings.trust_env or (own_machine and not own):
+    is_local = settings.base_url.startswith("http://") and is_loopback(settings.base_url)
+    if not settings.trust_env or (is_local and not own):
         return own
     from requests.utils import get_environ_proxies
 
-    found: dict[str, str] = get_environ_proxies(settings.base_url, no_proxy=own.get("no_proxy"))
-    return {**found, **own}
+    environment: dict[str, str] = get_environ_proxies(settings.base_url, no_proxy=own.get("no_proxy"))
+    return {**environment, **own}
+
+
+def _passwords(proxy: str) -> list[str]:
+    """The password in the address of a proxy, as written and decoded; the user name where there is no password.
+
+    Also of an address that no parser accepts: everything between the scheme and the last ``@`` counts.
+    """
+    user_info = proxy.rpartition("@")[0]
+    scheme, slashes, rest = user_info.partition("//")
+    user, colon, password = (rest if slashes else scheme).partition(":")
+    secret = password if colon else user
+    return [secret, unquote(secret)] if secret else []
 
 
 def authorities_of(settings: ConnectionSettings) -> bool | str:
-    """Whose certificates are trusted: ``verify``, or for plain ``True`` the bundle that the environment names."""
+    """The trusted authorities: ``verify``, or for plain ``True`` the bundle that the environment names."""
     if settings.verify is True and settings.trust_env:
         return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
     return settings.verify
@@ -90,66 +101,69 @@ def read_connection(
     password: str | None,
     extra: Any,
 ) -> ConnectionSettings:
-    """Read the fields of a connection (DESIGN, "Fixed: connection").
+    """Parse and check the fields of a connection.
 
-    :param conn_id: for the errors.
+    :param conn_id: id for the errors.
     :param host: see :func:`~thousandeyes_provider.api.urls.base_url`; so ``schema`` and ``port``.
     :param password: the bearer token.
     :param extra: the parsed extra. Fields that are absent, null or empty text have their defaults, as forms store
-        them; others may come as text.
-    :raises ThousandEyesConfigurationError: naming every field that is not what it should be.
+        them; others may be text.
+    :raises ThousandEyesConfigurationError: naming every invalid field.
     """
-    faults: list[str] = []
+    problems: list[str] = []
     if not isinstance(extra, Mapping):
-        faults.append(f"extra is a JSON {type(extra).__name__}, expected an object")
+        problems.append(f"extra must be a JSON object, got {describe(extra)}")
         extra = {}
-    told = {
-        name: value
+    given = {
+        str(name): value
         for name, value in extra.items()
-        # Airflow 3.3's form can store {} for proxies that nobody gave; 2.11's Test button sends each extra twice.
+        # Airflow 3.3's form can store {} for empty proxies; 2.11's Test button sends each extra twice.
         if value is not None and value not in ("", {}) and not str(name).startswith("extra__")
     }
     values: dict[str, Any] = {}
-    for name, (read, expected) in _EXTRAS.items():
-        if name in told:
+    for name, (parse, expected) in _EXTRAS.items():
+        if name in given:
             try:
-                values[name] = read(told[name])
+                values[name] = parse(given[name])
             except ValueError:
-                shown = "" if name == "proxies" else f" is {told[name]!r},"
-                faults.append(f"extra {name!r}{shown} expected {expected}")
+                shown = "" if name == "proxies" else f", got {describe(given[name])}"
+                problems.append(f"extra {name!r} must be {expected}{shown}")
     allow_http = values.pop("allow_http", False)
 
     token = re.sub(r"^bearer(\s+|$)", "", (password or "").strip(), flags=re.IGNORECASE)
     if not token:
-        faults.append("there is no token: put the ThousandEyes API bearer token into the password field")
+        problems.append(
+            "API token is missing: put the ThousandEyes bearer token into the field 'API token' (password)"
+        )
     elif not _TOKEN.fullmatch(token):
-        faults.append("the password is no bearer token: it has spaces, control or non-ASCII characters")
+        problems.append("API token must not contain spaces, control or non-ASCII characters")
 
     url = ""
     try:
         url = base_url(host, schema, port)
     except ValueError as error:
-        faults.append(str(error))
+        problems.append(str(error))
     else:
         if url.startswith("http://") and not (allow_http or is_loopback(url)):
-            faults.append(
-                f"plain http to {urlsplit(url).hostname} would show the token to everybody on the way: "
+            problems.append(
+                f"plain http to {shorten(str(urlsplit(url).hostname), 100)} would expose the token: "
                 "use schema 'https', or set extra 'allow_http' to true"
             )
-    if faults:
-        raise ThousandEyesConfigurationError(f"Connection {conn_id!r}: {'; '.join(faults)}")
+    if problems:
+        redact = Redactor([token] if token else [])
+        raise ThousandEyesConfigurationError(redact(f"Connection {conn_id!r}: {'; '.join(problems)}", 2000))
     return ConnectionSettings(
         base_url=url,
         token=token,
-        warnings=tuple(_unknown(name) for name in told if name not in _EXTRAS),
+        warnings=tuple(_unknown(name) for name in given if name not in _EXTRAS),
         **values,
     )
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(str(name), _EXTRAS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_EXTRAS)}"
-    return f"unknown extra {name!r} is ignored: {hint}"
+    near = difflib.get_close_matches(name, _EXTRAS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known extras: {', '.join(_EXTRAS)}"
+    return f"unknown extra {shorten(name, 40)!r} is ignored; {hint}"
 
 
 def _account_group(value: Any) -> str:
@@ -159,44 +173,50 @@ def _account_group(value: Any) -> str:
 
 
 def _positive(value: Any) -> float:
-    found = number(value)
-    if found is None or found <= 0:
+    seconds = number(value)
+    if seconds is None or seconds <= 0:
         raise ValueError
-    return found
+    return seconds
 
 
 def _not_negative(value: Any) -> float:
-    found = number(value)
-    if found is None or found < 0 or math.isinf(found):
+    seconds = number(value)
+    if seconds is None or seconds < 0:
         raise ValueError
-    return found
+    return seconds
 
 
 def _attempts(value: Any) -> int:
-    found = whole_number(value)
-    if found is None or found < 1:
+    attempts = whole_number(value)
+    if attempts is None or attempts < 1:
         raise ValueError
-    return found
+    return attempts
 
 
 def _boolean(value: Any) -> bool:
-    found = boolean(value)
-    if found is None:
+    parsed = boolean(value)
+    if parsed is None:
         raise ValueError
-    return found
+    return parsed
 
 
 def _verify(value: Any) -> bool | str:
-    found = boolean(value)
-    if found is not None:
-        return found
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    raise ValueError
+    parsed = boolean(value)
+    return _path(value) if parsed is None else parsed
+
+
+def _path(value: Any) -> str:
+    """The path of a file. A certificate or key in place of a path is refused."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    path = value.strip()
+    if "-----" in path or not path.isprintable() or len(path) > _LONGEST_PATH:
+        raise ValueError
+    return path
 
 
 def _json_text(value: Any, opening: str) -> Any:
-    """The value of JSON in a text that begins with ``opening``; anything else as it is."""
+    """The value of a JSON text that begins with ``opening``; any other value as it is."""
     if isinstance(value, str) and value.strip().startswith(opening):
         return json.loads(value)
     return value
@@ -220,27 +240,22 @@ def _proxies(value: Any) -> dict[str, str]:
 
 def _cert(value: Any) -> str | tuple[str, str]:
     value = _json_text(value, "[")
-    paths = [value] if isinstance(value, str) else value
-    if not isinstance(paths, list | tuple) or not all(
-        isinstance(path, str) and path.strip() for path in paths
-    ):
-        raise ValueError
     if isinstance(value, str):
-        return value.strip()
-    if len(paths) != 2:
+        return _path(value)
+    if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError
-    return paths[0].strip(), paths[1].strip()
+    return _path(value[0]), _path(value[1])
 
 
 _EXTRAS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "account_group_id": (_account_group, "the id of an account group (aid)"),
-    "timeout": (_positive, "seconds for one request, more than 0"),
+    "timeout": (_positive, "a number of seconds, more than 0"),
     "retry_limit": (_attempts, "a number of attempts, 1 or more"),
-    "queue_timeout": (_not_negative, "seconds to wait out rate limits, 0 or more"),
+    "queue_timeout": (_not_negative, "a number of seconds, 0 or more"),
     "proxies": (_proxies, "an object of proxy addresses by scheme, or one address"),
     "verify": (_verify, "true, false, or the path of a file or folder of trusted authorities"),
-    "cert": (_cert, "the path of a client certificate, or a list of the paths of certificate and key"),
+    "cert": (_cert, "the path of a client certificate, or a list of two paths: certificate and key"),
     "trust_env": (_boolean, "true or false"),
     "allow_http": (_boolean, "true or false"),
 }
-"""How each extra is read, and what is expected of it."""
+"""The parser of each extra, and what it expects."""

@@ -1,4 +1,4 @@
-"""What an answer, or none, amounts to as an exception: the decisions of ``api/`` translated for DAGs."""
+"""The exception for a request that is given up: the decisions of ``api/`` translated for DAGs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from thousandeyes_provider.api.flows import RequestAbandoned
 from thousandeyes_provider.api.problems import read_problem
-from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.api.retry import GiveUp
+from thousandeyes_provider.api.response import NoResponse
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
     ThousandEyesAuthError,
@@ -19,31 +19,32 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks.request_builder import ApiRequest
+
+_MAX_MESSAGE = 2000
 
 
-def error_for(
-    call: ApiRequest, outcome: Response | NoResponse, decision: GiveUp, scrub: Callable[[str], str]
-) -> ThousandEyesError:
-    """The exception for a call that is given up, with everything that is known about it.
+def error_for(abandoned: RequestAbandoned, conn_id: str, redact: Callable[..., str]) -> ThousandEyesError:
+    """The exception for a request that is given up.
 
-    :param call: what was sent.
-    :param outcome: what came back last.
-    :param decision: why nothing more is sent.
-    :param scrub: takes secrets out of a text, should a server or a library repeat one.
+    :param abandoned: the request, its last outcome and the reason.
+    :param conn_id: id of the connection, for the message.
+    :param redact: makes a text fit to be shown, ``(text, limit)``.
     """
-    method = call.operation.method
+    request, outcome, decision = abandoned.request, abandoned.outcome, abandoned.decision
+    source = f"({request.endpoint.method} {request.url}, connection {conn_id!r})"
     if isinstance(outcome, NoResponse) or outcome.status < 300:
-        return ThousandEyesConnectionError(scrub(f"{call.label}: {decision.reason} ({method} {call.url})"))
-    problem = read_problem(outcome)
-    more = "" if decision.reason == str(outcome.status) else f"; {decision.reason}"
-    message = scrub(f"{call.label}: {outcome.status} {problem}{more} ({method} {outcome.url})")
-    known: dict[str, Any] = {
+        return ThousandEyesConnectionError(
+            redact(f"{request.label}: {decision.reason} {source}", _MAX_MESSAGE)
+        )
+    problem = read_problem(outcome, redact)
+    reason = "" if decision.reason == str(outcome.status) else f"; {decision.reason}"
+    message = redact(f"{request.label}: {outcome.status} {problem}{reason} {source}", _MAX_MESSAGE)
+    details: dict[str, Any] = {
         "status": outcome.status,
-        "title": scrub(problem.title),
-        "detail": scrub(problem.detail) if problem.detail else None,
-        "errors": [{key: scrub(text) for key, text in error.items()} for error in problem.errors],
-        "url": scrub(outcome.url),
+        "title": problem.title,
+        "detail": problem.detail,
+        "errors": problem.errors,
+        "url": redact(outcome.url),
     }
     if outcome.status == 429:
         reset = decision.reset
@@ -51,9 +52,9 @@ def error_for(
             message,
             reset_at=_datetime(reset.at) if reset else None,
             bucket=reset.bucket if reset else None,
-            **known,
+            **details,
         )
-    return _error_class(outcome.status)(message, **known)
+    return _error_class(outcome.status)(message, **details)
 
 
 def _error_class(status: int) -> type[ThousandEyesApiError]:

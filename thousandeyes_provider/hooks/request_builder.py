@@ -1,74 +1,61 @@
-"""The requests that hooks send: built, and their arguments checked, in one place for both hooks."""
+"""The requests of both hooks: their arguments are checked and their addresses built here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.endpoints import Endpoint
+from thousandeyes_provider.api.coerce import printable
+from thousandeyes_provider.api.endpoints import ApiRequest, Endpoint
+from thousandeyes_provider.api.redaction import describe, shorten
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.urls import follow
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesConnectionError
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
-"""Lengths that a snapshot may have (SPEC)."""
+"""Lengths of a snapshot, hours (docs/thousandeyes-api.md, "Snapshots")."""
 
 DIRECTIONS = ("to-target", "from-target", "bidirectional")
 EXPANSIONS = ("header", "certificate")
 
-
-@dataclass(frozen=True)
-class ApiRequest:
-    """One request, ready to be sent as often as needed.
-
-    :param operation: which operation.
-    :param label: how logs and errors name it.
-    :param url: where it goes, with its query.
-    :param body: JSON body.
-    """
-
-    operation: Endpoint
-    label: str
-    url: str
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
+_MAX_LABEL = 200
 
 
 @dataclass(frozen=True)
 class RequestBuilder:
     """Builds the requests for one base URL and account group.
 
-    :param base_url: what paths are appended to.
-    :param account_group_id: ``aid`` wherever an operation takes it; left out when ``None``.
+    :param base_url: address that paths are appended to.
+    :param account_group_id: ``aid`` of every operation that has the parameter; left out when ``None``.
     """
 
     base_url: str
     account_group_id: str | None
 
     def simple(self, operation: Endpoint) -> ApiRequest:
-        """An operation without arguments."""
-        return self._call(operation, operation.name)
+        """The request of an operation without arguments."""
+        return self._request(operation, operation.name)
 
     def run(self, test_id: str | int) -> ApiRequest:
-        """A run of an instant test."""
-        return self._call(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
+        """The request that runs an instant test."""
+        return self._request(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
 
     def create(self, test_type: str, definition: Mapping[str, Any]) -> ApiRequest:
-        """The creation of an instant test."""
+        """The request that creates an instant test."""
         one_of("test_type", test_type, TEST_TYPES)
         name = definition.get("testName")
         label = f"creation of {test_type} test {name!r}" if name else f"creation of a {test_type} test"
-        return self._call(endpoints.CREATE, label, parts={"test_type": test_type}, body=definition)
+        return self._request(endpoints.CREATE, label, parts={"test_type": test_type}, body=definition)
 
     def test(self, test_id: str | int, test_type: str) -> ApiRequest:
-        """The definition of a test, with its agents."""
+        """The request for the definition of a test with its agents."""
         one_of("test_type", test_type, TEST_TYPES)
         parts = {"test_type": test_type, "test_id": test_id}
-        return self._call(endpoints.TEST, f"{test_type} test {test_id}", parts=parts)
+        return self._request(endpoints.TEST, f"{test_type} test {test_id}", parts=parts)
 
     def results(
         self,
@@ -81,40 +68,53 @@ class RequestBuilder:
         direction: str | None,
         expand: str | Iterable[str] | None,
     ) -> ApiRequest:
-        """The first page of the results of one type."""
+        """The request for the first page of the results of one type."""
         one_of("result_type", result_type, RESULT_TYPES)
         params = _period(window, start_date, end_date)
         if direction is not None:
             one_of("direction", direction, DIRECTIONS)
             params["direction"] = direction
         if expand:
-            wanted = [
-                name for text in ([expand] if isinstance(expand, str) else expand) for name in text.split(",")
-            ]
-            for name in wanted:
+            texts = [expand] if isinstance(expand, str) else expand
+            names = [name for text in texts for name in text.split(",")]
+            for name in names:
                 one_of("expand", name, EXPANSIONS)
-            params["expand"] = ",".join(wanted)
+            params["expand"] = ",".join(names)
         label = f"{result_type} results of test {test_id}"
-        return self._call(
+        return self._request(
             endpoints.RESULTS, label, parts={"test_id": test_id, "result_type": result_type}, params=params
         )
 
-    def next_page(self, call: ApiRequest, url: str, link: str) -> ApiRequest:
-        """The next page: the link as it is, with ``aid`` where it does not carry one.
+    def details(
+        self, test_id: str | int, result_type: str, agent_id: str | int, round_id: str | int
+    ) -> ApiRequest:
+        """The request for the details of one agent in one round."""
+        one_of("result_type", result_type, endpoints.DETAILED)
+        parts = {
+            "test_id": test_id,
+            "result_type": result_type,
+            "agent_id": agent_id,
+            "round_id": round_id,
+        }
+        label = f"{result_type} details of test {test_id}, agent {agent_id}, round {round_id}"
+        return self._request(endpoints.DETAILS, label, parts=parts)
 
-        :param call: the call for the page before.
-        :param url: where that page came from.
-        :param link: its link to the next page.
-        :raises ThousandEyesConnectionError: when the link leads to another origin.
-        """
-        try:
-            target = follow(url, link)
-        except ValueError as error:
-            raise ThousandEyesConnectionError(f"{call.label}: next page: {error}; not followed") from None
-        query = urlsplit(target).query
-        if self.account_group_id is not None and not any(name == "aid" for name, _ in parse_qsl(query)):
-            target += ("&" if query else "?") + urlencode({"aid": self.account_group_id})
-        return ApiRequest(call.operation, call.label, target)
+    def alert_rule(self, rule_id: Any) -> ApiRequest:
+        """The request for the details of an alert rule."""
+        return self._request(endpoints.ALERT_RULE, f"alert rule {rule_id}", parts={"rule_id": rule_id})
+
+    def period(
+        self,
+        operation: Endpoint,
+        *,
+        window: str | int | None,
+        start_date: str | datetime | None,
+        end_date: str | datetime | None,
+        params: Mapping[str, str] | None = None,
+    ) -> ApiRequest:
+        """The request for the first page of a list that is limited by time."""
+        params = {**_period(window, start_date, end_date), **(params or {})}
+        return self._request(operation, operation.name, params=params)
 
     def snapshot(
         self,
@@ -124,12 +124,12 @@ class RequestBuilder:
         end_date: str | datetime,
         is_public: bool,
     ) -> ApiRequest:
-        """A share link for a range of results."""
+        """The request for a share link to a range of results."""
         start, end = _date("start_date", start_date), _date("end_date", end_date)
         if (end - start).total_seconds() not in [hours * 3600 for hours in SNAPSHOT_HOURS]:
             raise ThousandEyesConfigurationError(
-                f"start_date and end_date of a snapshot are {end - start} apart, "
-                f"expected one of {', '.join(map(str, SNAPSHOT_HOURS))} hours"
+                f"start_date and end_date of a snapshot must be {', '.join(map(str, SNAPSHOT_HOURS))} hours apart, "
+                f"got {end - start}"
             )
         body = {
             "displayName": display_name,
@@ -138,9 +138,9 @@ class RequestBuilder:
             "isPublic": is_public,
         }
         label = f"snapshot of test {test_id}"
-        return self._call(endpoints.SNAPSHOT, label, parts={"test_id": test_id}, body=body)
+        return self._request(endpoints.SNAPSHOT, label, parts={"test_id": test_id}, body=body)
 
-    def _call(
+    def _request(
         self,
         operation: Endpoint,
         label: str,
@@ -157,7 +157,10 @@ class RequestBuilder:
         if operation.takes_account_group and self.account_group_id is not None:
             query["aid"] = self.account_group_id
         return ApiRequest(
-            operation, label, self.base_url + path + (f"?{urlencode(query)}" if query else ""), body
+            operation,
+            shorten(printable(label), _MAX_LABEL),
+            self.base_url + path + (f"?{urlencode(query)}" if query else ""),
+            body,
         )
 
 
@@ -167,28 +170,30 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> None:
     :raises ThousandEyesConfigurationError: naming the argument, the value and the choices.
     """
     if value not in tuple(choices):
-        raise ThousandEyesConfigurationError(f"{name} {value!r} is not one of {', '.join(choices)}")
+        raise ThousandEyesConfigurationError(
+            f"{name} must be one of {', '.join(choices)}, got {describe(value)}"
+        )
 
 
 def _period(
     window: str | int | None, start: str | datetime | None, end: str | datetime | None
 ) -> dict[str, str]:
     if window is not None and (start is not None or end is not None):
-        raise ThousandEyesConfigurationError("window and start_date or end_date exclude each other")
+        raise ThousandEyesConfigurationError("give either window, or start_date and end_date, not both")
     if end is not None and start is None:
-        raise ThousandEyesConfigurationError("end_date needs a start_date")
+        raise ThousandEyesConfigurationError("end_date requires start_date")
     if window is not None:
         text = str(window).strip()
         digits = text[:-1] if text[-1:] in tuple("smhdw") else text
         if not (digits.isascii() and digits.isdigit()):
             raise ThousandEyesConfigurationError(
-                f"window {window!r} is not a number with s, m, h, d or w, such as 12h"
+                f"window must be a number with s, m, h, d or w, such as 12h, got {describe(window)}"
             )
         return {"window": text}
-    told = {"startDate": ("start_date", start), "endDate": ("end_date", end)}
+    dates = {"startDate": ("start_date", start), "endDate": ("end_date", end)}
     return {
         key: iso_time(_date(name, value).timestamp())
-        for key, (name, value) in told.items()
+        for key, (name, value) in dates.items()
         if value is not None
     }
 
@@ -199,6 +204,6 @@ def _date(name: str, value: str | datetime) -> datetime:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise ThousandEyesConfigurationError(
-                f"{name} {value!r} is not a date and time in ISO 8601"
+                f"{name} must be a date and time in ISO 8601, got {describe(value)}"
             ) from None
     return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""One pace for everything that the triggers of a triggerer ask of one ThousandEyes account.
+"""One pace for all requests of a triggerer to one ThousandEyes account.
 
-A thousand waiting tests share a few connections and one next free slot, spaced by what the newest answer says of the
-quota. Nothing runs in the background: the slot is waited for by whoever is first in line.
+A thousand waiting tests share a few connections and one next free slot. The slots are spaced by the quota in the newest
+response. Nothing runs in the background: the first in line waits for the slot.
 """
 
 from __future__ import annotations
@@ -11,52 +11,84 @@ import hashlib
 import math
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from thousandeyes_provider.api.rate_limits import RESERVED_SHARE, polling_pace
+from thousandeyes_provider.api.rate_limits import polling_pace
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.async_transport import Session, open_session, send
 
 if TYPE_CHECKING:
+    from thousandeyes_provider.api.endpoints import ApiRequest
     from thousandeyes_provider.hooks.connection import ConnectionSettings
-    from thousandeyes_provider.hooks.request_builder import ApiRequest
 
 CONNECTIONS = 8
-"""Connections that the triggers of one triggerer keep to one account."""
+"""HTTP connections of one triggerer to one account."""
 
-USUAL_GAP = 60 / (240 * (1 - RESERVED_SHARE))
-"""Seconds between two requests as long as no answer tells the quota of now: as if 240 a minute were left (DEV)."""
+DEFAULT_GAP = 60 / (240 * 0.8)
+"""Seconds between two requests while the quota is unknown: four fifths of 240 a minute (docs, "Rate limits")."""
 
 RUN_WINDOW = 60.0
-"""Seconds of the window in which runs are counted (DEV)."""
+"""Seconds of the window in which ThousandEyes counts runs."""
 
-USUAL_RUN_LIMIT = 24.0
-"""Runs a window, as long as no answer has told the limit (DEV)."""
+DEFAULT_RUN_LIMIT = 24.0
+"""Runs a window while the limit is unknown."""
 
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], SharedAccount]] = WeakKeyDictionary()
 
-_left: WeakKeyDictionary[Any, dict[tuple[str, str], RequestPacer]] = WeakKeyDictionary()
-"""The pace of accounts that nobody uses just now: a reset that was announced, and turns given out, still count."""
+_unused: WeakKeyDictionary[Any, dict[tuple[str, str], RequestPacer]] = WeakKeyDictionary()
+"""The pacers of accounts without a user: an announced reset and the turns given out still count."""
+
+
+@dataclass(frozen=True)
+class SlotWait:
+    """The seconds that a request waited for its slot.
+
+    :param paced: to leave the reserved share of the quota free.
+    :param held: because ThousandEyes had refused a request of this account (429).
+    """
+
+    paced: float = 0.0
+    held: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a request of a shared account.
+
+    :param outcome: the response, or why there is none.
+    :param paced_seconds: seconds that it waited to leave the reserved share of the quota free.
+    :param held_seconds: seconds that it waited because ThousandEyes had refused another request (429).
+    :param took_seconds: seconds from sending to the outcome.
+    """
+
+    outcome: Response | NoResponse
+    paced_seconds: float = 0.0
+    held_seconds: float = 0.0
+    took_seconds: float = 0.0
 
 
 class RequestPacer:
-    """When an account's next request may be sent, and its next run. Times are those of the event loop.
+    """The times of an account's next request and next run, by the clock of the event loop.
 
-    Whoever takes a slot, or a turn, moves the next one on.
+    Taking a slot or a turn moves the next one.
+
+    :param reserved_share: share of the organization's quota that stays free, 0 to 1.
     """
 
-    def __init__(self) -> None:
-        self._gap = USUAL_GAP
+    def __init__(self, reserved_share: float) -> None:
+        self._reserved_share = reserved_share
+        self._gap = DEFAULT_GAP
         self._gap_ends = 0.0
         self._last = 0.0
         self._next = 0.0
         self._not_before = 0.0
-        self._run_limit = USUAL_RUN_LIMIT
+        self._run_limit = DEFAULT_RUN_LIMIT
         self.next_run = 0.0
 
     def next_slot(self) -> float:
-        """When the next request may be sent, as far as it is known."""
+        """The time of the next request as far as it is known."""
         return max(self._next, self._not_before)
 
     def take_slot(self, now: float) -> None:
@@ -64,51 +96,58 @@ class RequestPacer:
         self._last = now
         self._next = now + self._gap
         if self._next > self._gap_ends:
-            # What an answer told of the quota holds until the window's end, and nobody waits longer for it.
-            self._next = max(self._gap_ends, now + USUAL_GAP)
+            # A quota counts until its window ends; no request waits longer for it.
+            self._next = max(self._gap_ends, now + DEFAULT_GAP)
 
     def take_turn(self, now: float) -> None:
         """A run is sent about now."""
         self.next_run = now + RUN_WINDOW / self._run_limit
 
-    def hear(self, answer: Response, now: float) -> None:
-        """Set the next slot by what an answer says is left: later than was thought, or earlier."""
-        told = polling_pace(answer, time.time())
-        if told is None or told.lasts == 0 or answer.status == 429:
+    def update(self, response: Response, now: float) -> None:
+        """Move the next slot by the quota in a response, to a later or an earlier time."""
+        pace = polling_pace(response, time.time(), self._reserved_share)
+        if pace is None or pace.lasts == 0 or response.status == 429:
             return
-        self._gap, self._gap_ends = told.gap, now + told.lasts
-        # A gap that lasts to the end of the window counts from the answer that told it.
-        self._next = (now if told.gap > USUAL_GAP else self._last) + told.gap
+        self._gap, self._gap_ends = pace.gap, now + pace.lasts
+        # A gap longer than the default one counts from this response.
+        self._next = (now if pace.gap > DEFAULT_GAP else self._last) + pace.gap
+
+    def is_held(self) -> bool:
+        """Whether the next slot waits for the reset of a 429."""
+        return self._not_before > self._next
 
     def hold(self, until: float) -> None:
-        """No slot comes before: a request was refused."""
+        """Allow no slot before: ThousandEyes refused a request."""
         self._not_before = max(self._not_before, until)
 
     def hold_runs(self, until: float) -> None:
-        """No turn comes before: a run was refused."""
+        """Allow no turn before: ThousandEyes refused a run."""
         self.next_run = max(self.next_run, until)
 
     def learn_run_limit(self, limit: float | None) -> None:
-        """Take the limit of runs a window from an answer to a run call."""
+        """Take the limit of runs a window from a response to a run call."""
         if limit is not None and limit >= 1:
             self._run_limit = limit
 
-    def matters(self, now: float) -> bool:
-        """Whether it makes anybody wait."""
+    def has_waits(self, now: float) -> bool:
+        """Whether a new user of the account would have to wait."""
         return max(self.next_slot(), self.next_run) > now
 
 
 class SharedAccount:
-    """A ThousandEyes account as one event loop sees it: its session, and the next free slot.
+    """A ThousandEyes account on one event loop: its sessions and its pace.
 
-    Get one with :meth:`shared`, and give it back with :meth:`release`; with the last user it is gone.
+    Get one with :meth:`shared` and return it with :meth:`release`; the last user closes it.
 
-    :param settings: what the connection says.
-    :param paced: whether requests keep the pace that the quota allows; ``False`` for a user who is alone.
+    :param settings: the settings of the connection.
+    :param reserved_share: share of the organization's quota that stays free, 0 to 1.
+    :param paced: whether requests keep the pace that the quota allows; ``False`` for a single user.
     """
 
-    def __init__(self, settings: ConnectionSettings, *, paced: bool = True) -> None:
-        self.pace = RequestPacer()
+    def __init__(
+        self, settings: ConnectionSettings, reserved_share: float = 0.2, *, paced: bool = True
+    ) -> None:
+        self.pace = RequestPacer(reserved_share)
         self._paced = paced
         self._line = asyncio.Lock()
         self._run_line = asyncio.Lock()
@@ -118,20 +157,20 @@ class SharedAccount:
         self._key = _key(settings)
 
     @classmethod
-    def shared(cls, settings: ConnectionSettings) -> SharedAccount:
-        """The account of a base URL and token on this event loop; the same one for all who ask while it is used."""
+    def shared(cls, settings: ConnectionSettings, reserved_share: float = 0.2) -> SharedAccount:
+        """The account of a base URL and token on this event loop, shared by all its users."""
         loop, key = asyncio.get_running_loop(), _key(settings)
         of_loop = _accounts.setdefault(loop, {})
         account = of_loop.get(key)
         if account is None:
-            account = of_loop[key] = cls(settings)
-            account.pace = _left.get(loop, {}).pop(key, account.pace)
+            account = of_loop[key] = cls(settings, reserved_share)
+            account.pace = _unused.get(loop, {}).pop(key, account.pace)
         else:
             account._users += 1
         return account
 
     async def release(self) -> None:
-        """Give the account back; the last one who does closes its connections."""
+        """Return the account; the last user closes its connections."""
         self._users -= 1
         if self._users:
             return
@@ -139,55 +178,59 @@ class SharedAccount:
         of_loop = _accounts.get(loop, {})
         if of_loop.get(self._key) is self:
             del of_loop[self._key]
-            if self.pace.matters(loop.time()):
-                _left.setdefault(loop, {})[self._key] = self.pace
+            if self.pace.has_waits(loop.time()):
+                _unused.setdefault(loop, {})[self._key] = self.pace
         sessions, self._sessions = self._sessions, {}
-        async with AsyncExitStack() as closing:  # which closes the others, too, when it is cancelled at one
+        async with AsyncExitStack() as closing:  # closes the others, too, when it is cancelled at one
             for session in sessions.values():
                 closing.push_async_callback(session.close)
 
     async def send(
-        self, call: ApiRequest, settings: ConnectionSettings, timeout: float, patience: float
-    ) -> Response | NoResponse:
+        self, request: ApiRequest, settings: ConnectionSettings, timeout: float, patience: float
+    ) -> Sent:
         """Send once, in turn.
 
-        :param settings: what the connection says: the way to the account.
-        :param timeout: seconds until the answer must be there, from when it is this request's turn.
-        :param patience: seconds after which a turn is of no more use.
+        :param settings: the settings of the connection: the route to the account.
+        :param timeout: seconds until the whole response must have arrived, from the turn of this request.
+        :param patience: seconds that the request waits for its turn at most.
         """
+        waited = SlotWait()
         if self._paced:
             try:
                 async with asyncio.timeout(patience if patience < math.inf else None):
-                    await self._slot()
+                    waited = await self._slot()
             except TimeoutError:
-                return NoResponse("its turn did not come before the deadline", sent=False, final=True)
-        outcome = await send(await self._session(settings), call, timeout)
+                late = NoResponse("its turn would come after the deadline", sent=False, final=True)
+                return Sent(late)
+        session, time = await self._session(settings), asyncio.get_running_loop().time
+        started_at = time()
+        outcome = await send(session, request, timeout)
         if self._paced and isinstance(outcome, Response):
-            self.pace.hear(outcome, asyncio.get_running_loop().time())
-        return outcome
+            self.pace.update(outcome, time())
+        return Sent(outcome, waited.paced, waited.held, time() - started_at)
 
     def hold(self, seconds: float) -> None:
-        """Let nobody send for some time: a request was refused, and so would the others be."""
+        """Let no user send for some time: ThousandEyes refused a request and would refuse the others."""
         self.pace.hold(asyncio.get_running_loop().time() + seconds)
 
     async def _session(self, settings: ConnectionSettings) -> Session:
-        """The session for the way that a connection takes: connections of one account may go by other proxies."""
+        """The session for a route: connections of one account may use different proxies."""
         proxies = tuple(sorted(settings.proxies.items())) if settings.proxies else ()
-        way = (proxies, settings.verify, settings.cert, settings.trust_env)
-        if way not in self._sessions:
+        route = (proxies, settings.verify, settings.cert, settings.trust_env)
+        if route not in self._sessions:
             async with self._opening:
-                # Another may have opened it meanwhile; coverage does not see that across the end of the `with`.
-                if way not in self._sessions:  # pragma: no branch
-                    self._sessions[way] = await open_session(settings, CONNECTIONS)
-        return self._sessions[way]
+                # Another request may have opened it; coverage does not see that across the end of the `with`.
+                if route not in self._sessions:  # pragma: no branch
+                    self._sessions[route] = await open_session(settings, CONNECTIONS)
+        return self._sessions[route]
 
     async def turn(self, *, limit: float | None, pause: float, patience: float) -> bool:
         """Wait for a turn to run a test: first come, first served, at the pace of the window.
 
-        :param limit: runs a window, where an answer told it.
-        :param pause: seconds until the window of an answer that refused a run is over; nobody's turn comes before.
-        :param patience: seconds after which a turn is of no more use.
-        :return: whether the turn has come; ``False`` as soon as it is clear that it will not in time.
+        :param limit: runs a window, where a response had it.
+        :param pause: seconds until the reset of a response that refused a run; no turn comes before.
+        :param patience: seconds to wait at most.
+        :return: whether the turn has come; ``False`` as soon as it cannot come in time.
         """
         time, pace = asyncio.get_running_loop().time, self.pace
         ends = time() + patience
@@ -207,13 +250,20 @@ class SharedAccount:
             return False
         return True
 
-    async def _slot(self) -> None:
-        """Wait for the next free slot: first come, first served. Who is cancelled leaves the line."""
-        time, pace = asyncio.get_running_loop().time, self.pace
+    async def _slot(self) -> SlotWait:
+        """Wait for the next free slot: first come, first served. A cancelled request leaves the line."""
+        time, pace, waited = asyncio.get_running_loop().time, self.pace, SlotWait()
         async with self._line:
             while (pause := pace.next_slot() - time()) > 0:
+                is_held = pace.is_held()
                 await asyncio.sleep(pause)
+                waited = (
+                    replace(waited, held=waited.held + pause)
+                    if is_held
+                    else replace(waited, paced=waited.paced + pause)
+                )
             pace.take_slot(time())
+        return waited
 
 
 def _key(settings: ConnectionSettings) -> tuple[str, str]:

@@ -1,41 +1,57 @@
-"""The hook: one method for each operation of ThousandEyes' API v7 that instant tests need.
-
-It sends and sleeps. What to do after each answer is decided in :mod:`thousandeyes_provider.api.retry`.
-"""
+"""The blocking hook: one method for each operation of ThousandEyes' API v7 that instant tests need."""
 
 from __future__ import annotations
 
+import functools
+import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider.api import definition as definitions
 from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.endpoints import Endpoint
+from thousandeyes_provider.api.flows import (
+    Clock,
+    Flow,
+    Notice,
+    Pause,
+    Send,
+    Started,
+    TimeLeft,
+    start_flow,
+)
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.result_types import TEST_TYPES
-from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, VerifyOutcome, Wait
-from thousandeyes_provider.api.test_search import is_older, select_tests
+from thousandeyes_provider.api.retry import Wait
+from thousandeyes_provider.api.test_search import is_older
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
     ThousandEyesConfigurationError,
     ThousandEyesRequestError,
 )
+from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
+from thousandeyes_provider.hooks import reads
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-from thousandeyes_provider.hooks.base import BaseThousandEyesHook, ResultPages, remaining
+from thousandeyes_provider.hooks.base import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
 from thousandeyes_provider.hooks.connection import ConnectionSettings
-from thousandeyes_provider.hooks.form import connection_form_widgets, ui_field_behaviour
-from thousandeyes_provider.hooks.masking import mask_secret
-from thousandeyes_provider.hooks.request_builder import ApiRequest, one_of
+from thousandeyes_provider.hooks.request_builder import one_of
 from thousandeyes_provider.hooks.transport import open_session, send
 
 if TYPE_CHECKING:
     from requests import Session
 
+    from thousandeyes_provider.api.endpoints import ApiRequest
+
 __all__ = ["PausedCall", "RunCall", "ThousandEyesAsyncHook", "ThousandEyesHook"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MAX_MESSAGE = 1000
+_NEVER_REPEAT = "not sent again, because a definition without testName cannot be verified"
 
 
 @dataclass(frozen=True)
@@ -65,16 +81,29 @@ class PausedCall:
     sent: int
 
 
+def blocking(flow: Callable[Concatenate[Any, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A method of the blocking hook that runs a flow to its result."""
+
+    @functools.wraps(flow)
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self.drive(flow(self, *args, **kwargs))
+        return result
+
+    return method
+
+
 class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
-    """Talk to ThousandEyes' API v7 through a connection of type ``thousandeyes``.
+    """Call ThousandEyes' API v7 through a connection of type ``thousandeyes``.
 
-    Reads are retried after 5xx, timeouts and cut connections with backoff, at most ``retry_limit`` attempts; a 429 is
-    waited out until the announced reset, within ``queue_timeout``. Writes follow the rules that each method states.
-    The connection is read, and its fields are checked, with the first request.
+    Reads are retried with backoff after 5xx, timeouts and lost connections, at most ``retry_limit`` attempts. After a
+    429 the hook waits for the announced reset, within ``queue_timeout``. The methods that write state their own rules.
+    The first request reads and checks the connection.
 
-    :param thousandeyes_conn_id: the connection: password = bearer token; host, schema, port and extra as documented.
+    :param thousandeyes_conn_id: the connection: password = API token; host, schema, port and extra as documented.
     :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
-        when it is not given.
+        when ``None``.
+    :param clock: local time and randomness; tests replace them.
+    :param sleep: waits for a number of seconds; tests replace it.
     """
 
     conn_name_attr = "thousandeyes_conn_id"
@@ -82,41 +111,66 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
     conn_type = "thousandeyes"
     hook_name = "ThousandEyes"
 
-    _sleep = staticmethod(time.sleep)
-
     def __init__(
-        self, thousandeyes_conn_id: str = default_conn_name, account_group_id: str | int | None = None
+        self,
+        thousandeyes_conn_id: str = default_conn_name,
+        account_group_id: str | int | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(http_conn_id=thousandeyes_conn_id)
-        self.thousandeyes_conn_id = thousandeyes_conn_id
+        HttpHook.__init__(self, http_conn_id=thousandeyes_conn_id)
+        BaseThousandEyesHook.__init__(self, thousandeyes_conn_id, account_group_id, clock)
+        self._wait_seconds = sleep
         self._session: Session | None = None
-        self.run_calls = 0
-        """How often a call that starts a round (run, create) was sent."""
-        self._begin(account_group_id)
 
     # -- the connection form of Airflow 2.11; 3.2 and later read it from the provider's metadata -----------------
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """How Airflow 2.11 draws the standard fields of the connection form."""
-        return ui_field_behaviour()
+        """Return how Airflow 2.11 draws the standard fields of the connection form."""
+        return {
+            "hidden_fields": list(FIELD_BEHAVIOUR["hidden-fields"]),
+            "relabeling": dict(FIELD_BEHAVIOUR["relabeling"]),
+            "placeholders": dict(FIELD_BEHAVIOUR["placeholders"]),
+        }
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The fields that Airflow 2.11 adds to the connection form."""
-        return connection_form_widgets()
+        """Return the fields that Airflow 2.11 adds to the connection form: one text field for each extra.
 
-    # -- the connection -----------------------------------------------------------------------------------------
+        Numbers and booleans are text too. A checkbox always stores a value, so an untouched one would switch
+        ``trust_env`` off, and it is ticked for the text ``"false"``, so saving the form would switch ``allow_http`` on.
+
+        :raises ImportError: without wtforms and Flask-AppBuilder, which Airflow expects and handles.
+        """
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+
+        class TextFieldWidget(BS3TextFieldWidget):  # type: ignore[misc]
+            """Shows values that are not text as JSON. The default, Python's notation, would be saved as it is shown."""
+
+            def __call__(self, field: Any, **kwargs: Any) -> Any:
+                if field.data is not None and not isinstance(field.data, str):
+                    field.data = json.dumps(field.data)
+                return super().__call__(field, **kwargs)
+
+        return {
+            name: StringField(field["label"], description=field["description"], widget=TextFieldWidget())
+            for name, field in CONNECTION_FIELDS.items()
+        }
+
+    # -- the connection ------------------------------------------------------------------------------------------
 
     @property
     def settings(self) -> ConnectionSettings:
-        """What the connection says; read with the first use.
+        """The settings of the connection; read with the first use.
 
-        :raises ThousandEyesConfigurationError: when a field is not what it should be.
+        :raises ThousandEyesConfigurationError: when a field is invalid.
         """
         if self._settings is None:
             connection = self.get_connection(self.thousandeyes_conn_id)
-            self._settings = self._settings_of(connection, connection.extra_dejson)
+            self._settings = self.read_settings(connection, connection.extra_dejson)
             for secret in self._settings.secrets():
                 mask_secret(secret)
         return self._settings
@@ -124,10 +178,10 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> Session:
-        """The HTTP session of this hook: one for its life, with the token and the connection's options.
+        """The HTTP session of this hook: one for its life, with the token and the options of the connection.
 
-        :param headers: further headers for all its requests.
-        :param extra_options: not used; this hook takes its options from the connection.
+        :param headers: further headers of all its requests.
+        :param extra_options: not used; the options are those of the connection.
         """
         if self._session is None:
             self.base_url, self._base_url_initialized = self.settings.base_url, True
@@ -137,12 +191,77 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         return self._session
 
     def close(self) -> None:
-        """Close the HTTP session; the next request reads the connection anew and opens another."""
+        """Close the HTTP session; the next request reads the connection again and opens another."""
         if self._session is not None:
             self._session.close()
         self._session = self._settings = None
 
-    # -- operations ---------------------------------------------------------------------------------------------
+    # -- reads ---------------------------------------------------------------------------------------------------
+
+    get_test_results = blocking(reads.get_test_results)
+    get_test_details = blocking(reads.get_test_details)
+    get_test = blocking(reads.get_test)
+    list_tests = blocking(reads.list_tests)
+    list_tags = blocking(reads.list_tags)
+    list_agents = blocking(reads.list_agents)
+    list_account_groups = blocking(reads.list_account_groups)
+    list_alert_rules = blocking(reads.list_alert_rules)
+    list_alerts = blocking(reads.list_alerts)
+    list_events = blocking(reads.list_events)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Test the connection, for the button of the form. Reads only; no test is run.
+
+        :return: a flag, and a message with the user, its roles, the account group in force and the quota left, or with
+            the error.
+        """
+        try:
+            user = self._read_at_once(endpoints.CURRENT_USER).json()
+            response = self._read_at_once(endpoints.ACCOUNT_GROUPS)
+            is_usable, message = self._connection_report(user, response.json()["accountGroups"])
+        except Exception as error:
+            is_usable, message = False, str(error)
+        return is_usable, self.redact(message, _MAX_MESSAGE)
+
+    def _read_at_once(self, endpoint: endpoints.Endpoint) -> Response:
+        """Read while a person waits: two attempts, and at most 5 s of rate limits."""
+        request = self.builder.simple(endpoint)
+        attempts = self.attempts(request)
+        brief = replace(
+            attempts,
+            retry_limit=min(attempts.retry_limit, 2),
+            queue_timeout=min(attempts.queue_timeout, 5.0),
+        )
+        return self.drive(self.request(request, attempts=brief))
+
+    def _connection_report(self, user: dict[str, Any], groups: list[dict[str, Any]]) -> tuple[bool, str]:
+        names = {str(group.get("aid")): str(group.get("accountGroupName")) for group in groups}
+        aid = self.account_group_id
+        source = "set in the connection"
+        if aid is None:
+            default = user.get("loginAccountGroup")
+            default = default if isinstance(default, dict) else {}
+            aid, source = str(default.get("aid", "unknown")), "default of the token"
+            names.setdefault(aid, str(default.get("accountGroupName", "unknown")))
+        elif aid not in names:
+            known = (
+                "; ".join(f"{name!r} ({known_aid})" for known_aid, name in sorted(names.items())) or "none"
+            )
+            return False, f"This token has no access to account group {aid}; it can use: {known}"
+        name, email = user.get("name"), user.get("email")
+        person = f"{name} ({email})" if name and email else str(name or email or "an unnamed user")
+        parts = [
+            f"Connected to {self.settings.base_url} as {person}",
+            f"roles: {'; '.join(_roles(user, aid)) or 'not listed'}",
+            f"account group {names[aid]!r} ({aid}), {source}",
+        ]
+        quota = self.quota().get("organization")
+        if quota and quota.remaining is not None:
+            of = f" of {quota.limit:.0f}" if quota.limit else ""
+            parts.append(f"{quota.remaining:.0f}{of} requests left in this window")
+        return True, "; ".join(parts)
+
+    # -- writes --------------------------------------------------------------------------------------------------
 
     def run_instant_test(
         self,
@@ -173,34 +292,37 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
         :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
         """
-        call, sent_before = self._calls().run(test_id), self.run_calls
-        response, sent_at = self._start_round(
-            call, self._attempts(call, queue_timeout), verify, wait, looking_for="the round"
+        request = self.builder.run(test_id)
+
+        def verify_at(lost_at: float) -> bool:
+            return verify is not None and verify(self.server_clock.time_at(lost_at))
+
+        started = self.drive(
+            self._start(request, queue_timeout, "the round", verify_at if verify else None, wait)
         )
-        sent = self.run_calls - sent_before
-        if isinstance(response, Wait):
-            return PausedCall(response, sent)
-        sent_at += self.clock_offset
-        return RunCall(sent_at, sent_at if response is None else self.server_now(), sent)
+        if started.pause is not None:
+            return PausedCall(started.pause, started.sent)
+        sent_at = self.server_clock.time_at(started.sent_at)
+        return RunCall(sent_at, sent_at if started.response is None else self.server_now(), started.sent)
 
     def complete_definition(
-        self, test_type: str, definition: Mapping[str, Any], *, time_left: Callable[[], float] | None = None
+        self, test_type: str, definition: Mapping[str, Any], *, time_left: TimeLeft | None = None
     ) -> dict[str, Any]:
-        """The body that creates an instant test: checked, and with the ids of agents that are given by name.
+        """Check the body that creates an instant test, and replace the names of agents by their ids.
 
         Agents in ``agents`` may be ids, names, or objects with ``agentId`` or ``agentName``; ``targetAgentId`` may be a
-        name, too. The agents are listed once when there is a name. Secrets in it are masked in logs from now on.
+        name, too. The hook lists the agents once when there is a name. Its secrets are masked in logs from now on.
 
         :param test_type: one of the twelve types that have an instant form.
         :param definition: the body as the API defines it for the type.
-        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
-        :raises ThousandEyesConfigurationError: with everything that is wrong with it, before anything is sent; for an
-            agent that is not there, or a name that several have, with the near ones.
+        :param time_left: seconds until the caller's deadline; no retry waits longer.
+        :raises ThousandEyesConfigurationError: with all problems of the definition, before anything is sent; for an
+            unknown or ambiguous name of an agent, with similar ones.
         :raises ThousandEyesError: when the agents cannot be listed.
         """
         one_of("test_type", test_type, TEST_TYPES)
         for secret in definitions.secrets_in(definition):
-            self._confidential.add(secret)
+            self._secrets.add(secret)
             mask_secret(secret)
         try:
             body = definitions.read_definition(test_type, definition)
@@ -220,168 +342,86 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
     ) -> dict[str, Any] | PausedCall:
         """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.
 
-        When the answer is lost, the test is looked for by ``testName``, which ThousandEyes keeps unique, before the
-        call is sent again. A definition without a name is never sent again.
+        After a lost response the hook looks for a test of this ``testName``, which is unique, before it sends the call
+        again. It never sends a definition without a name again.
 
         :param test_type: one of the twelve types that have an instant form.
         :param definition: the body as the API defines it for the type; see :meth:`complete_definition`.
-        :param queue_timeout: seconds that may be spent waiting out rate limits; the connection's when ``None``.
+        :param queue_timeout: seconds that the call may wait for rate limits; the connection's when ``None``.
         :param wait: as for :meth:`run_instant_test`.
         :return: the created test, or the paused call.
-        :raises ThousandEyesConfigurationError: when the definition is wrong; nothing is sent.
+        :raises ThousandEyesConfigurationError: when the definition is invalid; nothing is sent.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
         body = self.complete_definition(test_type, definition)
         for warning in definitions.unknown_fields(test_type, body):
-            self.log.warning("%s", warning)
-        call, name = self._calls().create(test_type, body), body.get("testName")
-        found: dict[str, Any] = {}
-        begun, lost, sent_before = time.monotonic(), [False], self.run_calls
+            self.log.warning("%s", self.redact(warning))
+        return self.drive(self._create(test_type, body, queue_timeout, wait))
 
-        def verify(_: float) -> bool:
-            lost[0] = True
-            age = time.monotonic() - begun
-            found.update(self.find_created(test_type, str(name), lambda: age) or {})
-            return bool(found)
+    def _create(
+        self,
+        test_type: str,
+        body: Mapping[str, Any],
+        queue_timeout: float | None,
+        wait: Callable[[Wait], bool] | None,
+    ) -> Flow[dict[str, Any] | PausedCall]:
+        name, since = body.get("testName"), self.clock.now()
+        found: dict[str, Any] | None = None
+        is_lost = False
 
+        def verify(_: float) -> Flow[bool]:
+            nonlocal found, is_lost
+            is_lost = True
+            found = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
+            return found is not None
+
+        request = self.builder.create(test_type, body)
         try:
-            answer, _ = self._start_round(
-                call,
-                self._attempts(call, queue_timeout),
+            started = yield from self._start(
+                request,
+                queue_timeout,
+                "the test",
                 verify if name else None,
                 wait,
-                looking_for="the test",
-                hopeless="" if name else _NAMELESS,
+                never_repeat="" if name else _NEVER_REPEAT,
             )
         except ThousandEyesRequestError:
-            # Its name is taken: it may be by the test whose answer was lost, and which was not to be seen yet. A call
-            # that was refused, by a rate limit, has made none: then the test of that name is somebody else's.
-            if not lost[0] or not verify(0.0):
+            # The name may be taken by the test of the lost response, when the list of tests did not show it yet. A call
+            # that a rate limit refused has created none: then the test of that name is somebody else's.
+            if not is_lost or not (yield from verify(0.0)):
                 raise
-            answer = None
-        if isinstance(answer, Wait):
-            return PausedCall(answer, self.run_calls - sent_before)
-        return found if answer is None else dict(answer.json())
+            return found or {}
+        if started.pause is not None:
+            return PausedCall(started.pause, started.sent)
+        return dict(started.response.json()) if started.response is not None else found or {}
 
     def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
-        """The test that a creation whose answer was lost made after all; ``None`` when there is none of that name.
+        """Find the test of a creation whose response was lost.
 
         :param test_type: its type.
         :param name: its unique name.
-        :param age: seconds ago at which it can have been created at the earliest; asked for when the answer has told
-            ThousandEyes' clock.
+        :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
+        :return: ``None`` when there is no test of that name.
         :raises ThousandEyesError: when the tests cannot be listed.
         """
-        for test in self.list_tests():
+        return self.drive(self._find_created(test_type, name, age))
+
+    def _find_created(self, test_type: str, name: str, age: TimeLeft) -> Flow[dict[str, Any] | None]:
+        for test in (yield from reads.list_tests(self)):
             if test.get("testName") != name or not test.get("testId"):
                 continue
+            test_id = str(test["testId"])
             if is_older(test, self.server_now() - age()):
-                self.log.info("There is an older test %r, with the id %s", name, test["testId"])
+                yield Notice(f"Test {test_id}: name {name!r} is the same, but the test is older")
                 continue
-            self.log.info("The test %r exists, its id is %s", name, test["testId"])
+            yield Notice(f"Test {test_id}: created as {name!r}")
             try:
-                return self.get_test(str(test["testId"]), test_type)
+                return (yield from reads.get_test(self, test_id, test_type))
             except ThousandEyesApiError as error:
-                # Whether an instant test can be had by its type is not documented; that it exists is known.
-                self.log.info("The definition of test %s is not to be had: %s", test["testId"], error)
+                # Whether ThousandEyes returns the definition of an instant test is not documented.
+                yield Notice(f"Test {test_id}: the definition is not available: {error}")
                 return test
         return None
-
-    def get_test_results(
-        self,
-        test_id: str | int,
-        result_type: str,
-        *,
-        window: str | int | None = None,
-        start_date: str | datetime | None = None,
-        end_date: str | datetime | None = None,
-        direction: str | None = None,
-        expand: str | Iterable[str] | None = None,
-        time_left: Callable[[], float] | None = None,
-    ) -> dict[str, Any]:
-        """All pages of ``GET /test-results/{testId}/{result_type}``.
-
-        Without a window or dates ThousandEyes gives the newest round.
-
-        :param test_id: the test.
-        :param result_type: ``network``, ``http-server``, ...
-        :param window: how far to look back: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
-        :param start_date: instead of ``window``: from when, ISO 8601 or a datetime (UTC when it has no zone).
-        :param end_date: with ``start_date``: until when; now when left out.
-        :param direction: ``to-target``, ``from-target`` or ``bidirectional``, for network measurements.
-        :param expand: ``header``, ``certificate`` or both, for ``http-server``.
-        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
-        :return: ``{"test": …, "results": […]}``; ``test`` is empty when the answer has none.
-        :raises ThousandEyesError: as :meth:`run_instant_test`.
-        """
-        pages = ResultPages(
-            self._calls(),
-            test_id,
-            result_type,
-            window=window,
-            start_date=start_date,
-            end_date=end_date,
-            direction=direction,
-            expand=expand,
-        )
-        while pages.call is not None:
-            pages.take(self._perform(pages.call, time_left=time_left), remaining(time_left))
-        return pages.result()
-
-    def get_test(
-        self, test_id: str | int, test_type: str, *, time_left: Callable[[], float] | None = None
-    ) -> dict[str, Any]:
-        """The definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
-
-        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
-        :raises ThousandEyesError: as :meth:`run_instant_test`.
-        """
-        return dict(self._perform(self._calls().test(test_id, test_type), time_left=time_left).json())
-
-    def list_tests(
-        self,
-        *,
-        name: str | None = None,
-        labels: str | Sequence[str] | None = None,
-        test_type: str | None = None,
-        time_left: Callable[[], float] | None = None,
-    ) -> list[dict[str, Any]]:
-        """The configured tests: ``GET /tests``. Whether instant tests are among them is not documented.
-
-        The list can feed a mapped task::
-
-            [{"from_test": test["testId"], "test_type": test["type"]} for test in hook.list_tests(labels="checkout")]
-
-        :param name: only tests of this name, whatever the case; ``*`` stands for any characters, ``?`` for one.
-        :param labels: only tests with this label, or with all of these; by name, whatever the case, or id.
-        :param test_type: only tests of this type.
-        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
-        :raises ThousandEyesConfigurationError: when labels are asked for, and the list tells none of any test (SPEC
-            does not promise them, and says that instant tests have none).
-        :raises ThousandEyesError: as :meth:`run_instant_test`.
-        """
-        if test_type is not None:
-            one_of("test_type", test_type, TEST_TYPES)
-        listed = self._list(endpoints.TESTS, time_left)
-        try:
-            return select_tests(listed, name=name, labels=labels, test_type=test_type)
-        except ValueError as error:
-            raise ThousandEyesConfigurationError(str(error)) from None
-
-    def list_agents(self, *, time_left: Callable[[], float] | None = None) -> list[dict[str, Any]]:
-        """The cloud and enterprise agents, with the state of the latter: ``GET /agents``.
-
-        :param time_left: seconds until an answer is of no more use; no retry waits beyond that.
-        :raises ThousandEyesError: as :meth:`run_instant_test`.
-        """
-        return self._list(endpoints.AGENTS, time_left)
-
-    def list_account_groups(self) -> list[dict[str, Any]]:
-        """The account groups that the token can use: ``GET /account-groups``.
-
-        :raises ThousandEyesError: as :meth:`run_instant_test`.
-        """
-        return self._list(endpoints.ACCOUNT_GROUPS)
 
     def create_snapshot(
         self,
@@ -395,161 +435,96 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
     ) -> dict[str, Any]:
         """Share a range of results: ``POST /tests/{testId}/snapshot``.
 
-        An organization has five in five minutes, so the call is never sent again after a lost answer.
+        An organization has five snapshots in five minutes. The hook never sends the call again after a lost response.
 
         :param test_id: the test.
         :param display_name: title of the snapshot.
-        :param start_date: from when, ISO 8601 or a datetime (UTC when it has no zone).
-        :param end_date: until when, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
-        :param is_public: sent as it is; false unless asked for, since ThousandEyes' texts on it contradict each other.
-        :param queue_timeout: seconds that may be spent waiting out rate limits; the connection's when ``None``.
+        :param start_date: start of the range, ISO 8601 or a datetime (UTC without a zone).
+        :param end_date: end of the range, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
+        :param is_public: always sent, because ThousandEyes' descriptions of the default contradict each other.
+        :param queue_timeout: seconds that the call may wait for rate limits; the connection's when ``None``.
         :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        call = self._calls().snapshot(test_id, display_name, start_date, end_date, is_public)
-        return dict(self._perform(call, attempts=self._attempts(call, queue_timeout)).json())
+        request = self.builder.snapshot(test_id, display_name, start_date, end_date, is_public)
+        return dict(self.drive(self.request(request, attempts=self.attempts(request, queue_timeout))).json())
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Whether the connection works, for the Test button. Reads only; no test is run.
+    # -- the driver ----------------------------------------------------------------------------------------------
 
-        :return: a flag, and a message that names the user, the account group in force and the quota left, or what
-            is wrong.
-        """
-        try:
-            user = self._at_once(endpoints.CURRENT_USER)
-            groups = self._at_once(endpoints.ACCOUNT_GROUPS)["accountGroups"]
-            return self._connection_report(user, groups)
-        except Exception as error:
-            return False, self._scrub(str(error))
+    def drive(self, flow: Flow[T]) -> T:
+        """Run a flow to its result: send, sleep and log as it asks for."""
+        reply: Response | NoResponse | bool | None = None
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = None
+            if isinstance(step, Send):
+                reply = self._send(step)
+            elif isinstance(step, Pause):
+                reply = self._pause(step)
+            elif isinstance(step, Notice):
+                self._log_notice(step)
+            else:
+                self.close()
 
-    def _at_once(self, operation: Endpoint) -> dict[str, Any]:
-        """The answer to an operation while a person waits: with little patience."""
-        call = self._calls().simple(operation)
-        usual = self._attempts(call)
-        brief = replace(
-            usual, retry_limit=min(usual.retry_limit, 2), queue_timeout=min(usual.queue_timeout, 5.0)
-        )
-        return dict(self._perform(call, attempts=brief).json())
+    def sleep(self, seconds: float) -> None:
+        """Wait for a number of seconds."""
+        self._wait_seconds(seconds)
 
-    def _connection_report(self, user: dict[str, Any], groups: list[dict[str, Any]]) -> tuple[bool, str]:
-        names = {str(group.get("aid")): str(group.get("accountGroupName")) for group in groups}
-        aid = self.account_group_id
-        how = "chosen by the connection"
-        if aid is None:
-            default = user.get("loginAccountGroup")
-            default = default if isinstance(default, dict) else {}
-            aid, how = str(default.get("aid", "unknown")), "the token's default"
-            names.setdefault(aid, str(default.get("accountGroupName", "unknown")))
-        elif aid not in names:
-            known = ", ".join(f"{name!r} ({aid_})" for aid_, name in sorted(names.items())) or "none"
-            return False, f"The account group {aid} is not among those of this token: {known}"
-        name, email = user.get("name"), user.get("email")
-        who = f"{name} ({email})" if name and email else str(name or email or "an unnamed user")
-        quota = self.quota().get("organization")
-        left = ""
-        if quota and quota.remaining is not None:
-            of = f" of {quota.limit:.0f}" if quota.limit else ""
-            left = f"; {quota.remaining:.0f}{of} requests are left in this window"
-        return True, (
-            f"{self.settings.base_url} knows you as {who}; account group {names[aid]!r} ({aid}), {how}{left}"
-        )
-
-    # -- sending -------------------------------------------------------------------------------------------------
-
-    def _start_round(
+    def _start(
         self,
-        call: ApiRequest,
-        attempts: Attempts,
-        verify: Callable[[float], bool] | None,
+        request: ApiRequest,
+        queue_timeout: float | None,
+        subject: str,
+        verify: Callable[[float], bool | Flow[bool]] | None,
         wait: Callable[[Wait], bool] | None,
-        *,
-        looking_for: str,
-        hopeless: str = "",
-    ) -> tuple[Response | Wait | None, float]:
-        """Send a call that starts a round, until it is accepted.
+        never_repeat: str = "",
+    ) -> Flow[Started]:
+        attempts = self.attempts(request, queue_timeout)
+        flow = start_flow(
+            request,
+            attempts,
+            self.clock,
+            subject=subject,
+            verify=verify,
+            wait=wait,
+            never_repeat=never_repeat,
+        )
+        return self.translated(flow)
 
-        :param verify: called after a lost response; see :meth:`run_instant_test`.
-        :param wait: sleeps out a pause in place of the hook; see :meth:`run_instant_test`.
-        :param looking_for: what ``verify`` looks for, for the log.
-        :param hopeless: why the call must not be sent again after a lost response.
-        :return: the response, ``None`` when it was lost and ``verify`` confirmed the call, the pause when ``wait``
-            returned ``False``; and the time of the call that counts, epoch seconds of this machine's clock.
-        """
-        lost_at = None
-        while True:
-            begun = self._now()
-            outcome, decision, attempts = self._attempt(call, attempts)
-            self.run_calls += not (isinstance(outcome, NoResponse) and not outcome.sent)
-            if isinstance(decision, VerifyOutcome):
-                lost_at = begun if lost_at is None else lost_at
-                if verify is not None:
-                    self.log.warning(
-                        "%s: response lost (%s); checking whether %s exists",
-                        call.label,
-                        self._scrub(decision.reason),
-                        looking_for,
-                    )
-                    looked_since = time.monotonic()
-                    if verify(lost_at + self.clock_offset):
-                        return None, lost_at
-                    self.log.info("%s: %s does not exist", call.label, looking_for)
-                    if isinstance(decision.otherwise, Wait):
-                        left = max(decision.otherwise.seconds - (time.monotonic() - looked_since), 0.0)
-                        decision = replace(decision, otherwise=replace(decision.otherwise, seconds=left))
-                decision = GiveUp(f"{decision.reason}; {hopeless}") if hopeless else decision.otherwise
-            if isinstance(decision, GiveUp):
-                raise self._error(call, outcome, decision)
-            if isinstance(decision, Wait):
-                if not self._wait(call, attempts, decision, wait):
-                    return decision, begun
-                continue
-            assert isinstance(outcome, Response)
-            return outcome, begun if lost_at is None else lost_at
-
-    def _list(
-        self, operation: Endpoint, time_left: Callable[[], float] | None = None
-    ) -> list[dict[str, Any]]:
-        answer = self._perform(self._calls().simple(operation), time_left=time_left)
-        return list(answer.json()[operation.member])
-
-    def _perform(
-        self,
-        call: ApiRequest,
-        *,
-        time_left: Callable[[], float] | None = None,
-        attempts: Attempts | None = None,
-    ) -> Response:
-        """Send ``call`` until its answer is the result; for operations of which nothing is to be settled."""
-        state = self._attempts(call) if attempts is None else attempts
-        while True:
-            outcome, decision, state = self._attempt(call, state, time_left)
-            if isinstance(decision, Wait):
-                self._wait(call, state, decision)
-                continue
-            if isinstance(decision, Accept) and isinstance(outcome, Response):
-                return outcome
-            raise self._error(call, outcome, decision)
-
-    def _attempt(
-        self, call: ApiRequest, attempts: Attempts, time_left: Callable[[], float] | None = None
-    ) -> tuple[Response | NoResponse, Decision, Attempts]:
-        """Send once, and decide what to do next."""
-        session = self.get_conn()
+    def _send(self, step: Send) -> Response | NoResponse:
+        session, sent_at = self.get_conn(), self.clock.now()
         self.requests_sent += 1
-        outcome = send(session, call, self._timeout(remaining(time_left)))
-        return outcome, *self._decide(call, attempts, outcome, remaining(time_left))
+        return self._take(step, send(session, step.request, self._timeout(step)), sent_at)
 
-    def _wait(
-        self, call: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], bool] | None = None
-    ) -> bool:
-        self._tell(call, attempts, wait)
-        if instead is None:
-            self._sleep(wait.seconds)
-        elif not instead(wait):
+    def _pause(self, step: Pause) -> bool:
+        self._log_pause(step)
+        if step.instead is None:
+            self.sleep(step.wait.seconds)
+        elif not step.instead(step.wait):
             return False
-        if wait.throttled:
-            self.throttled_seconds += wait.seconds
+        self.throttled_seconds += step.wait.seconds if step.wait.throttled else 0.0
         return True
 
 
-_NAMELESS = "not sent again, since without a testName nobody can tell whether the test exists"
+def _roles(user: Mapping[str, Any], aid: str) -> list[str]:
+    """The names of a user's roles in an account group, and in all."""
+    groups = user.get("accountGroupRoles")
+    roles = [
+        role
+        for group in (groups if isinstance(groups, list) else ())
+        if isinstance(group, Mapping)
+        and isinstance(group.get("accountGroup"), Mapping)
+        and str(group["accountGroup"].get("aid")) == aid
+        for role in _list(group.get("roles"))
+    ]
+    roles += _list(user.get("allAccountGroupRoles"))
+    names = [str(role["name"]) for role in roles if isinstance(role, Mapping) and role.get("name")]
+    return list(dict.fromkeys(names))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,11 +1,14 @@
-"""Sending one request with ``requests``, and saying what came of it. Nothing is decided here."""
+"""Sending one request with ``requests``, and describing its outcome. Nothing is decided here."""
 
 from __future__ import annotations
 
 import functools
 import http.client
 import io
+import ssl
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +19,36 @@ from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # typ
 
 from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.api.urls import follow
 from thousandeyes_provider.hooks.base import HEADERS
 from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
-from thousandeyes_provider.hooks.request_builder import ApiRequest
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-MOST_REDIRECTS = 5
+    from thousandeyes_provider.api.endpoints import ApiRequest
+
+
+_SYSTEM_ERRORS = ("builtins", "http.client", "socket", "ssl")
+"""Modules of the errors whose texts come from the system, not from a server or an address."""
+
+_TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
+
+
+@dataclass
+class Progress:
+    """How far one request got.
+
+    :param connected: whether a connection was established: the tunnel of a proxy and TLS included. The request may
+        have been carried out from then on.
+    """
+
+    connected: bool = False
 
 
 class BearerAuth(AuthBase):
-    """Sets the token on each request, so that it stands neither among the session's headers nor in a repr.
+    """Sets the token on each request, so it is neither among the session's headers nor in a repr.
 
-    As an ``auth`` it also keeps ``requests`` from putting a password of ``~/.netrc`` in its place.
+    As an ``auth`` it also keeps ``requests`` from using a password of ``~/.netrc`` instead.
     """
 
     def __init__(self, token: str) -> None:
@@ -43,20 +61,17 @@ class BearerAuth(AuthBase):
 
 
 class Session(requests.Session):
-    """A session that leaves redirects alone: ``requests`` reads the whole body of one, even when it does not follow."""
+    """A session that ignores redirects: ``requests`` reads the whole body of one, even when it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Nowhere; :func:`send` follows redirects."""
+        """Return nothing; :mod:`thousandeyes_provider.api.flows` follows redirects."""
         return None
 
 
 def open_session(settings: ConnectionSettings) -> Session:
     """A session for a connection: with its token, its proxies and certificates, and without cookies.
 
-    What the environment has to say is decided for both hooks in :mod:`.connection`, so that no password of ``~/.netrc``
-    takes the place of the token.
-
-    :param settings: what the connection says.
+    :mod:`.connection` reads the environment for both hooks, so ``trust_env`` is off here.
     """
     session = Session()
     session.auth = BearerAuth(settings.token)
@@ -70,167 +85,191 @@ def open_session(settings: ConnectionSettings) -> Session:
     return session
 
 
-def send(session: requests.Session, call: ApiRequest, timeout: float) -> Response | NoResponse:
-    """Send once and read the whole answer, following redirects within the origin.
+def send(session: requests.Session, request: ApiRequest, timeout: float) -> Response | NoResponse:
+    """Send once and read the whole response.
 
     :param session: from :func:`open_session`.
-    :param call: what to send.
-    :param timeout: seconds until the answer must be there as a whole, however slowly it comes. What is not counted is
-        the resolver, and the further addresses of a host whose first ones do not answer.
+    :param request: what to send.
+    :param timeout: seconds until the whole response must have arrived. The resolver is not counted, nor are further
+        addresses of a host whose first ones do not answer.
     """
-    url = call.url
-    ends = time.monotonic() + timeout
-    for _ in range(MOST_REDIRECTS + 1):
-        try:
-            with session.request(
-                call.operation.method,
-                url,
-                json=call.body,
-                timeout=urllib3.Timeout(total=max(ends - time.monotonic(), 0.001)),  # type: ignore[arg-type]
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = _read_body(response)
-        except UnusableBody as error:
-            return NoResponse(f"{response.status_code}, {error}", sent=True, final=error.final)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return _no_answer(error, timeout)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        answer = Response(response.status_code, headers, body, url)
-        if not redirects(answer, call.operation.method):
-            return answer
-        try:
-            url = follow(url, headers["location"])
-        except ValueError as error:
-            return NoResponse(f"{answer.status}, {error}", sent=True, final=True)
-    return NoResponse(f"more than {MOST_REDIRECTS} redirects", sent=True, final=True)
+    progress = Progress()
+    token = _progress.set(progress)
+    try:
+        with session.request(
+            request.endpoint.method,
+            request.url,
+            json=request.body,
+            timeout=urllib3.Timeout(total=timeout),  # type: ignore[arg-type]
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = _read_body(response)
+    except UnusableBody as error:
+        return NoResponse(f"{response.status_code}, {error}", sent=True, final=error.final)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        return no_response(error, connected=progress.connected, timeout=timeout)
+    finally:
+        _progress.reset(token)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Response(response.status_code, headers, body, request.url)
+
+
+def no_response(error: Exception, *, connected: bool, timeout: float) -> NoResponse:
+    """The outcome of a request that ended in an exception of the HTTP library.
+
+    Texts of servers are left out: they may hold secrets, and libraries cut them anywhere.
+
+    :param connected: whether a connection was established. The classes of the exceptions do not show it: urllib3
+        reports everything that happens behind a proxy as an error of the proxy.
+    """
+    cause = _innermost(error)
+    is_system_error = isinstance(cause, OSError) and type(cause).__module__ in _SYSTEM_ERRORS
+    text = str(cause) if is_system_error else type(cause).__name__
+    if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in text:
+        return NoResponse(f"certificate of the server is not trusted: {text}", sent=connected, final=True)
+    is_timeout = isinstance(error, _TIMEOUTS) or isinstance(cause, _TIMEOUTS)
+    if connected:
+        reason = (
+            f"timeout: no complete response in {timeout:g} s" if is_timeout else f"connection lost: {text}"
+        )
+        return NoResponse(reason, sent=True)
+    if isinstance(error, ValueError) and not is_system_error:
+        return NoResponse(
+            f"the host of the connection, or its proxy, is not a valid address ({text})",
+            sent=False,
+            final=True,
+        )
+    return NoResponse(
+        f"could not connect: {f'timeout after {timeout:g} s' if is_timeout else text}", sent=False
+    )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The first cause of a library's error."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
+        error = next((cause for cause in inner if isinstance(cause, BaseException)), error)
+    return error
 
 
 def _read_body(response: requests.Response) -> bytes:
     """The whole body, decoded."""
     body = Body(response.headers.get("content-encoding"))
-    # Without read1 (urllib3 1.26) pieces are whole, which changes nothing but their number.
+    # Without read1 (urllib3 1.26) pieces are full, which changes only their number.
     read = getattr(response.raw, "read1", response.raw.read)
     while piece := read(65536, decode_content=False):
         body.feed(piece)
     return body.whole()
 
 
-class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
-    """Takes the read timeout as the time for the whole answer, not for each of its bytes.
+# -- connections -------------------------------------------------------------------------------------------------------
 
-    Otherwise a server that sends a header, or interim answers, byte by byte keeps a worker for as long as it likes.
+_progress: ContextVar[Progress] = ContextVar("thousandeyes_request_progress")
+
+
+class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
+    """Applies the read timeout to the whole response, and records when a connection is established.
+
+    Without a deadline, a server that sends a header byte by byte could hold a worker for any time.
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
-        _hold_deadlines(self.poolmanager)
+        _use_our_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """The pools of connections through a proxy."""
-        known = proxy in self.proxy_manager
+        """Make the pools of connections through a proxy."""
+        is_new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not known:
-            _hold_deadlines(manager)
+        if is_new:
+            _use_our_connections(manager)
         return manager
 
 
-def _hold_deadlines(manager: Any) -> None:
+def _use_our_connections(manager: Any) -> None:
     classes = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _with_deadline(pool) for scheme, pool in classes.items()}
+    manager.pool_classes_by_scheme = {scheme: _with_our_connections(pool) for scheme, pool in classes.items()}
 
 
 @functools.cache
-def _with_deadline(pool: Any) -> Any:
-    """A class of connection pools whose answers have a deadline."""
-    connection = type("Connection", (pool.ConnectionCls,), {"response_class": _Response})
+def _with_our_connections(pool: Any) -> Any:
+    """A class of connection pools whose connections record their progress and whose responses have a deadline."""
+    connection = type("Connection", (_Recorded, pool.ConnectionCls), {"response_class": _Response})
     return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
+class _Recorded:
+    """Records that a connection is established, before a request is written to it."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        """Connect, through a proxy's tunnel and with TLS where the address asks for them."""
+        super().connect()  # type: ignore[misc]
+        self._record()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request, on a connection that may have been open before."""
+        if self.sock is not None:
+            self._record()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _record(self) -> None:
+        progress = _progress.get(None)
+        if progress is not None:
+            progress.connected = True
+
+
 class _Response(http.client.HTTPResponse):
-    """An answer that has to be there, as a whole, within the timeout that its socket had at its begin."""
+    """A response that must arrive as a whole within the timeout that its socket has at the start."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_Until(sock, self.fp.detach()))
+        self.fp: Any = io.BufferedReader(_DeadlineReader(sock, self.fp.detach()))
 
     def begin(self) -> None:
-        """Read the status and the headers; those of interim answers (103) are skipped, as of 100 they are."""
+        """Read the status and the headers; skip those of interim responses (103), as http.client skips those of 100."""
         super().begin()
         while http.client.SWITCHING_PROTOCOLS < self.status < http.client.OK:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
 
 
-class _Until(io.RawIOBase):
-    """What comes in at a socket, until its time is up.
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a deadline.
 
-    :param sock: the socket; its timeout is the time that there is.
-    :param raw: what to read from.
+    :param sock: the socket; its timeout is the time until the deadline.
+    :param raw: the stream to read.
     """
 
     def __init__(self, sock: Any, raw: Any) -> None:
         super().__init__()
         self._sock, self._raw = sock, raw
         timeout = sock.gettimeout()
-        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def readable(self) -> bool:
-        """It is."""
+        """Return ``True``."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what there is.
+        """Read what has arrived.
 
-        :raises TimeoutError: when nothing comes before the time is up.
+        :raises TimeoutError: when nothing arrives before the deadline.
         """
-        if self._ends is not None:
-            left = self._ends - time.monotonic()
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the time for the answer is up")
+                raise TimeoutError("deadline of the response exceeded")
             self._sock.settimeout(left)
-        found: int | None = self._raw.readinto(buffer)
-        return found
+        count: int | None = self._raw.readinto(buffer)
+        return count
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         self._raw.close()
         super().close()
-
-
-def _no_answer(error: Exception, timeout: float) -> NoResponse:
-    """What an exception of the HTTP library says about a request."""
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
-        return NoResponse(f"not an address: {error}", sent=False, final=True)
-    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
-        text = _root(error)
-        if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:
-            return NoResponse(f"the server's certificate is not trusted: {text}", sent=False, final=True)
-        return NoResponse(f"TLS failed: {text}", sent=True)
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NoResponse(f"could not connect: timeout after {timeout:g} s", sent=False)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return NoResponse(f"could not connect: proxy: {_root(error)}", sent=False)
-    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError):
-        return NoResponse(f"timeout: no complete answer in {timeout:g} s", sent=True)
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return NoResponse(f"could not connect: {_root(error)}", sent=False)
-    return NoResponse(f"connection cut: {_root(error)}", sent=True)
-
-
-def _root(error: BaseException) -> str:
-    """The innermost cause of a library's error, which says most in the fewest words."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
-        error = next((found for found in inner if isinstance(found, BaseException)), error)
-    return str(error)[:300] or type(error).__name__
-
-
-def redirects(answer: Response, method: str) -> bool:
-    """Whether an answer asks for the same request at another address."""
-    same = (301, 302, 303, 307, 308) if method == "GET" else (307, 308)
-    return answer.status in same and bool(answer.headers.get("location"))

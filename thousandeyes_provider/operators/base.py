@@ -407,7 +407,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             # It was refused, so that there is nothing to pick up.
             self._memory(context).forget()
             self._wait_for_turn(context, self._queued(queued, plan, pause))
-        self.hook._sleep(pause.seconds)
+        self.hook.sleep(pause.seconds)
 
     def _queued(self, queued: QueuedRun, plan: Plan, pause: Wait) -> QueuedRun:
         """What has to be known when the turn has come."""
@@ -452,7 +452,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
         self.log.info(
             "The newest round began this minute; waiting %.0f s for the next, to tell ours from it", pause
         )
-        self.hook._sleep(pause + 0.1)
+        self.hook.sleep(pause + 0.1)
         return self._reader.remember(plan) if pause > LONG_WAIT else plan
 
     def _has_begun(self, plan: Plan, lost_at: float) -> bool:
@@ -477,7 +477,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
                     break
                 self.log.warning("Nothing could be read in %g s; looking as long once more", settle_time)
                 ends, extended = self._monotonic() + settle_time, True
-            self.hook._sleep(min(max(self._read("poll_interval"), self._pace(plan)), time_left()))
+            self.hook.sleep(min(max(self._read("poll_interval"), self._pace(plan)), time_left()))
             rows = self._reader.poll(plan, lost_at, time_left).rows
             answered = answered or len(rows) == len(plan.directions)
             if any(
@@ -525,7 +525,7 @@ class BaseInstantTestOperator(RoundTask, BaseOperator):
             while state is WaitState.WAITING:
                 now = self._monotonic()
                 due = waiting.next_poll(now, self._pace(handle.plan))
-                self.hook._sleep(max(due - now, 0.0))
+                self.hook.sleep(max(due - now, 0.0))
                 result = self._reader.poll(handle.plan, handle.sent_at, time_left)
                 now = self._monotonic()
                 before, waiting = waiting, waiting.poll(result.rows, now)

@@ -628,7 +628,7 @@ def _masked(value: Any) -> Any:
         return value
     secrets = [secret for secret in secrets_in(read) if arguments.is_literal(secret)]
     if secrets:
-        from thousandeyes_provider.hooks.masking import mask_secret
+        from thousandeyes_provider.hooks.base import mask_secret
 
         for secret in secrets:
             mask_secret(secret)

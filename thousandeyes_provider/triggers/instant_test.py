@@ -5,7 +5,6 @@ The trigger only reads. It never runs a test, so a triggerer may restart it or r
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -117,7 +116,7 @@ class InstantTestResultsTrigger(BaseTrigger):
             hook.account.pace.learn_run_limit(self.run_limit)
             while state is WaitState.WAITING:
                 now = time.monotonic()
-                await asyncio.sleep(max(progress.next_poll(now) - now, 0.0))
+                await hook.sleep(max(progress.next_poll(now) - now, 0.0))
                 result = await reader.poll(handle.plan, handle.sent_at, time_left)
                 now = time.monotonic()
                 # The first response tells ThousandEyes' clock, so both times are set again.

@@ -102,7 +102,7 @@ def test_what_is_cut_short_may_be_whole_the_next_time(encoding, sent):
 def test_what_is_not_in_its_encoding_may_be_the_next_time(encoding):
     with pytest.raises(UnusableBody) as failure:
         fed(encoding, b"\xff<html>", 100)
-    assert str(failure.value).startswith("a body that cannot be decoded: Error -3")
+    assert str(failure.value) == "a body that cannot be decoded"
     assert not failure.value.final
 
 
@@ -128,10 +128,19 @@ def test_what_arrives_counts_also_where_little_comes_out(monkeypatch):
         fed("gzip", gzip.compress(b"") + b"x" * 100, 10)
 
 
+def test_a_body_with_too_many_json_values_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(body, "MOST_VALUES", 5)
+    assert fed(None, b'[{"a":1},{}]').whole()
+    with pytest.raises(UnusableBody) as failure:
+        fed(None, b'[{"a":1},{},[]]').whole()
+    assert str(failure.value) == "a body of more than 5 JSON values"
+    assert failure.value.final
+
+
 def test_a_small_body_that_would_be_a_huge_one_is_refused_before_it_is(monkeypatch):
     sizes = []
     check = Body._check_size
-    monkeypatch.setattr(Body, "_check_size", lambda body: (sizes.append(len(body._whole)), check(body)))
+    monkeypatch.setattr(Body, "_check_size", lambda body: (sizes.append(len(body._decoded)), check(body)))
     with pytest.raises(UnusableBody, match=f"more than {LARGEST_BODY} bytes"):
         fed("gzip", gzip.compress(b" " * (LARGEST_BODY + 10**6)), 10**6)
     assert max(sizes) <= LARGEST_BODY + 65536

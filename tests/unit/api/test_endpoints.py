@@ -7,7 +7,6 @@ import json
 import pytest
 
 from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.endpoints import next_link
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.api.retry import RequestKind
 
@@ -41,7 +40,7 @@ def test_method_and_path(operation, sent):
 
 @pytest.mark.parametrize("operation", EVERY, ids=lambda operation: operation.name)
 def test_only_reads_may_be_repeated_at_will(operation):
-    assert (operation.sending is RequestKind.READ) == (operation.method == "GET")
+    assert (operation.kind is RequestKind.READ) == (operation.method == "GET")
 
 
 def test_an_id_cannot_leave_its_place():
@@ -61,6 +60,7 @@ class TestUsable:
         [
             (endpoints.RESULTS, {"results": []}),
             (endpoints.RESULTS, {"results": [{}], "test": {}, "more": 1}),
+            (endpoints.RESULTS, {"test": {}}),
             (endpoints.CREATE, {"testId": "7"}),
             (endpoints.TEST, {"testId": 7}),
             (endpoints.SNAPSHOT, {"id": "s"}),
@@ -78,11 +78,10 @@ class TestUsable:
         [
             (b" \n", "application/json", "an empty body"),
             (b"<html>", "text/html; charset=utf-8", "a body that is not JSON (text/html, 6 bytes)"),
-            (b"<html>", "x" * 101, f"a body that is not JSON ({'x' * 100}, 6 bytes)"),
             (b"<html>", None, "a body that is not JSON (no content type, 6 bytes)"),
             (b"[" * 100_000, None, "a body that is not JSON (no content type, 100000 bytes)"),
             (b"[]", None, "JSON that is not an object"),
-            (b"{}", None, "JSON without a usable 'results'"),
+            (b'{"results": null}', None, "JSON without a usable 'results'"),
             (b'{"results": [7]}', None, "JSON with a 'results' of other things than objects"),
         ],
     )
@@ -102,7 +101,7 @@ class TestUsable:
     @pytest.mark.parametrize(
         ("operation", "body"),
         [
-            (endpoints.RESULTS, {}),
+            (endpoints.TESTS, {}),
             (endpoints.RESULTS, {"results": None}),
             (endpoints.RESULTS, {"results": {}}),
             (endpoints.RESULTS, {"results": [1]}),
@@ -122,12 +121,30 @@ class TestUsable:
         assert told == "a body that is not JSON (text/html, 19 bytes)"
 
 
-class TestNextLink:
-    def test_the_link(self):
-        assert (
-            next_link({"_links": {"next": {"href": "https://te/v7/x?cursor=1"}}})
-            == "https://te/v7/x?cursor=1"
-        )
+REQUEST = endpoints.ApiRequest(endpoints.RESULTS, "results", "https://te/v7/results?window=1h")
+
+
+def following(page, account_group_id=None):
+    response = Response(200, {}, json.dumps(page).encode(), "https://te/v7/results?window=1h")
+    request = REQUEST.next_page(response, account_group_id)
+    return request and request.url
+
+
+class TestNextPage:
+    def test_is_the_link_of_the_page(self):
+        page = {"_links": {"next": {"href": "https://te/v7/x?cursor=1"}}}
+        assert following(page) == "https://te/v7/x?cursor=1"
+
+    @pytest.mark.parametrize(
+        ("link", "expected"),
+        [
+            ("/v7/x?cursor=1", "https://te/v7/x?cursor=1&aid=7"),
+            ("/v7/x", "https://te/v7/x?aid=7"),
+            ("/v7/x?aid=8", "https://te/v7/x?aid=8"),
+        ],
+    )
+    def test_has_the_account_group(self, link, expected):
+        assert following({"_links": {"next": {"href": link}}}, "7") == expected
 
     @pytest.mark.parametrize(
         "page",
@@ -138,4 +155,9 @@ class TestNextLink:
         ],
     )
     def test_the_last_page_has_none(self, page):
-        assert next_link(page) is None
+        assert following(page) is None
+
+
+def test_a_response_without_the_list_has_no_items():
+    assert REQUEST.items(answer({"test": {}})) == []
+    assert REQUEST.items(answer({"results": [{"a": 1}]})) == [{"a": 1}]

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.problems import read_problem
+from thousandeyes_provider.api.redaction import Redactor
 from thousandeyes_provider.api.response import Response
 
 
 def problem(status, body=b"", kind="application/problem+json"):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_problem(Response(status, {"content-type": kind}, raw, ""))
+    return read_problem(Response(status, {"content-type": kind}, raw, ""), Redactor(["s3cret-token"]))
 
 
 class TestShapes:
@@ -62,14 +63,14 @@ class TestShapes:
         assert str(found) == "Bad [E7; url]"
 
     def test_as_many_as_are_shown_are_not_counted(self):
-        errors = [{"message": str(nth)} for nth in range(10)]
-        assert str(problem(400, {"title": "Bad", "errors": errors})).endswith("; 8; 9]")
+        errors = [{"message": str(nth)} for nth in range(5)]
+        assert str(problem(400, {"title": "Bad", "errors": errors})).endswith("; 3; 4]")
         assert str(problem(400, {"title": "Bad", "errors": [*errors, {"message": "x"}]})).endswith(
             "; and 1 more]"
         )
 
     def test_a_body_of_no_type_is_not_repeated(self):
-        assert str(read_problem(Response(502, {}, b"oops", ""))) == "Bad Gateway"
+        assert str(read_problem(Response(502, {}, b"oops", ""), Redactor())) == "Bad Gateway"
 
     def test_a_title_that_is_repeated_is_said_once(self):
         assert str(
@@ -102,11 +103,27 @@ class TestShapes:
     def test_many_field_errors_are_counted_in_the_text_and_kept_in_the_data(self):
         errors = [{"field": f"f{nth}", "message": "wrong"} for nth in range(500)]
         found = problem(400, {"title": "Bad Request", "errors": errors})
-        assert str(found).endswith("f9: wrong; and 490 more]")
+        assert str(found).endswith("f4: wrong; and 495 more]")
         assert len(found.errors) == 500
 
     def test_long_texts_are_cut(self):
-        assert len(str(problem(400, {"title": "t" * 9999, "detail": "d" * 9999}))) < 1100
+        errors = [{"field": "f" * 9999, "message": "m" * 9999}] * 50
+        text = str(problem(400, {"title": "t" * 9999, "detail": "d" * 9999, "errors": errors}))
+        assert len(text) < 1700
+
+    @pytest.mark.parametrize("before", range(490, 505))
+    def test_a_secret_at_the_end_of_a_long_text_is_redacted_before_the_text_is_cut(self, before):
+        text = "x" * before + "s3cret-token" + "y" * 50
+        shapes = [
+            {"title": text},
+            {"title": "t", "detail": text},
+            {"title": "t", "errors": [{"field": text, "message": text, "code": text}, text]},
+        ]
+        for found in (*(problem(400, shape) for shape in shapes), problem(503, text.encode(), "text/plain")):
+            assert "s3c" not in repr(found) + str(found)
+
+    def test_a_long_plain_text_is_left_out(self):
+        assert str(problem(503, b"x" * 70_000, "text/plain")) == "Service Unavailable"
 
 
 JSON = st.recursive(
@@ -123,4 +140,4 @@ KEYS = st.sampled_from(["title", "detail", "error", "error_description", "errors
 )
 def test_whatever_the_body_is_there_is_something_to_say(status, body):
     raw = body.encode() if isinstance(body, str) else body
-    assert str(read_problem(Response(status, {"content-type": "text/plain"}, raw, "")))
+    assert str(read_problem(Response(status, {"content-type": "text/plain"}, raw, ""), Redactor()))

@@ -13,7 +13,6 @@ from thousandeyes_provider.api.rate_limits import (
     BUCKETS,
     PollingPace,
     exhausted_reset,
-    polling_gap,
     polling_pace,
     quotas,
 )
@@ -23,8 +22,14 @@ NOW = 1_790_000_000.0
 ORG, RUNS = BUCKETS["organization"], BUCKETS["instant-test"]
 
 
-def told(*, org=None, runs=None, date=NOW, status=200):
-    """An answer with the headers of the given families, each (limit, remaining, reset)."""
+def polling_gap(response, now):
+    """Seconds between two requests with a fifth of the limit reserved; 0 when the headers do not say."""
+    pace = polling_pace(response, now, 0.2)
+    return 0.0 if pace is None else pace.gap
+
+
+def response_with(*, org=None, runs=None, date=NOW, status=200):
+    """A response with the headers of the given families, each (limit, remaining, reset)."""
     headers = {}
     for prefix, family in ((ORG, org), (RUNS, runs)):
         for field, value in zip(("limit", "remaining", "reset"), family or (), strict=False):
@@ -37,19 +42,19 @@ def told(*, org=None, runs=None, date=NOW, status=200):
 
 class TestReading:
     def test_both_sets_are_read(self):
-        found = quotas(told(org=(240, 200, NOW + 5), runs=(24, 3, NOW + 9)))
-        assert {name: (q.limit, q.remaining, q.reset) for name, q in found.items()} == {
+        limits = quotas(response_with(org=(240, 200, NOW + 5), runs=(24, 3, NOW + 9)))
+        assert {name: (q.limit, q.remaining, q.reset) for name, q in limits.items()} == {
             "organization": (240, 200, NOW + 5),
             "instant-test": (24, 3, NOW + 9),
         }
 
     def test_nothing_is_told_nothing_is_found(self):
-        assert quotas(told()) == {}
+        assert quotas(response_with()) == {}
 
     @pytest.mark.parametrize("garbage", ["", "many", "-", "nan", "inf", "1e999", "true"])
     def test_garbage_is_as_if_it_were_not_there(self, garbage):
-        assert quotas(told(org=(garbage, garbage, garbage))) == {}
-        assert quotas(told(org=(240, garbage, garbage)))["organization"].remaining is None
+        assert quotas(response_with(org=(garbage, garbage, garbage))) == {}
+        assert quotas(response_with(org=(240, garbage, garbage)))["organization"].remaining is None
 
     def test_a_header_of_another_family_is_no_rate_limit_of_ours(self):
         answer = Response(429, {"x-template-deploy-rate-limit-reset": "30"}, b"", "")
@@ -61,13 +66,13 @@ class TestResetOfARefusal:
     @pytest.mark.parametrize(
         ("refused", "bucket", "wait"),
         [
-            (told(org=(240, 0, NOW + 20)), "organization", 20),
-            (told(runs=(24, 0, NOW + 30)), "instant-test", 30),
-            (told(org=(240, 100, NOW + 50), runs=(24, 0, NOW + 30)), "instant-test", 30),
-            (told(org=(240, 0, NOW + 50), runs=(24, 0, NOW + 30)), "organization", 50),
-            (told(org=(240, 7, NOW + 50), runs=(24, 7, NOW + 60)), "instant-test", 60),
-            (told(org=(240, None, NOW + 50), runs=(24, 7, NOW + 60)), "organization", 50),
-            (told(org=(240, 0, NOW - 50)), "organization", -50),
+            (response_with(org=(240, 0, NOW + 20)), "organization", 20),
+            (response_with(runs=(24, 0, NOW + 30)), "instant-test", 30),
+            (response_with(org=(240, 100, NOW + 50), runs=(24, 0, NOW + 30)), "instant-test", 30),
+            (response_with(org=(240, 0, NOW + 50), runs=(24, 0, NOW + 30)), "organization", 50),
+            (response_with(org=(240, 7, NOW + 50), runs=(24, 7, NOW + 60)), "instant-test", 60),
+            (response_with(org=(240, None, NOW + 50), runs=(24, 7, NOW + 60)), "organization", 50),
+            (response_with(org=(240, 0, NOW - 50)), "organization", -50),
         ],
     )
     def test_is_that_of_the_exhausted_set_and_the_later_one_when_unclear(self, refused, bucket, wait):
@@ -76,7 +81,7 @@ class TestResetOfARefusal:
         assert (reset.bucket, reset.wait, reset.at) == (bucket, wait, NOW + wait)
 
     def test_an_exhausted_set_without_a_reset_is_not_replaced_by_one_that_has_room(self):
-        assert exhausted_reset(told(org=(240, 200, NOW + 50), runs=(24, 0, None)), NOW) is None
+        assert exhausted_reset(response_with(org=(240, 200, NOW + 50), runs=(24, 0, None)), NOW) is None
 
 
 class TestPace:
@@ -98,20 +103,22 @@ class TestPace:
         ],
     )
     def test_a_fifth_of_the_budget_stays_free(self, family, gap):
-        assert polling_gap(told(org=family), now=0) == pytest.approx(gap)
+        assert polling_gap(response_with(org=family), now=0) == pytest.approx(gap)
 
     def test_reads_do_not_count_among_the_instant_tests(self):
-        assert polling_gap(told(runs=(24, 0, NOW + 3000)), NOW) == 0
+        assert polling_gap(response_with(runs=(24, 0, NOW + 3000)), NOW) == 0
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
     def test_a_wrong_clock_here_or_there_does_no_harm(self, wrong_by):
-        here = polling_gap(told(org=(240, 48, NOW + 30)), NOW + wrong_by)
-        there = polling_gap(told(org=(240, 48, NOW + wrong_by + 30), date=NOW + wrong_by), NOW)
+        here = polling_gap(response_with(org=(240, 48, NOW + 30)), NOW + wrong_by)
+        there = polling_gap(response_with(org=(240, 48, NOW + wrong_by + 30), date=NOW + wrong_by), NOW)
         assert here == there == 30
 
     def test_a_client_that_keeps_the_gap_leaves_a_fifth_of_the_budget(self):
         remaining, at = 240.0, NOW
-        while (gap := polling_gap(told(org=(240, remaining, NOW + 60), date=int(at)), at)) and at < NOW + 60:
+        while (
+            gap := polling_gap(response_with(org=(240, remaining, NOW + 60), date=int(at)), at)
+        ) and at < NOW + 60:
             at += gap
             remaining -= 1
         assert remaining >= 0.2 * 240 - 2
@@ -131,12 +138,12 @@ class TestPace:
 
 
 def test_a_limit_of_1_is_one_and_1_that_remains_is_room():
-    assert quotas(told(org=(1, 1, NOW)))["organization"].limit == 1
-    assert quotas(told(org=(0, 1, NOW)))["organization"].limit is None
-    refused = told(org=(240, 1, NOW + 50), runs=(24, 0, NOW + 5), status=429)
+    assert quotas(response_with(org=(1, 1, NOW)))["organization"].limit == 1
+    assert quotas(response_with(org=(0, 1, NOW)))["organization"].limit is None
+    refused = response_with(org=(240, 1, NOW + 50), runs=(24, 0, NOW + 5), status=429)
     assert exhausted_reset(refused, NOW).bucket == "instant-test"
 
 
 def test_the_pace_of_a_whole_window_and_how_long_it_lasts():
-    assert polling_pace(told(org=(240, 108, NOW + 600)), NOW) == PollingPace(10.0, 600.0)
-    assert polling_pace(told(org=(240, 108, NOW + 601)), NOW) is None
+    assert polling_pace(response_with(org=(240, 108, NOW + 600)), NOW, 0.2) == PollingPace(10.0, 600.0)
+    assert polling_pace(response_with(org=(240, 108, NOW + 601)), NOW, 0.2) is None

@@ -40,15 +40,15 @@ def limits(*, org=None, runs=None, date=NOW, status=429, **more):
     return Response(status, headers, b"", "http://te/v7/x")
 
 
-def decide(sending, outcome, *, chance=0.5, now=NOW, **more):
-    return Attempts(sending).after(outcome, now=now, chance=chance, **more)[0]
+def decide(kind, outcome, *, jitter=0.5, now=NOW, **more):
+    return Attempts(kind).after(outcome, now=now, jitter=jitter, **more)[0]
 
 
 class TestSuccess:
-    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
-    def test_a_usable_answer_is_accepted(self, sending, status):
-        assert decide(sending, answer(status)) == Accept()
+    def test_a_usable_answer_is_accepted(self, kind, status):
+        assert decide(kind, answer(status)) == Accept()
 
     def test_a_body_on_the_run_call_is_accepted_with_a_warning(self):
         decision = decide(RUN, answer(200), unusable="not the empty one that was expected")
@@ -66,21 +66,21 @@ class TestSuccess:
 
 
 class TestErrorsThatNoRetryMends:
-    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize(
         "status", [400, 401, 403, 404, 405, 410, 413, 415, 422, 451, 300, 302, 304, 501, 505]
     )
-    def test_error_at_once(self, sending, status):
-        assert decide(sending, answer(status)) == GiveUp(str(status))
+    def test_error_at_once(self, kind, status):
+        assert decide(kind, answer(status)) == GiveUp(str(status))
 
-    @pytest.mark.parametrize("sending", [READ, CREATE, SNAPSHOT])
-    def test_409_is_an_error_where_nothing_can_be_busy(self, sending):
-        assert isinstance(decide(sending, answer(409)), GiveUp)
+    @pytest.mark.parametrize("kind", [READ, CREATE, SNAPSHOT])
+    def test_409_is_an_error_where_nothing_can_be_busy(self, kind):
+        assert isinstance(decide(kind, answer(409)), GiveUp)
 
-    @pytest.mark.parametrize("sending", EVERY)
-    def test_a_certificate_that_is_not_trusted(self, sending):
+    @pytest.mark.parametrize("kind", EVERY)
+    def test_a_certificate_that_is_not_trusted(self, kind):
         outcome = NoResponse("the server's certificate is not trusted", sent=False, final=True)
-        assert isinstance(decide(sending, outcome), GiveUp)
+        assert isinstance(decide(kind, outcome), GiveUp)
 
 
 class TestLostAnswers:
@@ -95,9 +95,9 @@ class TestLostAnswers:
         assert isinstance(decide(READ, outcome), Wait)
 
     @pytest.mark.parametrize("outcome", LOST)
-    @pytest.mark.parametrize("sending", [RUN, CREATE])
-    def test_run_and_create_are_settled_before_anything_is_sent_again(self, sending, outcome):
-        decision = decide(sending, outcome)
+    @pytest.mark.parametrize("kind", [RUN, CREATE])
+    def test_run_and_create_are_settled_before_anything_is_sent_again(self, kind, outcome):
+        decision = decide(kind, outcome)
         assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, Wait)
 
@@ -105,9 +105,9 @@ class TestLostAnswers:
     def test_a_snapshot_is_never_sent_again(self, outcome):
         assert isinstance(decide(SNAPSHOT, outcome), GiveUp)
 
-    @pytest.mark.parametrize("sending", EVERY)
-    def test_without_a_connection_nothing_is_lost_and_it_is_sent_again(self, sending):
-        assert isinstance(decide(sending, NoResponse("could not connect", sent=False)), Wait)
+    @pytest.mark.parametrize("kind", EVERY)
+    def test_without_a_connection_nothing_is_lost_and_it_is_sent_again(self, kind):
+        assert isinstance(decide(kind, NoResponse("could not connect", sent=False)), Wait)
 
     @pytest.mark.parametrize("limit", [1, 2, 5])
     @pytest.mark.parametrize("outcome", [*LOST, NoResponse("could not connect", sent=False)])
@@ -115,11 +115,11 @@ class TestLostAnswers:
         attempts, decision = Attempts(READ, retry_limit=limit), None
         for _ in range(limit):
             assert not isinstance(decision, GiveUp)
-            decision, attempts = attempts.after(outcome, now=NOW, chance=0.5)
+            decision, attempts = attempts.after(outcome, now=NOW, jitter=0.5)
         assert isinstance(decision, GiveUp)
 
     def test_the_last_lost_run_is_settled_too_and_fails_only_when_nothing_has_begun(self):
-        decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, chance=0.5)
+        decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, jitter=0.5)
         assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, GiveUp)
 
@@ -132,15 +132,15 @@ class TestLostAnswers:
         assert isinstance(decide(READ, answer(503, **{"retry-after": 86400})), GiveUp)
 
     def test_no_backoff_goes_beyond_the_time_that_is_left(self):
-        assert isinstance(decide(READ, answer(503), chance=1.0, time_left=0.5), GiveUp)
+        assert isinstance(decide(READ, answer(503), jitter=1.0, time_left=0.5), GiveUp)
 
 
 class TestBackoff:
     def test_doubles_from_1_s_to_30_s_with_full_jitter(self):
         attempts, longest = Attempts(READ, retry_limit=9), []
         for _ in range(8):
-            decision, after = attempts.after(answer(500), now=NOW, chance=1.0)
-            shortest, _ = attempts.after(answer(500), now=NOW, chance=0.0)
+            decision, after = attempts.after(answer(500), now=NOW, jitter=1.0)
+            shortest, _ = attempts.after(answer(500), now=NOW, jitter=0.0)
             assert isinstance(decision, Wait)
             assert isinstance(shortest, Wait)
             assert shortest.seconds == 0
@@ -152,7 +152,7 @@ class TestBackoff:
 class TestRateLimits:
     """429: until the reset of the exhausted set, by the server's own clock; then Retry-After; then backoff."""
 
-    @pytest.mark.parametrize("sending", EVERY)
+    @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize(
         ("case", "refused", "expected"),
         [
@@ -179,8 +179,8 @@ class TestRateLimits:
             ("reset is garbage, Retry-After", limits(org=(240, 0, "later"), **{"retry-after": "8"}), 8),
         ],
     )
-    def test_waits_until(self, sending, case, refused, expected):
-        decision = decide(sending, refused)
+    def test_waits_until(self, kind, case, refused, expected):
+        decision = decide(kind, refused)
         assert isinstance(decision, Wait), case
         assert decision.throttled
         assert expected < decision.seconds <= expected + 1, "a little positive jitter on top, always"
@@ -209,7 +209,7 @@ class TestRateLimits:
         ],
     )
     def test_backs_off_where_nothing_usable_is_announced(self, case, refused):
-        decision = decide(READ, refused, chance=1.0)
+        decision = decide(READ, refused, jitter=1.0)
         assert isinstance(decision, Wait), case
         assert decision.throttled
         assert 1 < decision.seconds < 2, "first backoff and jitter"
@@ -242,14 +242,14 @@ class TestRateLimits:
     def test_waits_for_rate_limits_do_not_count_as_attempts(self):
         attempts = Attempts(READ, retry_limit=1, queue_timeout=300)
         for _ in range(8):
-            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 3)), now=NOW, chance=0.5)
+            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 3)), now=NOW, jitter=0.5)
             assert isinstance(decision, Wait)
-        assert isinstance(attempts.after(answer(200), now=NOW, chance=0.5)[0], Accept)
+        assert isinstance(attempts.after(answer(200), now=NOW, jitter=0.5)[0], Accept)
 
     def test_all_waits_together_stay_within_queue_timeout(self):
         attempts, waited = Attempts(READ, queue_timeout=60), 0.0
         while True:
-            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 25)), now=NOW, chance=0.5)
+            decision, attempts = attempts.after(limits(org=(240, 0, NOW + 25)), now=NOW, jitter=0.5)
             if isinstance(decision, GiveUp):
                 break
             assert isinstance(decision, Wait)
@@ -258,7 +258,7 @@ class TestRateLimits:
         assert attempts.queued == waited
 
     def test_queue_timeout_0_waits_for_nothing(self):
-        decision, _ = Attempts(READ, queue_timeout=0).after(limits(), now=NOW, chance=0.5)
+        decision, _ = Attempts(READ, queue_timeout=0).after(limits(), now=NOW, jitter=0.5)
         assert isinstance(decision, GiveUp)
 
     def test_no_wait_goes_beyond_the_time_that_is_left(self):
@@ -276,7 +276,7 @@ class TestBusy:
     def test_409_on_run_is_waited_out_within_queue_timeout_and_is_no_attempt(self):
         attempts, sends = Attempts(RUN, retry_limit=1, queue_timeout=100), 0
         while True:
-            decision, attempts = attempts.after(answer(409), now=NOW, chance=1.0)
+            decision, attempts = attempts.after(answer(409), now=NOW, jitter=1.0)
             sends += 1
             if isinstance(decision, GiveUp):
                 break
@@ -309,20 +309,18 @@ OUTCOMES = st.one_of(
 
 @given(
     outcomes=st.lists(OUTCOMES, max_size=12),
-    sending=st.sampled_from(EVERY),
+    kind=st.sampled_from(EVERY),
     limit=st.integers(1, 6),
     queue=st.floats(0, 600),
-    chance=st.floats(0, 1),
+    jitter=st.floats(0, 1),
     unusable=st.sampled_from([None, "HTML"]),
 )
-def test_whatever_comes_back_the_waits_are_finite_and_bounded(
-    outcomes, sending, limit, queue, chance, unusable
-):
-    attempts = Attempts(sending, limit, queue)
+def test_whatever_comes_back_the_waits_are_finite_and_bounded(outcomes, kind, limit, queue, jitter, unusable):
+    attempts = Attempts(kind, limit, queue)
     throttled = 0.0
     failures = 0
     for outcome in outcomes:
-        decision, attempts = attempts.after(outcome, now=NOW, chance=chance, unusable=unusable)
+        decision, attempts = attempts.after(outcome, now=NOW, jitter=jitter, unusable=unusable)
         if isinstance(decision, VerifyOutcome):
             decision = decision.otherwise
         if not isinstance(decision, Wait):
@@ -348,7 +346,7 @@ class TestWhatIsSaid:
     """The reasons are what stands in the log, and in the error: whole, so that somebody on call can go by them."""
 
     @pytest.mark.parametrize(
-        ("sending", "outcome", "decision"),
+        ("kind", "outcome", "decision"),
         [
             (READ, NoResponse("not trusted", sent=False, final=True), GiveUp("not trusted")),
             (READ, CUT, Wait(0.5, "connection cut")),
@@ -375,16 +373,16 @@ class TestWhatIsSaid:
             ),
         ],
     )
-    def test_when_it_is_sent_again_or_never(self, sending, outcome, decision):
-        assert decide(sending, outcome) == decision
+    def test_when_it_is_sent_again_or_never(self, kind, outcome, decision):
+        assert decide(kind, outcome) == decision
 
     def test_when_a_usable_answer_was_expected(self):
         assert decide(READ, answer(200), unusable="an empty body") == Wait(0.5, "200, but an empty body")
-        assert decide(RUN, answer(200), unusable="HTML") == Accept("accepted, though the answer is HTML")
+        assert decide(RUN, answer(200), unusable="HTML") == Accept("accepted, though the response is HTML")
 
     def test_when_the_attempts_are_over(self):
         last = Attempts(READ, retry_limit=3, failures=2)
-        assert last.after(CUT, now=NOW, chance=0.5)[0] == GiveUp("connection cut, on attempt 3 of 3")
+        assert last.after(CUT, now=NOW, jitter=0.5)[0] == GiveUp("connection cut, on attempt 3 of 3")
 
     def test_when_the_time_is_over(self):
         assert decide(READ, CUT, time_left=0.4) == GiveUp("connection cut, and no time is left to try again")
@@ -397,7 +395,7 @@ class TestWhatIsSaid:
         at = "(resets at 2026-09-21T14:20:00Z)"
         refused = limits(org=(240, 0, NOW + 400))
         assert decide(READ, refused).reason == f"{reset} {at}"
-        later = Attempts(READ, queued=20.4).after(refused, now=NOW, chance=0.5)[0]
+        later = Attempts(READ, queued=20.4).after(refused, now=NOW, jitter=0.5)[0]
         assert later.reason == f"{reset}, after 20 s of waiting {at}"
 
     def test_when_it_is_longer_than_the_caller_waits(self):
@@ -425,15 +423,15 @@ class TestTheNextTime:
     def test_refusals_double_their_backoff_as_failures_do(self, outcome):
         attempts, waits = Attempts(RUN), []
         for _ in range(7):
-            decision, attempts = attempts.after(outcome, now=NOW, chance=1.0)
+            decision, attempts = attempts.after(outcome, now=NOW, jitter=1.0)
             waits.append(decision.seconds - (0.6 if outcome.status == 429 else 0))
         assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30])
         assert (attempts.refusals, attempts.failures) == (7, 0)
 
     def test_a_wait_that_just_fits_is_begun(self):
         exact = Attempts(READ, queue_timeout=7.35)
-        assert isinstance(exact.after(answer(429, retry_after=7), now=NOW, chance=0.5)[0], Wait)
-        assert isinstance(exact.after(answer(503, retry_after=7), now=NOW, chance=0.5)[0], Wait)
+        assert isinstance(exact.after(answer(429, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
+        assert isinstance(exact.after(answer(503, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
         assert isinstance(decide(READ, answer(429, retry_after=7), time_left=7.35), Wait)
 
 

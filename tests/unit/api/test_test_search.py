@@ -1,4 +1,4 @@
-"""Choosing among listed tests by name, label, type and age."""
+"""Choosing among listed tests by name, tag, type and age."""
 
 from __future__ import annotations
 
@@ -7,51 +7,79 @@ import pytest
 from thousandeyes_provider.api.test_search import is_older, select_tests
 
 TESTS = [
-    {
-        "testId": "1",
-        "testName": "Shop checkout",
-        "type": "http-server",
-        "labels": [{"labelId": "9", "name": "Shop"}],
-    },
-    {"testId": "2", "testName": "Shop search", "type": "page-load", "labels": ["10", "Shop"]},
-    {"testId": "3", "testName": "DNS", "type": "dns-server"},
-    {"testId": "4", "type": "api", "labels": None},
+    {"testId": "1", "testName": "Shop checkout", "type": "http-server"},
+    {"testId": "2", "testName": "Shop search", "type": "page-load"},
+    {"testId": 3, "testName": "DNS", "type": "dns-server"},
+    {"testId": "4", "type": "api"},
 ]
 
 
+def tag(key, value, *test_ids, **more):
+    assigned = [{"id": test_id, "type": "test"} for test_id in test_ids]
+    return {"id": f"id-of-{key}-{value}", "key": key, "value": value, "assignments": assigned, **more}
+
+
+TAGS = [
+    tag("service", "checkout", "1", "3"),
+    tag("service", "search", "2"),
+    tag("tier", "1", "1", "2"),
+    tag("team", "payments"),
+    tag("critical", None, "1"),
+    {"key": "dashboards", "value": "x", "assignments": [{"id": "1", "type": "dashboard"}, "odd"]},
+    {"key": None, "value": None, "assignments": None},
+]
+
+
+def chosen(**conditions):
+    return "".join(str(test["testId"]) for test in select_tests(TESTS, known_tags=TAGS, **conditions))
+
+
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("conditions", "expected"),
     [
         ({}, "1234"),
         ({"name": "shop*"}, "12"),
         ({"name": "Shop"}, ""),
         ({"name": "DN?"}, "3"),
         ({"name": ""}, "4"),
-        ({"labels": ["10", "shop"]}, "2"),
         ({"test_type": "page-load"}, "2"),
-        ({"labels": "shop"}, "12"),
-        ({"labels": ["SHOP", "9"]}, "1"),
-        ({"labels": ["shop", "other"]}, ""),
-        ({"labels": [], "name": "*"}, "1234"),
-        ({"labels": "Shop", "name": "*search", "test_type": "page-load"}, "2"),
+        ({"tags": []}, "1234"),
+        ({"tags": "service:checkout"}, "13"),
+        ({"tags": "Service: Checkout"}, "13"),
+        ({"tags": "service"}, "123"),
+        ({"tags": "id-of-tier-1"}, "12"),
+        ({"tags": "critical"}, "1"),
+        ({"tags": ["service:checkout", "tier:1"]}, "1"),
+        ({"tags": ["service:checkout", "tier:1"], "match_tags": "any"}, "123"),
+        ({"tags": ["service:checkout", "service:search"]}, ""),
+        ({"tags": "tier:1", "name": "*search", "test_type": "page-load"}, "2"),
     ],
 )
-def test_what_fits_everything_that_is_asked_for(wanted, found):
-    assert "".join(test["testId"] for test in select_tests(TESTS, **wanted)) == found
+def test_tests_that_match_every_condition_are_chosen(conditions, expected):
+    assert chosen(**conditions) == expected
+
+
+@pytest.mark.parametrize("wanted", ["team:payments", "dashboards:x", ["team:payments", "tier:1"]])
+def test_a_tag_on_no_test_chooses_no_test(wanted):
+    assert chosen(tags=wanted) == ""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        ("service:chekout", "no tag 'service:chekout' exists; did you mean 'service:checkout'"),
+        ("nothing-like-it", "no tag 'nothing-like-it' exists; 6 tags exist"),
+    ],
+)
+def test_a_tag_that_does_not_exist_is_an_error_with_similar_ones(wanted, hint):
+    with pytest.raises(ValueError, match=hint):
+        chosen(tags=["tier:1", wanted])
 
 
 @pytest.mark.parametrize("name", ["[prod] shop", "[prod]*"])
 def test_a_bracket_in_a_name_is_a_bracket(name):
     tests = [{"testName": "[prod] Shop"}, {"testName": "p shop"}]
     assert select_tests(tests, name=name) == [{"testName": "[prod] Shop"}]
-
-
-def test_labels_of_tests_that_tell_none_are_no_empty_answer():
-    with pytest.raises(
-        ValueError, match=r"labels \['x'\]: ThousandEyes lists 1 tests and tells the labels of none"
-    ):
-        select_tests([{"testId": "1"}], labels="x")
-    assert select_tests([], labels="x") == []
 
 
 @pytest.mark.usefixtures("elsewhere")

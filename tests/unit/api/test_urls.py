@@ -72,38 +72,38 @@ class TestBaseUrl:
     @pytest.mark.parametrize(
         ("host", "schema", "port", "named"),
         [
-            (None, "ftp", None, "schema 'ftp' is not one of 'https', 'http'"),
-            ("te.example", "htps", None, "schema 'htps'"),
-            ("ftp://te.example", None, None, "begins with 'ftp', expected 'https' or 'http'"),
-            ("://te.example", None, None, "expected 'https' or 'http'"),
-            ("http://te.example", "https", None, "host 'http://te.example' and schema 'https' contradict"),
-            ("te.example:1", None, 2, "host 'te.example:1' and port 2 contradict"),
-            ("te.example", None, 0, "port 0 is not between 1 and 65535"),
-            ("te.example", None, 65536, "port 65536"),
-            ("te.example", None, -1, "port -1"),
-            ("te.example:0", None, None, "port 0"),
-            ("te.example:99999", None, None, "not an address"),
-            ("te.example:http", None, None, "not an address"),
-            ("te.example:\N{ARABIC-INDIC DIGIT EIGHT}", None, None, "not an address"),
+            (None, "ftp", None, "schema must be 'https' or 'http', got 'ftp'"),
+            ("te.example", "htps", None, "got 'htps'"),
+            ("ftp://te.example", None, None, "host must begin with https:// or http://, got 'ftp'"),
+            ("://te.example", None, None, "host must begin with https:// or http://, got ''"),
+            ("http://te.example", "https", None, "host begins with http:// but schema is 'https'"),
+            ("te.example:1", None, 2, "host carries port 1 but port is 2"),
+            ("te.example", None, 0, "port must be from 1 to 65535, got 0"),
+            ("te.example", None, 65536, "got 65536"),
+            ("te.example", None, -1, "got -1"),
+            ("te.example:0", None, None, "got 0"),
+            ("te.example:99999", None, None, "must be a host name or address"),
+            ("te.example:http", None, None, "must be a host name or address"),
+            ("te.example:\N{ARABIC-INDIC DIGIT EIGHT}", None, None, "must be a host name or address"),
             ("te.example?x=1", None, None, "must not carry a query or fragment"),
             ("te.example/v7#x", None, None, "must not carry a query or fragment"),
-            ("te.example/../v6", None, None, "not an address"),
-            ("https://", None, None, "not an address"),
-            ("/v7", None, None, "not an address"),
-            ("//te.example", None, None, "not an address"),
-            ("https:////te.example", None, None, "not an address"),
-            ("te example", None, None, "not an address"),
-            ("te\\.example", None, None, "not an address"),
+            ("te.example/../v6", None, None, "must be a host name or address"),
+            ("https://", None, None, "must be a host name or address"),
+            ("/v7", None, None, "must be a host name or address"),
+            ("//te.example", None, None, "must be a host name or address"),
+            ("https:////te.example", None, None, "must be a host name or address"),
+            ("te example", None, None, "must be a host name or address"),
+            ("te\\.example", None, None, "must be a host name or address"),
             ("te.example\\@evil.example", None, None, "host"),
-            ("%6cocalhost", None, None, "not an address"),
-            ("127.0.0.1%2eevil.example", None, None, "not an address"),
-            ("\N{FULLWIDTH DIGIT ONE}27.0.0.1", None, None, "not an address"),
-            ("\N{ARABIC-INDIC DIGIT ONE}27.0.0.1", None, None, "not an address"),
-            ("t\N{CYRILLIC SMALL LETTER IE}.example", None, None, "not an address"),
-            ("te.example\N{FULLWIDTH SOLIDUS}x", None, None, "not an address"),
-            ("[::1", None, None, "not an address"),
-            ("[::g]", None, None, "not an address"),
-            ("-te.example", None, None, "not an address"),
+            ("%6cocalhost", None, None, "must be a host name or address"),
+            ("127.0.0.1%2eevil.example", None, None, "must be a host name or address"),
+            ("\N{FULLWIDTH DIGIT ONE}27.0.0.1", None, None, "must be a host name or address"),
+            ("\N{ARABIC-INDIC DIGIT ONE}27.0.0.1", None, None, "must be a host name or address"),
+            ("t\N{CYRILLIC SMALL LETTER IE}.example", None, None, "must be a host name or address"),
+            ("te.example\N{FULLWIDTH SOLIDUS}x", None, None, "must be a host name or address"),
+            ("[::1", None, None, "must be a host name or address"),
+            ("[::g]", None, None, "must be a host name or address"),
+            ("-te.example", None, None, "must be a host name or address"),
         ],
     )
     def test_what_is_no_address_is_refused_and_named(self, host, schema, port, named):
@@ -139,7 +139,7 @@ class TestLoopback:
     @pytest.mark.parametrize(
         "host",
         [
-            *("localhost", "LocalHost", "localhost.", "te.localhost", "localhost:8080"),
+            *("localhost", "LocalHost", "localhost:8080"),
             *("127.0.0.1", "127.0.0.1:8080", "127.8.9.10", "[::1]", "[::1]:8080", "[0:0:0:0:0:0:0:1]"),
         ],
     )
@@ -153,7 +153,7 @@ class TestLoopback:
             *("localhost.localdomain", "localhost-evil", "127.0.0.1-evil.com", "0.0.0.0", "10.0.0.1"),
             *("128.0.0.1", "[::2]", "[2001:db8::1]", "127.1", "2130706433", "0x7f.1", "0177.0.0.1"),
             *("evil.com/localhost", "evil.com/127.0.0.1", "1.0.0.127.in-addr.arpa", "localhost_"),
-            *("127.0.0.1.", "localhost.."),
+            *("127.0.0.1.", "localhost.", "localhost..", "te.localhost", "evil.localhost"),
         ],
     )
     def test_not_this_machine(self, host):
@@ -320,7 +320,7 @@ class TestPathParts:
 
     @pytest.mark.parametrize("value", ["", " ", "\n", ".", "..", " .. ", None, True, False, "\ud800"])
     def test_what_is_no_id_is_refused_and_named(self, value):
-        with pytest.raises(ValueError, match=r"^test_id .* is not an id$"):
+        with pytest.raises(ValueError, match=r"^test_id must be an id, got "):
             path_part(value, "test_id")
 
     @given(st.text(max_size=40) | st.text("./%\\?#2eEfF@:", max_size=12) | st.integers())
@@ -345,13 +345,20 @@ def test_a_port_that_cannot_be_is_no_port_of_ours():
             follow(BASE, f"https://api.thousandeyes.com:{port}/v7/x")
 
 
-def test_what_is_told_of_a_link_that_is_not_followed():
-    with pytest.raises(ValueError, match=r"^the link leads to another origin, http://evil\.example:80$"):
-        follow(BASE, "http://evil.example/v7")
-    with pytest.raises(ValueError, match=rf"^the link leads to another origin, https://{'e' * 200}:443$"):
-        follow(BASE, f"https://{'e' * 201}/")
-    with pytest.raises(ValueError, match=r"^the link '\[{200}' is not an address$"):
+def test_a_link_that_is_not_followed_is_not_repeated():
+    with pytest.raises(ValueError, match=r"^its link leads to another origin$"):
+        follow(BASE, "http://s3cret.example/v7")
+    with pytest.raises(ValueError, match=r"^its link \(9000 characters\) is not an address$"):
         follow(BASE, "[" * 9000)
+
+
+@pytest.mark.parametrize(
+    "host", ["te.example?token=s3cret", "te.example/#s3cret", "s3cret example", "[s3cret", "ftp://s3cret"]
+)
+def test_a_host_that_is_refused_is_not_repeated(host):
+    with pytest.raises(ValueError, match="host") as caught:
+        base_url(host)
+    assert "cret" not in str(caught.value)
 
 
 def test_a_host_with_a_password_is_told_in_words():

@@ -1,4 +1,4 @@
-"""A simulated ThousandEyes and a hook that is connected to it."""
+"""A simulated ThousandEyes and hooks that are connected to it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
 
+from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 from thousandeyes_provider.simulator import Simulator
 
 TOKEN = "t0ken-that-nobody-may-see"
+QUICK = Clock(time.time, lambda: 0.01)
+"""A clock whose backoffs take next to no time."""
 
 
 @pytest.fixture
@@ -26,30 +30,28 @@ def simulator():
 
 @pytest.fixture
 def connect(simulator, monkeypatch):
-    """Makes a hook, on a connection with further extras."""
+    """Makes a blocking hook, on a connection with further extras."""
 
-    def make(aid=None, **extra):
+    def make(aid=None, *, clock=QUICK, sleep=time.sleep, **extra):
         fields = simulator.connection(**{"timeout": 3, **extra})
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
-        return ThousandEyesHook(account_group_id=aid)
+        return ThousandEyesHook(account_group_id=aid, clock=clock, sleep=sleep)
 
     return make
 
 
 @pytest.fixture
 def hook(connect):
-    """A hook whose backoffs take next to no time."""
-    made = connect()
-    made._chance = lambda: 0.01
-    return made
+    """A blocking hook whose backoffs take next to no time."""
+    return connect()
 
 
 @pytest.fixture
-def sleeps(hook):
-    """What the hook would have slept, in seconds."""
-    slept = []
-    hook._sleep = slept.append
-    return slept
+def sleeps(hook, monkeypatch):
+    """The seconds that the hook asked to wait; it does not wait."""
+    seconds = []
+    monkeypatch.setattr(hook, "sleep", seconds.append)
+    return seconds
 
 
 class Blocking:
@@ -60,10 +62,10 @@ class Blocking:
         self._runner = asyncio.Runner()
 
     def __getattr__(self, name):
-        found = getattr(self.hook, name)
-        if not asyncio.iscoroutinefunction(found):
-            return found
-        return lambda *args, **kwargs: self._runner.run(found(*args, **kwargs))
+        method = getattr(self.hook, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
 
     def stop(self):
         self._runner.run(self.hook.close())
@@ -75,29 +77,23 @@ def connect_either(request, simulator, monkeypatch):
     """Makes a hook of either kind whose backoffs take next to no time; ``sleeps`` records instead of sleeping."""
     made = []
 
-    def make(aid=None, fields=None, sleeps=None, **extra):
+    def make(aid=None, fields=None, sleeps=None, clock=QUICK, **extra):
         fields = fields or simulator.connection(**{"timeout": 3, **extra})
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
         if request.param == "sync":
-            hook = either = ThousandEyesHook(account_group_id=aid)
-            if sleeps is not None:
-                hook._sleep = sleeps.append
-        else:
-            hook = ThousandEyesAsyncHook(account_group_id=aid)
-            either = Blocking(hook)
-            made.append(either)
-            if sleeps is not None:
+            options = {} if sleeps is None else {"sleep": sleeps.append}
+            return ThousandEyesHook(account_group_id=aid, clock=clock, **options)
 
-                async def sleep(seconds):
-                    sleeps.append(seconds)
+        async def record(seconds):
+            sleeps.append(seconds)
 
-                hook._sleep = sleep
-        hook._chance = lambda: 0.01
-        return either
+        options = {} if sleeps is None else {"sleep": record}
+        made.append(Blocking(ThousandEyesAsyncHook(account_group_id=aid, clock=clock, **options)))
+        return made[-1]
 
     yield make
-    for each in made:
-        each.stop()
+    for hook in made:
+        hook.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
-from thousandeyes_provider.hooks import async_thousandeyes, cached_connection
+from thousandeyes_provider.hooks import async_thousandeyes
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
 
 FIELDS = {"conn_type": "thousandeyes", "host": "127.0.0.1", "port": 1, "schema": "http"}
@@ -65,7 +65,7 @@ def test_a_hundred_that_begin_together_ask_airflow_once(reads, say):
 
 
 def test_who_begins_later_reads_anew(reads, say, monkeypatch):
-    monkeypatch.setattr(cached_connection, "FRESH", 0.05)
+    monkeypatch.setattr(async_thousandeyes, "CONNECTION_TTL", 0.05)
 
     async def lives():
         one, other = hooks(2)
@@ -125,7 +125,7 @@ def test_nothing_is_kept_when_the_last_one_is_gone(reads, say):
         made = hooks(2)
         await load(made)
         await close(made)
-        of_loop = cached_connection._readings[asyncio.get_running_loop()]
+        of_loop = async_thousandeyes._cached[asyncio.get_running_loop()]
         assert list(of_loop) == ["thousandeyes_default"]
         made.clear()
         gc.collect()

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api import body
+from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.exceptions import (
     ThousandEyesConnectionError,
     ThousandEyesError,
@@ -23,6 +24,7 @@ from thousandeyes_provider.exceptions import (
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
 TOKEN = "t0ken-that-nobody-may-see"
+NO_BACKOFF = Clock(time.time, lambda: 0.0)
 MEGABYTE = 1024 * 1024
 DEFINITION = {"testName": "n", "url": "http://x.example", "agents": [{"agentId": "1"}]}
 READS = {
@@ -118,16 +120,14 @@ class Caller:
         self._patch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
         if self.kind == "async":
             return self._runner.run(self._in_loop(what))
-        hook = ThousandEyesHook()
-        hook._chance = lambda: 0.0
+        hook = ThousandEyesHook(clock=NO_BACKOFF)
         try:
             return what(hook)
         finally:
             hook.close()
 
     async def _in_loop(self, what):
-        async with ThousandEyesAsyncHook() as hook:
-            hook._chance = lambda: 0.0
+        async with ThousandEyesAsyncHook(clock=NO_BACKOFF) as hook:
             return await what(hook)
 
 
@@ -383,10 +383,11 @@ class TestSize:
         assert most < 16 * MEGABYTE
 
     def test_the_bounds_are_as_documented(self):
-        assert (body.LARGEST_BODY, body.LARGEST_RESULT, body.MOST_PAGES) == (2**26, 2**28, 1000)
+        assert (body.LARGEST_BODY, body.LARGEST_RESULT, body.MOST_PAGES) == (2**25, 2**26, 1000)
+        assert (body.MOST_VALUES, body.MOST_RESULT_VALUES, body.MOST_ROWS) == (600_000, 2_000_000, 100_000)
 
     def test_pages_without_an_end_are_refused_when_all_of_them_are_too_much(self, server, call, monkeypatch):
-        monkeypatch.setattr("thousandeyes_provider.hooks.base.LARGEST_RESULT", MEGABYTE)
+        monkeypatch.setattr("thousandeyes_provider.api.flows.LARGEST_RESULT", MEGABYTE)
         server.requests.clear()
         padding = "x" * 100_000
 

@@ -88,7 +88,7 @@ def test_a_turn_that_comes_too_late_is_told_at_once():
 
 
 def test_slots_keep_the_usual_pace_until_an_answer_tells_the_quota(monkeypatch):
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.05)
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.05)
 
     async def slots():
         shared = SharedAccount(SETTINGS)
@@ -144,7 +144,7 @@ def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
     # A window of 3 s, and 30 requests in it.
     with Simulator(speed=20, organization_limit=30) as simulator:
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
-        monkeypatch.setattr(shared_account, "USUAL_GAP", 0.02)
+        monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.02)
         least = []
 
         async def ask_on():
@@ -175,7 +175,7 @@ def test_after_the_window_the_pace_is_that_of_the_new_one(monkeypatch):
         for told in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
             await shared._slot()
             sent.append(asyncio.get_running_loop().time())
-            shared.pace.hear(told, asyncio.get_running_loop().time())
+            shared.pace.update(told, asyncio.get_running_loop().time())
         return spacing(sent)
 
     first, *rest = asyncio.run(sends())
@@ -188,7 +188,7 @@ def test_a_reset_that_is_garbage_does_not_stop_everybody():
         shared = SharedAccount(SETTINGS)
         await shared._slot()
         headers = {"limit": "240", "remaining": "0", "reset": str(time.time() * 1000)}
-        shared.pace.hear(
+        shared.pace.update(
             Response(200, {f"x-organization-rate-limit-{k}": v for k, v in headers.items()}, b"", ""),
             asyncio.get_running_loop().time(),
         )
@@ -214,12 +214,12 @@ def told(remaining, reset_in, status=200):
 
 
 def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkeypatch):
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.02)
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.02)
 
     async def slots():
         shared = SharedAccount(SETTINGS)
         # Somebody else has used up the window: one more request until its end, in half a second.
-        shared.pace.hear(told(48, 0.5), asyncio.get_running_loop().time())
+        shared.pace.update(told(48, 0.5), asyncio.get_running_loop().time())
         return await in_line(shared._slot, 5)
 
     _, times = asyncio.run(slots())
@@ -229,14 +229,14 @@ def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkey
 def test_an_answer_at_the_very_end_of_a_window_lets_nobody_rush():
     shared = SharedAccount(SETTINGS)
     shared.pace.take_slot(100.0)
-    shared.pace.hear(told(200, -1), 100.1)
-    assert shared.pace.next_slot() == pytest.approx(100 + shared_account.USUAL_GAP)
+    shared.pace.update(told(200, -1), 100.1)
+    assert shared.pace.next_slot() == pytest.approx(100 + shared_account.DEFAULT_GAP)
 
 
 def test_after_a_refusal_nobody_sends_until_the_reset(monkeypatch):
     from thousandeyes_provider.simulator import Simulator
 
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.05)
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.05)
     with Simulator() as simulator:
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
         # Only Retry-After says how long, as with a gateway before the API.
@@ -326,11 +326,11 @@ def test_a_request_whose_turn_comes_too_late_is_not_sent(monkeypatch):
     async def one():
         shared = SharedAccount(SETTINGS)
         shared.hold(60)
-        return await shared.send(None, SETTINGS, timeout=3, patience=0.05)
+        return (await shared.send(None, SETTINGS, timeout=3, patience=0.05)).outcome
 
     outcome = asyncio.run(one())
     assert (outcome.reason, outcome.sent, outcome.final) == (
-        "its turn did not come before the deadline",
+        "its turn would come after the deadline",
         False,
         True,
     )

@@ -14,6 +14,7 @@ import requests
 from airflow.models.connection import Connection
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider import __version__
+from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
@@ -127,13 +128,10 @@ class TestOperations:
         }
         simulator.fail("tests", status=200, body=json.dumps({"tests": [listed, {"testName": "new"}]}))
         assert hook.find_created("http-server", "new", lambda: 5.0) is None
-        assert "There is an older test 'new', with the id 1" in log()
+        assert "Test 1: name 'new' is the same, but the test is older" in log()
 
-    def test_tests_may_be_chosen_by_name_type_and_label(self, simulator, hook):
+    def test_tests_may_be_chosen_by_name_and_type(self, hook):
         assert [test["type"] for test in hook.list_tests(test_type="dnssec", name="demo*")] == ["dnssec"]
-        simulator.set_switches(labels_listed=False)
-        with pytest.raises(ThousandEyesConfigurationError, match="tells the labels of none"):
-            hook.list_tests(labels="x")
 
     def test_snapshot_gives_a_share_link(self, hook):
         snapshot = hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
@@ -160,7 +158,6 @@ class TestRetries:
     @pytest.mark.parametrize("limit", [1, 3])
     def test_at_most_retry_limit_are_sent(self, simulator, connect, status, limit):
         hook = connect(retry_limit=limit)
-        hook._chance = lambda: 0.01
         simulator.fail("run", status=status, times=None, detail="down for maintenance")
         with pytest.raises(ThousandEyesServerError, match="down for maintenance") as failure:
             hook.run_instant_test(HTTP_TEST)
@@ -239,7 +236,7 @@ class TestRetries:
         simulator.fail("run", status=200, body='{"roundId": 1}', started=True)
         hook.run_instant_test(HTTP_TEST)
         assert simulator.run_calls(HTTP_TEST) == 1
-        assert "accepted, though the answer is not the empty one" in log()
+        assert "accepted, though the response is not the empty one" in log()
 
     LOST = {
         "502": ("create", {"status": 502}),
@@ -285,7 +282,7 @@ class TestRetries:
 
     def test_a_creation_without_a_name_is_never_sent_again(self, simulator, hook):
         simulator.fail("create", status=502, started=True)
-        with pytest.raises(ThousandEyesServerError, match="without a testName"):
+        with pytest.raises(ThousandEyesServerError, match="a definition without testName cannot be verified"):
             hook.create_instant_test(
                 "http-server", {"url": "https://example.com", "agents": [{"agentId": "14410"}]}
             )
@@ -303,8 +300,7 @@ class TestRateLimits:
     def test_it_waits_for_the_announced_reset_by_the_servers_clock(
         self, simulator, connect, local_clock_is_off_by
     ):
-        hook = connect()
-        hook._now = lambda: time.time() + local_clock_is_off_by
+        hook = connect(clock=Clock(lambda: time.time() + local_clock_is_off_by, lambda: 0.01))
         simulator.throttle(1, 3, operation="results")
         hook.get_test_results(HTTP_TEST, "http-server")
         first, second = simulator.requests
@@ -400,21 +396,39 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("call", "says"),
         [
-            (lambda hook: hook.get_test("1", "http"), "test_type 'http' is not one of agent-to-server"),
-            (lambda hook: hook.get_test_results("1", "https"), "result_type 'https' is not one of network"),
-            (lambda hook: hook.get_test_results("1", "network", direction="up"), "direction 'up'"),
-            (lambda hook: hook.get_test_results("1", "http-server", expand="body"), "expand 'body'"),
-            (lambda hook: hook.get_test_results("1", "network", window="1y"), "window '1y'"),
+            (
+                lambda hook: hook.get_test("1", "http"),
+                "test_type must be one of agent-to-server.* got 'http'",
+            ),
+            (
+                lambda hook: hook.get_test_results("1", "https"),
+                "result_type must be one of network.* got 'https'",
+            ),
+            (
+                lambda hook: hook.get_test_results("1", "network", direction="up"),
+                "direction must .* got 'up'",
+            ),
+            (
+                lambda hook: hook.get_test_results("1", "http-server", expand="body"),
+                "expand must .* got 'body'",
+            ),
+            (lambda hook: hook.get_test_results("1", "network", window="1y"), "window must .* got '1y'"),
             (
                 lambda hook: hook.get_test_results("1", "network", window="1h", start_date="2026-01-01"),
-                "exclude",
+                "not both",
             ),
-            (lambda hook: hook.get_test_results("1", "network", end_date="2026-01-01"), "needs a start_date"),
-            (lambda hook: hook.get_test_results("1", "network", start_date="today"), "start_date 'today'"),
-            (lambda hook: hook.create_instant_test("bgp", {}), "test_type 'bgp'"),
+            (
+                lambda hook: hook.get_test_results("1", "network", end_date="2026-01-01"),
+                "requires start_date",
+            ),
+            (
+                lambda hook: hook.get_test_results("1", "network", start_date="today"),
+                "start_date must .* got 'today'",
+            ),
+            (lambda hook: hook.create_instant_test("bgp", {}), "test_type must .* got 'bgp'"),
             (
                 lambda hook: hook.create_snapshot("1", "n", "2026-01-01T00:00", "2026-01-01T03:00"),
-                "3:00:00 apart",
+                "hours apart, got 3:00:00",
             ),
         ],
     )
@@ -471,16 +485,23 @@ class TestConnection:
     @pytest.mark.parametrize(
         ("fields", "says"),
         [
-            ({"password": ""}, "there is no token"),
-            ({"password": "two words"}, "no bearer token"),
+            ({"password": ""}, "API token is missing"),
+            ({"password": "two words"}, "API token must not contain"),
             ({"host": "te.example", "schema": "http"}, "plain http to te.example"),
             ({"host": "http://te.example"}, "plain http to te.example"),
-            ({"schema": "ftp"}, "schema 'ftp'"),
-            ({"extra": {"timeout": "soon", "retry_limit": 0}}, "'timeout' is 'soon'.*'retry_limit' is 0"),
-            pytest.param({"extra": "[1]"}, "extra is a JSON list", marks=BROKEN_IS_ABSENT),
-            pytest.param({"extra": "{not json"}, "extra is not JSON", marks=BROKEN_IS_ABSENT),
-            ({"extra": {"verify": "/no/such/file"}}, "'verify': there is no file '/no/such/file'"),
-            ({"extra": {"cert": ["/no/cert", "/no/key"]}}, "'cert': there is no file"),
+            ({"schema": "ftp"}, "got 'ftp'"),
+            (
+                {"extra": {"timeout": "soon", "retry_limit": 0}},
+                "'timeout' must .*'soon'.*'retry_limit' must .*0",
+            ),
+            pytest.param({"extra": "[1]"}, "extra must be a JSON object, got a list", marks=BROKEN_IS_ABSENT),
+            pytest.param(
+                {"extra": "{not json"},
+                "extra must be a JSON object, got invalid JSON",
+                marks=BROKEN_IS_ABSENT,
+            ),
+            ({"extra": {"verify": "/no/such/file"}}, "'verify': no file at /no/such/file"),
+            ({"extra": {"cert": ["/no/cert", "/no/key"]}}, "'cert': no file at /no/cert"),
         ],
     )
     def test_what_is_refused_is_named_before_anything_is_sent(self, monkeypatch, fields, says):
@@ -524,25 +545,28 @@ class TestTestConnection:
         ok, message = connect().test_connection()
         assert ok
         assert "Sam Simulated (sam@example.com)" in message
-        assert "'Network Operations' (1001), the token's default" in message
-        assert "238 of 240 requests are left" in message
+        assert "account group 'Network Operations' (1001), default of the token" in message
+        assert "238 of 240 requests left in this window" in message
         assert {request.method for request in simulator.requests} == {"GET"}
 
     def test_it_says_when_the_account_group_was_chosen(self, connect):
         ok, message = connect(aid="1002").test_connection()
         assert ok
-        assert "(1002), chosen" in message
+        assert "(1002), set in the connection" in message
 
     def test_a_wrong_account_group_names_those_that_there_are(self, connect):
         ok, message = connect(aid="999").test_connection()
         assert not ok
-        assert "account group 999 is not among those of this token: 'Network Operations' (1001)" in message
+        assert (
+            "This token has no access to account group 999; it can use: 'Network Operations' (1001)"
+            in message
+        )
 
     def test_without_rate_limit_headers_nothing_is_said_of_a_quota(self, simulator, connect):
         simulator.set_switches(quota_headers="none")
         ok, message = connect(aid="1001").test_connection()
         assert ok
-        assert message.endswith("account group 'Network Operations' (1001), chosen by the connection")
+        assert message.endswith("account group 'Network Operations' (1001), set in the connection")
 
     def test_a_server_that_is_not_there(self, simulator, connect):
         hook = connect(retry_limit=1)
@@ -555,7 +579,7 @@ class TestTestConnection:
         monkeypatch.setenv("AIRFLOW_CONN_TE", json.dumps({"conn_type": "thousandeyes"}))
         ok, message = ThousandEyesHook("te").test_connection()
         assert not ok
-        assert "there is no token" in message
+        assert "API token is missing" in message
 
 
 def test_every_result_type_is_one_that_the_hook_reads():

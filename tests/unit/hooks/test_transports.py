@@ -1,10 +1,13 @@
-"""What the two HTTP libraries raise, as outcomes for the retry rules; and answers without a deadline."""
+"""Exceptions of the two HTTP libraries as outcomes for the retry rules; responses with and without a deadline."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import io
 import socket
 import ssl
+import time
 from types import SimpleNamespace
 
 import aiohttp
@@ -14,63 +17,85 @@ import urllib3
 from aiohttp.client_reqrep import ConnectionKey
 
 from thousandeyes_provider.api.response import NoResponse
-from thousandeyes_provider.hooks import async_transport, transport
+from thousandeyes_provider.hooks import transport
 
 PLACE = ConnectionKey("te.example", 443, True, True, None, None, None)
+REFUSED = OSError(111, "Connection refused")
+UNTRUSTED = ssl.SSLCertVerificationError(1, "certificate verify failed")
+
+
+def chained(error, cause):
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"),
+    ("error", "before", "after"),
     [
-        (
-            requests.exceptions.InvalidURL("no host"),
-            NoResponse("not an address: no host", sent=False, final=True),
-        ),
-        (
-            requests.exceptions.ConnectTimeout("slow"),
-            NoResponse("could not connect: timeout after 3 s", sent=False),
-        ),
+        (requests.exceptions.ConnectTimeout("slow"), "could not connect: timeout after 3 s", None),
         (
             requests.exceptions.ReadTimeout("slow"),
-            NoResponse("timeout: no complete answer in 3 s", sent=True),
+            "could not connect: timeout after 3 s",
+            "timeout: no complete response in 3 s",
+        ),
+        (chained(TimeoutError(), asyncio.CancelledError()), "could not connect: timeout after 3 s", None),
+        (
+            requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("Unable to connect", REFUSED)),
+            "could not connect: [Errno 111] Connection refused",
+            "connection lost: [Errno 111] Connection refused",
         ),
         (
-            requests.exceptions.SSLError(ssl.SSLError(1, "wrong version number")),
-            NoResponse("TLS failed: [SSL] wrong version number (_ssl.c:0)", sent=True),
+            aiohttp.ClientConnectorError(PLACE, REFUSED),
+            "could not connect: [Errno 111] Connection refused",
+            None,
         ),
         (
-            urllib3.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"),
-            NoResponse(
-                "the server's certificate is not trusted: CERTIFICATE_VERIFY_FAILED", sent=False, final=True
-            ),
+            aiohttp.ServerDisconnectedError("t0ken"),
+            "could not connect: ServerDisconnectedError",
+            "connection lost: ServerDisconnectedError",
+        ),
+        (
+            requests.exceptions.ConnectionError(http.client.BadStatusLine("t0ken")),
+            "could not connect: BadStatusLine",
+            "connection lost: BadStatusLine",
         ),
     ],
 )
-def test_requests(error, outcome):
-    found = transport._no_answer(error, 3.0)
-    assert (found.sent, found.final) == (outcome.sent, outcome.final)
-    assert found.reason.split(":")[0] == outcome.reason.split(":")[0]
+def test_a_request_is_lost_only_after_a_connection_was_established(error, before, after):
+    assert transport.no_response(error, connected=False, timeout=3.0) == NoResponse(before, sent=False)
+    if after is not None:
+        assert transport.no_response(error, connected=True, timeout=3.0) == NoResponse(after, sent=True)
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"),
+    "error",
     [
-        (aiohttp.InvalidURL("te:x"), NoResponse("not an address: te:x", sent=False, final=True)),
-        (
-            aiohttp.ClientConnectorSSLError(PLACE, ssl.SSLError(1, "wrong version number")),
-            NoResponse("TLS failed: Cannot connect", sent=True),
-        ),
-        (
-            aiohttp.ClientConnectorError(PLACE, OSError(111, "refused")),
-            NoResponse("could not connect: Cannot connect", sent=False),
-        ),
-        (aiohttp.ServerDisconnectedError(), NoResponse("connection cut: Server disconnected", sent=True)),
+        requests.exceptions.SSLError(UNTRUSTED),
+        urllib3.exceptions.SSLError(UNTRUSTED),
+        aiohttp.ClientConnectorCertificateError(PLACE, UNTRUSTED),
     ],
 )
-def test_aiohttp(error, outcome):
-    found = async_transport._no_answer(error)
-    assert (found.sent, found.final) == (outcome.sent, outcome.final)
-    assert found.reason.startswith(outcome.reason)
+def test_a_certificate_that_is_not_trusted_is_final(error):
+    outcome = transport.no_response(error, connected=False, timeout=3.0)
+    assert (outcome.sent, outcome.final) == (False, True)
+    assert outcome.reason.startswith("certificate of the server is not trusted: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.InvalidURL("http://user:t0ken@te"),
+        requests.exceptions.InvalidProxyURL("http://user:t0ken@te"),
+        urllib3.exceptions.LocationParseError("http://user:t0ken@te"),
+        aiohttp.InvalidURL("http://user:t0ken@te"),
+        ValueError("http://user:t0ken@te"),
+    ],
+)
+def test_an_invalid_address_is_final_and_not_repeated(error):
+    outcome = transport.no_response(error, connected=False, timeout=3.0)
+    assert (outcome.sent, outcome.final) == (False, True)
+    assert "is not a valid address" in outcome.reason
+    assert "t0ken" not in outcome.reason
 
 
 def test_a_request_of_the_users_own_may_be_without_a_timeout(simulator, hook):
@@ -85,13 +110,13 @@ def test_nothing_more_is_read_when_the_time_is_up():
     with here, there:
         there.sendall(b"late")
         here.settimeout(0.001)
-        reading = transport._Until(here, socket.SocketIO(here, "r"))
-        reading._ends = 0.0
-        with pytest.raises(TimeoutError, match="the time for the answer is up"):
+        reading = transport._DeadlineReader(here, socket.SocketIO(here, "r"))
+        time.sleep(0.01)
+        with pytest.raises(TimeoutError, match="deadline of the response exceeded"):
             reading.readinto(bytearray(4))
 
 
 def test_what_comes_in_time_is_read():
     raw = io.BytesIO(b"abc")
     sock = SimpleNamespace(gettimeout=lambda: 5.0, settimeout=lambda left: None)
-    assert io.BufferedReader(transport._Until(sock, raw)).read() == b"abc"
+    assert io.BufferedReader(transport._DeadlineReader(sock, raw)).read() == b"abc"

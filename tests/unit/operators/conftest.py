@@ -150,7 +150,7 @@ def configure(monkeypatch):
 @pytest.fixture(params=["worker", "triggerer"])
 def worker(request, connection, monkeypatch):
     """Executes tasks that wait in the worker, or in the triggerer."""
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.01)
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)
     connection()
     return Worker(deferrable=request.param == "triggerer")
 
@@ -165,7 +165,7 @@ def worker_alone(connection):
 @pytest.fixture
 def triggerer(connection, monkeypatch):
     """Executes tasks that wait in the triggerer."""
-    monkeypatch.setattr(shared_account, "USUAL_GAP", 0.01)
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)
     connection()
     return Worker(deferrable=True)
 

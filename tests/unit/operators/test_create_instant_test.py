@@ -208,7 +208,7 @@ class TestLostAnswers:
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+            patch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW, deferrable=False)
         tries.try_number = 2

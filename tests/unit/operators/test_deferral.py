@@ -246,7 +246,7 @@ class TestReattach:
             time.sleep(seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+            patch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
             with pytest.raises(LostWorker):
                 tries.rerun(test_id, **{"deferrable": False, **arguments})
 

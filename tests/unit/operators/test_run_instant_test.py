@@ -241,7 +241,7 @@ class TestFreshness:
                 simulator.set_switches(clock_offset=60)
             time.sleep(min(seconds, 0.3))
 
-        monkeypatch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+        monkeypatch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
         assert worker.rerun(test_id)["verdict"] == "passed"
         first, second = simulator.rounds(test_id)
         assert (first.round_id % 60, second.round_id - first.round_id) == (0, 60)
@@ -358,16 +358,21 @@ class TestCompleteness:
         monkeypatch.setattr(round_progress, "QUIET_PERIOD", 0.5)
         simulator.set_switches(typed_lookup="no-agents")
         test_id = simulator.add_test("dns-server", history=[])
-        from thousandeyes_provider.hooks.base import ResultPages
+        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
-        whole = ResultPages.result
+        read, read_async = ThousandEyesHook.get_test_results, ThousandEyesAsyncHook.get_test_results
 
-        def without_one(pages):
-            found = whole(pages)
-            found["results"] = [row for row in found["results"] if not row["server"].startswith("ns2")]
-            return found
+        def without_one(results):
+            results["results"] = [row for row in results["results"] if not row["server"].startswith("ns2")]
+            return results
 
-        monkeypatch.setattr(ResultPages, "result", without_one)
+        async def read_async_without_one(*args, **kwargs):
+            return without_one(await read_async(*args, **kwargs))
+
+        monkeypatch.setattr(
+            ThousandEyesHook, "get_test_results", lambda *args, **kwargs: without_one(read(*args, **kwargs))
+        )
+        monkeypatch.setattr(ThousandEyesAsyncHook, "get_test_results", read_async_without_one)
         with pytest.raises(InstantTestIncomplete):
             worker.rerun(test_id, timeout=3)
 
@@ -525,7 +530,7 @@ class TestTheDeadline:
             except StopIteration:
                 raise TimeoutError("Airflow's execution_timeout") from None
 
-        monkeypatch.setattr(ThousandEyesHook, "_sleep", staticmethod(sleep))
+        monkeypatch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
         with pytest.raises(TimeoutError):
             worker.rerun(test_id, timeout=60, deferrable=False)
         assert worker.evidence["verdict"] == "incomplete"
@@ -740,7 +745,7 @@ class TestThePage:
         story = [
             "waiting for http-server from 5 agents (source: test)",
             "429, the instant-test limit resets in",
-            "response lost (502); checking whether the round exists",
+            "response lost (502); checking for the round",
             "No fresh round within 0.5 s",
             "Run accepted at",
             "4 of 5 agents reported",

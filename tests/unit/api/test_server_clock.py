@@ -1,0 +1,60 @@
+"""ThousandEyes' clock from ``Date`` headers: never later than the truth, and narrowed by every response."""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thousandeyes_provider.api.response import Response
+from thousandeyes_provider.api.server_clock import ServerClock
+
+NOW = 1_790_000_000.0
+
+
+def response(date):
+    return Response(200, {"date": formatdate(math.floor(date), usegmt=True)}, b"", "")
+
+
+def test_before_the_first_response_the_local_clock_is_used():
+    clock = ServerClock()
+    assert not clock.is_known
+    assert clock.time_at(NOW) == NOW
+    assert clock.after(Response(200, {}, b"", ""), sent_at=NOW, received_at=NOW) == clock
+
+
+@given(
+    offset=st.floats(-10_000, 10_000),
+    exchanges=st.lists(
+        st.tuples(st.floats(0, 50), st.floats(0, 20), st.floats(0, 1)), min_size=1, max_size=8
+    ),
+)
+def test_it_is_a_lower_bound_wherever_in_an_exchange_the_date_is_set(offset, exchanges):
+    clock, local = ServerClock(), NOW
+    for gap, took, share in exchanges:
+        sent_at = local + gap
+        received_at = sent_at + took
+        date = sent_at + took * share + offset
+        clock = clock.after(response(date), sent_at=sent_at, received_at=received_at)
+        local = received_at
+        assert clock.is_known
+        assert clock.time_at(local) <= local + offset + 1e-6
+
+
+def test_the_best_of_several_responses_counts():
+    clock = ServerClock().after(response(NOW + 0.9), sent_at=NOW, received_at=NOW + 5)
+    assert clock.offset == -5
+    clock = clock.after(response(NOW + 10), sent_at=NOW + 10, received_at=NOW + 10.1)
+    assert clock.offset == pytest.approx(-0.1)
+    slow = clock.after(response(NOW + 20), sent_at=NOW + 20, received_at=NOW + 26)
+    assert slow.offset == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_clock_that_was_set_is_learned_anew(step):
+    clock = ServerClock().after(response(NOW), sent_at=NOW, received_at=NOW)
+    moved = clock.after(response(NOW + 10 + step), sent_at=NOW + 10, received_at=NOW + 10)
+    assert moved.offset == pytest.approx(step)

@@ -1,0 +1,261 @@
+"""The reads of the API as flows. Both hooks have each of them as a method: one blocks, the other is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.flows import Flow, TimeLeft
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.api.test_search import select_tests
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.hooks.request_builder import one_of
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.base import BaseThousandEyesHook
+
+Listed = Flow[list[dict[str, Any]]]
+
+
+def get_test_results(
+    hook: BaseThousandEyesHook,
+    test_id: str | int,
+    result_type: str,
+    *,
+    window: str | int | None = None,
+    start_date: str | datetime | None = None,
+    end_date: str | datetime | None = None,
+    direction: str | None = None,
+    expand: str | Iterable[str] | None = None,
+    time_left: TimeLeft | None = None,
+) -> Flow[dict[str, Any]]:
+    """Read all pages of ``GET /test-results/{testId}/{result_type}``.
+
+    Without a window or dates ThousandEyes returns the newest round.
+
+    :param test_id: the test.
+    :param result_type: ``network``, ``http-server``, ...
+    :param window: how far to look back: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
+    :param start_date: instead of ``window``: start of the range, ISO 8601 or a datetime (UTC without a zone).
+    :param end_date: with ``start_date``: end of the range; now when left out.
+    :param direction: ``to-target``, ``from-target`` or ``bidirectional``, for network measurements.
+    :param expand: ``header``, ``certificate`` or both, for ``http-server``.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: ``{"test": …, "results": […]}``; ``test`` is empty when the response has none.
+    :raises ThousandEyesError: as :meth:`run_instant_test
+        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+    """
+    request = hook.builder.results(
+        test_id,
+        result_type,
+        window=window,
+        start_date=start_date,
+        end_date=end_date,
+        direction=direction,
+        expand=expand,
+    )
+    content = yield from hook.pages(request, time_left=time_left)
+    return _results(content)
+
+
+def get_test_details(
+    hook: BaseThousandEyesHook,
+    test_id: str | int,
+    result_type: str,
+    agent_id: str | int,
+    round_id: str | int,
+    *,
+    time_left: TimeLeft | None = None,
+) -> Flow[dict[str, Any]]:
+    """Read the steps, requests or components of one agent in one round.
+
+    ``GET /test-results/{testId}/{result_type}/agent/{agentId}/round/{roundId}``
+
+    :param test_id: the test.
+    :param result_type: ``api``, ``page-load``, ``path-vis`` or ``web-transactions``.
+    :param agent_id: the agent.
+    :param round_id: the round.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: ``{"test": …, "results": […]}``; one row for each direction of ``path-vis``, else one row.
+    :raises ThousandEyesError: as :meth:`run_instant_test
+        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+    """
+    request = hook.builder.details(test_id, result_type, agent_id, round_id)
+    content = yield from hook.pages(request, time_left=time_left)
+    return _results(content)
+
+
+def get_test(
+    hook: BaseThousandEyesHook, test_id: str | int, test_type: str, *, time_left: TimeLeft | None = None
+) -> Flow[dict[str, Any]]:
+    """Read the definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
+
+    :param test_id: the test.
+    :param test_type: type of the test.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :raises ThousandEyesError: as :meth:`run_instant_test
+        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+    """
+    response = yield from hook.request(hook.builder.test(test_id, test_type), time_left=time_left)
+    return dict(response.json())
+
+
+def list_tests(
+    hook: BaseThousandEyesHook,
+    *,
+    name: str | None = None,
+    tags: str | Sequence[str] | None = None,
+    match_tags: Literal["all", "any"] = "all",
+    test_type: str | None = None,
+    time_left: TimeLeft | None = None,
+) -> Listed:
+    """Read the configured tests: ``GET /tests``. Whether instant tests are listed is not documented.
+
+    The list can feed a mapped task::
+
+        [{"from_test": test["testId"], "test_type": test["type"]} for test in hook.list_tests(tags="service:checkout")]
+
+    :param name: only tests of this name, regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param tags: only tests with these tags, each ``key:value``, ``key`` or the id of a tag, regardless of case.
+        Instant tests carry no tags: tags choose scheduled tests.
+    :param match_tags: whether a test needs all of the tags or any of them.
+    :param test_type: only tests of this type.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: the tests; an empty list when a tag is on no test.
+    :raises ThousandEyesConfigurationError: when no such tag exists; the message has similar tags.
+    :raises ThousandEyesError: as :meth:`run_instant_test
+        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+    """
+    if test_type is not None:
+        one_of("test_type", test_type, TEST_TYPES)
+    one_of("match_tags", match_tags, ("all", "any"))
+    known_tags = (yield from list_tags(hook, time_left=time_left)) if tags else []
+    tests = yield from _listed(hook, endpoints.TESTS, time_left)
+    try:
+        return select_tests(
+            tests,
+            name=name,
+            tags=tags or (),
+            known_tags=known_tags,
+            match_tags=match_tags,
+            test_type=test_type,
+        )
+    except ValueError as error:
+        raise ThousandEyesConfigurationError(str(error)) from None
+
+
+def list_tags(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
+    """Read the tags with the objects that carry them: ``GET /tags?expand=assignments``.
+
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: tags ``{"id", "key", "value", "assignments": [{"id", "type"}], …}``.
+    """
+    return _listed(hook, endpoints.TAGS, time_left)
+
+
+def list_agents(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
+    """Read the cloud and enterprise agents, with the state of the latter: ``GET /agents``.
+
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    """
+    return _listed(hook, endpoints.AGENTS, time_left)
+
+
+def list_account_groups(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
+    """Read the account groups that the token can use: ``GET /account-groups``.
+
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    """
+    return _listed(hook, endpoints.ACCOUNT_GROUPS, time_left)
+
+
+def list_alert_rules(
+    hook: BaseThousandEyesHook, test_id: str | int | None = None, *, time_left: TimeLeft | None = None
+) -> Listed:
+    """Read the alert rules: ``GET /alerts/rules``.
+
+    :param test_id: only the rules that apply to this test, with their details. ThousandEyes lists the tests of a rule
+        in the rule's details only, so this takes one request for each rule.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: rules ``{"ruleId", "ruleName", "alertType", "expression", …}``.
+    """
+    rules = yield from _listed(hook, endpoints.ALERT_RULES, time_left)
+    if test_id is None:
+        return rules
+    applied = []
+    for rule in rules:
+        request = hook.builder.alert_rule(rule.get("ruleId"))
+        details = dict((yield from hook.request(request, time_left=time_left)).json())
+        if str(test_id) in _test_ids(details):
+            applied.append(details)
+    return applied
+
+
+def list_alerts(
+    hook: BaseThousandEyesHook,
+    *,
+    window: str | int | None = None,
+    start_date: str | datetime | None = None,
+    end_date: str | datetime | None = None,
+    state: Literal["trigger", "clear"] | None = None,
+    time_left: TimeLeft | None = None,
+) -> Listed:
+    """Read all pages of the alerts: ``GET /alerts``. Instant tests raise none.
+
+    :param window: how far to look back, as in :func:`get_test_results`.
+    :param start_date: instead of ``window``: start of the range.
+    :param end_date: with ``start_date``: end of the range; now when left out.
+    :param state: only alerts in this state; ThousandEyes' default, ``trigger``, when ``None``.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    """
+    if state is not None:
+        one_of("state", state, ("trigger", "clear"))
+    request = hook.builder.period(
+        endpoints.ALERTS,
+        window=window,
+        start_date=start_date,
+        end_date=end_date,
+        params={} if state is None else {"state": state},
+    )
+    return list((yield from hook.pages(request, time_left=time_left))["alerts"])
+
+
+def list_events(
+    hook: BaseThousandEyesHook,
+    *,
+    window: str | int | None = None,
+    start_date: str | datetime | None = None,
+    end_date: str | datetime | None = None,
+    time_left: TimeLeft | None = None,
+) -> Listed:
+    """Read all pages of the events that ThousandEyes detected: ``GET /events``.
+
+    :param window: how far to look back, as in :func:`get_test_results`.
+    :param start_date: instead of ``window``: start of the range.
+    :param end_date: with ``start_date``: end of the range; now when left out.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    """
+    request = hook.builder.period(endpoints.EVENTS, window=window, start_date=start_date, end_date=end_date)
+    return list((yield from hook.pages(request, time_left=time_left))["events"])
+
+
+def _listed(hook: BaseThousandEyesHook, endpoint: endpoints.Endpoint, time_left: TimeLeft | None) -> Listed:
+    request = hook.builder.simple(endpoint)
+    return list((yield from hook.pages(request, time_left=time_left))[str(endpoint.member)])
+
+
+def _results(content: Mapping[str, Any]) -> dict[str, Any]:
+    test = content.get("test")
+    return {"test": test if isinstance(test, dict) else {}, "results": content["results"]}
+
+
+def _test_ids(rule: Mapping[str, Any]) -> set[str]:
+    """The ids of the tests that an alert rule applies to."""
+    tests = rule.get("tests")
+    ids = rule.get("testIds")
+    listed = (
+        [test.get("testId") for test in tests if isinstance(test, Mapping)] if isinstance(tests, list) else []
+    )
+    return {str(test_id) for test_id in (*listed, *(ids if isinstance(ids, list) else ()))}
