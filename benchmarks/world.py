@@ -120,9 +120,16 @@ class World:
     """
 
     def __init__(self, speed: float = 1.0, *, tls: bool = False, **switches: Any) -> None:
-        self.speed, self.switches = speed, switches
-        given = [f"--speed={speed}", "--port=0", "--no-default-tests", f"--token={TOKEN}"]
-        given += [f"--{name.replace('_', '-')}={value}" for name, value in switches.items()]
+        # Runs of one minute get different round ids, so that no benchmark waits for the next minute.
+        self.speed, self.switches = speed, {"round_ids": "second", **switches}
+        given = [
+            f"--speed={speed}",
+            "--port=0",
+            "--no-default-tests",
+            f"--token={TOKEN}",
+            "--listed-in-tests",
+        ]
+        given += [f"--{name.replace('_', '-')}={value}" for name, value in self.switches.items()]
         program = [str(ROOT / "benchmarks" / "tls.py")] if tls else ["-m", "thousandeyes_provider.simulator"]
         command = [sys.executable, *program, *given]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -110,7 +110,12 @@ def search(secret: Secret) -> Search:
 def simulator() -> Iterator[Simulator]:
     """A simulator with high rate limits."""
     with Simulator(
-        tokens=[TOKEN], default_tests=False, organization_limit=6000, instant_limit=600
+        tokens=[TOKEN],
+        default_tests=False,
+        organization_limit=6000,
+        instant_limit=600,
+        listed_in_tests=True,
+        round_ids="second",
     ) as running:
         yield running
 

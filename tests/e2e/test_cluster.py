@@ -31,7 +31,7 @@ VERDICT = re.compile(r'"event":"verdict +([A-Z_]+)"')
 @pytest.fixture(scope="module")
 def thousandeyes(token):
     """A simulator with an organization's limits: 240 requests and 24 runs per minute."""
-    with Simulator(tokens=[token], default_tests=False) as running:
+    with Simulator(tokens=[token], default_tests=False, listed_in_tests=True, round_ids="second") as running:
         yield running
 
 

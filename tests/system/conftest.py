@@ -31,7 +31,10 @@ def airflow():
 
 @pytest.fixture
 def simulator():
-    with Simulator(tokens=[TOKEN], speed=10, default_tests=False) as running:
+    # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
+    with Simulator(
+        tokens=[TOKEN], speed=10, default_tests=False, listed_in_tests=True, round_ids="second"
+    ) as running:
         yield running
 
 

@@ -344,6 +344,7 @@ class TestTestsByLabel:
     @pytest.fixture
     def labelled(self, simulator):
         """Ids of two tests with the label; beside them one of another type, and one with another label."""
+        simulator.set_switches(labels_listed=True)
         found = [
             simulator.add_test(test_type, name=name, scheduled=True, labels=[label])
             for name, test_type, label in [

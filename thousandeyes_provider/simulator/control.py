@@ -90,7 +90,7 @@ class Control:
         """All that can be seen from outside."""
         service, world = self._service, self._service.world
         limits = {"organization": world.switches.organization_limit, "instant": world.switches.instant_limit}
-        window = world.real(world.switches.quota_window)
+        window_end = service.quota_window_end(now)
         return {
             "now": now,
             "clock": world.clock(now),
@@ -101,7 +101,7 @@ class Control:
                 name: {
                     "limit": limits[name],
                     "remaining": service.buckets[name].remaining(now, limits[name]),
-                    "reset": world.clock(service.buckets[name].resets_at(now, window)),
+                    "reset": world.clock(service.buckets[name].resets_at(now, window_end)),
                 }
                 for name in BUCKETS
             },

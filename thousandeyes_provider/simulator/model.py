@@ -121,7 +121,7 @@ class Round:
     :param number: counted from the first round of the test.
     :param round_id: epoch second of its start by the simulator's clock, as the API gives it.
     :param started: its start in real epoch seconds.
-    :param began: the same by the simulator's clock, in whole seconds.
+    :param began: the same by the simulator's clock.
     :param by: who started it.
     :param agents: ids of the agents that it runs on.
     :param lands: real epoch seconds at which the rows of an agent and a result type land; ``None``: never.
@@ -132,7 +132,7 @@ class Round:
     number: int
     round_id: int
     started: float
-    began: int
+    began: float
     by: str
     agents: tuple[str, ...]
     lands: Mapping[tuple[str, str], float | None]
@@ -143,6 +143,11 @@ class Round:
         """Whether the rows of this agent and result type can be there at ``now``."""
         when = self.lands.get((agent_id, result_type))
         return when is not None and when <= now
+
+    def measured_at(self, agent_id: str, result_type: str) -> int:
+        """Second of the simulator's clock at which this agent measured: halfway until its rows land."""
+        landing = self.lands.get((agent_id, result_type))
+        return math.floor(self.began + (0.0 if landing is None else (landing - self.started) / 2))
 
     def begun(self, result_type: str, now: float) -> bool:
         """Whether any row of this type has landed."""
@@ -594,12 +599,12 @@ class World:
     def _start(
         self, test: SimulatedTest, now: float, by: str, conduct: AgentBehavior, aged: float = 0.0
     ) -> Round:
-        began = math.floor(self.clock(now))
+        began = self.clock(now)
+        round_id = math.floor(began)
         if self.switches_of(test).round_ids == "minute":
-            round_id = began - began % MINUTE
+            round_id -= round_id % MINUTE
         else:
             taken = {earlier.round_id for earlier in test.rounds}
-            round_id = began
             while round_id in taken:
                 round_id += 1
         lands: dict[tuple[str, str], float | None] = {}
@@ -650,8 +655,7 @@ class World:
     ) -> list[VisibleRow]:
         """The rows that can be seen, the oldest round first, its agents in the order of the test.
 
-        :param between: the first and the last second, by the simulator's clock, in which a round may have
-            begun; ``None``: the newest round alone.
+        :param between: first and last second in which a round may have begun; ``None``: only the newest round.
         :param directions: for network and path-vis.
         """
         switches = self.switches_of(test)
@@ -660,7 +664,12 @@ class World:
             shown = self._newest(shown, result_type, now, switches.newest_round)
         else:
             first, last = between[0] - switches.window_slack, between[1]
-            shown = [each for each in shown if math.floor(first) <= each.began <= last]
+            # A second round in one second has an id ahead of its start, so the upper bound is on the start.
+            shown = [
+                each
+                for each in shown
+                if math.floor(first) <= each.round_id and math.floor(each.began) <= last
+            ]
         seen: dict[tuple[int, str, str], VisibleRow] = {}
         for each in shown:
             for agent_id in each.agents:
@@ -722,7 +731,7 @@ class World:
             test.test_id,
             seen.agent_id,
             seen.round.number,
-            seen.round.began,
+            seen.round.measured_at(seen.agent_id, result_type),
             seen.key,
             test.definition,
         )

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -32,7 +33,7 @@ from thousandeyes_provider.simulator.model import (
     dns_server_id,
     label_id,
 )
-from thousandeyes_provider.simulator.quota import Bucket
+from thousandeyes_provider.simulator.quota import Bucket, window_end
 from thousandeyes_provider.simulator.responses import Delivery, SimulatedResponse, problem
 from thousandeyes_provider.simulator.validators import check_choice, check_number, check_whole
 
@@ -236,7 +237,9 @@ class Service:
             asked = route(call.segments)
             delivery = self._deliver(call, asked, now)
             if delivery.answer is not None:
-                headers = {"Date": responses.http_date(self.world.clock(now))}
+                leaves = now + delivery.first_byte_after
+                stamped = leaves if self.world.switches.date_header == "departure" else now
+                headers = {"Date": responses.http_date(self.world.clock(stamped))}
                 delivery = Delivery(
                     delivery.answer.with_headers(headers),
                     delivery.first_byte_after,
@@ -267,14 +270,15 @@ class Service:
         refusal = self._throttled(call, asked, drawn, now) or self._exhausted(call, drawn, now)
         if refusal is not None:
             return Delivery(refusal)
-        window = self.world.real(self.world.switches.quota_window)
+        ends = self.quota_window_end(now)
         for name in drawn:
-            self.buckets[name] = self.buckets[name].counted(now, window)
+            self.buckets[name] = self.buckets[name].counted(now, ends)
         quota = self._quota_headers(drawn, now)
         fault = self.faults.take(asked.operation, asked.test_id, asked.result_type)
         if fault is None:
-            return Delivery(self._answer(call, asked, now).with_headers(quota))
-        answer = self._answer(call, asked, now).with_headers(quota) if fault.processed else None
+            return Delivery(self._answer(call, asked, now, now).with_headers(quota))
+        leaves = now + (fault.seconds if fault.kind == "slow-first-byte" else 0.0)
+        answer = self._answer(call, asked, now, leaves).with_headers(quota) if fault.processed else None
         return _spoilt(fault, answer, call.path, quota)
 
     def _authorized(self, authorization: str) -> bool:
@@ -285,6 +289,16 @@ class Service:
         return self.tokens is None or token in self.tokens
 
     # rate limits
+
+    def quota_window_end(self, now: float) -> float:
+        """End of a rate limit window that a request opens at ``now``."""
+        switches = self.world.switches
+        return window_end(
+            now,
+            self.world.real(switches.quota_window),
+            aligned=switches.quota_windows == "aligned",
+            clock_offset=switches.clock_offset,
+        )
 
     def _limit(self, name: str) -> int:
         switches = self.world.switches
@@ -334,7 +348,7 @@ class Service:
                 continue
             limit, bucket = self._limit(name), self.buckets[name]
             remaining = bucket.remaining(now, limit)
-            reset = bucket.resets_at(now, self.world.real(switches.quota_window))
+            reset = bucket.resets_at(now, self.quota_window_end(now))
             if exhausted and name in exhausted:
                 remaining, reset = 0, exhausted[name]
             announced = self.world.clock(now) - 60 if switches.reset == "past" else self.world.clock(reset)
@@ -346,7 +360,8 @@ class Service:
 
     # operations
 
-    def _answer(self, call: ReceivedRequest, asked: Route, now: float) -> SimulatedResponse:
+    def _answer(self, call: ReceivedRequest, asked: Route, now: float, leaves: float) -> SimulatedResponse:
+        """Answer a request that arrived at ``now``; the response leaves at ``leaves``."""
         try:
             if asked.operation is None:
                 raise _Refused(problem(404, "There is no such URI", call.path))
@@ -361,8 +376,8 @@ class Service:
                 "tests": self._tests,
                 "test": self._test,
                 "results": self._results,
-                "run": self._run,
-                "create": self._create,
+                "run": partial(self._run, leaves=leaves),
+                "create": partial(self._create, leaves=leaves),
                 "snapshot": self._snapshot,
                 "agents": self._agents,
                 "account-groups": self._account_groups,
@@ -413,7 +428,9 @@ class Service:
             body |= self._labels(test)
         return self._hal(self._embellished(test, body), call, links=False)
 
-    def _run(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
+    def _run(
+        self, call: ReceivedRequest, asked: Route, group: str, now: float, leaves: float
+    ) -> SimulatedResponse:
         test = self._known(call, asked, group)
         refused = self.world.switches_of(test).run_scheduled
         if test.scheduled and refused == "404":
@@ -421,12 +438,17 @@ class Service:
         if test.scheduled and refused == "400":
             raise _invalid(call, [("testId", "the test is not an instant test")])
         try:
-            self.world.run(test, now)
+            self.world.run(test, self._round_start(test, now, leaves))
         except RunInProgress:
             raise _Refused(problem(409, "The test is running", call.path)) from None
         return SimulatedResponse(200)
 
-    def _create(self, call: ReceivedRequest, asked: Route, group: str, now: float) -> SimulatedResponse:
+    def _round_start(self, test: SimulatedTest, arrived: float, leaves: float) -> float:
+        return leaves if self.world.switches_of(test).round_start == "departure" else arrived
+
+    def _create(
+        self, call: ReceivedRequest, asked: Route, group: str, now: float, leaves: float
+    ) -> SimulatedResponse:
         assert asked.test_type is not None
         definition = _object(call)
         wrong = test_templates.mistakes(asked.test_type, definition)
@@ -457,7 +479,7 @@ class Service:
             account_group_id=group,
             history=(),
         )
-        self.world.run(test, now)
+        self.world.run(test, self._round_start(test, now, leaves))
         body = self._defined(test, call)
         if "agent" in expand:
             body["agents"] = [self.world.agents[agent_id].as_listed() for agent_id in test.agents]
@@ -624,15 +646,18 @@ class Service:
         row, switches = self.world.row(test, result_type, seen), self.world.switches_of(test)
         row = {name: value for name, value in row.items() if rows.EXPANDED.get(name, "") in ("", *expand)}
         each = seen.round
-        start = each.round_id
-        landing = each.lands[seen.agent_id, result_type] or each.started
-        link = {"testId": test.test_id, "roundId": start, "agentId": seen.agent_id}
+        started = ended = each.measured_at(seen.agent_id, result_type)
+        if switches.row_times == "round":
+            started = each.round_id
+            landing = each.lands[seen.agent_id, result_type] or each.started
+            ended = started + max(math.ceil(landing - each.started), 1)
+        link = {"testId": test.test_id, "roundId": each.round_id, "agentId": seen.agent_id}
         common = {
             "agent": self.world.agents[seen.agent_id].as_result(),
-            "date": responses.iso(start),
-            "roundId": start,
-            "startTime": start,
-            "endTime": start + max(math.ceil(landing - each.started), 1),
+            "date": responses.iso(started),
+            "roundId": each.round_id,
+            "startTime": started,
+            "endTime": ended,
             "_links": {"appLink": {"href": f"https://app.thousandeyes.com/view/tests/?{urlencode(link)}"}},
         }
         result = {**common, **row}

@@ -54,10 +54,22 @@ class Switches:
         "empty", "results of a test that has none yet: 200 with no rows, or 404", "empty", "404"
     )
     round_ids: str = _switch(
-        "second",
-        "round ids are the second of the start, or floored to the minute (runs of one minute share a round)",
-        "second",
         "minute",
+        "round id: start of the round floored to the minute (runs in one minute share a round), or to the second",
+        "minute",
+        "second",
+    )
+    round_start: str = _switch(
+        "arrival",
+        "a round starts when the run request arrives, or when its response leaves (see the fault slow-first-byte)",
+        "arrival",
+        "departure",
+    )
+    row_times: str = _switch(
+        "measurement",
+        "date, startTime and endTime of a row: time of that agent's measurement, or start of the round",
+        "measurement",
+        "round",
     )
     typed_lookup: str = _switch(
         "agents",
@@ -66,8 +78,8 @@ class Switches:
         "no-agents",
         "404",
     )
-    listed_in_tests: bool = _switch(True, "whether instant tests appear in GET /tests, as scheduled ones do")
-    labels_listed: bool = _switch(True, "whether GET /tests tells the labels of scheduled tests")
+    listed_in_tests: bool = _switch(False, "GET /tests lists instant tests beside the scheduled ones")
+    labels_listed: bool = _switch(False, "GET /tests reports the labels of scheduled tests")
     run_scheduled: str = _switch(
         "404",
         "a run of a scheduled test, not of an instant one: 404, 400, or a new round",
@@ -141,6 +153,18 @@ class Switches:
     organization_limit: int = _everywhere(240, "requests in one rate limit window", low=1)
     instant_limit: int = _everywhere(24, "runs and creations in one rate limit window", low=1)
     quota_window: float = _everywhere(60.0, "length of a rate limit window in seconds", low=0.001)
+    quota_windows: str = _everywhere(
+        "aligned",
+        "rate limit windows are aligned to the clock (at 60 s: to its minute), or open with their first request",
+        "aligned",
+        "first-request",
+    )
+    date_header: str = _everywhere(
+        "departure",
+        "Date of a response: when it leaves, or when its request arrived",
+        "departure",
+        "arrival",
+    )
 
     def __post_init__(self) -> None:
         for switch in fields(self):

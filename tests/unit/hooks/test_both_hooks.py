@@ -193,7 +193,7 @@ class TestRateLimits:
     def test_the_quota_and_the_pace_come_from_the_newest_answer(self, simulator, either):
         assert either.quota() == {}
         assert either.polling_gap() == 0
-        simulator.set_switches(organization_limit=10)
+        simulator.set_switches(organization_limit=10, quota_windows="first-request")
         for _ in range(9):
             either.list_tests()
         assert either.quota()["organization"].remaining == 1

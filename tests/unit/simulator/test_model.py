@@ -16,7 +16,9 @@ A_ID, B_ID, C_ID = "14410", "14412", "14419"
 
 
 def world(speed: float = 1.0, **switches: Any) -> World:
-    return World(NOW, Switches().changed(switches), speed=speed, default_tests=False)
+    """A world without tests, whose round ids tell runs of one minute apart unless ``switches`` say otherwise."""
+    chosen = {"round_ids": "second", **switches}
+    return World(NOW, Switches().changed(chosen), speed=speed, default_tests=False)
 
 
 def http_test(where: World, **spec: Any) -> SimulatedTest:
@@ -81,7 +83,13 @@ class TestNewestRound:
 
 
 class TestRounds:
-    def test_a_round_id_is_the_second_of_the_start_by_the_clock_of_the_simulator(self) -> None:
+    def test_a_round_id_is_a_whole_minute_by_default(self) -> None:
+        here = World(NOW, default_tests=False)
+        started = here.run(http_test(here), NOW)
+        assert started is not None
+        assert started.round_id == 1_800_000_000
+
+    def test_a_round_id_can_be_the_second_of_the_start_by_the_clock_of_the_simulator(self) -> None:
         here = world(clock_offset=3600.0)
         started = here.run(http_test(here), NOW + 0.7)
         assert started is not None
@@ -93,7 +101,7 @@ class TestRounds:
         ids = [started.round_id for started in (here.run(test, NOW), here.run(test, NOW + 0.5)) if started]
         assert ids == [1_800_000_015, 1_800_000_016]
 
-    def test_round_ids_can_be_floored_to_the_minute_and_shared(self) -> None:
+    def test_rounds_of_one_minute_share_a_whole_minute_id(self) -> None:
         here = world(round_ids="minute")
         test = http_test(here, history=[])
         ids = [started.round_id for at in (0, 10, 45) if (started := here.run(test, NOW + at))]

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.simulator.model import default_test_id
 
 NOW = 1_800_000_015.0
 HTTP, AGENT_TO_AGENT, AGENT_TO_SERVER, DNS, PAGE_LOAD = "202703", "202702", "202701", "202708", "202704"
@@ -72,7 +73,10 @@ class TestAccess:
         assert api.status("POST", f"/tests/{test_id}/run?aid=1002") == 200
         assert api.status("POST", f"/tests/{HTTP}/run?aid=1002") == 404
         assert api.status("POST", f"/tests/{HTTP}/run?aid=1001") == 200
-        assert [test["testId"] for test in api.get("/tests?aid=1002")["tests"]] == [test_id]
+        scheduled = api.world.add_test(
+            NOW, test_type="dnssec", account_group_id="1002", scheduled=True
+        ).test_id
+        assert [test["testId"] for test in api.get("/tests?aid=1002")["tests"]] == [scheduled]
 
     def test_the_account_groups_say_which_is_the_default_one(self, make_api: MakeApi) -> None:
         groups = make_api().get("/account-groups")["accountGroups"]
@@ -145,7 +149,23 @@ class TestRun:
         api.run(HTTP)
         assert api.round_ids(HTTP, "http-server") == {before}
         api.now += 10
-        assert api.round_ids(HTTP, "http-server") == {1_800_000_015}
+        assert api.round_ids(HTTP, "http-server") == {1_800_000_000}
+
+    @pytest.mark.parametrize(
+        ("choice", "round_id"), [("arrival", 1_800_000_015), ("departure", 1_800_000_022)]
+    )
+    def test_a_slow_response_delays_the_round_or_not(
+        self, make_api: MakeApi, choice: str, round_id: int
+    ) -> None:
+        api = make_api(round_start=choice, round_ids="second", default_tests=False)
+        TestFaults().fail(api, "run", "slow-first-byte", seconds=7)
+        TestFaults().fail(api, "create", "slow-first-byte", seconds=7)
+        test = api.world.add_test(NOW, test_type="http-server", history=[])
+        assert api.run(test.test_id) == 200
+        assert [each.round_id for each in test.rounds] == [round_id]
+        definition = {"domain": "example.com", "agents": [{"agentId": "14410"}]}
+        made = json.loads(api.ask("POST", "/tests/dnssec/instant", definition).body)
+        assert [each.round_id for each in api.world.tests[made["testId"]].rounds] == [round_id]
 
     @pytest.mark.parametrize(
         ("choice", "statuses"), [("new-round", [200] * 2), ("merge", [200] * 2), ("409", [200, 409])]
@@ -158,24 +178,48 @@ class TestRun:
 
 class TestResults:
     @pytest.mark.parametrize("test_type", TEST_TYPES)
-    def test_every_row_says_who_and_when(self, make_api: MakeApi, test_type: str) -> None:
+    def test_every_row_has_an_agent_a_round_and_a_link(self, make_api: MakeApi, test_type: str) -> None:
         api = make_api()
-        test_id = next(test["testId"] for test in api.get("/tests")["tests"] if test["type"] == test_type)
+        test_id = default_test_id(test_type)
         for result_type in TEST_TYPES[test_type].result_types:
             body = api.get(f"/test-results/{test_id}/{result_type}")
             assert body["test"]["testId"] == test_id
             assert "agents" not in body["test"]
+            assert body["results"]
             for row in body["results"]:
                 assert set(row["agent"]) == {"agentId", "agentName", "countryId", "location"}
-                assert row["roundId"] == row["startTime"] == 1_799_999_715
-                assert row["date"] == "2027-01-15T07:55:15Z"
-                assert row["endTime"] > row["startTime"]
+                assert row["roundId"] == 1_799_999_700
                 link = parse_qs(urlsplit(row["_links"]["appLink"]["href"]).query)
                 assert link == {
                     "testId": [test_id],
-                    "roundId": ["1799999715"],
+                    "roundId": ["1799999700"],
                     "agentId": [row["agent"]["agentId"]],
                 }
+
+    def test_row_times_are_those_of_each_agents_measurement(self, make_api: MakeApi) -> None:
+        api = make_api()
+        test = api.world.add_test(
+            NOW, test_type="http-server", agents=["Singapore", "Ashburn, VA"], delays={"Singapore": 90}
+        )
+        first, second = api.rows(test.test_id, "http-server")
+        assert {first["roundId"], second["roundId"]} == {1_799_999_700}
+        assert first["startTime"] == first["endTime"] == 1_799_999_716
+        assert second["startTime"] == second["endTime"] == 1_799_999_760
+        assert (first["date"], second["date"]) == ("2027-01-15T07:55:16Z", "2027-01-15T07:56:00Z")
+
+    def test_row_times_can_be_the_start_of_the_round(self, make_api: MakeApi) -> None:
+        for row in make_api(row_times="round").rows(HTTP, "http-server"):
+            assert row["startTime"] == row["roundId"] == 1_799_999_700
+            assert row["date"] == "2027-01-15T07:55:00Z"
+            assert row["endTime"] > row["startTime"]
+
+    def test_no_measurement_is_older_than_its_run(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.run(HTTP)
+        api.now += 10
+        rows = api.rows(HTTP, "http-server")
+        assert {row["roundId"] for row in rows} == {1_800_000_000}
+        assert all(row["startTime"] >= NOW for row in rows)
 
     @pytest.mark.parametrize("choice", ["empty", "404"])
     def test_before_the_first_data(self, make_api: MakeApi, choice: str) -> None:
@@ -191,22 +235,22 @@ class TestResults:
 
     def test_an_old_round_is_no_404_but_outside_of_a_window(self, make_api: MakeApi) -> None:
         api = make_api(before_first_data="404")
-        assert api.rows(HTTP, "http-server", "?window=299") == []
-        assert len(api.rows(HTTP, "http-server", "?window=300s")) == 5
-        assert len(api.rows(HTTP, "http-server", "?window=5m")) == 5
+        assert api.rows(HTTP, "http-server", "?window=314") == []
+        assert len(api.rows(HTTP, "http-server", "?window=315s")) == 5
+        assert len(api.rows(HTTP, "http-server", "?window=6m")) == 5
 
     def test_a_window_may_reach_a_little_further_back(self, make_api: MakeApi) -> None:
         api = make_api(window_slack=60.0)
-        assert api.rows(HTTP, "http-server", "?window=239") == []
-        assert len(api.rows(HTTP, "http-server", "?window=240")) == 5
+        assert api.rows(HTTP, "http-server", "?window=254") == []
+        assert len(api.rows(HTTP, "http-server", "?window=255")) == 5
 
     def test_a_window_and_dates_are_told_back(self, make_api: MakeApi) -> None:
         api = make_api()
         body = api.get(f"/test-results/{HTTP}/http-server?window=1h")
         assert (body["startDate"], body["endDate"]) == ("2027-01-15T07:00:15Z", "2027-01-15T08:00:15Z")
-        dates = "startDate=2027-01-15T07:55:15Z&endDate=2027-01-15T07:55:15Z"
+        dates = "startDate=2027-01-15T07:55:00Z&endDate=2027-01-15T07:55:00Z"
         body = api.get(f"/test-results/{HTTP}/http-server?{dates}")
-        assert (body["startDate"], body["endDate"]) == ("2027-01-15T07:55:15Z", "2027-01-15T07:55:15Z")
+        assert (body["startDate"], body["endDate"]) == ("2027-01-15T07:55:00Z", "2027-01-15T07:55:00Z")
         assert len(body["results"]) == 5
         assert "startDate" not in api.get(f"/test-results/{HTTP}/http-server")
 
@@ -302,7 +346,7 @@ class TestResults:
 
     def test_numbers_can_be_text(self, make_api: MakeApi) -> None:
         (row, *_) = make_api(numbers_as_text=True).rows(HTTP, "http-server")
-        assert (row["responseCode"], row["roundId"]) == ("200", "1799999715")
+        assert (row["responseCode"], row["roundId"]) == ("200", "1799999700")
 
     def test_there_can_be_fields_that_nobody_knows(self, make_api: MakeApi) -> None:
         body = make_api(extra_fields=True).get(f"/test-results/{HTTP}/http-server")
@@ -329,7 +373,7 @@ class TestPages:
         api.now += 10
         parts = urlsplit(first["_links"]["next"]["href"])
         second = api.get(f"{parts.path}?{parts.query}")
-        assert {row["roundId"] for page in (first, second) for row in page["results"]} == {1_799_999_715}
+        assert {row["roundId"] for page in (first, second) for row in page["results"]} == {1_799_999_700}
 
     @pytest.mark.parametrize("carry", [True, False])
     def test_the_next_link_repeats_the_question_and_perhaps_the_aid(
@@ -393,9 +437,9 @@ class TestTests:
         ]
 
     def test_instant_tests_are_listed_or_not(self, make_api: MakeApi) -> None:
-        assert len(make_api().get("/tests")["tests"]) == 12
-        assert make_api(listed_in_tests=False).get("/tests")["tests"] == []
-        api = make_api(listed_in_tests=False)
+        assert len(make_api(listed_in_tests=True).get("/tests")["tests"]) == 12
+        assert make_api().get("/tests")["tests"] == []
+        api = make_api()
         api.world.change_test(api.world.tests[HTTP], switches={"listed_in_tests": True})
         assert [test["testId"] for test in api.get("/tests")["tests"]] == [HTTP]
 
@@ -440,7 +484,7 @@ class TestCreate:
         )
         assert (made["testName"], made["url"]) == ("Release 7", "https://shop.example")
         api.now += 10
-        assert api.round_ids(made["testId"], "http-server") == {1_800_000_015}
+        assert api.round_ids(made["testId"], "http-server") == {1_800_000_000}
         assert api.run(made["testId"]) == 200
 
     def test_agents_are_not_told_unless_asked_for(self, make_api: MakeApi) -> None:
@@ -549,7 +593,7 @@ class TestCreate:
 
 class TestScheduled:
     def test_it_is_listed_with_its_labels_and_schedule(self, make_api: MakeApi) -> None:
-        api = make_api(default_tests=False, listed_in_tests=False)
+        api = make_api(default_tests=False, labels_listed=True)
         api.world.add_test(NOW, test_type="dnssec")
         made = api.world.add_test(
             NOW, test_type="http-server", scheduled=True, labels=["checkout"], definition={"interval": 300}
@@ -563,12 +607,12 @@ class TestScheduled:
         assert "labels" not in api.get(f"/tests/http-server/{made.test_id}?expand=agent")
 
     def test_lists_may_not_tell_labels(self, make_api: MakeApi) -> None:
-        api = make_api(default_tests=False, labels_listed=False)
+        api = make_api(default_tests=False)
         api.world.add_test(NOW, test_type="dnssec", scheduled=True, labels=["checkout"])
         assert "labels" not in api.get("/tests")["tests"][0]
 
     def test_instant_tests_never_tell_labels(self, make_api: MakeApi) -> None:
-        api = make_api()
+        api = make_api(listed_in_tests=True, labels_listed=True)
         assert not any("labels" in test for test in api.get("/tests")["tests"])
         definition = {"domain": "example.com", "agents": [{"agentId": "14410"}], "labels": ["9842"]}
         assert "labels" not in json.loads(api.ask("POST", "/tests/dnssec/instant", definition).body)
@@ -635,8 +679,19 @@ class TestRateLimits:
     def test_reading_counts_for_the_organization_and_running_in_both(self, make_api: MakeApi) -> None:
         api = make_api()
         read = api.ask("GET", "/tests")
-        assert self.quota(read, ORGANIZATION) == (240, 239, 1_800_000_075)
+        assert self.quota(read, ORGANIZATION) == (240, 239, 1_800_000_060)
         assert f"{INSTANT}-Limit" not in read.headers
+        api.now += 10
+        run = api.ask("POST", f"/tests/{HTTP}/run")
+        assert self.quota(run, ORGANIZATION) == (240, 238, 1_800_000_060)
+        assert self.quota(run, INSTANT) == (24, 23, 1_800_000_060)
+        api.now += 35
+        assert self.quota(api.ask("GET", "/tests"), ORGANIZATION) == (240, 239, 1_800_000_120)
+
+    def test_windows_can_open_with_their_first_request(self, make_api: MakeApi) -> None:
+        api = make_api(quota_windows="first-request")
+        read = api.ask("GET", "/tests")
+        assert self.quota(read, ORGANIZATION) == (240, 239, 1_800_000_075)
         api.now += 10
         run = api.ask("POST", f"/tests/{HTTP}/run")
         assert self.quota(run, ORGANIZATION) == (240, 238, 1_800_000_075)
@@ -654,7 +709,7 @@ class TestRateLimits:
         assert {api.run(HTTP) for _ in range(24)} == {200}
         answer = api.ask("POST", f"/tests/{HTTP}/run")
         assert answer.status == 429
-        assert self.quota(answer, INSTANT) == (24, 0, 1_800_000_075)
+        assert self.quota(answer, INSTANT) == (24, 0, 1_800_000_060)
         assert self.quota(answer, ORGANIZATION)[1] == 216
         assert "Retry-After" not in answer.headers
         assert len(api.world.tests[HTTP].rounds) == 25
@@ -693,7 +748,7 @@ class TestRateLimits:
         assert f"{INSTANT}-Reset" in headers
 
     @pytest.mark.parametrize(
-        ("choice", "expected"), [("seconds", "45"), ("date", "Fri, 15 Jan 2027 08:01:15 GMT")]
+        ("choice", "expected"), [("seconds", "30"), ("date", "Fri, 15 Jan 2027 08:01:00 GMT")]
     )
     def test_retry_after_can_be_there(self, make_api: MakeApi, choice: str, expected: str) -> None:
         api = make_api(retry_after=choice, instant_limit=1)
@@ -709,7 +764,16 @@ class TestRateLimits:
     def test_date_and_reset_are_by_the_clock_of_the_simulator(self, make_api: MakeApi) -> None:
         answer = make_api(clock_offset=-7200.0).ask("GET", "/tests")
         assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == 1_800_000_015 - 7200
-        assert self.quota(answer, ORGANIZATION)[2] == 1_800_000_075 - 7200
+        assert self.quota(answer, ORGANIZATION)[2] == 1_800_000_060 - 7200
+
+    @pytest.mark.parametrize(("choice", "seconds"), [("departure", 7), ("arrival", 0)])
+    def test_date_is_when_the_response_leaves_or_when_the_request_arrived(
+        self, make_api: MakeApi, choice: str, seconds: int
+    ) -> None:
+        api = make_api(date_header=choice)
+        TestFaults().fail(api, "tests", "slow-first-byte", seconds=7)
+        date = api.ask("GET", "/tests").headers["Date"]
+        assert parsedate_to_datetime(date).timestamp() == NOW + seconds
 
     def test_requests_can_be_throttled_by_number(self, make_api: MakeApi) -> None:
         api = make_api()
@@ -832,7 +896,7 @@ class TestLog:
 
 
 def test_every_result_type_can_be_asked_for_by_every_test(make_api: MakeApi) -> None:
-    api = make_api(missing_result_type="empty", organization_limit=1000)
+    api = make_api(missing_result_type="empty", organization_limit=1000, listed_in_tests=True)
     for test in api.get("/tests")["tests"]:
         expected = set(TEST_TYPES[test["type"]].result_types)
         assert {name for name in RESULT_TYPES if api.rows(test["testId"], name)} == expected
