@@ -655,7 +655,7 @@ class World:
     ) -> list[VisibleRow]:
         """The rows that can be seen, the oldest round first, its agents in the order of the test.
 
-        :param between: first and last second in which a round may have begun; ``None``: only the newest round.
+        :param between: first and last round id; ``None``: only the newest round.
         :param directions: for network and path-vis.
         """
         switches = self.switches_of(test)
@@ -664,11 +664,11 @@ class World:
             shown = self._newest(shown, result_type, now, switches.newest_round)
         else:
             first, last = between[0] - switches.window_slack, between[1]
-            # A second round in one second has an id ahead of its start, so the upper bound is on the start.
+            # The id of a second round within one second is ahead of its start.
             shown = [
                 each
                 for each in shown
-                if math.floor(first) <= each.round_id and math.floor(each.began) <= last
+                if math.floor(first) <= each.round_id and min(each.round_id, math.floor(each.began)) <= last
             ]
         seen: dict[tuple[int, str, str], VisibleRow] = {}
         for each in shown:
