@@ -1,0 +1,195 @@
+"""A backtest gives each round the verdict that the operator would have given."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from thousandeyes_provider.validation.backtest import (
+    Gate,
+    Incident,
+    RollingBaseline,
+    backtest,
+    incidents_from,
+    judge_rounds,
+    window_seconds,
+)
+from thousandeyes_provider.validation.baseline import baseline_from_rows
+from thousandeyes_provider.validation.check_parser import parse_checks
+from thousandeyes_provider.validation.history import History
+from thousandeyes_provider.validation.verdict import Verdict
+
+START = 1_790_000_400
+LINK = "https://app.thousandeyes.com/view/tests?testId=7&roundId={}&agentId={}"
+LIMIT = {"checks": {"http-server": {"responseTime": {"leq_to": 200}}}}
+
+
+def row(place, agent="1", **values):
+    at = START + 300 * place
+    return {
+        "agent": {"agentId": agent, "agentName": f"Agent {agent}", "countryId": "DE"},
+        "roundId": at,
+        "responseTime": 100.0,
+        "errorType": "None",
+        "_links": {"appLink": {"href": LINK.format(at, agent)}},
+        **values,
+    }
+
+
+def history(rounds=20, agents=("1", "2", "3"), **changes):
+    """Rounds of three agents; ``changes`` maps ``r<round>a<agent>`` to values, or to None for a silent agent."""
+    built = History("7", "http-server", "Checkout")
+    for place in range(rounds):
+        rows = [
+            row(place, agent, **(changes.get(f"r{place}a{agent}") or {}))
+            for agent in agents
+            if changes.get(f"r{place}a{agent}", {}) is not None
+        ]
+        built.add("http-server", rows)
+    return built
+
+
+def judged(built, **arguments):
+    return backtest(built, Gate.from_arguments(arguments))
+
+
+class TestVerdicts:
+    def test_good_rounds_pass(self):
+        outcome = judged(history(), **LIMIT)
+        assert outcome.summary() == "would have failed 0 of 20 rounds; 0 inconclusive"
+
+    def test_a_failed_round_names_check_agent_values_and_the_link_of_the_worst_agent(self):
+        outcome = judged(history(r5a2={"responseTime": 450}), **LIMIT)
+        (failed,) = outcome.failed
+        assert failed.checks == ("http-server responseTime every <= 200 ms",)
+        assert failed.agents == ("Agent 2",)
+        assert "Agent 2" in failed.reason
+        assert "450 ms" in failed.reason
+        assert failed.link == LINK.format(START + 1500, 2)
+
+    def test_errors_count_against_max_agent_errors(self):
+        error = {"errorType": "Connect", "errorDetails": "connection refused", "responseTime": None}
+        built = history(r5a2=error)
+        assert judged(built, max_agent_errors=1).failed == []
+        (failed,) = judged(built).failed
+        assert failed.checks == ("max_agent_errors",)
+        assert "connection refused" in failed.reason
+
+    def test_a_silent_agent_makes_a_round_inconclusive_unless_the_others_are_enough(self):
+        built = history(r5a2=None)
+        (incomplete,) = judged(built, **LIMIT).inconclusive
+        assert (incomplete.verdict, incomplete.agents) == (Verdict.INCOMPLETE, ("Agent 2",))
+        assert judged(built, **LIMIT, min_agents=2).inconclusive == []
+        assert judged(built, **LIMIT, min_agents=0.6).inconclusive == []
+
+    def test_a_round_without_rows_of_a_wanted_type_has_no_results(self):
+        built = History("7", "page-load")
+        built.add("http-server", [row(0)])
+        (none,) = judged(built, checks={"page-load": {"pageLoadTime": {"leq_to": 3000}}}).inconclusive
+        assert none.verdict is Verdict.NO_RESULTS
+
+    def test_a_warning_fails_nothing_and_is_counted(self):
+        checks = {"http-server": {"responseTime": {"leq_to": 200, "severity": "warn"}}}
+        outcome = judged(history(r5a2={"responseTime": 450}), checks=checks)
+        assert outcome.failed == []
+        assert dict(outcome.warned) == {"http-server responseTime every <= 200 ms": 1}
+
+    def test_failures_are_counted_by_check_and_by_agent(self):
+        built = history(r5a2={"responseTime": 450}, r6a2={"responseTime": 450}, r9a1={"responseTime": 300})
+        outcome = judged(built, **LIMIT)
+        assert dict(outcome.by_check) == {"http-server responseTime every <= 200 ms": 3}
+        assert dict(outcome.by_agent) == {"Agent 2": 2, "Agent 1": 1}
+
+
+class TestBaselines:
+    CHANGE = {
+        "checks": {"http-server": {"responseTime": {"change_leq_to": 0.5, "quorum": 0.5}}},
+        "compare_with": {"test_id": "7", "window": "25m"},
+    }
+
+    def test_a_change_is_judged_against_the_rounds_before(self):
+        slow = {f"r{place}a{agent}": {"responseTime": 180} for place in (10, 11) for agent in "123"}
+        outcome = judged(history(**slow), **self.CHANGE)
+        assert [failed.round_id for failed in outcome.failed] == [START + 3000, START + 3300]
+
+    def test_the_rounds_of_the_first_window_are_baseline_only(self):
+        assert judged(history(), **self.CHANGE).judged == 15
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_the_moving_baseline_is_the_one_that_the_operator_reads(self, seed):
+        chance = random.Random(seed)
+        checks = parse_checks({"dns-server": {"resolutionTime": {"change_leq_to": 0.2}}})
+        rolling, rounds = RollingBaseline(checks, 1500), []
+        for place in range(40):
+            rows = [
+                row(
+                    place,
+                    agent,
+                    server=server,
+                    resolutionTime=chance.choice([None, 5.0, chance.uniform(1, 90)]),
+                )
+                for agent in "12"
+                for server in ("ns1", "ns2")
+                if chance.random() < 0.8
+            ]
+            at = START + 300 * place
+            window = [found for before in rounds for found in before if at - 1500 <= found["roundId"] < at]
+            expected = baseline_from_rows({"dns-server": window}, checks, "the history")
+            assert rolling.before(at).values == expected.values
+            rolling.add(at, {"dns-server": rows})
+            rounds.append(rows)
+
+
+class TestEpisodes:
+    SLOW = {f"r{place}a2": {"responseTime": 450} for place in (3, 4, 5, 9)}
+
+    def test_consecutive_failures_are_one_episode(self):
+        outcome = judged(history(**self.SLOW), **LIMIT)
+        assert [len(episode.rounds) for episode in outcome.episodes] == [3, 1]
+        assert outcome.summary() == "would have failed 4 of 20 rounds (1 in 5) in 2 episodes; 0 inconclusive"
+
+    def test_alerts_and_events_at_the_same_time_are_named(self):
+        alert = {
+            "alertType": "http-server",
+            "startDate": "2026-09-21T14:26:00Z",
+            "endDate": "2026-09-21T14:40:00Z",
+        }
+        incidents = incidents_from("alert", [alert, {"startDate": "soon"}, {}], now=START + 9000)
+        outcome = backtest(history(**self.SLOW), Gate.from_arguments(LIMIT), incidents=incidents)
+        first, second = outcome.to_json()["episodes"]
+        assert (first["incidents"], second["incidents"]) == (["alert http-server"], [])
+
+    def test_an_incident_without_an_end_lasts_until_now(self):
+        (incident,) = incidents_from(
+            "event", [{"typeName": "Network Issue", "startDate": START}], now=START + 60
+        )
+        assert incident == Incident("event", "Network Issue", START, START + 60)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("window", "seconds"),
+        [("24h", 86400), ("90", 90), (60, 60), ("2w", 1209600), ("5m", 300), ("1d", 86400)],
+    )
+    def test_windows_are_those_of_thousandeyes(self, window, seconds):
+        assert window_seconds(window) == seconds
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"compare_with": {"test_id": "7", "window": "soon"}},
+            {"compare_with": {"test_id": "7"}},
+            {"compare_with": {"test_id": "7", "window": "0h"}},
+            {"max_agent_errors": -1},
+            {"min_agents": "many"},
+            {"checks": {"http-server": {"responseTime": {"leq_to": "fast"}}}},
+        ],
+    )
+    def test_invalid_arguments_are_refused(self, arguments):
+        with pytest.raises(ValueError, match=r"."):
+            Gate.from_arguments(arguments)
+
+    def test_an_empty_history_has_no_verdicts(self):
+        assert list(judge_rounds(History("7", "http-server"), Gate())) == []
+        assert backtest(History("7", "http-server"), Gate()).to_json()["rounds"] == 0

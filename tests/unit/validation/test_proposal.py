@@ -1,0 +1,225 @@
+"""A proposal keeps its promise on its own history, says what it rests on, and is taken by the operators unedited."""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+
+import pytest
+import yaml
+
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.validation.backtest import Gate, backtest
+from thousandeyes_provider.validation.check_parser import parse_checks
+from thousandeyes_provider.validation.history import History
+from thousandeyes_provider.validation.proposal import (
+    episodes,
+    poisson_at_most,
+    poisson_upper,
+    propose,
+    rate_upper,
+    tail_limit,
+)
+
+START = 1_790_000_400
+
+VALUES = {
+    "network": {"loss": 0.0, "avgLatency": 40.0, "jitter": 6.0},
+    "page-load": {"pageLoadTime": 2000.0, "domLoadTime": 900.0, "responseTime": 200.0},
+    "http-server": {"responseTime": 200.0, "totalTime": 260.0, "responseCode": 200, "errorType": "None"},
+    "web-transactions": {"transactionTime": 3000.0, "errorType": "None"},
+    "api": {"apiTransactionTime": 400.0, "completion": 100.0, "errorType": "None"},
+    "ftp-server": {"responseTime": 150.0, "totalTime": 300.0, "responseCode": 226, "errorType": "None"},
+    "dns-server": {"resolutionTime": 20.0, "mappings": ["192.0.2.1"]},
+    "dns-trace": {"finalQueryTime": 30.0, "queries": 4, "mappings": ["192.0.2.1"]},
+    "dnssec": {"isValid": True},
+    "sip-server": {"availability": 100.0, "totalTime": 90.0, "responseCode": 200, "errorType": "None"},
+    "rtp-server": {"mos": 4.2, "loss": 0.0, "latency": 40.0, "pdv": 5.0},
+}
+NOISY = {"Time", "Latency", "jitter", "latency", "pdv", "mos"}
+
+
+def rows_of(result_type, round_id, agents, chance, factor=1.0, **changes):
+    rows = []
+    for agent in range(agents):
+        values = {
+            name: round(value * factor * math.exp(chance.gauss(0, 0.06)), 3)
+            if any(name.endswith(end) for end in NOISY)
+            else value
+            for name, value in VALUES[result_type].items()
+        }
+        who = {"agentId": str(agent), "agentName": f"Agent {agent}", "countryId": "DE"}
+        rows.append({"agent": who, "roundId": round_id, **values, **changes.get(f"agent_{agent}", {})})
+    return rows
+
+
+def history(
+    test_type="api", *, rounds=2000, agents=5, seed=1, level=lambda place: 1.0, changes=lambda place: {}
+):
+    """Rounds every ten minutes; ``level`` scales all times, ``changes`` gives values to single agents."""
+    built, chance = History("7", test_type, "Checkout"), random.Random(seed)
+    for result_type in TEST_TYPES[test_type].default:
+        for place in range(rounds):
+            given = changes(place)
+            rows = rows_of(result_type, START + 600 * place, agents, chance, level(place), **given)
+            built.add(result_type, [row for row in rows if not row.get("silent")])
+    return built
+
+
+@functools.cache
+def usual(test_type="api", rounds=2000):
+    """The history of a test that works, and its proposal."""
+    built = history(test_type, rounds=rounds)
+    return built, propose(built)
+
+
+@pytest.mark.parametrize("test_type", TEST_TYPES)
+def test_the_file_of_each_type_is_taken_unedited_and_keeps_its_promise(test_type):
+    built, proposal = usual(test_type, 900)
+    arguments = yaml.safe_load(proposal.to_yaml())
+    assert arguments == proposal.arguments()
+    operator = RunInstantTestOperator(task_id="gate", test_id="7", test_type=test_type, **arguments)
+    assert (operator.max_agent_errors, operator.min_agents) == (1, 4)
+    declared = yaml.safe_load(proposal.to_yaml(checks_only=True))
+    assert parse_checks(declared).checks == parse_checks(arguments.get("checks")).checks
+    assert bool(declared) == (test_type != "dnssec")
+    outcome = backtest(built, Gate.from_arguments(arguments))
+    assert proposal.promised
+    assert len(outcome.failed) <= 900 / 500
+    assert outcome.inconclusive == []
+    for check in proposal.checks:
+        assert check.why.startswith("Fails when more than ")
+        assert "From 900 rounds; would have failed" in check.why
+
+
+class TestPromises:
+    def test_the_backtest_counts_what_the_comment_says(self):
+        built, _ = usual()
+        proposal = propose(built, rate=1 / 100)
+        outcome = backtest(built, Gate.from_arguments(proposal.arguments()))
+        assert len(outcome.failed) == round(proposal.expected_rate * 2000) > 0
+
+    def test_rounds_of_the_same_kind_keep_it(self):
+        proposal = propose(usual()[0], rate=1 / 200)
+        fresh = backtest(history(seed=2), Gate.from_arguments(proposal.arguments()))
+        assert proposal.promised
+        assert len(fresh.failed) <= 2 * 2000 / 200
+
+    def test_a_regression_is_caught(self):
+        _, proposal = usual()
+        assert proposal.caught == pytest.approx(1.0, abs=0.02)
+        released = history(rounds=500, seed=2, level=lambda place: 1.3 if place == 450 else 1.0)
+        outcome = backtest(released, Gate.from_arguments(proposal.arguments()))
+        assert START + 600 * 450 in [failed.round_id for failed in outcome.failed]
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            {"errorType": "Connect", "apiTransactionTime": None, "completion": None},
+            {"silent": True},
+            {"apiTransactionTime": 9000.0},
+        ],
+        ids=["error", "silent", "slow"],
+    )
+    def test_the_outage_of_one_agent_does_not_block(self, lost):
+        gate = Gate.from_arguments(usual()[1].arguments())
+        outage = history(
+            rounds=400, seed=3, changes=lambda place: {"agent_2": lost} if 300 <= place < 350 else {}
+        )
+        outcome = backtest(outage, gate)
+        during = range(START + 600 * 300, START + 600 * 350)
+        assert [found for found in outcome.failed + outcome.inconclusive if found.round_id in during] == []
+
+    def test_a_short_history_promises_nothing(self):
+        proposal = propose(history(rounds=300))
+        assert not proposal.promised
+        assert proposal.checks
+        assert any("History too short or too irregular: 300 rounds" in note for note in proposal.notes)
+        assert "# No promise: the history does not support 1 false alarm in 500 rounds." in proposal.to_yaml()
+
+    def test_a_very_short_history_gives_no_limits(self):
+        proposal = propose(history(rounds=40))
+        assert (proposal.checks, proposal.promised) == ((), False)
+        assert any("100 are needed" in note for note in proposal.notes)
+        assert yaml.safe_load(proposal.to_yaml()) == proposal.arguments()
+
+    def test_an_empty_history_gives_no_limits(self):
+        proposal = propose(History("7", "api"))
+        assert (proposal.checks, proposal.promised, proposal.min_agents) == ((), False, None)
+
+    @pytest.mark.parametrize("rate", [0, -1, 0.9])
+    def test_a_rate_out_of_range_is_refused(self, rate):
+        with pytest.raises(ValueError, match="expected a number above 0"):
+            propose(History("7", "api"), rate=rate)
+
+
+class TestWhatTheHistoryTells:
+    def test_a_rising_level_gets_no_fixed_limit(self):
+        proposal = propose(history(level=lambda place: 1 + place / 2000))
+        assert [set(check.comparison) & {"leq_to"} for check in proposal.checks] == [set()]
+        assert any("No fixed limit for api apiTransactionTime" in note for note in proposal.notes)
+
+    def test_day_and_night_are_said_to_matter(self):
+        built = history(level=lambda place: 1.5 + 0.5 * math.sin(2 * math.pi * place / 144))
+        assert any(note.startswith("Day and night matter") for note in propose(built).notes)
+
+    def test_outages_are_not_learned(self):
+        down = {f"agent_{agent}": {"errorType": "Connect", "completion": None} for agent in range(5)}
+        proposal = propose(history(changes=lambda place: down if 500 <= place < 600 else {}))
+        assert any("100 rounds in 1 episodes are outages" in note for note in proposal.notes)
+        assert proposal.promised
+
+    def test_an_agent_that_left_is_named_and_not_counted(self):
+        proposal = propose(
+            history(changes=lambda place: {"agent_4": {"silent": True}} if place > 1000 else {})
+        )
+        assert any("Agent 4 has not reported since" in note for note in proposal.notes)
+        assert proposal.min_agents == 3
+
+    def test_frequent_single_errors_raise_max_agent_errors(self):
+        error = {"errorType": "Connect", "completion": None}
+        chance = random.Random(4)
+        often = {
+            place: {f"agent_{chance.randrange(7)}": error} for place in range(2000) if chance.random() < 0.2
+        }
+        rare = propose(history(rounds=850, agents=7))
+        frequent = propose(history(agents=7, changes=lambda place: often.get(place, {})))
+        assert rare.max_agent_errors == 1
+        assert frequent.max_agent_errors >= 2
+
+    def test_a_test_with_one_agent_has_no_spare(self):
+        proposal = propose(history(rounds=850, agents=1))
+        assert (proposal.min_agents, proposal.max_agent_errors) == (1, 0)
+        assert all("quorum" not in check.comparison for check in proposal.checks)
+
+    def test_usual_error_codes_are_not_judged(self):
+        built = history(
+            "http-server", changes=lambda place: {f"agent_{n}": {"responseCode": 403} for n in range(5)}
+        )
+        proposal = propose(built)
+        assert "responseCode" not in [check.metric for check in proposal.checks]
+        assert any("codes from 400 on are usual" in note for note in proposal.notes)
+
+    def test_a_lower_is_worse_metric_gets_a_lower_bound(self):
+        checks = {check.metric: check.comparison for check in usual("voice", 850)[1].checks}
+        assert 3 < checks["mos"]["geq_to"] < 4.2
+
+
+class TestStatistics:
+    def test_the_upper_bound_of_a_count_is_the_textbook_one(self):
+        # Table values of the one-sided 95 % limits of a Poisson mean.
+        assert [round(poisson_upper(count, 0.95), 2) for count in (0, 1, 5, 10)] == [3.0, 4.74, 10.51, 16.96]
+        assert poisson_at_most(2, 1.0) == pytest.approx(2.5 / math.e)
+
+    def test_rounds_in_a_row_are_one_event(self):
+        assert episodes([5, 6, 7, 40, 43, 90]) == [5, 40, 90]
+
+    def test_events_that_last_raise_the_bound(self):
+        assert rate_upper(range(0, 10), 1000) > rate_upper(range(0, 1000, 100), 1000)
+
+    def test_the_tail_fit_finds_a_limit_beyond_the_data(self):
+        chance = random.Random(1)
+        values = sorted((chance.expovariate(1) for _ in range(2000)), reverse=True)
+        assert tail_limit(values, 1e-4) == pytest.approx(math.log(1e4), rel=0.25)

@@ -1,0 +1,480 @@
+"""What a gate would have done over the recent rounds of a test.
+
+Every round is judged by the code that judges a run (:func:`~thousandeyes_provider.validation.verdict.judge`), with the
+baseline that ``compare_with`` would have read at that time.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from thousandeyes_provider.api.coerce import number
+from thousandeyes_provider.api.expected_agents import Agent, share_or_count
+from thousandeyes_provider.api.response import iso_time
+from thousandeyes_provider.api.result_types import TEST_TYPES, Row
+from thousandeyes_provider.api.rounds import app_link, row_key
+from thousandeyes_provider.validation import formatting
+from thousandeyes_provider.validation.aggregates import median
+from thousandeyes_provider.validation.baseline import Baseline
+from thousandeyes_provider.validation.check_parser import NO_CHECKS, Checks, parse_checks
+from thousandeyes_provider.validation.evaluation import CheckResult
+from thousandeyes_provider.validation.history import History, agent_key_of
+from thousandeyes_provider.validation.samples import by_agent, numbers_of
+from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge, parse_allowed_errors
+
+MAX_AGENTS_NAMED = 3
+"""Agents named in the reason of one round."""
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def window_seconds(window: str | int) -> float:
+    """The seconds of a ThousandEyes ``window``: a number with an optional ``s``, ``m``, ``h``, ``d`` or ``w``.
+
+    :raises ValueError: when it is not one.
+    """
+    match = re.fullmatch(r"(\d+)([smhdw]?)", str(window).strip(), re.ASCII)
+    if match is None or not int(match[1]):
+        raise ValueError(f"window {window!r}: expected a number with s, m, h, d or w, such as 24h")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The arguments of an operator that decide about a round.
+
+    :param checks: the parsed checks.
+    :param compare_window: seconds that the baseline reaches back; ``None`` without ``compare_with``.
+    :param min_agents: agents that are enough: a count, a fraction, or ``None`` for all.
+    :param max_agent_errors: agents that may report an error: a count or a fraction.
+    """
+
+    checks: Checks = NO_CHECKS
+    compare_window: float | None = None
+    min_agents: int | float | None = None
+    max_agent_errors: int | float = 0
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Gate:
+        """The gate of operator arguments; other arguments of the operator do not matter here.
+
+        :param arguments: such as the content of a proposed file.
+        :raises ValueError: when an argument is invalid.
+        """
+        compare = arguments.get("compare_with")
+        if compare is not None and not (isinstance(compare, Mapping) and "window" in compare):
+            raise ValueError("compare_with: a backtest needs {'test_id': …, 'window': '24h'}")
+        errors = arguments.get("max_agent_errors", 0)
+        min_agents = arguments.get("min_agents")
+        if min_agents is not None:
+            share_or_count(min_agents, 1000, "min_agents")
+        return cls(
+            checks=parse_checks(arguments.get("checks")),
+            compare_window=None if compare is None else window_seconds(compare["window"]),
+            min_agents=min_agents,
+            max_agent_errors=errors if type(errors) is int and errors >= 0 else parse_allowed_errors(errors),
+        )
+
+    def result_types(self, test_type: str) -> tuple[str, ...]:
+        """The result types that an operator with these arguments waits for."""
+        return self.checks.result_types or TEST_TYPES[test_type].default
+
+    def rolling_baseline(self) -> RollingBaseline | None:
+        """An empty baseline to move along a history; ``None`` when no check compares or nothing to compare with."""
+        if not self.checks.compares or self.compare_window is None:
+            return None
+        return RollingBaseline(self.checks, self.compare_window)
+
+
+class _Window:
+    """The values of one row of an agent in a moving window, also in order."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[int, float]] = deque()
+        self.ordered: list[float] = []
+
+    def add(self, round_id: int, value: float) -> None:
+        self._values.append((round_id, value))
+        insort(self.ordered, value)
+
+    def drop_before(self, start: float) -> None:
+        while self._values and self._values[0][0] < start:
+            del self.ordered[bisect_left(self.ordered, self._values.popleft()[1])]
+
+
+class RollingBaseline:
+    """The baseline of each round, moved along the history: for each agent the median over the window before it.
+
+    It gives what :func:`~thousandeyes_provider.validation.baseline.baseline_from_rows` gives for the rows of that
+    window, without reading every row once a round.
+
+    :param checks: the metrics to compare.
+    :param window: seconds.
+    """
+
+    def __init__(self, checks: Checks, window: float) -> None:
+        self._window = window
+        self._wanted: dict[str, list[str]] = {}
+        for check in checks.checks:
+            if check.compares and check.metric not in self._wanted.setdefault(check.result_type, []):
+                self._wanted[check.result_type].append(check.metric)
+        self._agents: dict[str, Agent] = {}
+        self._values: dict[tuple[str, str], dict[str, dict[Any, _Window]]] = {}
+
+    def add(self, round_id: int, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Add a round, later than all before."""
+        for result_type, metrics in self._wanted.items():
+            for of_agent in by_agent(result_type, rows.get(result_type, ())):
+                self._agents[of_agent.key] = of_agent.agent
+                for metric in metrics:
+                    places = self._values.setdefault((result_type, metric), {}).setdefault(of_agent.key, {})
+                    for row in of_agent.rows:
+                        key = row_key(result_type, row)
+                        for place, value in enumerate(numbers_of(result_type, metric, [row])):
+                            if value is not None:
+                                places.setdefault((key, place), _Window()).add(round_id, value)
+
+    def before(self, round_id: int) -> Baseline:
+        """The baseline of the rounds in the window that ends before a round; windows only move forward."""
+        start = round_id - self._window
+        values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = {}
+        for name, agents in self._values.items():
+            for key, places in agents.items():
+                for known in places.values():
+                    known.drop_before(start)
+                # Most agents have one row a round.
+                of_agent = sorted(places.items()) if len(places) > 1 else places.items()
+                medians = tuple(median(known.ordered) for _, known in of_agent if known.ordered)
+                if medians:
+                    values.setdefault(name, {})[key] = medians
+        source = f"the {formatting.format_number(self._window / 3600)} h before"
+        why = "" if values else f"{source} has no values to compare with"
+        return Baseline(source, values, self._agents, why)
+
+
+@dataclass(frozen=True)
+class JudgedRound:
+    """A round that would not have passed, or that a check warned about.
+
+    :param round_id: the round, epoch seconds.
+    :param verdict: what the operator would have returned.
+    :param checks: the checks that did not hold, as ``result type metric aggregate expected``.
+    :param agents: names of the agents behind it, the worst first.
+    :param reason: one line.
+    :param link: the round at the worst agent in ThousandEyes; empty when no row has one.
+    :param warned: checks of severity ``warn`` that did not hold.
+    """
+
+    round_id: int
+    verdict: Verdict
+    checks: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    reason: str = ""
+    link: str = ""
+    warned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that ThousandEyes reported: an alert or an event.
+
+    :param kind: ``alert`` or ``event``.
+    :param title: what it is called.
+    :param start: epoch seconds.
+    :param end: epoch seconds; infinite while it is active.
+    :param link: where to read more; empty when there is none.
+    """
+
+    kind: str
+    title: str
+    start: float
+    end: float
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Consecutive rounds that would have failed.
+
+    :param rounds: the rounds, oldest first.
+    :param incidents: alerts and events of ThousandEyes at the same time.
+    """
+
+    rounds: tuple[JudgedRound, ...]
+    incidents: tuple[Incident, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For JSON output and the report page."""
+        first, last = self.rounds[0], self.rounds[-1]
+        return {
+            "from": iso_time(first.round_id),
+            "to": iso_time(last.round_id),
+            "rounds": len(self.rounds),
+            "reason": first.reason,
+            "agents": list(dict.fromkeys(agent for judged in self.rounds for agent in judged.agents)),
+            "link": first.link,
+            "incidents": [f"{incident.kind} {incident.title}" for incident in self.incidents],
+        }
+
+
+@dataclass
+class Backtest:
+    """The outcome of a backtest.
+
+    :param history: the rounds.
+    :param gate: the arguments they were judged by.
+    :param judged: number of rounds judged.
+    :param failed: rounds that would have failed.
+    :param inconclusive: rounds that would have been incomplete or without results.
+    :param warned: number of rounds for each check of severity ``warn`` that did not hold.
+    :param incidents: alerts and events of the period.
+    :param notes: what could not be read.
+    """
+
+    history: History
+    gate: Gate
+    judged: int = 0
+    failed: list[JudgedRound] = field(default_factory=list)
+    inconclusive: list[JudgedRound] = field(default_factory=list)
+    warned: Counter[str] = field(default_factory=Counter)
+    incidents: Sequence[Incident] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def by_check(self) -> Counter[str]:
+        """Failed rounds by what failed: each check, and ``max_agent_errors``."""
+        return Counter(check for judged in self.failed for check in judged.checks)
+
+    @property
+    def by_agent(self) -> Counter[str]:
+        """Failed rounds by agent behind the failure."""
+        return Counter(agent for judged in self.failed for agent in judged.agents)
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """Runs of consecutive failed rounds, oldest first, with the alerts and events at that time."""
+        places = {round_id: place for place, round_id in enumerate(self.history.rounds)}
+        runs: list[list[JudgedRound]] = []
+        for judged in self.failed:
+            if runs and places[judged.round_id] - places[runs[-1][-1].round_id] == 1:
+                runs[-1].append(judged)
+            else:
+                runs.append([judged])
+        margin = self.history.interval
+        return [
+            Episode(
+                tuple(run),
+                tuple(
+                    incident
+                    for incident in self.incidents
+                    if incident.start <= run[-1].round_id + margin and incident.end >= run[0].round_id
+                ),
+            )
+            for run in runs
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """For JSON output and the report page."""
+        rounds = self.history.rounds
+        return {
+            "test_id": self.history.test_id,
+            "test_name": self.history.test_name,
+            "test_type": self.history.test_type,
+            "from": iso_time(rounds[0]) if rounds else None,
+            "to": iso_time(rounds[-1]) if rounds else None,
+            "rounds": self.judged,
+            "failed": len(self.failed),
+            "inconclusive": len(self.inconclusive),
+            "by_check": dict(self.by_check.most_common()),
+            "by_agent": dict(self.by_agent.most_common()),
+            "warned": dict(self.warned.most_common()),
+            "episodes": [episode.to_json() for episode in self.episodes],
+            "failed_rounds": [_round_json(judged) for judged in self.failed],
+            "inconclusive_rounds": [_round_json(judged) for judged in self.inconclusive],
+            "gaps": [[iso_time(start), iso_time(end)] for start, end in self.history.gaps],
+            "notes": list(self.notes),
+        }
+
+    def summary(self) -> str:
+        """One line: ``would have failed 4 of 4032 rounds (1 in 1008) in 2 episodes; 3 inconclusive``."""
+        failed, total = len(self.failed), self.judged
+        rate = f" (1 in {round(total / failed)}) in {len(self.episodes)} episodes" if failed else ""
+        return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive"
+
+
+def backtest(
+    history: History, gate: Gate, *, incidents: Sequence[Incident] = (), notes: Sequence[str] = ()
+) -> Backtest:
+    """Judge every round of a history as the operator would have.
+
+    The agents expected in a round are those that belonged to the test at that time. A round that is missing as a whole
+    is a gap of the history, not a verdict.
+
+    :param history: the rounds.
+    :param gate: the operator's arguments.
+    :param incidents: alerts and events to compare the failures with.
+    :param notes: what could not be read, for the output.
+    """
+    outcome = Backtest(history, gate, incidents=incidents, notes=notes)
+    for judged in judge_rounds(history, gate):
+        outcome.judged += 1
+        outcome.warned.update(judged.warned)
+        if judged.verdict is Verdict.FAILED:
+            outcome.failed.append(judged)
+        elif judged.verdict is not Verdict.PASSED:
+            outcome.inconclusive.append(judged)
+    return outcome
+
+
+def judge_rounds(history: History, gate: Gate) -> Iterator[JudgedRound]:
+    """The verdict on each round, oldest first.
+
+    With ``compare_with``, the rounds of the first window serve as baseline only: what came before them is not known.
+    """
+    wanted = gate.result_types(history.test_type)
+    rolling = gate.rolling_baseline()
+    start = history.rounds[0] + (gate.compare_window or 0.0) if rolling and history.rounds else 0.0
+    for round_id, of_round in history:
+        rows = {name: of_round.get(name, []) for name in wanted}
+        if round_id >= start:
+            before = rolling.before(round_id) if rolling else None
+            expected = [history.agents[key].agent for key in history.expected(round_id)]
+            yield judge_round(round_id, rows, gate, expected, before)
+        if rolling:
+            rolling.add(round_id, rows)
+
+
+def judge_round(
+    round_id: int,
+    rows: Mapping[str, Sequence[Row]],
+    gate: Gate,
+    expected: Sequence[Agent],
+    before: Baseline | None = None,
+) -> JudgedRound:
+    """The verdict on one round.
+
+    :param rows: its rows of every result type that the operator waits for.
+    :param expected: the agents that should report.
+    :param before: the baseline of the round.
+    """
+    judgement = judge(rows, gate.max_agent_errors, gate.checks, before)
+    reported = set.intersection(*({agent_key_of(row) for row in found} for found in rows.values()))
+    missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
+    needed = len(expected) if gate.min_agents is None else _needed(gate.min_agents, len(expected))
+    warned = tuple(_title(result) for result in judgement.checks if _warns(result))
+    if not any(rows.values()):
+        return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
+    if len(expected) - len(missing) < needed or not judgement.judged:
+        reason = f"{len(expected) - len(missing)} of {len(expected)} agents reported, {needed} needed"
+        return JudgedRound(round_id, Verdict.INCOMPLETE, (), missing, reason, _link(rows, ()))
+    if judgement.passed:
+        return JudgedRound(round_id, Verdict.PASSED, warned=warned)
+    return _failed(round_id, judgement, rows, warned)
+
+
+def _failed(
+    round_id: int, judgement: Judgement, rows: Mapping[str, Sequence[Row]], warned: tuple[str, ...]
+) -> JudgedRound:
+    checks = [_title(result) for result in judgement.failed_checks]
+    reasons = [
+        formatting.check_sentence(result.to_json(), MAX_AGENTS_NAMED) for result in judgement.failed_checks
+    ]
+    behind = [value.agent for result in judgement.failed_checks for value in result.failing_agents]
+    behind += [agent for result in judgement.failed_checks for agent in result.without_metric]
+    if judgement.too_many_errors:
+        checks.insert(0, "max_agent_errors")
+        first = judgement.errors[0]
+        reasons.insert(
+            0,
+            f"{len(judgement.errors)} of {judgement.judged} agents have errors, {judgement.allowed} allowed: "
+            f"{first.agent}: {first.reasons[0]}",
+        )
+        behind = [error.agent for error in judgement.errors] + behind
+    worst = tuple(dict.fromkeys(behind))
+    return JudgedRound(
+        round_id,
+        Verdict.FAILED,
+        tuple(checks),
+        tuple(map(str, worst)),
+        "; ".join(reasons),
+        _link(rows, worst),
+        warned,
+    )
+
+
+def incidents_from(kind: str, found: Iterable[Mapping[str, Any]], now: float) -> list[Incident]:
+    """Alerts or events of ThousandEyes as incidents; entries without a readable start are left out.
+
+    :param kind: ``alert`` or ``event``.
+    :param found: the entries as the API returns them.
+    :param now: end of those that are still active.
+    """
+    incidents = []
+    for entry in found:
+        start = _time(entry.get("startDate"))
+        if start is None:
+            continue
+        title = next(
+            (str(entry[name]) for name in ("title", "ruleName", "typeName", "alertType") if entry.get(name)),
+            "",
+        )
+        end = _time(entry.get("endDate"))
+        incidents.append(Incident(kind, title, start, now if end is None else end, app_link(entry) or ""))
+    return incidents
+
+
+def _time(value: Any) -> float | None:
+    if (seconds := number(value)) is not None:
+        return seconds
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _needed(min_agents: int | float, expected: int) -> int:
+    return share_or_count(min_agents, expected, "min_agents") or 0
+
+
+def _warns(result: CheckResult) -> bool:
+    return not result.passed and not result.fails_verdict
+
+
+def _title(result: CheckResult) -> str:
+    check = result.check
+    row = {
+        "result_type": check.result_type,
+        "metric": check.metric,
+        "aggregate": check.aggregate,
+        "comparison": check.to_json(),
+    }
+    return f"{formatting.check_subject(row)} {formatting.check_expectation(row)}"
+
+
+def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
+    """The round in ThousandEyes at the worst agent that has a link, else at any."""
+    every = [row for of_type in rows.values() for row in of_type]
+    for agent in worst:
+        for row in every:
+            if agent.sent(row) and (link := app_link(row)):
+                return link
+    return next((link for row in every if (link := app_link(row))), "")
+
+
+def _round_json(judged: JudgedRound) -> dict[str, Any]:
+    return {
+        "round_id": judged.round_id,
+        "time": iso_time(judged.round_id),
+        "verdict": judged.verdict.value,
+        "checks": list(judged.checks),
+        "agents": list(judged.agents),
+        "reason": judged.reason,
+        "link": judged.link,
+    }
