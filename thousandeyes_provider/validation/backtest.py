@@ -463,7 +463,7 @@ def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
     every = [row for of_type in rows.values() for row in of_type]
     for agent in worst:
         for row in every:
-            if agent.sent(row) and (link := app_link(row)):
+            if agent_key_of(row) == (agent.agent_id or agent.agent_name) and (link := app_link(row)):
                 return link
     return next((link for row in every if (link := app_link(row))), "")
 
