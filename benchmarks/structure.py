@@ -210,6 +210,10 @@ def figures(root: Path) -> dict[str, str]:
     lengths = function_lines(product)
     return {
         "lines without simulator": f"{sum(len(module.text.splitlines()) for module in product):,}",
+        "lines by folder": ", ".join(
+            f"{floor} {sum(len(module.text.splitlines()) for module in product if module.floor == floor):,}"
+            for floor in sorted({module.floor for module in product} - {""})
+        ),
         "functions": f"{len(lengths):,}",
         "function lines, median": f"{statistics.median(lengths):g}",
         "function lines, p90": f"{statistics.quantiles(lengths, n=10, method='inclusive')[8]:g}",
