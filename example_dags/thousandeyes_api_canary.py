@@ -1,6 +1,6 @@
 """An API behind a canary: widen the release when its calls work from outside, withdraw it quietly when not.
 
-For releases where a bad canary is an everyday result and no incident: ``on_failed_checks="skip"`` ends the task
+For releases where a bad canary is an everyday result and no incident: ``on_failed="skip"`` ends the task
 skipped, so that nothing downstream runs and nobody is paged; ``withdraw`` runs on that alone (``all_skipped``). A bad
 round is shared as a private snapshot, whose link is in the log, for whoever looks into it in the morning. When the
 round is incomplete or ThousandEyes cannot be asked, the task fails as ever: then a person decides.
@@ -40,7 +40,7 @@ with DAG(
             }
         },
         max_agent_errors=1,
-        on_failed_checks="skip",
+        on_failed="skip",
         snapshot_on_failure=True,
     )
 

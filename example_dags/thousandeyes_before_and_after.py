@@ -22,7 +22,7 @@ with DAG(
     before = RunInstantTestOperator(
         task_id="before",
         test_id="{{ params.test_id }}",
-        on_failed_checks="warn",  # a release that mends what is broken now must be possible
+        on_failed="warn",  # a release that mends what is broken now must be possible
     )
 
     @task

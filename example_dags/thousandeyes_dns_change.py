@@ -45,7 +45,7 @@ with DAG(
         checks={
             "dns-server": NEW_ADDRESS | {"resolutionTime": {"median": {"leq_to": 500, "severity": "warn"}}}
         },
-        retry_on_failed_checks=True,
+        on_failed="retry",
         retries=6,
         retry_delay=timedelta(minutes=5),
     )

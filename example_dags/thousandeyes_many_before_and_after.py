@@ -34,7 +34,7 @@ with DAG(
         return params["test_ids"]
 
     before = RunInstantTestOperator.partial(
-        task_id="before", result_types=["http-server"], on_failed_checks="warn", deferrable=True
+        task_id="before", result_types=["http-server"], on_failed="warn", deferrable=True
     ).expand(test_id=chosen())
 
     @task

@@ -37,7 +37,7 @@ with DAG(
         task_id="validate",
         checks={"http-server": {"responseTime": {"p95": {"leq_to": "{{ params.slowest }}"}}}},
         min_agents=0.8,
-        on_failed_checks="warn",
+        on_failed="warn",
         deferrable=True,
     ).expand_kwargs(found)
 

@@ -2,7 +2,7 @@
 
 For a contact centre that wants to know before the first call of the day, or after a change of QoS. A *voice* test
 sends a stream of RTP; its mean opinion score (MOS) is what people hear, with 4 good and below 3.6 a call that they
-complain about. ``on_failed_checks="warn"`` lets the task succeed whatever the checks say: what to do about it is up to
+complain about. ``on_failed="warn"`` lets the task succeed whatever the checks say: what to do about it is up to
 the tasks that read the evidence. Missing agents still fail it: nothing is known then.
 
 To make it yours: ``test_id``, a ``schedule``, and what ``open_ticket`` does.
@@ -32,7 +32,7 @@ with DAG(
                 "dscpName": {"contains": "EF"},
             }
         },
-        on_failed_checks="warn",
+        on_failed="warn",
     )
 
     @task.short_circuit

@@ -23,13 +23,15 @@ import requests
 from markdown_it import MarkdownIt
 
 from thousandeyes_provider.config import OPTIONS
-from thousandeyes_provider.operators.rounds import RoundTask
+from thousandeyes_provider.operators.base import BaseInstantTestOperator
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 from thousandeyes_provider.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 
+TASKS = (BaseInstantTestOperator, InstantTestResultsSensor)
 HURRIED = {"poll_interval": 0.2, "grace": 0.2}
 PREAMBLE = """\
 from airflow.providers.common.compat.sdk import DAG, task
@@ -284,12 +286,12 @@ def dags_of(block: Block, source: str) -> Iterator[object]:
 def hurry(dag) -> None:
     """Shorten the waits of all tasks."""
     for task in dag.tasks:
-        if isinstance(task, RoundTask):
+        if isinstance(task, TASKS):
             for name, seconds in HURRIED.items():
                 if name != "poll_interval" or not hasattr(task, "poke_interval"):
                     setattr(task, name, seconds)
         elif isinstance(getattr(task, "partial_kwargs", None), dict) and issubclass(
-            task.operator_class, RoundTask
+            task.operator_class, TASKS
         ):
             task.partial_kwargs.update(HURRIED)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from thousandeyes_provider.hooks import shared_account
-from thousandeyes_provider.operators.rounds import RoundTask
+from thousandeyes_provider.operators.base import BaseInstantTestOperator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
@@ -19,11 +19,11 @@ HURRIED = {"poll_interval": 0.2, "timeout": 3, "grace": 0.2}
 def hurry(dag):
     """Let the tasks of a DAG wait as long as tests can, and retry at once."""
     for task in dag.tasks:
-        if isinstance(task, RoundTask):
+        if isinstance(task, BaseInstantTestOperator):
             for name, seconds in HURRIED.items():
                 setattr(task, name, seconds)
             task.retry_delay = timedelta(0)
-        elif issubclass(task.operator_class, RoundTask):  # mapped
+        elif issubclass(task.operator_class, BaseInstantTestOperator):  # mapped
             task.partial_kwargs.update(HURRIED)
 
 

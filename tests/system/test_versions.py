@@ -6,7 +6,7 @@ from importlib import metadata
 
 import pytest
 
-from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.operators.session import Session
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
@@ -17,15 +17,15 @@ VALIDATE = ("validate", -1)
 @pytest.fixture
 def first_try_is_lost(monkeypatch):
     """The first try ends between acceptance and verdict, like a try whose worker is lost."""
-    wait, lost = RunInstantTestOperator._wait_for_round, []
+    wait, lost = Session.wait, []
 
-    def wait_or_be_lost(self, context, handle):
+    def wait_or_be_lost(self, handle):
         if not lost:
             lost.append(handle)
             raise ConnectionAbortedError("the worker is gone")
-        return wait(self, context, handle)
+        return wait(self, handle)
 
-    monkeypatch.setattr(RunInstantTestOperator, "_wait_for_round", wait_or_be_lost)
+    monkeypatch.setattr(Session, "wait", wait_or_be_lost)
 
 
 @pytest.mark.usefixtures("first_try_is_lost")

@@ -99,9 +99,13 @@ class RequestPacer:
             # A quota counts until its window ends; no request waits longer for it.
             self._next = max(self._gap_ends, now + DEFAULT_GAP)
 
+    def turn_gap(self) -> float:
+        """Seconds between two runs."""
+        return RUN_WINDOW / self._run_limit
+
     def take_turn(self, now: float) -> None:
         """A run is sent about now."""
-        self.next_run = now + RUN_WINDOW / self._run_limit
+        self.next_run = now + self.turn_gap()
 
     def update(self, response: Response, now: float) -> None:
         """Move the next slot by the quota in a response, to a later or an earlier time."""
@@ -153,6 +157,7 @@ class SharedAccount:
         self._run_line = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._users = 1
+        self._waiting_for_turn = 0
         self._sessions: dict[tuple[Any, ...], Session] = {}
         self._key = _key(settings)
 
@@ -224,6 +229,15 @@ class SharedAccount:
                     self._sessions[route] = await open_session(settings, CONNECTIONS)
         return self._sessions[route]
 
+    def expected_wait_for_turn(self, pause: float) -> float:
+        """Return the seconds until a turn that is asked for now is expected to come.
+
+        :param pause: seconds until the window of a response that refused a run is over.
+        """
+        now = asyncio.get_running_loop().time()
+        first = max(self.pace.next_run - now, pause, 0.0)
+        return first + self._waiting_for_turn * self.pace.turn_gap()
+
     async def turn(self, *, limit: float | None, pause: float, patience: float) -> bool:
         """Wait for a turn to run a test: first come, first served, at the pace of the window.
 
@@ -239,6 +253,7 @@ class SharedAccount:
             pace.hold_runs(time() + pause)
         if patience <= 0:
             return False
+        self._waiting_for_turn += 1
         try:
             async with asyncio.timeout(patience), self._run_line:
                 while (left := pace.next_run - time()) > 0:
@@ -248,6 +263,8 @@ class SharedAccount:
                 pace.take_turn(time())
         except TimeoutError:
             return False
+        finally:
+            self._waiting_for_turn -= 1
         return True
 
     async def _slot(self) -> SlotWait:

@@ -1,101 +1,116 @@
 """What a task remembers of its run from one try to the next (Airflow 3.3 and later).
 
-What is needed to wait for a run is stored before it is sent, and again when it was accepted. So a try that takes the
-place of one whose worker was lost picks up the run that it had started. It does not for a task that a user cleared:
-clearing changes the ``max_tries`` of a task instance, a retry does not. (A task that is cleared while it runs is
-restarted without that change, so that it picks up its run.) Between the store and the run call there is no gap: a run
-that may have been sent is looked for, like one whose answer was lost.
+The task stores what is needed to wait for a run before the run call is sent, and again when the call was accepted. A
+try that follows a lost worker resumes that run. A task that a user cleared does not: clearing changes ``max_tries`` of
+a task instance, a retry does not. (A task that is cleared while it runs restarts without that change, so it resumes.)
+There is no gap between storing and sending: a run that may have been sent is verified like one whose response was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.operators.options import Json, TaskLog
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-KEY = "thousandeyes_run"
+STORE_KEY = "thousandeyes_run"
+
+
+class TaskStateStore(Protocol):
+    """What is used of Airflow's task state store."""
+
+    def get(self, key: str) -> object: ...
+    def set(self, key: str, value: Json) -> object: ...
+    def delete(self, key: str) -> object: ...
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """What an earlier try left.
+    """What an earlier try stored.
 
-    :param run: its run, with the plan; its times are those of the store when it is not known whether it was sent.
-    :param accepted: whether ThousandEyes had accepted it.
-    :param asked_for: what that try was asked to run.
+    :param run: its run; the times are those of the store when it is unknown whether the run call was sent.
+    :param accepted: whether ThousandEyes had accepted the run.
+    :param fingerprint: what that try was asked to run.
     """
 
     run: RunHandle
     accepted: bool
-    asked_for: Any
+    fingerprint: object
 
 
 class RunStateStore:
-    """The state store of a task instance, with one warning when it does not answer.
+    """The state store of a task instance. When it fails, the task goes on without it.
 
-    :param context: Airflow's.
+    :param context: Airflow's context of the task.
     :param durable: ``False``: nothing is stored.
-    :param asked_for: what the task is asked to run, plain JSON; stored with the run.
-    :param log: where it says so.
+    :param fingerprint: what the task is asked to run, plain JSON.
+    :param log: logs failures of the store.
     """
 
-    def __init__(self, context: Context, *, durable: bool, asked_for: Any, log: Any) -> None:
-        self._store: Any = context.get("task_state_store") if durable else None
-        self._tries = getattr(context["ti"], "max_tries", None)
-        self._asked_for = asked_for
+    def __init__(
+        self, context: Context, *, durable: bool, fingerprint: list[str | None], log: TaskLog
+    ) -> None:
+        self._store = cast("TaskStateStore | None", context.get("task_state_store") if durable else None)
+        self._max_tries = getattr(context["ti"], "max_tries", None)
+        self._fingerprint = fingerprint
         self._log = log
 
     @property
-    def stores(self) -> bool:
-        """Whether a further try will know of what is stored."""
+    def is_active(self) -> bool:
+        """Whether a later try can read what is stored."""
         return self._store is not None
 
     def recall(self) -> StoredRun | None:
-        """What an earlier try of this task left; ``None`` when there is nothing to pick up."""
-        told = self._do("get", KEY)
-        if not isinstance(told, Mapping) or told.get("max_tries") != self._tries:
+        """Return what an earlier try of this task stored; ``None`` when there is nothing to resume."""
+        stored = self._try(lambda store: store.get(STORE_KEY))
+        if not isinstance(stored, Mapping) or stored.get("max_tries") != self._max_tries:
             return None
         try:
-            return StoredRun(
-                RunHandle.from_json(told["run"]), bool(told.get("accepted")), told.get("asked_for")
-            )
-        except (KeyError, ValueError) as error:
-            self._log.warning("What an earlier try left of its run is not readable: %s", error)
+            run = RunHandle.from_json(stored.get("run"))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._log.warning("Ignoring the stored run of an earlier try: %s", error)
             return None
+        return StoredRun(run, bool(stored.get("accepted")), stored.get("fingerprint"))
 
-    def sending(self, plan: Plan, now: float) -> None:
-        """Store that the run is about to be sent.
+    def matches(self, stored: StoredRun) -> bool:
+        """Return whether an earlier try was asked to run the same."""
+        return stored.fingerprint == self._fingerprint
+
+    def save_before_call(self, plan: Plan, now: float) -> None:
+        """Store that the run call is about to be sent.
 
         :param now: ThousandEyes' clock, epoch seconds.
         """
-        self._keep(RunHandle(plan, sent_at=now, accepted_at=now, deadline=now, run_calls=0), accepted=False)
+        self._save(RunHandle(plan, sent_at=now, accepted_at=now, deadline=now, run_calls=0), accepted=False)
 
-    def accepted(self, run: RunHandle) -> None:
+    def save_accepted(self, run: RunHandle) -> None:
         """Store that the run was accepted."""
-        self._keep(run, accepted=True)
+        self._save(run, accepted=True)
 
     def forget(self) -> None:
-        """There is a verdict: a further try is to run the test anew."""
-        self._do("delete", KEY)
+        """Delete the stored run: a later try starts a new one."""
+        self._try(lambda store: store.delete(STORE_KEY))
 
-    def _keep(self, run: RunHandle, *, accepted: bool) -> None:
-        told = {"run": run.to_json(), "accepted": accepted, "asked_for": self._asked_for}
-        self._do("set", KEY, {**told, "max_tries": self._tries})
+    def _save(self, run: RunHandle, *, accepted: bool) -> None:
+        state: Json = {
+            "run": run.to_json(),
+            "accepted": accepted,
+            "fingerprint": self._fingerprint,
+            "max_tries": self._max_tries,
+        }
+        self._try(lambda store: store.set(STORE_KEY, state))
 
-    def _do(self, what: str, *arguments: Any) -> Any:
+    def _try(self, operation: Callable[[TaskStateStore], object]) -> object:
         if self._store is None:
             return None
         try:
-            return getattr(self._store, what)(*arguments)
+            return operation(self._store)
         except Exception as error:
-            self._log.warning(
-                "Airflow's task state store does not answer, so that a retry would run the test anew: %s",
-                error,
-            )
+            self._log.warning("Airflow's task state store failed; a retry would start a new run: %s", error)
             self._store = None
             return None

@@ -5,67 +5,76 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
-from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
-from thousandeyes_provider.api.run import RunHandle
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
-from thousandeyes_provider.operators import arguments
-from thousandeyes_provider.operators.rounds import LINKS, RoundTask
+from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.operators.base import LINKS
+from thousandeyes_provider.operators.options import (
+    Json,
+    OnFailed,
+    OnInconclusive,
+    SensorOptions,
+    check_literals,
+)
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
+    from thousandeyes_provider.sensors.sensing import Deferral, Ending, Sensing
 
 
-class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
+class InstantTestResultsSensor(BaseSensorOperator):
     """Wait for the round of a run that was started with ``wait_for_results=False``, and judge it.
 
-    ``timeout``, ``poke_interval``, ``soft_fail`` and ``mode`` are those of every sensor; ``timeout`` counts from when
-    the sensor starts. The return value is the evidence, as that of
-    :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator`, and so are the errors.
+    ``timeout``, ``poke_interval``, ``soft_fail`` and ``mode`` are those of every sensor; ``timeout`` counts from the
+    start of the sensor. The return value is the evidence, as that of
+    :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator`, and so are the errors. An operator
+    with ``deferrable=True`` needs no sensor and is the better choice where nothing has to happen between the two.
 
-    :param run: the run handle, the return value of the task that ran the test. Templated.
+    :param run: the run handle: the return value of the task that started the run. Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
-    :param min_agents: how many agents are enough: a count, or a fraction of the expected. All when left out.
-    :param grace: seconds, or a timedelta, to wait for the others when ``min_agents`` have reported. In mode
-        ``reschedule`` it has to be 0 where ``min_agents`` is given, since nobody counts it between two pokes.
-    :param max_agent_errors: how many agents may report an error: a count, or a fraction of those that reported.
-    :param checks: as those of the operator; so the next four. Templated. They may name only result types that the run
-        waits for.
+    :param min_agents: how many agents are enough; see
+        :class:`~thousandeyes_provider.operators.base.BaseInstantTestOperator`, also for the arguments below.
+    :param grace: seconds, or a timedelta, to wait for the other agents once ``min_agents`` have reported. With
+        ``mode="reschedule"`` and ``min_agents`` it has to be 0, since nothing counts it between two pokes.
+    :param max_agent_errors: how many agents may report an error.
+    :param checks: pass criteria. Templated. They may name only result types that the run waits for.
     :param compare_with: what checks compare with. Templated.
-    :param on_failed_checks: what a failed verdict means: ``fail``, ``skip`` or ``warn``.
-    :param retry_on_failed_checks: whether Airflow's task retries are spent on a failed verdict.
-    :param snapshot_on_failure: whether to share a bad round privately in ThousandEyes.
+    :param on_failed: what a failed verdict does to the task: ``fail``, ``retry``, ``skip`` or ``warn``.
+    :param on_inconclusive: what a run that could not be judged does to the task: ``fail``, ``skip`` or ``warn``.
+    :param snapshot_on_failure: share a bad round privately in ThousandEyes.
     :param report_path: where to write a report. Templated.
-    :param deferrable: wait in the triggerer, by default as Airflow's ``default_deferrable`` says.
+    :param deferrable: wait in the triggerer; by default Airflow's ``default_deferrable``.
     """
 
     template_fields: Sequence[str] = ("run", "thousandeyes_conn_id", "checks", "compare_with", "report_path")
-    template_ext: Sequence[str] = (".json", ".yaml")
+    template_ext: Sequence[str] = ()
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "run": "json",
+        "checks": "json",
+        "compare_with": "json",
+    }
     operator_extra_links = LINKS
     ui_color = "#e8f4fa"
 
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | Any,
+        run: Mapping[str, Any] | str | XComArg,
         thousandeyes_conn_id: str = "thousandeyes_default",
         min_agents: int | float | None = None,
         grace: float | timedelta = 60,
         max_agent_errors: int | float = 0,
-        checks: Mapping[str, Any] | str | None = None,
-        compare_with: Mapping[str, Any] | str | None = None,
-        on_failed_checks: str = "fail",
-        retry_on_failed_checks: bool = False,
+        checks: Mapping[str, Any] | str | XComArg | None = None,
+        compare_with: Mapping[str, Any] | str | XComArg | None = None,
+        on_failed: OnFailed = "fail",
+        on_inconclusive: OnInconclusive | None = None,
         snapshot_on_failure: bool = False,
         report_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -79,119 +88,92 @@ class InstantTestResultsSensor(RoundTask, BaseSensorOperator):
         self.max_agent_errors = max_agent_errors
         self.checks = checks
         self.compare_with = compare_with
-        self.on_failed_checks = on_failed_checks
-        self.retry_on_failed_checks = retry_on_failed_checks
+        self.on_failed = on_failed
+        self.on_inconclusive = on_inconclusive
         self.snapshot_on_failure = snapshot_on_failure
         self.report_path = report_path
         self.deferrable = deferrable
-        self._so_far: RoundProgress | None = None
-        self._check_arguments(literals_only=True)
-
-    @property
-    def poll_interval(self) -> Any:
-        """The sensor's own interval, under the name that the waiting knows it by."""
-        return self.poke_interval
+        self._sensing: Sensing | None = None
+        self._ending: Ending | None = None
+        check_literals(self, SensorOptions)
 
     def execute(self, context: Context) -> Any:
         """Wait, and judge.
 
+        :param context: Airflow's context.
         :return: the evidence.
         """
-        with self._ending():
-            self._check_arguments(literals_only=False)
-            handle = self._handle()
-            self._enough(handle.plan)
-            unfit = [name for name in self._read("checks").result_types if name not in handle.plan.directions]
-            if unfit:
-                raise ThousandEyesConfigurationError(
-                    f"{self._owner}: checks on {', '.join(unfit)}, but the run waits for "
-                    f"{', '.join(handle.plan.directions)}; name result_types= in the task that runs the test"
-                )
-            if self.mode == "reschedule":
-                self._check_reschedule(handle)
-            try:
-                if self._read("deferrable"):
-                    # The first look tells what time it is for ThousandEyes, by which the deadline is set.
-                    first = self.poke(context)
-                    if first.is_done:
-                        return first.xcom_value
-                    deadline = self.hook.server_now() + arguments.a_positive_time(self.timeout)
-                    self._wait_in_triggerer(context, replace(handle, deadline=deadline))
-                return super().execute(context)
-            except (AirflowSensorTimeout, AirflowSkipException) as error:
-                if self._judged or self._so_far is None:
-                    raise
-                return self._judge_at_timeout(context, handle, self._so_far, error)
-            except (ThousandEyesError, AirflowTaskTimeout):
-                if not self._judged:
-                    waiting = self._so_far or self._progress(handle, self._monotonic(), deadline=inf)
-                    self._push(context, self._evidence(handle, waiting, WaitState.WAITING, ask=False))
-                raise
-
-    def _judge_at_timeout(
-        self, context: Context, handle: RunHandle, waiting: RoundProgress, error: Exception
-    ) -> dict[str, Any]:
-        """What there is at the sensor's own timeout; skipped where it fails softly."""
-        try:
-            return self._judge(context, handle, WaitState.DEADLINE, waiting)
-        except ThousandEyesError as verdict:
-            if isinstance(error, AirflowSkipException):
-                raise error from verdict
-            raise
-
-    def _get_next_poke_interval(self, *arguments: Any) -> float:
-        """The sensor's interval, stretched by what the quota asks for."""
-        usual: float = super()._get_next_poke_interval(*arguments)
-        return max(usual, self._pace(self._handle().plan))
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral; a sensor that fails softly is skipped."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except ThousandEyesError as error:
-            if self.soft_fail:
-                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
-            raise
+        ending = self._perform(context, lambda sensing: sensing.begin())
+        if ending is None:
+            ending = self._poke_until_done(context)
+        # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
+        if ending.error is not None:
+            raise ending.error
+        return ending.value
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the results once; judge them when they are complete."""
-        handle = self._handle()
-        before = self._so_far or self._progress(handle, self._monotonic(), deadline=inf)
-        with self._raising():
-            result = self._reader.poll(handle.plan, handle.sent_at)
-            now = self._monotonic()
-            self._so_far = before.poll(result.rows, now)
-            self._tell(context, before, self._so_far)
-            state = self._so_far.state(now)
-            if state is WaitState.WAITING:
-                return PokeReturnValue(is_done=False)
-            return PokeReturnValue(is_done=True, xcom_value=self._judge(context, handle, state, self._so_far))
+        """Poll the results once; judge them when they are complete. ``execute`` raises the error of a bad verdict."""
+        self._ending = self._perform(context, lambda sensing: sensing.poke())
+        if self.silent_fail and self._ending is not None and self._ending.error is not None:
+            raise self._ending.error
+        return PokeReturnValue(self._ending is not None, self._ending and self._ending.value)
 
-    def _check_reschedule(self, handle: RunHandle) -> None:
-        """What waits for a while cannot be left and taken up again."""
-        if not self._progress(handle, self._monotonic(), deadline=inf).has_known_extent():
-            raise ThousandEyesConfigurationError(
-                f"{self._owner}: mode='reschedule' needs to know which agents report; give expected_agents= to the "
-                "task that runs the test, or use mode='poke'"
+    def _poke_until_done(self, context: Context) -> Ending:
+        """Poke as every sensor does; at the sensor's timeout, judge what has arrived."""
+        try:
+            super().execute(context)
+        except (AirflowSensorTimeout, AirflowSkipException):
+            self._ending = self._perform(context, lambda sensing: sensing.at_timeout())
+        assert self._ending is not None
+        return self._ending
+
+    def execute_complete(self, context: Context, event: object = None) -> Json | None:
+        """Resume when the wait for the round is over: poll once more and judge.
+
+        :param event: the event of :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger`.
+        :return: the evidence.
+        """
+        ending = self._perform(context, lambda sensing: sensing.execute_complete(event))
+        assert ending is not None
+        if ending.error is not None:
+            raise ending.error
+        return ending.value
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
+        event = (next_kwargs or {}).get("event")
+        reason = str((next_kwargs or {}).get("error") or "unknown reason")
+        resume: dict[str, Callable[[Sensing], Ending | Deferral | None]] = {
+            "execute_complete": lambda sensing: sensing.execute_complete(event),
+            "__fail__": lambda sensing: sensing.resume_after_failure(reason),
+        }
+        if next_method not in resume:
+            return super().resume_execution(next_method, next_kwargs, context)
+        ending = self._perform(context, resume[next_method])
+        assert ending is not None
+        if ending.error is not None:
+            raise ending.error
+        return ending.value
+
+    def _get_next_poke_interval(self, *arguments: Any) -> float:
+        """The sensor's interval, or a longer one that leaves the reserved share of the quota free."""
+        interval: float = super()._get_next_poke_interval(*arguments)
+        return max(interval, self._sensing.poll_gap() if self._sensing else 0.0)
+
+    def _perform(
+        self, context: Context, entry: Callable[[Sensing], Ending | Deferral | None]
+    ) -> Ending | None:
+        """Perform one entry point of the sensor, and defer it when it has to wait."""
+        from thousandeyes_provider.sensors.sensing import Deferral, perform
+
+        result, self._sensing = perform(self, context, self._sensing, entry)
+        if isinstance(result, Deferral):
+            self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
+        if result is None or not isinstance(result.error, ThousandEyesError):
+            return result
+        if self.soft_fail or self.never_fail:
+            name = "soft_fail" if self.soft_fail else "never_fail"
+            return replace(
+                result, error=AirflowSkipException(f"{name} is set, the sensor is skipped: {result.error}")
             )
-        if self._read("min_agents") is not None and self._read("grace"):
-            raise ThousandEyesConfigurationError(
-                f"{self._owner}: mode='reschedule' with min_agents= needs grace=0, or use mode='poke'"
-            )
-
-    def _handle(self) -> RunHandle:
-        handle: RunHandle = self._read("run")
-        return handle
-
-    def _account_group(self) -> str | None:
-        return self._handle().plan.account_group_id
-
-    _READERS: Mapping[str, Callable[[Any], Any]] = {
-        "run": arguments.a_run,
-        "thousandeyes_conn_id": arguments.a_conn_id,
-        "min_agents": arguments.min_agents,
-        "grace": arguments.a_time,
-        **RoundTask.JUDGING,
-        "poll_interval": arguments.a_positive_time,
-        "deferrable": arguments.a_flag,
-    }
+        return result

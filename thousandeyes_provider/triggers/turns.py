@@ -1,6 +1,6 @@
-"""Waiting for a turn to run a test: an organization has 24 runs a minute for everybody.
+"""Waiting in the triggerer for a turn to run a test: all runs of an organization share 24 runs a minute.
 
-The trigger sends nothing. It gives out turns at the pace of the instant tests' window, first come first served, and a
+The trigger sends nothing. It hands out turns in order of arrival, at the pace of the instant tests' rate limit, and a
 worker sends the run.
 """
 
@@ -14,22 +14,23 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from thousandeyes_provider.triggers.loading import load_hooks
 
 TURN = "turn"
-"""State of the event when it is this task's turn."""
+"""State of the event when it is the task's turn."""
 
 TOO_LATE = "too late"
-"""State of the event when its turn would come after ``queue_timeout``."""
+"""State of the event when the turn would come after ``queue_timeout``."""
 
 
 class RunTurnTrigger(BaseTrigger):
     """Wait for a turn to run a test.
 
-    Fires ``{"state": "turn" | "too late", "waited"}``, ``waited`` in seconds. All such triggers of a triggerer share
-    one line for each account.
+    Fires ``{"state": "turn" | "too late", "throttled_seconds", "paced_seconds"}``: the seconds until the reset of the
+    rate limit that refused the run, and the seconds of our own spacing after it. All such triggers of a triggerer share
+    one queue for each account.
 
-    :param thousandeyes_conn_id: connection of type ``thousandeyes``; tells the account.
-    :param give_up_at: epoch seconds of this machine; a turn that comes later is not waited for.
-    :param limit: runs a window, as the answer that refused the run told it; ``None`` when it did not.
-    :param not_before: epoch seconds of this machine; when the announced reset of that answer is.
+    :param thousandeyes_conn_id: connection of type ``thousandeyes``; it determines the account.
+    :param give_up_at: latest time of a turn, epoch seconds of this machine.
+    :param limit: runs a minute, as the response that refused the run stated it; ``None`` when it did not.
+    :param not_before: when the rate limit that refused the run resets, epoch seconds of this machine.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class RunTurnTrigger(BaseTrigger):
         self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, as plain JSON."""
+        """Return the class and its arguments, as plain JSON."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -59,7 +60,7 @@ class RunTurnTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then fire."""
+        """Wait for the turn, then fire."""
         await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
@@ -68,12 +69,24 @@ class RunTurnTrigger(BaseTrigger):
         try:
             await hook.load()
             pause = max((self.not_before or 0.0) - time.time(), 0.0)
+            self.log.info(
+                "Waiting for a turn to run the test: about %.0f s (%s)",
+                hook.account.expected_wait_for_turn(pause),
+                "the rate limit was exceeded"
+                if self.not_before
+                else "runs are spaced to stay within the rate limit",
+            )
             came = await hook.account.turn(
                 limit=self.limit, pause=pause, patience=self.give_up_at - time.time()
             )
         finally:
             await hook.close()
-        waited = round(time.monotonic() - begun, 1)
+        waited = time.monotonic() - begun
+        throttled = min(waited, pause)
         yield TriggerEvent(  # type: ignore[no-untyped-call,unused-ignore]
-            {"state": TURN if came else TOO_LATE, "waited": waited}
+            {
+                "state": TURN if came else TOO_LATE,
+                "throttled_seconds": round(throttled, 1),
+                "paced_seconds": round(waited - throttled, 1),
+            }
         )

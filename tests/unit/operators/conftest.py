@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(self, deferrable):
         self.pushed = {}
-        self.operator = None
+        self.operator = self.parsed = None
         self.deferrable = deferrable
         self.deferrals = []
         self.map_index = -1
@@ -75,7 +75,7 @@ class Worker:
         return {"ti": instance} | ({} if self.store is None else {"task_state_store": self.store})
 
     def execute(self, operator):
-        self.operator = operator
+        self.operator, self.parsed = operator, copy.copy(operator)
         try:
             return operator.execute(self.context)
         except TaskDeferred as deferral:
@@ -91,9 +91,7 @@ class Worker:
         module, _, name = classpath.rpartition(".")
         trigger = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
         event = asyncio.run(anext(trigger.run()))
-        self.operator = copy.copy(self.operator)
-        for name in ("hook", "_reader", "_run_memory", "_carried", "_so_far"):
-            self.operator.__dict__.pop(name, None)
+        self.operator = copy.copy(self.parsed)
         arguments = {"event": json.loads(json.dumps(event.payload))}
         return self.operator.resume_execution(deferral.method_name, arguments, self.context)
 

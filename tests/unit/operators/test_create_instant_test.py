@@ -220,10 +220,7 @@ class TestLostAnswers:
         # Sent again, it is refused for too long; or the list that would tell is.
         simulator.set_switches(listed_in_tests=listed)
         simulator.fail("create", status=502, started=True)
-        if listed:
-            simulator.throttle(1, 9000, "tests")
-        else:
-            simulator.fail("create", status=429, headers={"Retry-After": "9000"}, body="{}")
+        simulator.throttle(1, 9000, "tests" if listed else "create")
         with pytest.raises(ThousandEyesRateLimitError):
             tries.create("http-server", definition=PREVIEW, queue_timeout=5, deferrable=False)
         simulator.mend()
@@ -293,14 +290,22 @@ class TestLostAnswers:
     ):
         # Ten seconds are waited out by the worker, more by the triggerer.
         simulator.throttle(1, seconds, "create")
-        tell = ThousandEyesHook._tell
+        sleep, push = ThousandEyesHook.sleep, triggerer.xcom_push
 
-        def somebody_else_creates_it(hook, call, *arguments):
-            tell(hook, call, *arguments)
+        def somebody_else_creates_it():
             if not created(simulator):
                 simulator.add_test("http-server", name="Preview", history=[0.5])
 
-        monkeypatch.setattr(ThousandEyesHook, "_tell", somebody_else_creates_it)
+        def sleep_meanwhile(hook, seconds):
+            somebody_else_creates_it()
+            sleep(hook, seconds)
+
+        def push_meanwhile(key, value):
+            somebody_else_creates_it()
+            push(key, value)
+
+        monkeypatch.setattr(ThousandEyesHook, "sleep", sleep_meanwhile)
+        monkeypatch.setattr(triggerer, "xcom_push", push_meanwhile)
         with pytest.raises(ThousandEyesRequestError, match="testName"):
             triggerer.create("http-server", definition={**PREVIEW, "testName": "Preview"})
 
@@ -377,13 +382,13 @@ class TestDryRun:
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             worker.create("http-server", definition=definition, dry_run=True)
         assert "is offline" in str(failure.value)
-        assert "called 'Taken' already" in str(failure.value)
+        assert "a test named 'Taken' exists already" in str(failure.value)
         assert sent(simulator) == []
 
     def test_the_name_of_a_mapped_task_is_found_too(self, simulator, worker_alone):
         worker_alone.map_index = 3
         simulator.add_test("http-server", name="deploy.preview manual__2026-11-24 [3]")
-        with pytest.raises(ThousandEyesConfigurationError, match="already, and names are unique"):
+        with pytest.raises(ThousandEyesConfigurationError, match="exists already; names are unique"):
             worker_alone.create("http-server", definition=PREVIEW, dry_run=True)
 
     def test_a_name_is_no_pattern(self, simulator, worker_alone):
@@ -442,7 +447,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
         assert "'preview'" in str(failure.value)
 
     def test_all_faults_are_told_at_once(self):
-        with pytest.raises(ThousandEyesConfigurationError, match="3 faults"):
+        with pytest.raises(ThousandEyesConfigurationError, match="3 invalid arguments"):
             operator(test_type="http-server", definition={"ulr": "x", "httpVersion": 3})
 
     def test_a_misspelt_field_that_is_required_is_guessed(self):
@@ -465,13 +470,13 @@ class TestWhatIsWrongWhenTheDagIsParsed:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ({}, "neither is given"),
+            ({}, "give one of them; definition= creates a new test"),
             ({"definition": PREVIEW, "from_test": "1", "test_type": "http-server"}, "not both"),
             ({"definition": PREVIEW}, "needs test_type=, one of agent-to-server"),
             ({"definition": PREVIEW, "test_type": "bgp"}, "expected one of agent-to-server"),
             (
                 {"definition": PREVIEW, "test_type": "http-server", "overrides": {"url": "x"}},
-                "put it into definition=",
+                "use definition=",
             ),
             (
                 {"from_test": "1", "test_type": "http-server", "overrides": {"httpVersion": 3}},
@@ -490,10 +495,10 @@ class TestSecretsInATemplatedFile:
     @pytest.fixture
     def masked(self, monkeypatch):
         """What was given to Airflow to mask."""
-        from thousandeyes_provider.hooks import masking
+        from thousandeyes_provider.hooks import base
 
         told = []
-        monkeypatch.setattr(masking, "mask_secret", told.append)
+        monkeypatch.setattr(base, "mask_secret", told.append)
         return told
 
     @pytest.mark.parametrize(
@@ -547,7 +552,7 @@ class TestWhatIsWrongBeforeAnythingIsSent:
             definition={"domain": "a", "agents": AGENTS},
             result_types=["network"],
         )
-        assert "a test of type dnssec has only dnssec" in told
+        assert "a test of type dnssec has no network" in told
         told = self.refused(
             simulator,
             worker,

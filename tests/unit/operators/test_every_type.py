@@ -82,8 +82,8 @@ class TestEachType:
         (row,) = evidence["checks"]
         assert (evidence["verdict"], row["passed"], row["actual"]) == ("failed", False, 2)
         assert named(row["failing_agents"]) == [SINGAPORE]
-        assert f"{row['result_type']} {row['metric']} every: only 2 of 3 agents" in evidence["text"]
-        assert SINGAPORE in evidence["text"]
+        assert evidence["text"].startswith(f"FAILED: {SINGAPORE}: {row['metric']} ")
+        assert "2 of 3 agents ok, 1 of 1 checks failed" in evidence["text"]
 
     def test_a_warning_passes_and_names_it_all_the_same(self, judge, test_type):
         evidence = judge(test_type, "warn", metrics=one_bad(test_type), max_agent_errors=1)

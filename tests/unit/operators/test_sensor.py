@@ -68,7 +68,7 @@ def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, wo
 
 def test_a_failed_verdict_that_skips_stays_a_failed_one(simulator, sense, worker):
     with pytest.raises(AirflowSkipException):
-        sense(simulator.add_test("http-server", outcomes="error"), on_failed_checks="skip")
+        sense(simulator.add_test("http-server", outcomes="error"), on_failed="skip")
     assert worker.evidence["verdict"] == "failed"
 
 
@@ -77,7 +77,7 @@ def test_an_error_while_it_waits_leaves_evidence(simulator, sense, worker):
     simulator.fail("results", status=403, skip=1, times=None)
     with pytest.raises(ThousandEyesAuthError):
         sense(test_id)
-    assert worker.evidence["verdict"] == "no_results"
+    assert worker.evidence["verdict"] == "error"
 
 
 @pytest.mark.parametrize("offset", [-30, 30])
@@ -104,7 +104,7 @@ def test_min_agents_and_grace(simulator, sense):
 def test_reschedule_is_refused_where_completeness_cannot_be_known(simulator, sense):
     simulator.set_switches(typed_lookup="404")
     test_id = simulator.add_test("http-server", history=[], switches={})
-    with pytest.raises(ThousandEyesConfigurationError, match="needs to know which agents report"):
+    with pytest.raises(ThousandEyesConfigurationError, match="needs the expected agents"):
         sense(test_id, mode="reschedule")
 
 

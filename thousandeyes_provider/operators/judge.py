@@ -1,0 +1,269 @@
+"""The judgement of a round: evidence, snapshot, report, and the table in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.round_progress import WaitState
+from thousandeyes_provider.api.rounds import app_link
+from thousandeyes_provider.api.run import RunHandle
+from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.links.thousandeyes import test_url
+from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
+from thousandeyes_provider.operators.session import Done, Session
+from thousandeyes_provider.operators.wait_record import FirstFailure
+from thousandeyes_provider.validation.baseline import (
+    Baseline,
+    baseline_from_evidence,
+    baseline_from_rows,
+)
+from thousandeyes_provider.validation.evidence import MissingAgent, Observed, confirmed, evidence
+from thousandeyes_provider.validation.reports import report, report_format
+from thousandeyes_provider.validation.summary import table_lines
+from thousandeyes_provider.validation.verdict import (
+    NOT_JUDGED,
+    Judgement,
+    Verdict,
+    judge,
+    same_failure,
+    verdict_of,
+)
+
+SNAPSHOT_QUEUE_TIMEOUT = 30.0
+"""Seconds that a snapshot may wait for rate limits: an organization has five in five minutes."""
+
+SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
+"""The ranges that a snapshot may have."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A judged round.
+
+    :param done: the wait for it.
+    :param judgement: the judgement.
+    :param evidence: its evidence.
+    """
+
+    done: Done
+    judgement: Judgement
+    evidence: Json
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the verdict is ``failed``."""
+        return bool(self.evidence["verdict"] == Verdict.FAILED.value)
+
+
+class Judge:
+    """Judge the rounds of one task.
+
+    :param options: the options of the task.
+    :param session: the reads of the task.
+    :param test: what is known of the test from the arguments alone: ``test_id`` and ``test_type``.
+    :param log: the log of the task.
+    """
+
+    def __init__(
+        self, options: JudgeOptions, session: Session, *, test: Mapping[str, str], log: TaskLog
+    ) -> None:
+        self._options = options
+        self._session = session
+        self._test = test
+        self._log = log
+
+    # -- evidence ------------------------------------------------------------------------------------------------
+
+    def judge(self, done: Done) -> Judged:
+        """Judge a round that was waited for."""
+        rows = done.progress.rows()
+        baseline = self._baseline(done.handle) if rows else None
+        judgement = judge(rows, self._options.max_agent_errors, self._options.checks, baseline)
+        verdict = verdict_of(done.state, done.progress, judgement)
+        states = self._session.reader.agent_states(done.progress.missing())
+        observed = self._observed(verdict, judgement, states)
+        return Judged(done, judgement, evidence(observed))
+
+    def evidence_of_error(self, reason: str) -> Json:
+        """Return the evidence of a run that an error ended, without a further request.
+
+        :param reason: the error.
+        """
+        observed = self._observed(Verdict.ERROR, self._judgement_so_far(), {})
+        return evidence(replace(observed, reason=reason))
+
+    def evidence_of_timeout(self) -> Json:
+        """Return the evidence of a run that Airflow ended, without a further request."""
+        if self._session.handle is None or self._session.progress is None:
+            return self.evidence_of_error("Airflow ended the task before its run was accepted")
+        judgement = self._judgement_so_far()
+        verdict = verdict_of(WaitState.WAITING, self._session.progress, judgement)
+        return evidence(self._observed(verdict, judgement, {}))
+
+    def _judgement_so_far(self) -> Judgement:
+        progress = self._session.progress
+        rows = progress.rows() if progress else {}
+        return judge(rows, self._options.max_agent_errors, self._options.checks) if rows else NOT_JUDGED
+
+    def _observed(
+        self, verdict: Verdict, judgement: Judgement, states: Mapping[Agent, str | None]
+    ) -> Observed:
+        session, handle, progress = self._session, self._session.handle, self._session.progress
+        plan, spent = session.plan, session.spent
+        observed = Observed(
+            test_id=plan.test_id if plan else self._test.get("test_id", ""),
+            test_name=plan.test_name if plan else "",
+            test_type=plan.test_type if plan else self._test.get("test_type", ""),
+            account_group_id=plan.account_group_id if plan else None,
+            verdict=verdict,
+            finished_at=session.hook.server_now(),
+            requests=spent.requests,
+            throttled_seconds=spent.throttled_seconds,
+            paced_seconds=spent.paced_seconds,
+            run_calls=session.run_calls,
+            judgement=judgement,
+            links=self._links(),
+        )
+        if plan:
+            observed = replace(observed, expected=plan.expected)
+        if handle:
+            observed = replace(
+                observed,
+                sent_at=handle.sent_at,
+                started_at=handle.accepted_at,
+                run_calls=handle.run_calls,
+            )
+        if progress:
+            missing_rows = progress.missing_rows()
+            observed = replace(
+                observed,
+                rounds=progress.rounds() or dict(progress.sighting.rounds),
+                reason=progress.describe_other_rounds(),
+                reported=progress.reported(),
+                missing=[
+                    MissingAgent(agent, states.get(agent), missing_rows.get(agent))
+                    for agent in progress.missing()
+                ],
+                arrived_at={
+                    key: progress.sent_at + seconds for key, seconds in progress.arrived_after().items()
+                },
+            )
+        return observed
+
+    def _links(self) -> dict[str, str]:
+        """The link to the test; the link to the round is part of the evidence of every round with rows."""
+        plan, progress = self._session.plan, self._session.progress
+        rows = [row for of_type in (progress.rows() if progress else {}).values() for row in of_type]
+        row_url = (plan.test_link if plan else "") or next(
+            (url for row in rows if (url := app_link(row))), ""
+        )
+        url = test_url(row_url)
+        return {"test": url} if url else {}
+
+    def _baseline(self, handle: RunHandle) -> Baseline | None:
+        """What the checks compare with; a baseline that cannot be read fails the checks that need it."""
+        options = self._options
+        if not options.checks.compares:
+            return None
+        source = options.compare_with
+        if source is None or "verdict" in source:
+            return baseline_from_evidence(source)
+        test_id, window = str(source["test_id"]), str(source["window"])
+        label = f"the last {window} of test {test_id}"
+        try:
+            rows = self._session.reader.history(
+                handle.plan, test_id, options.checks.result_types, window, handle.sent_at
+            )
+        except ThousandEyesError as error:
+            self._log.warning("Could not read %s: %s", label, error)
+            return Baseline(label, unusable=f"{label} could not be read")
+        return baseline_from_rows(rows, options.checks, label)
+
+    # -- confirmation --------------------------------------------------------------------------------------------
+
+    def confirm(
+        self, judged: Judged, first: FirstFailure | None, confirmations: int
+    ) -> tuple[Judged, FirstFailure | None]:
+        """Compare a round with the failed run that it has to confirm.
+
+        :param first: that run; ``None`` for the first run of the task.
+        :param confirmations: how many runs have to confirm a failure.
+        :return: the judged round, with the outcome of the confirmation, and what a further run has to confirm;
+            ``None`` when the verdict stands.
+        """
+        if first is None:
+            if not confirmations or not judged.has_failed:
+                return judged, None
+            shown = {name: judged.evidence[name] for name in ("started_at", "rounds", "links")}
+            return judged, FirstFailure(confirmations, judged.judgement.failed_positions, shown)
+        same = same_failure(first.failed_positions, judged.judgement)
+        if judged.has_failed and not same:
+            self._log.warning("A different check failed than in the first run: the failure is not confirmed")
+        confirming = replace(judged, evidence=confirmed(judged.evidence, first.run, same=same))
+        remaining = first.remaining - 1
+        if not confirming.has_failed or not remaining:
+            return confirming, None
+        return confirming, replace(first, remaining=remaining)
+
+    # -- after the verdict ---------------------------------------------------------------------------------------
+
+    def finish(self, judged: Judged) -> Json:
+        """Share a bad round, write the report, log the table; return the evidence."""
+        result = judged.evidence
+        if judged.has_failed and self._options.snapshot_on_failure:
+            result = self._with_snapshot(judged)
+        self._session.xcoms.push_link("round", result["links"].get("round"))
+        self._session.xcoms.push_link("test", result["links"].get("test"))
+        self.publish(result)
+        return result
+
+    def publish(self, result: Json) -> None:
+        """Write the report, and log the evidence as a table: one record a line, so that columns are aligned."""
+        self._write_report(result)
+        for level, line in table_lines(result):
+            if line:
+                self._log.log(level, "%s", line)
+
+    def _with_snapshot(self, judged: Judged) -> Json:
+        """The evidence with the link of a private snapshot; without it when there is none."""
+        result, handle = judged.evidence, judged.done.handle
+        hook = self._session.hook
+        now = datetime.fromtimestamp(int(hook.server_now()), tz=UTC)
+        age = now.timestamp() - min(result["rounds"].values(), default=handle.accepted_at)
+        hours = next((hours for hours in SNAPSHOT_HOURS if hours * 3600 > age), SNAPSHOT_HOURS[-1])
+        name = f"{result['test_name'] or result['test_id']}: {result['verdict']} at {result['started_at']}"
+        try:
+            snapshot = hook.create_snapshot(
+                handle.plan.test_id,
+                name,
+                now - timedelta(hours=hours),
+                now,
+                is_public=False,
+                queue_timeout=SNAPSHOT_QUEUE_TIMEOUT,
+            )
+        except ThousandEyesError as error:
+            self._log.warning("Could not create a snapshot of the round: %s", error)
+            return result
+        link = app_link(snapshot)
+        if not link:
+            return result
+        self._session.xcoms.push_link("snapshot", link)
+        return {**result, "links": {**result["links"], "snapshot": link}}
+
+    def _write_report(self, result: Json) -> None:
+        """Write the report; a report that cannot be written changes no verdict."""
+        path = self._options.report_path
+        if path is None:
+            return
+        try:
+            # Airflow 3.0 fails on file:// with universal-pathlib 0.3.
+            target = ObjectStoragePath(path.removeprefix("file://") if path.startswith("file:///") else path)
+            target.write_text(report(result, report_format(path)))
+        except Exception as error:
+            self._log.error("Could not write the report to %s: %s", path, error)
+        else:
+            self._log.info("Report written to %s", path)

@@ -1,0 +1,623 @@
+"""The arguments of operators and sensors as typed, frozen options.
+
+Arguments are parsed twice by the same rules: when the DAG is parsed, as far as they are known then
+(:func:`check_literals`), and when the task runs (:func:`parse_options`). One error reports all invalid arguments.
+
+DAG files are parsed all the time, so a parser imports what it needs when its argument is given.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+
+from thousandeyes_provider.api.coerce import boolean, seconds, whole_number
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from thousandeyes_provider.api.expected_agents import ExpectedAgents
+    from thousandeyes_provider.api.run import RunHandle
+    from thousandeyes_provider.validation.check_parser import Checks
+
+Json = dict[str, Any]
+"""A JSON object: evidence, a run handle, a definition."""
+
+
+class TaskLog(Protocol):
+    """What is used of a task's log, which is a logger of Python or of Airflow."""
+
+    def info(self, message: str, /, *args: object) -> object: ...
+    def warning(self, message: str, /, *args: object) -> object: ...
+    def error(self, message: str, /, *args: object) -> object: ...
+    def log(self, level: int, message: str, /, *args: object) -> object: ...
+
+
+T = TypeVar("T")
+O = TypeVar("O", bound="JudgeOptions")  # noqa: E741
+
+OnFailed = Literal["fail", "retry", "skip", "warn"]
+OnInconclusive = Literal["fail", "skip", "warn"]
+
+MAX_DURATION = 366 * 86400.0
+"""Seconds; a longer duration is taken for a mistake."""
+
+MAX_CONFIRMATIONS = 5
+"""Runs that may confirm a failed verdict: each is charged."""
+
+MAX_YAML_NODES = 50_000
+"""Nodes of a YAML text; aliases can make a short text an endless structure."""
+
+FILE_SUFFIXES = (".json", ".yaml")
+"""Endings of an argument that names a file."""
+
+FILE_ARGUMENTS = frozenset({"checks", "compare_with", "definition", "expected_agents", "overrides"})
+"""Arguments that may name a file as a whole."""
+
+
+class ConfidentialArgument(ValueError):
+    """The value of the argument is not repeated in the error, because it may hold a password."""
+
+
+# -- parsers ---------------------------------------------------------------------------------------------------------
+# Each returns the parsed value, or raises ValueError with what was expected.
+
+
+def parse_test_id(value: object) -> str:
+    """Parse the id of a test."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or text in ("", "None", ".", ".."):
+        raise ValueError("expected the id of a test, such as '281474976710706'")
+    return text
+
+
+def parse_optional_test_id(value: object) -> str | None:
+    """Parse the id of a test; ``None`` when it is not given."""
+    return None if _is_absent(value) else parse_test_id(value)
+
+
+def parse_account_group_id(value: object) -> str | None:
+    """Parse the id of an account group; ``None`` when it is not given."""
+    if _is_absent(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected the id of an account group (aid)")
+    return str(value).strip()
+
+
+def parse_conn_id(value: object) -> str:
+    """Parse the id of a connection."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected the id of a connection, such as 'thousandeyes_default'")
+    return value.strip()
+
+
+def parse_test_type(value: object) -> str | None:
+    """Parse one of the twelve test types; ``None`` when it is not given."""
+    if _is_absent(value):
+        return None
+    from thousandeyes_provider.api.result_types import TEST_TYPES
+
+    return _choice(value, TEST_TYPES)
+
+
+def parse_result_types(value: object) -> tuple[str, ...] | None:
+    """Parse a result type, or a list of them; at least one must be judged. ``None`` when it is not given."""
+    if value is None or value == "":
+        return None
+    from thousandeyes_provider.api.result_types import RESULT_TYPES
+
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"expected a list of {', '.join(RESULT_TYPES)}")
+    result_types = tuple(dict.fromkeys(_choice(name, RESULT_TYPES) for name in names))
+    if not any(RESULT_TYPES[name].judged for name in result_types):
+        raise ValueError("none of these can be judged, so no run could pass; add a judged result type")
+    return result_types
+
+
+def parse_expected_agents(value: object) -> ExpectedAgents | None:
+    """Parse a number of agents, or a list of ids and names; ``None`` when it is not given."""
+    if value is None:
+        return None
+    from thousandeyes_provider.api.expected_agents import expected_from_argument
+
+    return expected_from_argument(_from_file_text(value))
+
+
+def parse_min_agents(value: object) -> int | float | str | None:
+    """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
+    if value is None or value == "":
+        return None
+    from thousandeyes_provider.api.expected_agents import share_or_count
+
+    if share_or_count(value, 1000, "min_agents") == 0:
+        raise ValueError("expected at least one agent")
+    return cast("int | float | str", value)
+
+
+def parse_max_agent_errors(value: object) -> int | float:
+    """Parse a count of agents, or a fraction of those that report."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    from thousandeyes_provider.validation.verdict import parse_allowed_errors
+
+    return parse_allowed_errors(value)
+
+
+def parse_run(value: object) -> RunHandle:
+    """Parse a run handle, as an object or as JSON text."""
+    from thousandeyes_provider.api.run import RunHandle
+
+    try:
+        return RunHandle.from_json(cast("Json", _structure(value)))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; expected the return value of a task with wait_for_results=False"
+        ) from None
+
+
+def parse_checks(value: object) -> Checks:
+    """Parse a declaration of checks; text is read as YAML, which includes JSON."""
+    from thousandeyes_provider.validation import check_parser
+
+    return check_parser.parse_checks(_structure(value))
+
+
+def parse_literal_checks(value: object) -> Checks:
+    """Parse the part of a declaration of checks that is known when the DAG is parsed."""
+    from thousandeyes_provider.validation import check_parser
+
+    return check_parser.parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
+
+
+def parse_compare_with(value: object) -> Json | None:
+    """Parse the evidence of an earlier run, or ``{"test_id", "window"}``; ``None`` when it is not given."""
+    expected = "the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
+    value = _structure(value)
+    if not value:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected {expected}")
+    if "verdict" in value:
+        return dict(value)
+    unknown = [name for name in value if name not in ("test_id", "window", "test_type")]
+    if unknown or "test_id" not in value or "window" not in value:
+        raise ValueError(f"expected {expected}")
+    parse_test_id(value["test_id"])
+    if not re.fullmatch(r"\d+[smhdw]?", str(value["window"]).strip(), re.ASCII):
+        raise ValueError(f"window {value['window']!r} is not a number with s, m, h, d or w, such as 24h")
+    return dict(value)
+
+
+def parse_definition(value: object) -> Json | None:
+    """Parse the body that creates a test: a dict, JSON or YAML text, or a model of the official SDK."""
+    try:
+        value = plain_definition(_structure(value))
+    except ValueError:
+        raise ConfidentialArgument("expected JSON or YAML") from None
+    if value is None or value == "":
+        return None
+    if not isinstance(value, Mapping):
+        raise ConfidentialArgument(f"expected a dict as the API documents it, got {type(value).__name__}")
+    return dict(value)
+
+
+def plain_definition(value: object) -> object:
+    """Return a model of the official SDK as a dict; any other value as it is."""
+    if hasattr(value, "model_dump") and hasattr(value, "to_dict"):
+        return value.to_dict()
+    return value
+
+
+def parse_on_failed(value: object) -> OnFailed:
+    """Parse what a failed verdict does to the task."""
+    return cast("OnFailed", _choice(value, ("fail", "retry", "skip", "warn")))
+
+
+def parse_on_inconclusive(value: object) -> OnInconclusive | None:
+    """Parse what an inconclusive run does to the task; ``None`` for the configured value."""
+    return None if _is_absent(value) else cast("OnInconclusive", _choice(value, ("fail", "skip", "warn")))
+
+
+def parse_report_path(value: object) -> str | None:
+    """Parse where to write the report; the suffix selects the format."""
+    if _is_absent(value):
+        return None
+    from thousandeyes_provider.validation.reports import report_format
+
+    if not isinstance(value, str):
+        raise ValueError("expected a path or URL that ends in .xml (JUnit) or .md (Markdown)")
+    report_format(value)
+    return value.strip()
+
+
+def parse_confirm_failures(value: object) -> int:
+    """Parse a number of confirming runs."""
+    count = whole_number(value)
+    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
+        raise ValueError(f"expected a whole number from 0 to {MAX_CONFIRMATIONS}")
+    return count
+
+
+def parse_bool(value: object) -> bool:
+    """Parse true or false."""
+    flag = boolean(value)
+    if flag is None:
+        raise ValueError("expected True or False")
+    return flag
+
+
+def parse_positive_duration(value: object) -> float:
+    """Parse seconds or a timedelta, more than 0."""
+    duration = seconds(value)
+    if duration is None or not 0 < duration <= MAX_DURATION:
+        raise ValueError("expected seconds or a timedelta, more than 0, at most a year")
+    return duration
+
+
+def parse_duration(value: object) -> float:
+    """Parse seconds or a timedelta, 0 or more."""
+    duration = seconds(value)
+    if duration is None or not 0 <= duration <= MAX_DURATION:
+        raise ValueError("expected seconds or a timedelta, 0 or more, at most a year")
+    return duration
+
+
+def parse_poll_interval(value: object) -> float | None:
+    """Parse seconds or a timedelta, more than 0; ``None`` for the adaptive schedule."""
+    return None if _is_absent(value) else parse_positive_duration(value)
+
+
+def parse_queue_timeout(value: object) -> float | None:
+    """Parse seconds or a timedelta, 0 or more; ``None`` for the configured value."""
+    return None if _is_absent(value) else parse_duration(value)
+
+
+def _is_absent(value: object) -> bool:
+    """Whether an argument is not given: ``None``, or what a template makes of it."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
+def _choice(value: object, choices: Iterable[str]) -> str:
+    import difflib
+
+    known = list(choices)
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text in known:
+        return text
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"{hint}expected one of {', '.join(known)}")
+
+
+def _from_file_text(value: object) -> object:
+    """A list that a file spells; any other value as it is."""
+    if isinstance(value, str) and "\n" in value.strip():
+        structure = _structure(value)
+        return structure if isinstance(structure, list) else value
+    return value
+
+
+def _structure(value: object) -> object:
+    """The structure that a text spells, of a file or a rendered template; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    from thousandeyes_provider.validation.structure import structure
+
+    try:
+        # A rendered template is JSON, or Python's own notation.
+        return cast("object", structure(value))
+    except ValueError:
+        pass
+    return _load_yaml(value)
+
+
+def _load_yaml(text: str) -> object:
+    """The structure that YAML spells.
+
+    :raises ValueError: when it is no YAML, is nested too deeply, or repeats itself beyond :data:`MAX_YAML_NODES`.
+    """
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    try:
+        if _expanded_size(yaml.compose(text, yaml.SafeLoader), {}) > MAX_YAML_NODES:
+            raise ValueError(f"the YAML has more than {MAX_YAML_NODES} nodes when its aliases are resolved")
+        return cast("object", yaml.safe_load(text))
+    except RecursionError:
+        raise ValueError("the YAML is nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"neither JSON nor YAML: {error}") from None
+
+
+def _expanded_size(node: Any, sizes: dict[int, int]) -> int:
+    """The number of nodes of a YAML document when each alias is replaced by what it refers to."""
+    children = getattr(node, "value", None)
+    if not isinstance(children, list):
+        return 1
+    if id(node) not in sizes:
+        sizes[id(node)] = MAX_YAML_NODES + 1  # for a node that contains itself
+        parts = (part for child in children for part in (child if isinstance(child, tuple) else (child,)))
+        sizes[id(node)] = 1 + sum(_expanded_size(part, sizes) for part in parts)
+    return sizes[id(node)]
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+
+
+def _option(parse: Callable[[object], T], *, attribute: str = "") -> T:
+    """Declare an option.
+
+    :param parse: parses the argument.
+    :param attribute: attribute of the operator that holds the argument, when its name differs.
+    """
+    return cast("T", field(metadata={"parse": parse, "attribute": attribute}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """The options of every task that judges a round. Durations are seconds."""
+
+    thousandeyes_conn_id: str = _option(parse_conn_id)
+    min_agents: int | float | str | None = _option(parse_min_agents)
+    grace: float = _option(parse_duration)
+    max_agent_errors: int | float = _option(parse_max_agent_errors)
+    checks: Checks = _option(parse_checks)
+    compare_with: Json | None = _option(parse_compare_with)
+    on_failed: OnFailed = _option(parse_on_failed)
+    on_inconclusive: OnInconclusive | None = _option(parse_on_inconclusive)
+    snapshot_on_failure: bool = _option(parse_bool)
+    report_path: str | None = _option(parse_report_path)
+    deferrable: bool = _option(parse_bool)
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
+        """Return what is wrong with arguments that are valid one by one.
+
+        :param values: the parsed arguments; those that are not known yet are left out.
+        """
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOptions(JudgeOptions):
+    """The options of every task that starts a round."""
+
+    account_group_id: str | None = _option(parse_account_group_id)
+    test_type: str | None = _option(parse_test_type)
+    wait_for_results: bool = _option(parse_bool)
+    result_types: tuple[str, ...] | None = _option(parse_result_types)
+    expected_agents: ExpectedAgents | None = _option(parse_expected_agents)
+    confirm_failures: int = _option(parse_confirm_failures)
+    # Airflow's operators have a method of the name dry_run.
+    dry_run: bool = _option(parse_bool, attribute="is_dry_run")
+    poll_interval: float | None = _option(parse_poll_interval)
+    timeout: float = _option(parse_positive_duration)
+    queue_timeout: float | None = _option(parse_queue_timeout)
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
+        """Also compares result types and checks with the test type, and min_agents with expected_agents."""
+        conflicts = super().conflicts(values)
+        test_type = values.get("test_type")
+        if isinstance(test_type, str):
+            from thousandeyes_provider.api.result_types import TEST_TYPES
+
+            available = TEST_TYPES[test_type].result_types
+            named = cast("tuple[str, ...]", values.get("result_types") or ())
+            unfit = [name for name in named if name not in available]
+            if unfit:
+                conflicts.append(
+                    f"result_types: a test of type {test_type} has no {', '.join(unfit)}; "
+                    f"expected one of {', '.join(available)}"
+                )
+        return conflicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(StartOptions):
+    """The options of ``RunInstantTestOperator``."""
+
+    test_id: str = _option(parse_test_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateOptions(StartOptions):
+    """The options of ``CreateInstantTestOperator``."""
+
+    definition: Json | None = _option(parse_definition)
+    from_test: str | None = _option(parse_optional_test_id)
+    overrides: Json | None = _option(parse_definition)
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
+        """Also compares definition, from_test, overrides and test_type with each other."""
+        conflicts = super().conflicts(values)
+        absent = {
+            name for name in ("definition", "from_test", "overrides", "test_type") if _absent(values, name)
+        }
+        given = {name for name in ("definition", "from_test", "overrides") if name not in absent}
+        if {"definition", "from_test"} <= given:
+            conflicts.append("definition, from_test: give one of them, not both")
+        if {"definition", "from_test"} <= absent:
+            conflicts.append(
+                "definition, from_test: give one of them; definition= creates a new test, from_test= takes over the "
+                "settings of an existing test"
+            )
+        if "overrides" in given and "from_test" in absent:
+            conflicts.append(
+                "overrides: changes the settings of from_test=, which is not given; use definition="
+            )
+        if "definition" in given and "test_type" in absent:
+            from thousandeyes_provider.api.result_types import TEST_TYPES
+
+            conflicts.append(f"definition: needs test_type=, one of {', '.join(TEST_TYPES)}")
+        return conflicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorOptions(JudgeOptions):
+    """The options of ``InstantTestResultsSensor``."""
+
+    run: RunHandle = _option(parse_run)
+    poke_interval: float = _option(parse_positive_duration)
+
+
+def _absent(values: Mapping[str, object], name: str) -> bool:
+    """Whether an argument is known and not given."""
+    return name in values and values[name] is None
+
+
+# -- parsing ---------------------------------------------------------------------------------------------------------
+
+
+class _Task(Protocol):
+    """What parsing reads of an operator or sensor."""
+
+    @property
+    def task_id(self) -> str: ...
+
+
+def task_label(task: _Task) -> str:
+    """Name a task in errors and logs: ``RunInstantTestOperator 'validate'``."""
+    return f"{type(task).__name__} {task.task_id!r}"
+
+
+def is_literal(value: object) -> bool:
+    """Whether a value is known when the DAG is parsed: neither a template nor the output of a task."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if hasattr(value, "resolve"):
+        # The output of a task, a parameter of the DAG, or an argument of a mapped task group.
+        return False
+    if isinstance(value, Mapping):
+        return all(map(is_literal, value.values()))
+    return not isinstance(value, list | tuple | set) or all(map(is_literal, value))
+
+
+def names_file(name: str, value: object) -> bool:
+    """Whether an argument as a whole names a file."""
+    return (
+        name in FILE_ARGUMENTS
+        and isinstance(value, str)
+        and value.strip().endswith(FILE_SUFFIXES)
+        and "\n" not in value.strip()
+        and not value.strip().startswith(("{", "["))
+    )
+
+
+def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) -> O:
+    """Parse all arguments of a task that runs.
+
+    :param task: the operator or sensor.
+    :param options: the class of its options.
+    :param files: the contents of arguments that name a file.
+    :return: the options.
+    :raises ThousandEyesConfigurationError: with every invalid argument.
+    """
+    arguments = {**_arguments(task, options), **files}
+    values, problems = _parse(options, arguments)
+    problems = problems or options.conflicts(values)
+    if problems:
+        raise _error(task_label(task), problems)
+    return options(**values)
+
+
+def check_literals(task: _Task, options: type[JudgeOptions]) -> None:
+    """Check the arguments that are known when the DAG is parsed.
+
+    :param task: the operator or sensor.
+    :param options: the class of its options.
+    :raises ThousandEyesConfigurationError: with every invalid argument.
+    """
+    arguments = {
+        name: value for name, value in _arguments(task, options).items() if not names_file(name, value)
+    }
+    literals = {name: value for name, value in arguments.items() if is_literal(value)}
+    values, problems = _parse(options, literals)
+    problems += _problems_of_known_parts(arguments, literals, values)
+    problems += options.conflicts({**{name: {} for name in _given_parts(arguments, literals)}, **values})
+    if problems:
+        error = _error(_dag_file_line() + task_label(task), problems)
+        # Mapped tasks are created when they run: then a retry does not correct the arguments either.
+        raise error if getattr(task, "retry_policy", None) else without_retry(error)
+
+
+def _arguments(task: _Task, options: type[JudgeOptions]) -> dict[str, object]:
+    return {
+        option.name: getattr(task, option.metadata["attribute"] or option.name) for option in fields(options)
+    }
+
+
+def _parse(options: type[JudgeOptions], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
+    """The parsed arguments, and what is wrong with the others."""
+    values: Json = {}
+    problems: list[str] = []
+    for option in fields(options):
+        if option.name in arguments:
+            try:
+                values[option.name] = option.metadata["parse"](arguments[option.name])
+            except (ValueError, TypeError) as error:
+                problems += _problems(option.name, arguments[option.name], error)
+    return values, problems
+
+
+def _given_parts(arguments: Mapping[str, object], literals: Mapping[str, object]) -> list[str]:
+    """The arguments that are given, although they hold templates."""
+    return [name for name, value in arguments.items() if name not in literals and isinstance(value, Mapping)]
+
+
+def _problems_of_known_parts(
+    arguments: Mapping[str, object], literals: Mapping[str, object], values: Mapping[str, object]
+) -> list[str]:
+    """What is wrong with the fields of definitions, and with checks that hold templates."""
+    problems: list[str] = []
+    test_type = values.get("test_type")
+    for name in ("definition", "overrides"):
+        definition = plain_definition(arguments.get(name))
+        if isinstance(definition, Mapping) and isinstance(test_type, str):
+            from thousandeyes_provider.api.definition import read_definition
+
+            try:
+                read_definition(
+                    test_type, definition, name=name, partial=name == "overrides", known=is_literal
+                )
+            except (ValueError, TypeError) as error:
+                problems += _problems(name, definition, error)
+    if "checks" not in literals and isinstance(arguments.get("checks"), Mapping):
+        try:
+            parse_literal_checks(arguments["checks"])
+        except (ValueError, TypeError) as error:
+            problems += _problems("checks", arguments["checks"], error)
+    return problems
+
+
+def _problems(name: str, value: object, error: Exception) -> list[str]:
+    if isinstance(faults := getattr(error, "faults", None), tuple):
+        # Each names its place and what is expected there.
+        return list(faults)
+    if isinstance(error, ConfidentialArgument):
+        return [f"{name}: {error}"]
+    return [f"{name}={value!r}: {error}"]
+
+
+def _error(label: str, problems: Sequence[str]) -> ThousandEyesConfigurationError:
+    if len(problems) == 1:
+        return ThousandEyesConfigurationError(f"{label}: {problems[0]}")
+    lines = "".join(f"\n- {problem}" for problem in problems)
+    return ThousandEyesConfigurationError(f"{label}: {len(problems)} invalid arguments:{lines}")
+
+
+def _dag_file_line() -> str:
+    """The line of the DAG file that creates the task: ``/opt/dags/release.py:12: ``; empty when it is unknown."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in ("airflow", "thousandeyes_provider", "functools", "contextlib"):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}: "
+        frame = frame.f_back
+    return ""

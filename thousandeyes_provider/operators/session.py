@@ -1,0 +1,325 @@
+"""Waiting for the round of a run, in a worker.
+
+A session polls, counts and logs. It neither defers nor pushes evidence: every method returns the next step of the task,
+and the task decides at its top level what to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thousandeyes_provider.api.expected_agents import share_or_count
+from thousandeyes_provider.api.retry import Wait
+from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
+from thousandeyes_provider.api.rounds import app_link, wait_for_next_minute
+from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.config import setting
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
+from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.operators.options import JudgeOptions, TaskLog
+from thousandeyes_provider.operators.wait_record import QueuedRun, Spent
+from thousandeyes_provider.operators.xcoms import TaskXComs
+
+LONG_WAIT = 5.0
+"""Seconds of waiting after which the newest round is read again before a run is sent."""
+
+MIN_FINAL_POLL = 5.0
+"""Seconds for the one poll of a task that resumes at its deadline or after it."""
+
+DEFAULT_POLL_INTERVAL = 10.0
+"""Seconds between two polls when ``poll_interval`` is not given."""
+
+
+@dataclass(frozen=True)
+class NeedsTurn:
+    """The run was not sent: the task waits for its turn."""
+
+    queued: QueuedRun
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run was accepted, and its round is not finished."""
+
+    handle: RunHandle
+
+
+@dataclass(frozen=True)
+class Done:
+    """The wait for a round is over.
+
+    :param handle: the run.
+    :param state: how the wait ended.
+    :param progress: what arrived.
+    """
+
+    handle: RunHandle
+    state: WaitState
+    progress: RoundProgress
+
+
+Step = NeedsTurn | Started | Done
+
+
+class Session:
+    """Reads of one task, and the wait for its round.
+
+    :param options: the options of the task.
+    :param label: the task, for errors.
+    :param hook: the hook.
+    :param xcoms: where links are pushed as soon as they are known.
+    :param log: the log of the task.
+    :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
+    """
+
+    def __init__(
+        self,
+        options: JudgeOptions,
+        *,
+        label: str,
+        hook: ThousandEyesHook,
+        xcoms: TaskXComs,
+        log: TaskLog,
+        poll_interval: float | None,
+    ) -> None:
+        checked = options.checks.result_types
+        expand = {name: fields for name in checked if (fields := options.checks.expand_for(name))}
+        self.hook = hook
+        self.log = log
+        self.xcoms = xcoms
+        self.reader = ResultsReader(hook, log, expand=expand)
+        self.spent_before = Spent()
+        """What the task had used before it was deferred."""
+        self.plan: Plan | None = None
+        """What is known of the test so far."""
+        self.handle: RunHandle | None = None
+        """The run, once it was accepted."""
+        self.progress: RoundProgress | None = None
+        """What has arrived of its round."""
+        self._calls_before = 0
+        self._options = options
+        self._label = label
+        self._poll_interval = poll_interval
+
+    @property
+    def spent(self) -> Spent:
+        """What the task has used so far, in all its processes."""
+        hook = self.hook
+        return self.spent_before + Spent(hook.requests_sent, hook.throttled_seconds, hook.paced_seconds)
+
+    @property
+    def run_calls(self) -> int:
+        """How many times the call that starts the round was sent, in all processes of the task."""
+        return self._calls_before + self.hook.run_calls
+
+    # -- before the run ------------------------------------------------------------------------------------------
+
+    def expect_run(self, queued: QueuedRun) -> None:
+        """Forget an earlier run: the task starts another one."""
+        self.plan, self.handle, self.progress = queued.plan, None, None
+        self._calls_before = queued.run_calls - self.hook.run_calls
+
+    def limit_reads(self, time_left: Callable[[], float]) -> None:
+        """Bound the reads before the run.
+
+        :param time_left: returns the seconds that are left for them.
+        """
+        self.reader.time_left = time_left
+
+    def required_agents(self, plan: Plan) -> int | None:
+        """Return ``min_agents`` as a count; ``None`` for all agents.
+
+        :raises ThousandEyesConfigurationError: when it does not fit the number of expected agents.
+        """
+        required, total = self._options.min_agents, plan.expected.count
+        if required is None:
+            return None
+        count = share_or_count(required, total, "min_agents")
+        if count is None:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: min_agents={required!r} is a fraction, but the number of agents is unknown; "
+                "give expected_agents= too, or a count"
+            )
+        if total is not None and count > total:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: min_agents={required!r}, but only {total} agents are expected"
+            )
+        return count
+
+    def remember(self, plan: Plan) -> Plan:
+        """Return the plan with the rounds that are the newest now, in a minute in which our round gets another id."""
+        return self.wait_for_next_minute(self.reader.remember(plan))
+
+    def wait_for_next_minute(self, plan: Plan) -> Plan:
+        """Wait where our round could otherwise get the id of the remembered one."""
+        pause = wait_for_next_minute(plan.remembered.values(), self.hook.server_now())
+        if not pause:
+            return plan
+        self.log.info("Waiting %.0f s for the next minute: the newest round started in this one", pause)
+        self.pace(pause + 0.1)
+        return self.reader.remember(plan) if pause > LONG_WAIT else plan
+
+    def wait_out(self, pause: Wait) -> None:
+        """Sleep out a pause that a response asked for; the hook counts it."""
+        self.hook.sleep(pause.seconds)
+
+    def pace(self, duration: float) -> None:
+        """Sleep for some seconds that no rate limit asked for."""
+        self.hook.sleep(duration)
+        self.hook.paced_seconds += duration
+
+    def has_started(self, plan: Plan, sent_at: float, timeout: float) -> bool:
+        """Poll for a fresh round after the response to a run call was lost.
+
+        The poll lasts for the configured ``settle_time``, and as long again when no poll succeeds.
+
+        :param plan: the plan of the run.
+        :param sent_at: when the call was sent, epoch seconds of ThousandEyes' clock.
+        :param timeout: seconds that the task waits for results at most.
+        """
+        settle_time = min(setting("settle_time"), timeout)
+        run = RunHandle(plan, sent_at=sent_at, accepted_at=sent_at, deadline=sent_at + timeout, run_calls=0)
+        progress, polls = self.progress_of(run), 0
+        for attempt in range(2):
+            ends = time.monotonic() + settle_time
+
+            def time_left(ends: float = ends) -> float:
+                return ends - time.monotonic()
+
+            while time_left() > 0:
+                interval = max(self._poll_interval or DEFAULT_POLL_INTERVAL, self.quota_pace(plan))
+                self.hook.sleep(max(min(interval, time_left()), 0.0))
+                result = self.reader.poll(plan, sent_at, time_left)
+                progress = progress.poll(result.rows, time.monotonic())
+                polls += result.error is None
+                if progress.rounds():
+                    self.log.info("The round has started; the run is not sent again")
+                    return True
+            if polls or not settle_time:
+                break
+            if not attempt:
+                self.log.warning("No poll succeeded within %g s; polling as long again", settle_time)
+        failed = "" if polls else "; no poll succeeded"
+        self.log.warning("No fresh round within %g s%s; sending the run again", settle_time, failed)
+        return False
+
+    # -- the round -----------------------------------------------------------------------------------------------
+
+    def progress_of(
+        self, handle: RunHandle, *, sighting: TriggerSighting | None = None, deadline: float | None = None
+    ) -> RoundProgress:
+        """Return the progress of a run before its first poll.
+
+        :param sighting: what a trigger has seen of the round.
+        :param deadline: when the wait ends, by the monotonic clock; that of the run when ``None``.
+        """
+        return RoundProgress.for_run(
+            handle,
+            now=time.monotonic(),
+            server_now=self.hook.server_now(),
+            poll_interval=self._poll_interval or DEFAULT_POLL_INTERVAL,
+            min_agents=self.required_agents(handle.plan),
+            grace=self._options.grace,
+            clock_tolerance=setting("round_clock_tolerance"),
+            sighting=sighting,
+            deadline=deadline,
+        )
+
+    def wait(self, handle: RunHandle) -> Done:
+        """Poll until the round is complete, enough of it has arrived, or the deadline has passed.
+
+        :raises ThousandEyesError: when a poll fails for good, or the last poll before the deadline failed.
+        """
+        progress, state, error = self.follow(handle), WaitState.WAITING, None
+        deadline = progress.deadline
+        while state is WaitState.WAITING:
+            now = time.monotonic()
+            self.hook.sleep(max(progress.next_poll(now, self.quota_pace(handle.plan)) - now, 0.0))
+            progress, error = self.poll(handle, progress, lambda: deadline - time.monotonic())
+            state = progress.state(time.monotonic())
+        if error is not None and state is WaitState.DEADLINE:
+            raise error
+        return Done(handle, state, progress)
+
+    def poll(
+        self, handle: RunHandle, progress: RoundProgress, time_left: Callable[[], float] | None = None
+    ) -> tuple[RoundProgress, ThousandEyesError | None]:
+        """Poll once, log what is new, and push the link of a round that appears.
+
+        :param time_left: returns the seconds until the deadline; ``None`` when there is none.
+        :return: the progress, and the error of a poll that failed in part.
+        """
+        result = self.reader.poll(handle.plan, handle.sent_at, time_left)
+        return self._take(progress, result), result.error
+
+    def _take(self, before: RoundProgress, result: PollResult) -> RoundProgress:
+        """The progress after a poll."""
+        progress = self.progress = before.poll(result.rows, time.monotonic())
+        for line in progress.describe_news(before):
+            self.log.info("%s", line)
+        if progress.rounds() and not before.rounds():
+            rows = (row for of_type in progress.rows().values() for row in of_type)
+            self.xcoms.push_link("round", next((url for row in rows if (url := app_link(row))), None))
+        return progress
+
+    def read_once(self, handle: RunHandle, event: dict[str, object]) -> Started | Done:
+        """Poll once after a wait in the triggerer, or before one.
+
+        :param event: how that wait ended; empty when that is unknown.
+        :return: :class:`Started` when the round is not finished and there is time.
+        :raises ThousandEyesError: when rows that the trigger saw cannot be read, or the poll at the deadline fails.
+        """
+        trigger_state = next((state for state in WaitState if state.value == event.get("state")), None)
+        try:
+            sighting = TriggerSighting.from_json(event.get("sighting"))
+        except ValueError as damage:
+            raise ThousandEyesError(f"{self._label}: the trigger's event is damaged: {damage}") from None
+        self.follow(handle, sighting=sighting)
+        ends = time.monotonic() + max(handle.deadline - self.hook.server_now(), MIN_FINAL_POLL)
+        result = self.reader.poll(handle.plan, handle.sent_at, lambda: ends - time.monotonic())
+        # The first response tells ThousandEyes' clock, by which the deadline is set.
+        progress = self._take(self.follow(handle, sighting=sighting), result)
+        error, state = result.error, progress.resumed_state(trigger_state, time.monotonic())
+        arrived = trigger_state in (WaitState.COMPLETE, WaitState.ENOUGH, WaitState.QUIET)
+        if error is not None and (state is WaitState.DEADLINE or (arrived and state is WaitState.WAITING)):
+            raise error
+        return Started(handle) if state is WaitState.WAITING else Done(handle, state, progress)
+
+    def read_after_failure(self, handle: RunHandle, reason: str) -> Done:
+        """Poll once after Airflow ended the wait in the triggerer.
+
+        :param reason: Airflow's reason.
+        :raises ThousandEyesError: when the round is not finished and there is time.
+        """
+        self.log.warning("Airflow ended the wait in the triggerer (%s); polling once more", reason)
+        step = self.read_once(handle, {})
+        if isinstance(step, Done):
+            return step
+        if handle.deadline - self.hook.server_now() > MIN_FINAL_POLL or self.progress is None:
+            raise ThousandEyesError(f"{self._label}: the wait in the triggerer failed: {reason}")
+        return Done(handle, WaitState.DEADLINE, self.progress)
+
+    def may_be_finished(self, handle: RunHandle) -> bool:
+        """Return whether a run is so old that its round may be finished."""
+        age = self.hook.server_now() - handle.accepted_at
+        return age > (self._poll_interval or DEFAULT_POLL_INTERVAL)
+
+    def run_limit(self) -> float | None:
+        """Return the runs a minute that the newest response stated."""
+        quota = self.hook.quota().get("instant-test")
+        return quota.limit if quota else None
+
+    def follow(
+        self, handle: RunHandle, *, sighting: TriggerSighting | None = None, deadline: float | None = None
+    ) -> RoundProgress:
+        """Take a run as the one that the task waits for, and return its progress before the first poll."""
+        self.handle, self.plan = handle, handle.plan
+        self.progress = self.progress_of(handle, sighting=sighting, deadline=deadline)
+        return self.progress
+
+    def quota_pace(self, plan: Plan) -> float:
+        """Return the seconds between two polls, so that the reserved share of the quota stays free."""
+        return self.hook.polling_gap() * sum(map(len, plan.directions.values()))

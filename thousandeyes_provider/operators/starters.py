@@ -1,0 +1,492 @@
+"""The two ways to start a round: run a test again, or create one. Each is an object beside the session.
+
+Both return :class:`~thousandeyes_provider.operators.session.NeedsTurn` when a deferrable task has to wait for its turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, cast
+
+from thousandeyes_provider.api import definition as definitions
+from thousandeyes_provider.api.expected_agents import type_implied_by
+from thousandeyes_provider.api.response import iso_time
+from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.config import setting
+from thousandeyes_provider.exceptions import (
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    ThousandEyesRequestError,
+)
+from thousandeyes_provider.hooks.results_reader import plan_of_new
+from thousandeyes_provider.hooks.thousandeyes import PausedCall
+from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
+from thousandeyes_provider.operators.session import LONG_WAIT, NeedsTurn, Session, Started
+from thousandeyes_provider.operators.wait_record import QueuedRun
+from thousandeyes_provider.validation.formatting import join_truncated
+from thousandeyes_provider.validation.samples import values_of
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.api.retry import Wait
+    from thousandeyes_provider.operators.run_store import RunStateStore
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The result of a dry run.
+
+    :param subject: what was verified, for the log.
+    :param report: the return value of the task.
+    :param problems: why the run would fail; the task then fails too.
+    """
+
+    subject: str
+    report: Json
+    problems: list[str]
+
+
+class RoundStarter(Protocol):
+    """What starts the round of a task."""
+
+    def fingerprint(self) -> list[str | None]:
+        """Return what the task is asked to run, plain JSON."""
+
+    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
+        """Start a round.
+
+        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
+        :param store: stores the run for a later try.
+        """
+
+    def find_started(self, run: RunHandle) -> RunHandle | None:
+        """Return the run that an earlier try may have started; ``None`` when it has not started."""
+
+    def dry_run(self) -> DryRun:
+        """Verify everything that a run needs, and start nothing."""
+
+
+class _RunCaller:
+    """Send the run call of a test in a way that its round is recognized."""
+
+    def __init__(self, options: StartOptions, session: Session) -> None:
+        self.options = options
+        self.session = session
+
+    def run(self, plan: Plan, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
+        """Send the run call until it is accepted, or until the task has to wait for its turn."""
+        session, hook = self.session, self.session.hook
+        attempt = _RunAttempt(self, session.wait_for_next_minute(plan), store)
+        store.save_before_call(attempt.plan, hook.server_now())
+        try:
+            call = hook.run_instant_test(
+                plan.test_id,
+                queue_timeout=self.remaining_queue_time(queued),
+                verify=attempt.verify if self.options.wait_for_results else None,
+                wait=attempt.wait,
+            )
+        except ThousandEyesError:
+            if not attempt.response_lost:
+                store.forget()
+            raise
+        if isinstance(call, PausedCall):
+            # The call was refused, so a later try has nothing to resume.
+            store.forget()
+            return self.needs_turn(queued, attempt.plan, call)
+        return self.accepted(attempt.plan, queued, store, call.sent_at, call.accepted_at, call.sent)
+
+    def accepted(
+        self,
+        plan: Plan,
+        queued: QueuedRun,
+        store: RunStateStore,
+        sent_at: float,
+        accepted_at: float,
+        sent: int,
+    ) -> Started:
+        """Store and log a run that ThousandEyes accepted.
+
+        :param sent: how many times this process sent the call.
+        """
+        handle = RunHandle(
+            plan,
+            sent_at=sent_at,
+            accepted_at=accepted_at,
+            deadline=accepted_at + self.options.timeout,
+            run_calls=sent + queued.run_calls,
+        )
+        store.save_accepted(handle)
+        self.session.log.info(
+            "Test %s: run accepted at %s (call sent %d %s); waiting for results until %s",
+            plan.test_id,
+            iso_time(accepted_at),
+            handle.run_calls,
+            "time" if handle.run_calls == 1 else "times",
+            iso_time(handle.deadline),
+        )
+        return Started(handle)
+
+    def needs_turn(self, queued: QueuedRun, plan: Plan, call: PausedCall) -> NeedsTurn:
+        """Return what the task has to know when its turn comes after a rate limit."""
+        return NeedsTurn(
+            replace(
+                queued,
+                plan=plan,
+                run_calls=queued.run_calls + call.sent,
+                limit=self.session.run_limit(),
+                not_before=time.time() + call.pause.seconds,
+            )
+        )
+
+    def may_defer(self, pause: Wait) -> bool:
+        """Return whether a task waits out a pause in the triggerer."""
+        return self.options.deferrable and pause.throttled and pause.seconds > LONG_WAIT
+
+    def remaining_queue_time(self, queued: QueuedRun) -> float:
+        """Return the seconds that the call may still spend on rate limits and a busy test."""
+        return max(queue_timeout_of(self.options) - (time.time() - queued.since), 0.0)
+
+    def announce(self, plan: Plan) -> None:
+        """Log what the task waits for, and check what would keep it from waiting before the run is sent."""
+        self.session.required_agents(plan)
+        self.session.plan = plan
+        self.session.log.info(
+            "Test %s%s (%s): waiting for %s from %s",
+            plan.test_id or "(new)",
+            f" {plan.test_name!r}" if plan.test_name else "",
+            plan.test_type,
+            ", ".join(plan.directions),
+            _expectation(plan),
+        )
+
+    def agent_report(self, plan: Plan) -> tuple[list[Json], list[str]]:
+        """Return the expected agents with their states for a dry run, and the problems with them."""
+        states = self.session.reader.agent_states(plan.expected.agents)
+        agents = [
+            {"agent_id": agent.agent_id, "agent_name": agent.agent_name, "state": states.get(agent)}
+            for agent in plan.expected.agents
+        ]
+        problems = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
+        return agents, problems
+
+
+@dataclass
+class _RunAttempt:
+    """One run call with its repetitions: what the hook asks while it sends the call.
+
+    :param plan: the plan, with the rounds that were the newest before the call that counts.
+    :param response_lost: whether a response was lost: from then on a newer round may be ours.
+    """
+
+    caller: _RunCaller
+    plan: Plan
+    store: RunStateStore
+    response_lost: bool = False
+
+    def verify(self, sent_at: float) -> bool:
+        """Return whether the round has started although the response was lost."""
+        self.response_lost = True
+        return self.caller.session.has_started(self.plan, sent_at, self.caller.options.timeout)
+
+    def wait(self, pause: Wait) -> bool:
+        """Sleep out a pause, and remember the newest rounds again; ``False`` to wait in the triggerer instead."""
+        refused = pause.throttled or pause.busy
+        if not refused and not self.caller.options.wait_for_results:
+            # Nobody verifies whether the round has started.
+            self.response_lost = True
+        if self.caller.may_defer(pause) and not self.response_lost:
+            return False
+        session = self.caller.session
+        session.wait_out(pause)
+        if refused and not self.response_lost:
+            self.plan = session.remember(self.plan)
+            self.store.save_before_call(self.plan, session.hook.server_now())
+        return True
+
+
+class Rerun:
+    """Run an existing instant test again.
+
+    :param options: the options of the task.
+    :param session: the reads of the task.
+    """
+
+    def __init__(self, options: RunOptions, session: Session) -> None:
+        self._options = options
+        self._session = session
+        self._caller = _RunCaller(options, session)
+
+    def fingerprint(self) -> list[str | None]:
+        """Return the test and its account group."""
+        return [self._options.test_id, self._session.hook.account_group_id]
+
+    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
+        """Send the run call."""
+        plan = self._plan() if queued.plan is None else self._session.reader.remember(queued.plan)
+        return self._caller.run(plan, queued, store)
+
+    def find_started(self, run: RunHandle) -> RunHandle | None:
+        """Poll for the round."""
+        has_started = self._session.has_started(run.plan, run.sent_at, self._options.timeout)
+        return run if has_started else None
+
+    def dry_run(self) -> DryRun:
+        """Verify token, account group, test, agents, and that the newest round has the metric of each check."""
+        plan = self._plan()
+        agents, problems = self._caller.agent_report(plan)
+        if plan.expected.count is None and not any(plan.remembered.values()):
+            problems.append("ThousandEyes returns neither a definition nor a round of the test")
+        checks: list[Json] = []
+        for check in self._options.checks.checks:
+            newest = self._session.reader.newest.get(check.result_type, [])
+            values = values_of(check.result_type, check.metric, newest)
+            has_metric = any(value is not None for value in values)
+            checks.append(
+                {"result_type": check.result_type, "metric": check.metric, "in_newest_round": has_metric}
+            )
+            if newest and not has_metric:
+                problems.append(
+                    f"no agent reported {check.metric} of {check.result_type} in the newest round"
+                )
+        report: Json = {
+            "dry_run": True,
+            "test_id": plan.test_id,
+            "test_name": plan.test_name,
+            "test_type": plan.test_type,
+            "account_group_id": plan.account_group_id,
+            "result_types": list(plan.directions),
+            "newest_rounds": dict(plan.remembered),
+            "agents": agents,
+            "checks": checks,
+        }
+        return DryRun(f"test {plan.test_id}", report, problems)
+
+    def _plan(self) -> Plan:
+        """Read what has to be known before the run."""
+        options = self._options
+        checked = options.checks.result_types
+        plan = self._session.reader.plan(
+            options.test_id,
+            test_type=options.test_type or type_implied_by(checked),
+            result_types=options.result_types or checked or None,
+            expected=options.expected_agents,
+        )
+        self._caller.announce(plan)
+        self._session.xcoms.push_link("test", plan.test_link)
+        return plan
+
+
+class Creation:
+    """Create an instant test, which runs it at once.
+
+    :param options: the options of the task.
+    :param session: the reads of the task.
+    :param default_name: the name of a test whose definition has none.
+    :param label: the task, for errors.
+    """
+
+    def __init__(self, options: CreateOptions, session: Session, *, default_name: str, label: str) -> None:
+        self._options = options
+        self._session = session
+        self._default_name = default_name
+        self._label = label
+        self._caller = _RunCaller(options, session)
+
+    def fingerprint(self) -> list[str | None]:
+        """Return a hash of the definition, and the account group."""
+        options = self._options
+        asked = [options.definition, options.from_test, options.overrides, options.test_type]
+        text = json.dumps(asked, sort_keys=True, default=str)
+        return [hashlib.sha256(text.encode()).hexdigest(), self._session.hook.account_group_id]
+
+    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
+        """Create the test; run it again when it exists already."""
+        session, hook = self._session, self._session.hook
+        if queued.plan is not None and queued.plan.test_id:
+            # A further run of the created test confirms its failure.
+            return self._caller.run(session.reader.remember(queued.plan), queued, store)
+        test_type, body = self._body(queued.plan.test_name if queued.plan else "")
+        plan = self._plan(test_type, body)
+        self._caller.announce(plan)
+        begun = time.monotonic()
+        attempt = _CreateAttempt(self._caller)
+        self._read_clock(store)
+        sent_since = hook.server_now() if queued.sent_since is None else queued.sent_since
+        # Stays when the call fails: the test may exist, and a later try looks for it by its name.
+        store.save_before_call(plan, sent_since)
+        calls_before = hook.run_calls
+        created = self._create(test_type, body, queued, attempt)
+        if isinstance(created, PausedCall):
+            store.forget()
+            return self._caller.needs_turn(queued, plan, created)
+        # ThousandEyes' clock is known for certain only now. A new test has no other round.
+        accepted_at = hook.server_now()
+        return self._caller.accepted(
+            self._plan(test_type, {**body, **created}),
+            queued,
+            store,
+            sent_at=min(sent_since, accepted_at - (time.monotonic() - begun)),
+            accepted_at=accepted_at,
+            sent=hook.run_calls - calls_before,
+        )
+
+    def find_started(self, run: RunHandle) -> RunHandle | None:
+        """Look for the created test by its name; for a confirming run, poll for its round."""
+        plan, hook = run.plan, self._session.hook
+        if plan.test_id:
+            has_started = self._session.has_started(plan, run.sent_at, self._options.timeout)
+            return run if has_started else None
+        created = hook.find_created(plan.test_type, plan.test_name, lambda: hook.server_now() - run.sent_at)
+        if created is None:
+            return None
+        known = self._plan(plan.test_type, created)
+        expected = known.expected if known.expected.count is not None else plan.expected
+        return replace(run, plan=replace(known, expected=expected))
+
+    def dry_run(self) -> DryRun:
+        """Verify token, account group, definition, agents and that the name is free; create nothing."""
+        test_type, body = self._body()
+        plan = self._plan(test_type, body)
+        self._caller.announce(plan)
+        agents, problems = self._caller.agent_report(plan)
+        tests = self._session.hook.list_tests(time_left=self._session.reader.time_left)
+        if any(test.get("testName") == body["testName"] for test in tests):
+            problems.append(f"a test named {body['testName']!r} exists already; names are unique")
+        report: Json = {
+            "dry_run": True,
+            "test_name": body["testName"],
+            "test_type": test_type,
+            "account_group_id": plan.account_group_id,
+            "result_types": list(plan.directions),
+            "agents": agents,
+            "warnings": definitions.unknown_fields(test_type, body),
+        }
+        return DryRun(f"a new {test_type} test", report, problems)
+
+    def _body(self, name: str = "") -> tuple[str, Json]:
+        """The type of the test, and the body that creates it.
+
+        :param name: the name when the definition has none; the default name when empty.
+        """
+        options, hook = self._options, self._session.hook
+        test_type, definition = options.test_type, options.definition
+        if options.from_test is not None:
+            test_type, definition = self._settings_of(options.from_test)
+        assert test_type is not None, "checked when the arguments were parsed"
+        body = hook.complete_definition(test_type, definition or {}, time_left=self._session.reader.time_left)
+        if not body.get("testName"):
+            body["testName"] = name or self._default_name
+        return test_type, body
+
+    def _settings_of(self, source: str) -> tuple[str, Json]:
+        """The type and the settings of the test ``source``, with the overrides."""
+        reader, test_type = self._session.reader, self._options.test_type
+        if test_type is None:
+            test_type, _ = reader.find_test_type(source)
+        test = reader.definition(source, test_type)
+        if test is None:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: from_test={source!r}: ThousandEyes does not return the definition of this {test_type} "
+                "test; give definition= instead"
+            )
+        settings, left_out = definitions.settings_of(test_type, test)
+        if left_out:
+            self._session.log.info("Test %s: settings not taken over: %s", source, ", ".join(left_out))
+        definition = definitions.overridden(settings, self._options.overrides or {})
+        absent = definitions.lacking_credentials(test_type, definition)
+        if absent:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: from_test={source!r}: the API does not return the credentials of this test; give them "
+                f"in overrides=: {', '.join(absent)}"
+            )
+        return test_type, definition
+
+    def _plan(self, test_type: str, test: Mapping[str, object]) -> Plan:
+        """The plan of a test that has no rounds yet.
+
+        :param test: its definition; with its id once it is created.
+        """
+        options = self._options
+        return plan_of_new(
+            str(test.get("testId") or ""),
+            test_type,
+            self._session.hook.account_group_id,
+            test,
+            result_types=options.result_types or options.checks.result_types or None,
+            expected=options.expected_agents,
+        )
+
+    def _read_clock(self, store: RunStateStore) -> None:
+        """Send any read, so that the stored time is by ThousandEyes' clock, however wrong this machine's clock is."""
+        hook = self._session.hook
+        if store.is_active and not hook.knows_the_time:
+            # The creation raises the same error.
+            with suppress(ThousandEyesError):
+                hook.list_account_groups()
+
+    def _create(
+        self, test_type: str, body: Json, queued: QueuedRun, attempt: _CreateAttempt
+    ) -> Json | PausedCall:
+        """The test, created now or by an earlier call whose response was lost."""
+        hook = self._session.hook
+        try:
+            return hook.create_instant_test(
+                test_type,
+                body,
+                queue_timeout=self._caller.remaining_queue_time(queued),
+                wait=attempt.wait,
+            )
+        except ThousandEyesRequestError:
+            # The name may be taken by the very test that an earlier try created.
+            since, created = queued.sent_since, None
+            if since is not None:
+                created = hook.find_created(test_type, body["testName"], lambda: hook.server_now() - since)
+            if created is None:
+                raise
+            return created
+
+
+@dataclass
+class _CreateAttempt:
+    """One create call with its repetitions.
+
+    :param response_lost: whether a response was lost.
+    """
+
+    caller: _RunCaller
+    response_lost: bool = False
+
+    def wait(self, pause: Wait) -> bool:
+        """Sleep out a pause; ``False`` to wait in the triggerer instead."""
+        self.response_lost = self.response_lost or not pause.throttled
+        if self.caller.may_defer(pause) and not self.response_lost:
+            return False
+        self.caller.session.wait_out(pause)
+        return True
+
+
+def starter_of(options: StartOptions, session: Session, *, default_name: str, label: str) -> RoundStarter:
+    """Return what starts the round of a task with these options."""
+    if isinstance(options, CreateOptions):
+        return Creation(options, session, default_name=default_name, label=label)
+    return Rerun(cast("RunOptions", options), session)
+
+
+def queue_timeout_of(options: StartOptions) -> float:
+    """Return ``queue_timeout``: the argument, else the configured value."""
+    return setting("queue_timeout") if options.queue_timeout is None else options.queue_timeout
+
+
+def _expectation(plan: Plan) -> str:
+    """The expected agents, for the log."""
+    count, source = plan.expected.count, plan.expected.source
+    if count is None:
+        return "an unknown number of agents (complete after 60 s without a new row)"
+    names = (
+        f": {join_truncated([str(agent) for agent in plan.expected.agents])}" if plan.expected.agents else ""
+    )
+    return f"{count} agents (source: {source}){names}"

@@ -1,0 +1,190 @@
+"""What a deferred task has to know when it resumes: the one internal XCom of a task.
+
+A deferred task resumes as a new object in another process, and Airflow does not always return what was given to
+``defer``, so the task stores what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.operators.options import Json
+
+XCOM_KEY = "thousandeyes_wait"
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a task has used so far.
+
+    :param requests: the number of requests.
+    :param throttled_seconds: seconds spent on rate limits (429).
+    :param paced_seconds: seconds spent on our own spacing of requests and runs.
+    """
+
+    requests: int = 0
+    throttled_seconds: float = 0.0
+    paced_seconds: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests + other.requests,
+            self.throttled_seconds + other.throttled_seconds,
+            self.paced_seconds + other.paced_seconds,
+        )
+
+    @classmethod
+    def from_json(cls, value: object) -> Spent:
+        """Read the figures of an XCom or of a trigger's event; a figure that is missing or no number counts as 0."""
+        figures = value if isinstance(value, Mapping) else {}
+        return cls(
+            max(whole_number(figures.get("requests")) or 0, 0),
+            max(number(figures.get("throttled_seconds")) or 0.0, 0.0),
+            max(number(figures.get("paced_seconds")) or 0.0, 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A run that is not accepted yet.
+
+    :param since: since when the task waits for it, epoch seconds of this machine.
+    :param plan: what is known of the test; ``None`` before the first request.
+    :param run_calls: how many times the call was sent.
+    :param limit: runs a minute, as a response stated it.
+    :param not_before: when the rate limit that refused the call resets, epoch seconds of this machine.
+    :param sent_since: when an earlier try may have sent the call at the earliest, epoch seconds of ThousandEyes' clock.
+    """
+
+    since: float
+    plan: Plan | None = None
+    run_calls: int = 0
+    limit: float | None = None
+    not_before: float | None = None
+    sent_since: float | None = None
+
+    def reset_at(self) -> datetime | None:
+        """When the rate limit that refused the call resets, by the clock of this machine."""
+        return None if self.not_before is None else datetime.fromtimestamp(self.not_before, tz=UTC)
+
+    def to_json(self) -> Json:
+        """Return the queued run as plain JSON."""
+        figures = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "plan"}
+        return {**figures, "plan": None if self.plan is None else _handle_of(self.plan).to_json()}
+
+    @classmethod
+    def from_json(cls, value: object) -> QueuedRun:
+        """Return what :meth:`to_json` wrote.
+
+        :raises ValueError: naming what is wrong.
+        """
+        if not isinstance(value, Mapping):
+            raise ValueError(f"the queued run is no object, but {type(value).__name__}")
+        since = number(value.get("since"))
+        if since is None:
+            raise ValueError("the queued run has no time 'since'")
+        plan = value.get("plan")
+        return cls(
+            since=since,
+            plan=None if plan is None else RunHandle.from_json(plan).plan,
+            run_calls=max(whole_number(value.get("run_calls")) or 0, 0),
+            limit=number(value.get("limit")),
+            not_before=number(value.get("not_before")),
+            sent_since=number(value.get("sent_since")),
+        )
+
+
+@dataclass(frozen=True)
+class FirstFailure:
+    """A failed run that further runs have to confirm (``confirm_failures``).
+
+    :param remaining: how many runs still have to confirm it.
+    :param failed_positions: the positions of its failed checks.
+    :param run: what the evidence shows of it: ``started_at``, ``rounds`` and ``links``.
+    """
+
+    remaining: int
+    failed_positions: tuple[int, ...]
+    run: Json = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        """Return the failure as plain JSON."""
+        return {"remaining": self.remaining, "failed_positions": list(self.failed_positions), "run": self.run}
+
+    @classmethod
+    def from_json(cls, value: object) -> FirstFailure:
+        """Return what :meth:`to_json` wrote.
+
+        :raises ValueError: naming what is wrong.
+        """
+        remaining = whole_number(value.get("remaining")) if isinstance(value, Mapping) else None
+        positions = value.get("failed_positions") if isinstance(value, Mapping) else None
+        run = value.get("run") if isinstance(value, Mapping) else None
+        if remaining is None or not isinstance(positions, list) or not isinstance(run, Mapping):
+            raise ValueError("the first failure has no remaining, failed_positions and run")
+        if not all(isinstance(position, int) for position in positions):
+            raise ValueError("failed_positions of the first failure are not whole numbers")
+        return cls(remaining, tuple(positions), dict(run))
+
+
+@dataclass(frozen=True)
+class WaitRecord:
+    """The state of a deferred task: it waits for its turn (``queued``) or for its round (``run``).
+
+    :param spent: what the task had used when it was deferred.
+    :param first_failure: the failed run that this one has to confirm.
+    """
+
+    queued: QueuedRun | None = None
+    run: RunHandle | None = None
+    spent: Spent = Spent()
+    first_failure: FirstFailure | None = None
+
+    def to_json(self) -> Json:
+        """Return the record as plain JSON."""
+        return {
+            "queued": self.queued and self.queued.to_json(),
+            "run": self.run and self.run.to_json(),
+            "requests": self.spent.requests,
+            "throttled_seconds": self.spent.throttled_seconds,
+            "paced_seconds": self.spent.paced_seconds,
+            "first_failure": self.first_failure and self.first_failure.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> WaitRecord:
+        """Return what :meth:`to_json` wrote.
+
+        :raises ThousandEyesError: when the record is missing or damaged.
+        """
+        if not isinstance(value, Mapping):
+            raise ThousandEyesError(
+                f"XCom {XCOM_KEY!r} of this task is missing or damaged: expected an object, got {type(value).__name__}"
+            )
+        queued, run, failure = value.get("queued"), value.get("run"), value.get("first_failure")
+        try:
+            record = cls(
+                queued=None if queued is None else QueuedRun.from_json(queued),
+                run=None if run is None else RunHandle.from_json(run),
+                spent=Spent.from_json(value),
+                first_failure=None if failure is None else FirstFailure.from_json(failure),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise ThousandEyesError(f"XCom {XCOM_KEY!r} of this task is damaged: {error}") from None
+        if (record.queued is None) == (record.run is None):
+            raise ThousandEyesError(
+                f"XCom {XCOM_KEY!r} of this task is damaged: expected either queued or run"
+            )
+        return record
+
+
+def _handle_of(plan: Plan) -> RunHandle:
+    return RunHandle(plan, sent_at=0.0, accepted_at=0.0, deadline=0.0, run_calls=0)

@@ -1,0 +1,81 @@
+"""The XComs of a task: evidence, index entry, links, and one internal entry for a deferred wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thousandeyes_provider.links.thousandeyes import (
+    PushedLink,
+    ThousandEyesRoundLink,
+    ThousandEyesSnapshotLink,
+    ThousandEyesTestLink,
+)
+from thousandeyes_provider.operators import wait_record
+from thousandeyes_provider.operators.options import Json
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+VERDICT_KEY = "thousandeyes_verdict"
+"""Key of the index entry: a few fields of the evidence, for pages that list many tasks."""
+
+INDEX_FIELDS = ("verdict", "test_id", "test_name", "summary", "finished_at")
+
+_LINKS: dict[str, type[PushedLink]] = {
+    "test": ThousandEyesTestLink,
+    "round": ThousandEyesRoundLink,
+    "snapshot": ThousandEyesSnapshotLink,
+}
+
+
+class TaskXComs:
+    """Push and pull the XComs of one task instance.
+
+    :param context: Airflow's context of the task.
+    :param task_id: the task.
+    :param pushes_evidence: Airflow's ``do_xcom_push``: ``False`` leaves evidence and index entry out.
+    """
+
+    def __init__(self, context: Context, task_id: str, *, pushes_evidence: bool) -> None:
+        self._instance = context["ti"]
+        self._task_id = task_id
+        self._pushes_evidence = pushes_evidence
+
+    def push_index(self, evidence: Json) -> None:
+        """Push the index entry."""
+        if self._pushes_evidence:
+            entry = {name: evidence.get(name) for name in INDEX_FIELDS}
+            self._instance.xcom_push(key=VERDICT_KEY, value=entry)
+
+    def push_evidence(self, evidence: Json) -> None:
+        """Push the evidence of a task that does not succeed under the key that Airflow uses for one that does."""
+        if self._pushes_evidence:
+            self._instance.xcom_push(key="return_value", value=evidence)
+
+    def push_link(self, kind: str, url: str | None) -> None:
+        """Push an extra link, when there is one.
+
+        :param kind: ``test``, ``round`` or ``snapshot``.
+        """
+        if url:
+            self._instance.xcom_push(key=_LINKS[kind].xcom_key, value=url)
+
+    def push_wait(self, record: wait_record.WaitRecord) -> None:
+        """Store what the task has to know when it resumes."""
+        self._instance.xcom_push(key=wait_record.XCOM_KEY, value=record.to_json())
+
+    def pull_wait(self) -> wait_record.WaitRecord:
+        """Return what the task stored before it was deferred.
+
+        :raises ThousandEyesError: when it is missing or damaged.
+        """
+        return wait_record.WaitRecord.from_json(self._pull(wait_record.XCOM_KEY))
+
+    def has_wait(self) -> bool:
+        """Return whether the task stored something before it was deferred."""
+        return self._pull(wait_record.XCOM_KEY) is not None
+
+    def _pull(self, key: str) -> object:
+        instance = self._instance
+        value: object = instance.xcom_pull(task_ids=self._task_id, key=key, map_indexes=instance.map_index)
+        return value
