@@ -27,13 +27,30 @@ URL_PREFIX = "/thousandeyes"
 URL_ROUTE = "thousandeyes"
 """The pages are at ``plugin/thousandeyes``, below Airflow's address."""
 
+FIRST_VERSION = (3, 1)
+"""The first Airflow that shows pages of plugins that are written in React."""
+
 log = logging.getLogger(__name__)
 
 
-def has_react_apps(version: str = airflow_version) -> bool:
-    """Whether an Airflow can show pages of plugins that are written in React: 3.1 and later."""
+def minor_version(version: str = airflow_version) -> tuple[int, int]:
+    """The major and the minor version of Airflow."""
     major, minor = version.split(".")[:2]
-    return (int(major), int(minor)) >= (3, 1)
+    return int(major), int(minor)
+
+
+def bundle_url(version: tuple[int, int], digest: str) -> str:
+    """The address of the script, relative in every version, so that it is right behind a proxy and with a base path.
+
+    Airflow 3.3 resolves it against the address of Airflow. Airflow 3.1 and 3.2 import it as it stands, from a script in
+    ``static/assets/``.
+
+    :param version: major and minor version of Airflow.
+    :param digest: makes browsers load the script again when it has changed.
+    """
+    folder = URL_PREFIX.removeprefix("/")
+    base = "" if version >= (3, 3) else "../../"
+    return f"{base}{folder}/{PLUGIN_FILE}?v={digest}"
 
 
 class ThousandEyesPlugin(AirflowPlugin):
@@ -46,7 +63,7 @@ class ThousandEyesPlugin(AirflowPlugin):
 
     @cached_property
     def _is_available(self) -> bool:
-        if not has_react_apps():
+        if minor_version() < FIRST_VERSION:
             return False
         if (BUNDLE / PLUGIN_FILE).is_file():
             return True
@@ -59,20 +76,18 @@ class ThousandEyesPlugin(AirflowPlugin):
 
     @cached_property
     def react_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The pages. Addresses are relative to Airflow's own, so that they work behind a proxy and with a base path."""
+        """The pages: an entry of the navigation."""
         if not self._is_available:
             return []
-        # The digest makes browsers load the script of a new version.
         digest = hashlib.sha256((BUNDLE / PLUGIN_FILE).read_bytes()).hexdigest()[:12]
-        folder = URL_PREFIX.removeprefix("/")
         return [
             {
                 "name": "ThousandEyes",
-                "bundle_url": f"{folder}/{PLUGIN_FILE}?v={digest}",
+                "bundle_url": bundle_url(minor_version(), digest),
                 "destination": "nav",
                 "url_route": URL_ROUTE,
                 "category": "browse",
-                "icon": f"{folder}/{ICON_FILE}",
+                "icon": f"{URL_PREFIX.removeprefix('/')}/{ICON_FILE}",
             }
         ]
 

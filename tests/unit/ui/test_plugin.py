@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -24,7 +25,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / plugin.PLUGIN_FILE).write_text("globalThis.ThousandEyes = () => null")
     (tmp_path / "icon.svg").write_text("<svg/>")
     monkeypatch.setattr(plugin, "BUNDLE", tmp_path)
-    monkeypatch.setattr(plugin, "has_react_apps", lambda: True)
+    monkeypatch.setattr(plugin, "minor_version", lambda: (3, 3))
     return tmp_path
 
 
@@ -84,7 +85,7 @@ def test_a_bundle_that_is_not_built_means_no_plugin_and_one_line_that_says_what_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(plugin, "BUNDLE", tmp_path / "bundle")
-    monkeypatch.setattr(plugin, "has_react_apps", lambda: True)
+    monkeypatch.setattr(plugin, "minor_version", lambda: (3, 3))
     with caplog.at_level(logging.DEBUG):
         registered = ThousandEyesPlugin()
         assert registered.react_apps == registered.fastapi_apps == []
@@ -93,29 +94,29 @@ def test_a_bundle_that_is_not_built_means_no_plugin_and_one_line_that_says_what_
     assert "make ui" in line
 
 
+@pytest.mark.parametrize("version", [(2, 11), (3, 0)])
 def test_an_older_airflow_gets_nothing_and_no_line(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    version: tuple[int, int], bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plugin, "has_react_apps", lambda: False)
+    monkeypatch.setattr(plugin, "minor_version", lambda: version)
     with caplog.at_level(logging.DEBUG):
         registered = ThousandEyesPlugin()
         assert registered.react_apps == registered.fastapi_apps == []
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize(
-    ("version", "has_them"),
-    [
-        ("2.11.2", False),
-        ("3.0.6", False),
-        ("3.1.0", True),
-        ("3.3.2", True),
-        ("3.10.0b1", True),
-        ("4.0.0", True),
-    ],
-)
-def test_airflow_shows_pages_from_3_1_on(version: str, has_them: bool) -> None:
-    assert plugin.has_react_apps(version) is has_them
+@pytest.mark.parametrize("base", ["http://airflow/", "https://host/team/airflow/"])
+@pytest.mark.parametrize("version", [(3, 1), (3, 2), (3, 3), (3, 10), (4, 0)])
+def test_the_script_is_found_below_any_base_path(base: str, version: tuple[int, int]) -> None:
+    # Airflow 3.1 and 3.2 import it from a script of their own.
+    importer = base if version >= (3, 3) else f"{base}static/assets/index.js"
+    address = plugin.bundle_url(version, "0123")
+    assert urljoin(importer, address) == f"{base}thousandeyes/plugin.js?v=0123"
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    versions = ("2.11.2", "3.0.6", "3.1.0", "3.10.0b1")
+    assert [plugin.minor_version(version) for version in versions] == [(2, 11), (3, 0), (3, 1), (3, 10)]
 
 
 def test_the_pages_know_the_unit_of_every_metric() -> None:

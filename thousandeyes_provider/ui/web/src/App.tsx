@@ -63,7 +63,7 @@ export function App({ dagId, runId, taskId, mapIndex }: HostParameters) {
     [search, dagId, runId, taskId, mapIndex],
   );
   return (
-    <Navigation value={navigate}>
+    <Navigation.Provider value={navigate}>
       <div className="te-root" ref={root} tabIndex={-1}>
         <main className="te-page te-stack">
           <Crumbs place={place} />
@@ -74,7 +74,7 @@ export function App({ dagId, runId, taskId, mapIndex }: HostParameters) {
           </ErrorBoundary>
         </main>
       </div>
-    </Navigation>
+    </Navigation.Provider>
   );
 }
 

@@ -2,7 +2,14 @@
 import { asCount, asList, asNumber, asObject, asText, asTime, isObject } from "../model/json";
 import { isRunEvidence, isSuiteEvidence, parseEvidence, type RunEvidence } from "../model/evidence";
 import type { TaskPlace } from "../model/location";
-import { parseSuite, rowOfEvidence, rowOfIndex, type GateRow, type SuiteEvidence } from "../model/suite";
+import {
+  mergeRows,
+  parseSuite,
+  rowOfEvidence,
+  rowOfIndex,
+  type GateRow,
+  type SuiteEvidence,
+} from "../model/suite";
 import type { TrendRun } from "../model/trend";
 import { ApiError, type Api } from "./client";
 
@@ -104,7 +111,7 @@ export async function readGate(
   const rows: GateRow[] = [];
   let loaded = 0;
   const report = () => {
-    onProgress({ rows: [...rows], suites: [...suites], total: entries.length, loaded });
+    onProgress({ rows: mergeRows(suites, rows), suites: [...suites], total: entries.length, loaded });
   };
   const readOne = async (entry: Entry, whole: boolean) => {
     const value = await api.xcom(entry, whole ? EVIDENCE_KEY : INDEX_KEY);
@@ -118,20 +125,16 @@ export async function readGate(
       );
     }
   };
-  // A suite is not mapped: what is not mapped is read first, so that its tests can be left out afterwards.
+  // A suite is not mapped: what is not mapped is read first, so that the tests of suites need no request.
   const single = entries.filter((entry) => entry.mapIndex < 0);
   await Promise.all(single.map((entry) => readOne(entry, true)));
-  for (const { taskId, suite } of suites) {
-    rows.push(...suite.rows.map((row) => ({ ...row, key: `${taskId} ${row.key}` })));
-  }
   report();
-  const covered = new Set(
-    suites.flatMap(({ suite }) => suite.rows.map((row) => `${row.taskId ?? ""} ${row.mapIndex}`)),
-  );
-  const inSuites =
-    suites.length > 0 && suites.some(({ suite }) => suite.rows.every((row) => row.taskId === null));
+  const ofSuites = suites.flatMap(({ suite }) => suite.rows);
+  const covered = new Set(ofSuites.map((row) => `${row.taskId ?? ""} ${row.mapIndex}`));
+  // Rows that do not name their task may be of any.
+  const unnamed = ofSuites.some((row) => row.taskId === null);
   const mapped = entries.filter(
-    (entry) => entry.mapIndex >= 0 && !inSuites && !covered.has(`${entry.taskId} ${entry.mapIndex}`),
+    (entry) => entry.mapIndex >= 0 && !unnamed && !covered.has(`${entry.taskId} ${entry.mapIndex}`),
   );
   loaded += entries.length - single.length - mapped.length;
   const whole = mapped.length <= MAX_WHOLE_EVIDENCE;

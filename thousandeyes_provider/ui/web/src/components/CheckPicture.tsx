@@ -4,9 +4,12 @@ import type { Check } from "../model/evidence";
 import { unitOfCheck, withUnit } from "../model/format";
 import { asNumber } from "../model/json";
 import { domainOfValues, limitsOf } from "../model/picture";
+import type { Strip } from "../model/suite";
+import { scaleOf } from "./DotPlot";
 
 const WIDTH = 120;
 const HEIGHT = 18;
+const MAX_DOTS = 60;
 
 /** What is drawn of a check: the share of agents for which it holds, or its value and its limit. */
 export function measureOf(
@@ -25,6 +28,42 @@ export function measureOf(
     limit: limit.value,
     max: domainOfValues([0, actual, limit.value], unitOfCheck(check)).high,
   };
+}
+
+/** The agents of a test as dots on one line, with the limit. */
+export function StripPicture({ strip }: { readonly strip: Strip }) {
+  const domain = domainOfValues([...strip.values, ...strip.failing, strip.limit], strip.unit);
+  const scale = scaleOf(domain, 5, WIDTH - 5);
+  const step = Math.max(1, Math.ceil(strip.values.length / MAX_DOTS));
+  const values = strip.values.filter((_, index) => index % step === 0);
+  return (
+    <svg className="te-svg" width={WIDTH} height={HEIGHT} aria-hidden="true" focusable="false">
+      <title>{`${strip.values.length + strip.failing.length} values, limit ${withUnit(strip.limit, strip.unit)}`}</title>
+      <line x1="1" x2={WIDTH - 1} y1={HEIGHT / 2} y2={HEIGHT / 2} className="te-grid-line" />
+      {values.map((value, index) => (
+        <circle key={index} cx={scale(value)} cy={HEIGHT / 2} r="3.5" className="te-dot" fillOpacity="0.6" />
+      ))}
+      {strip.failing.slice(0, MAX_DOTS).map((value, index) => (
+        <rect
+          key={index}
+          x={scale(value) - 3.5}
+          y={HEIGHT / 2 - 3.5}
+          width="7"
+          height="7"
+          transform={`rotate(45 ${scale(value)} ${HEIGHT / 2})`}
+          className="te-dot te-dot-bad"
+        />
+      ))}
+      <line
+        x1={scale(strip.limit)}
+        x2={scale(strip.limit)}
+        y1="1"
+        y2={HEIGHT - 1}
+        stroke="var(--te-text)"
+        strokeWidth="2"
+      />
+    </svg>
+  );
 }
 
 export function CheckPicture({ check }: { readonly check: Check }) {

@@ -77,7 +77,7 @@ export function DotPlot({ picture }: { readonly picture: MetricPicture }) {
         ) : null}
       </ul>
       <div style={{ display: "flex", flexWrap: "wrap", gap: "6px 18px", alignItems: "baseline" }}>
-        {picture.points.length > MAX_ROWS ? (
+        {isWhole || rest.length > 0 ? (
           <button
             type="button"
             className="te-button"
@@ -244,7 +244,7 @@ function Drawing({ picture, rows, rest, width, title }: DrawingProps) {
       {rest.length > 0 ? (
         <g>
           <text x={nameWidth} y={bottom - restRow / 2 + 4} textAnchor="end" className="te-t-muted">
-            {counted(rest.length, "more agent")}
+            {counted(rest.length, rows.length > 0 ? "more agent" : "agent")}
           </text>
           {rest.flatMap((point, index) =>
             point.values.map((value, place) => (
@@ -286,7 +286,7 @@ function Row({ point, y, scale, left, right, nameWidth, letters, unit, width }: 
     <g>
       <title>{`${point.name}: ${point.reason || valueText(point.values, unit)}${point.baseline.length > 0 ? `, baseline ${valueText(point.baseline, unit)}` : ""}`}</title>
       <text x={nameWidth} y={y + 4} textAnchor="end" className={tone}>
-        {shorten(point.name, letters)}
+        {shorten(point.name, bad ? letters * 0.88 : letters)}
       </text>
       <line x1={left} x2={right} y1={y} y2={y} className="te-grid-line" />
       {point.baseline
@@ -327,7 +327,7 @@ function Row({ point, y, scale, left, right, nameWidth, letters, unit, width }: 
         </text>
       ) : (
         <text x={left + 6} y={y + 4} className={`te-t-halo ${bad ? "te-t-failed" : "te-t-incomplete"}`}>
-          {`${bad ? "✕" : "○"} ${shorten(point.reason, Math.floor((width - left) / 7.2))}`}
+          {`${bad ? "✕" : "○"} ${shorten(point.reason, Math.floor((width - left - 24) / (bad ? 7.6 : 6.8)))}`}
         </text>
       )}
     </g>

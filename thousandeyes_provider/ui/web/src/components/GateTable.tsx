@@ -12,7 +12,7 @@ import {
   type Sorting,
 } from "../model/suite";
 import { ExternalLink, VerdictBadge, VerdictIcon } from "./basics";
-import { CheckPicture } from "./CheckPicture";
+import { CheckPicture, StripPicture } from "./CheckPicture";
 
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
   ["verdict", "Verdict"],
@@ -161,17 +161,20 @@ function Row({ row, links, Link }: RowProps) {
           </>
         ) : null}
       </td>
-      <td data-label="Worst check" className="te-num">
+      <td data-label="Worst check" className="te-num te-check">
         {check ? (
           <>
-            {check.metric} <span className="te-muted">{check.aggregate}</span>
-            <div className="te-row-meta">
-              {actualText(check)}, expected {expectedText(check)}
-            </div>
+            {check.metric}{" "}
+            <span className="te-muted">
+              {check.aggregate} {expectedText(check)}
+            </span>
+            <div className="te-row-meta">{actualText(check)}</div>
           </>
         ) : null}
       </td>
-      <td>{check ? <CheckPicture check={check} /> : null}</td>
+      <td>
+        {row.strip ? <StripPicture strip={row.strip} /> : check ? <CheckPicture check={check} /> : null}
+      </td>
       <td className="te-fit te-small">
         {links ? <Link href={links.trend}>Trend</Link> : null}
         {links && row.link ? " · " : null}

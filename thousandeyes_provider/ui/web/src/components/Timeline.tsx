@@ -46,7 +46,9 @@ export function Timeline({ evidence }: { readonly evidence: RunEvidence }) {
   return (
     <div className="te-stack" style={{ gap: 8 }}>
       <div ref={element}>
-        <Drawing times={times} width={width} />
+        {evidence.finishedAt !== null || times.arrivals.length > 0 ? (
+          <Drawing times={times} width={width} />
+        ) : null}
       </div>
       <p className="te-muted te-small">{waitText(evidence, times)}</p>
     </div>

@@ -92,14 +92,6 @@ function Drawing({ trend, width, onOpen }: DrawingProps) {
       <text x={LEFT - 8} y={TOP - 9} textAnchor="end" className="te-t-muted">
         {unit}
       </text>
-      {limits.map((limit, index) => (
-        <g key={index}>
-          <line x1={LEFT} x2={right} y1={y(limit.value)} y2={y(limit.value)} className="te-limit" />
-          <text x={right} y={y(limit.value) - 5} textAnchor="end">
-            {shorten(limit.label, 40)}
-          </text>
-        </g>
-      ))}
       <path
         d={linePath(points, x, y)}
         fill="none"
@@ -121,6 +113,14 @@ function Drawing({ trend, width, onOpen }: DrawingProps) {
             </text>
           ) : null}
           <RunMark point={point} x={x(index)} y={bottom + 6} step={step} unit={unit} onOpen={onOpen} />
+        </g>
+      ))}
+      {limits.map((limit, index) => (
+        <g key={index} pointerEvents="none">
+          <line x1={LEFT} x2={right} y1={y(limit.value)} y2={y(limit.value)} className="te-limit" />
+          <text x={right} y={y(limit.value) - 5} textAnchor="end" className="te-t-halo">
+            {shorten(limit.label, 40)}
+          </text>
         </g>
       ))}
       <line x1={LEFT} x2={right} y1={bottom} y2={bottom} className="te-axis-line" />

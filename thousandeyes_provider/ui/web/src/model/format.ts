@@ -146,6 +146,16 @@ export function stateText(check: Check): string {
   return check.warnOnly ? "Warning" : "Fails";
 }
 
+/** A headline without the verdict in front and the test behind, for places that show both. */
+export function shortSummary(
+  summary: string,
+  test?: { readonly testType: string; readonly testId: string },
+): string {
+  const text = summary.replace(/^[A-Z][A-Z_ ]{2,20}: /, "");
+  const end = test?.testId ? text.lastIndexOf(`. ${test.testType} test ${test.testId}`) : -1;
+  return end > 0 ? text.slice(0, end) : text;
+}
+
 let regionNames: Intl.DisplayNames | null | undefined;
 
 /** The name of a country by its code; the code where it is not known. */

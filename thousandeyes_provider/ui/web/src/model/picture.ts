@@ -174,14 +174,24 @@ export function domainOfValues(values: readonly number[], unit: string): Domain 
   return { low: from, high: high + padding, log: false };
 }
 
+/** So many agents with one and the same value share a row. */
+const MIN_ALIKE = 5;
+
 /** Which agents get a row of their own: bad ones and the worst; the rest shares a row. */
 export function splitPoints(
   points: readonly AgentPoint[],
   most: number,
 ): { readonly rows: readonly AgentPoint[]; readonly rest: readonly AgentPoint[] } {
-  if (points.length <= most) return { rows: points, rest: [] };
-  const bad = points.filter((point) => point.failing || point.values.length === 0);
-  const rows = new Set([...bad.slice(0, most - 1), ...points.slice(0, most - 1)].slice(0, most - 1));
+  const isBad = (point: AgentPoint) => point.failing || point.values.length === 0;
+  const counts = new Map<string, number>();
+  for (const point of points) {
+    if (!isBad(point)) counts.set(String(point.values), (counts.get(String(point.values)) ?? 0) + 1);
+  }
+  const alike = (point: AgentPoint) =>
+    !isBad(point) && point.baseline.length === 0 && (counts.get(String(point.values)) ?? 0) >= MIN_ALIKE;
+  const own = Number.isFinite(most) ? points.filter((point) => !alike(point)) : points;
+  if (own.length <= most) return { rows: own, rest: points.filter((point) => !own.includes(point)) };
+  const rows = new Set([...own.filter(isBad).slice(0, most - 1), ...own].slice(0, most - 1));
   return {
     rows: points.filter((point) => rows.has(point)),
     rest: points.filter((point) => !rows.has(point)),

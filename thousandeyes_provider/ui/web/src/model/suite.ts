@@ -1,8 +1,25 @@
 /** The evidence of a suite, and the rows of a gate: one for each test. */
-import { asVerdict, parseCheck, parseEvidence, type Check, type RunEvidence, type Verdict } from "./evidence";
-import { agentName } from "./evidence";
+import {
+  agentName,
+  asVerdict,
+  parseCheck,
+  parseEvidence,
+  type Check,
+  type RunEvidence,
+  type Verdict,
+} from "./evidence";
+import { unitOfCheck, valueText } from "./format";
 import { asCount, asList, asNumber, asObject, asText, asTime, entriesOf, isObject, safeUrl } from "./json";
 import type { JsonObject } from "./json";
+import { limitsOf, picturesOf } from "./picture";
+
+/** The values of a metric over the agents, for the small picture of a row. */
+export interface Strip {
+  readonly values: readonly number[];
+  readonly failing: readonly number[];
+  readonly limit: number;
+  readonly unit: string;
+}
 
 /** A test of a gate. */
 export interface GateRow {
@@ -16,6 +33,8 @@ export interface GateRow {
   readonly worstAgent: string;
   readonly worstReason: string;
   readonly worstCheck: Check | null;
+  /** `null` where the values are not known, as in the evidence of a suite. */
+  readonly strip: Strip | null;
   readonly taskId: string | null;
   readonly mapIndex: number;
   readonly link: string | null;
@@ -87,6 +106,7 @@ function parseRow(value: unknown, index: number): GateRow {
     worstReason: asText(agent.reason),
     // Only failed checks stand in the row of a suite, without saying so.
     worstCheck: isObject(raw.worst_check) ? parseCheck({ passed: false, ...raw.worst_check }) : null,
+    strip: null,
     taskId: asText(raw.task_id) || null,
     mapIndex: asNumber(raw.map_index) ?? -1,
     link: safeUrl(raw.link),
@@ -109,8 +129,9 @@ export function rowOfEvidence(evidence: RunEvidence, taskId: string | null, mapI
     blocking: true,
     summary: evidence.summary || evidence.reason,
     worstAgent: agent ? agentName(agent) : "",
-    worstReason: failed ? (failed.errors[0] ?? "") : agent === missing && missing ? "did not report" : "",
+    worstReason: reasonOf(evidence, check),
     worstCheck: check,
+    strip: stripOf(evidence, check),
     taskId,
     mapIndex,
     link: evidence.links.find(([name]) => name === "round")?.[1] ?? null,
@@ -127,6 +148,27 @@ export function worstCheck(checks: readonly Check[]): Check | null {
   );
 }
 
+/** Why the worst agent is bad: its error, the value that a check does not allow, or that it is missing. */
+function reasonOf({ failedAgents, missing }: RunEvidence, check: Check | null): string {
+  const failed = failedAgents[0];
+  if (failed) return failed.errors[0] ?? "error";
+  const failing = check && !check.passed ? check.failingAgents[0] : undefined;
+  if (check && failing) return `${check.metric} ${valueText(failing.actual, unitOfCheck(check))}`;
+  return missing.length > 0 ? "did not report" : "";
+}
+
+function stripOf(evidence: RunEvidence, check: Check | null): Strip | null {
+  if (check === null) return null;
+  const key = `${check.resultType}.${check.metric}`;
+  const picture = picturesOf(evidence).find((candidate) => candidate.key === key);
+  const unit = unitOfCheck(check);
+  const limit = limitsOf(check, unit)[0];
+  if (!picture || !limit) return null;
+  const valuesOf = (failing: boolean) =>
+    picture.points.filter((point) => point.failing === failing).flatMap((point) => point.values);
+  return { values: valuesOf(false), failing: valuesOf(true), limit: limit.value, unit };
+}
+
 /** A row of which only the index entry (XCom `thousandeyes_verdict`) is known. */
 export function rowOfIndex(value: unknown, taskId: string, mapIndex: number): GateRow {
   const { verdict, test_id, test_name, test_type, summary } = asObject(value);
@@ -139,6 +181,22 @@ export function countVerdicts(rows: readonly GateRow[]): ReadonlyMap<Verdict, nu
   const counts = new Map<Verdict, number>();
   for (const row of rows) counts.set(row.verdict, (counts.get(row.verdict) ?? 0) + 1);
   return counts;
+}
+
+/** The rows of suites, and of the tests that no suite speaks for. */
+export function mergeRows(
+  suites: readonly { readonly taskId: string; readonly suite: SuiteEvidence }[],
+  rows: readonly GateRow[],
+): readonly GateRow[] {
+  const ofSuites = suites.flatMap(({ taskId, suite }) =>
+    suite.rows.map((row) => ({ ...row, key: `${taskId} ${row.key}` })),
+  );
+  const places = new Set(ofSuites.map((row) => `${row.taskId ?? ""} ${row.mapIndex}`));
+  const tests = new Set(ofSuites.filter((row) => row.taskId === null).map((row) => row.testId));
+  return [
+    ...ofSuites,
+    ...rows.filter((row) => !places.has(`${row.taskId ?? ""} ${row.mapIndex}`) && !tests.has(row.testId)),
+  ];
 }
 
 /** Verdicts in the order in which they need a person. */

@@ -28,6 +28,7 @@ export interface Trend {
   readonly unit: string;
   readonly points: readonly TrendPoint[];
   readonly limits: readonly Limit[];
+  readonly test: { readonly testType: string; readonly testId: string };
 }
 
 /** The metrics that any run has values of, those that checks name first. */
@@ -64,6 +65,7 @@ export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
     metric,
     unit,
     limits,
+    test: { testType: newest?.testType ?? "", testId: newest?.testId ?? "" },
     points: ordered.map(({ runId, time, evidence }) => {
       const otherTest = evidence !== null && newest !== null && evidence.testId !== newest.testId;
       const values = otherTest ? [] : [...(evidence?.samples.get(metric)?.values() ?? [])].flat();

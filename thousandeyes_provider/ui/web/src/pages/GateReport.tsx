@@ -12,7 +12,7 @@ import {
 import { GateTable, type GateTableProps } from "../components/GateTable";
 import { WorstTests } from "../components/WorstTests";
 import type { Verdict } from "../model/evidence";
-import { counted, durationText, timeText, VERDICT_NAMES } from "../model/format";
+import { counted, durationText, shortSummary, timeText, VERDICT_NAMES } from "../model/format";
 import { countVerdicts, SEVERITY, worstVerdict, type GateRow, type SuiteEvidence } from "../model/suite";
 
 export interface GateReportProps extends Pick<GateTableProps, "linksOf" | "Link"> {
@@ -39,7 +39,7 @@ export function GateReport({ title, rows, suites, links, progress, linksOf, Link
         </div>
         {suites.map((one, index) => (
           <p key={index} className="te-headline">
-            {one.summary.replace(/^[A-Z][A-Z_ ]{2,20}: /, "")}
+            {shortSummary(one.summary)}
           </p>
         ))}
         <CountsBar counts={counts} />

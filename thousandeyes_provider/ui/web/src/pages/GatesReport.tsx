@@ -2,7 +2,7 @@
 import * as React from "react";
 import type { Gate } from "../api/airflow";
 import { Card, CountsBar, VerdictBadge } from "../components/basics";
-import { counted, shortTimeText } from "../model/format";
+import { counted, shortSummary, shortTimeText } from "../model/format";
 import { countVerdicts, worstVerdict } from "../model/suite";
 
 export interface GatesReportProps {
@@ -70,7 +70,7 @@ function GateItem({
         {counts.size > 0 ? <CountsBar counts={counts} /> : null}
       </td>
       <td data-label="Summary">
-        <span className="te-clamp">{suite?.summary ?? worst?.summary ?? ""}</span>
+        <span className="te-clamp">{shortSummary(suite?.summary ?? worst?.summary ?? "", worst)}</span>
       </td>
     </tr>
   );

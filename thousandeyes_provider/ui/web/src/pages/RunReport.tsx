@@ -15,7 +15,15 @@ import { Timeline } from "../components/Timeline";
 import { WorldMap } from "../components/WorldMap";
 import { agentStatuses, byCountry, isBad, missingText } from "../model/agents";
 import { agentName, type FailedAgent, type MissingAgent, type RunEvidence } from "../model/evidence";
-import { counted, countryName, durationText, timeText, VERDICT_SENTENCES, withUnit } from "../model/format";
+import {
+  counted,
+  countryName,
+  durationText,
+  shortSummary,
+  timeText,
+  VERDICT_SENTENCES,
+  withUnit,
+} from "../model/format";
 import { picturesOf, type MetricPicture } from "../model/picture";
 
 const MAX_PICTURES = 6;
@@ -86,8 +94,7 @@ function checksNote(evidence: RunEvidence): string {
 
 /** The headline without the verdict and the test, which stand beside it. */
 export function headlineOf(evidence: RunEvidence): string {
-  const text = evidence.summary.replace(/^[A-Z][A-Z_ ]{2,20}: /, "");
-  return text || VERDICT_SENTENCES[evidence.verdict];
+  return shortSummary(evidence.summary, evidence) || VERDICT_SENTENCES[evidence.verdict];
 }
 
 function Banner({ evidence, links }: { readonly evidence: RunEvidence; readonly links: React.ReactNode }) {

@@ -2,7 +2,7 @@
 import * as React from "react";
 import { Card, VerdictBadge } from "../components/basics";
 import { TrendPlot } from "../components/TrendPlot";
-import { counted, figure, percentText, shortTimeText, withUnit } from "../model/format";
+import { counted, figure, percentText, shortSummary, shortTimeText, withUnit } from "../model/format";
 import { driftOf, trendMetrics, trendOf, type TrendRun } from "../model/trend";
 
 export interface TrendReportProps {
@@ -85,7 +85,7 @@ export function TrendReport({ runs, metric, onMetric, urlOf, Link, onOpen }: Tre
                   <td data-label="Worst agent" className="te-num te-fit">
                     {point.worst === null ? "" : withUnit(point.worst, trend.unit)}
                   </td>
-                  <td data-label="Summary">{point.summary}</td>
+                  <td data-label="Summary">{shortSummary(point.summary, trend.test)}</td>
                 </tr>
               ))}
             </tbody>
