@@ -15,6 +15,7 @@ from typing import Any
 
 from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule, QuotaPace
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import (
@@ -133,7 +134,7 @@ class RoundProgress:
     :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
     :param expected: the agents that should report.
     :param deadline: when the wait ends.
-    :param poll_interval: seconds between two polls when nothing asks for more.
+    :param schedule: the seconds between two polls.
     :param started: ``sent_at`` on the clock of the other times.
     :param min_agents: how many of the expected agents are enough; ``None`` for all.
     :param grace: seconds to wait for the others after that.
@@ -152,7 +153,7 @@ class RoundProgress:
     sent_at: float
     expected: ExpectedAgents
     deadline: float
-    poll_interval: float
+    schedule: PollSchedule = field(default_factory=PollSchedule)
     started: float = 0.0
     min_agents: int | None = None
     grace: float = 60.0
@@ -172,9 +173,9 @@ class RoundProgress:
         *,
         now: float,
         server_now: float,
-        poll_interval: float,
-        min_agents: int | None,
-        grace: float,
+        poll_interval: float | None = None,
+        min_agents: int | None = None,
+        grace: float = 60.0,
         deadline: float | None = None,
         clock_tolerance: float = ROUND_CLOCK_TOLERANCE,
         sighting: TriggerSighting | None = None,
@@ -184,6 +185,7 @@ class RoundProgress:
         :param run: the run.
         :param now: the time, by the clock that the other methods are called with.
         :param server_now: the same moment by ThousandEyes' clock.
+        :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
         :param deadline: when the wait ends, by the clock of ``now``; that of the run when ``None``.
         :param sighting: what a trigger has seen already.
         """
@@ -194,7 +196,7 @@ class RoundProgress:
             expected=run.plan.expected,
             deadline=now + run.deadline - server_now if deadline is None else deadline,
             started=now + run.sent_at - server_now,
-            poll_interval=poll_interval,
+            schedule=PollSchedule(poll_interval, run.plan.round_length),
             min_agents=min_agents,
             grace=grace,
             clock_tolerance=clock_tolerance,
@@ -376,19 +378,27 @@ class RoundProgress:
             return trigger_state
         return WaitState.DEADLINE if trigger_state is WaitState.DEADLINE else state
 
-    def next_poll(self, now: float, pace: float = 0.0) -> float:
-        """When to poll again: after the interval or the pace, but not after the deadline or the end of a period.
+    def next_poll(self, now: float, pace: QuotaPace | float = 0.0) -> float:
+        """When to poll again: as the schedule says, but not after the deadline or the end of a period.
 
         :param now: the time.
-        :param pace: least seconds until the next poll, so that the reserved share of the quota stays free.
+        :param pace: what the quota asks for, or least seconds until the next poll.
         """
-        due = now + max(self.poll_interval, pace)
+        pace = pace if isinstance(pace, QuotaPace) else QuotaPace(least=pace)
+        due = now + self.schedule.seconds(self._arrivals(now), pace)
         turning_points = [self.deadline, self._quiet_at()]
         if self.enough_since is not None:
             turning_points.append(self.enough_since + self.grace)
         if now >= self.deadline:
             return now
         return min([due, *(point for point in turning_points if point > now)])
+
+    def _arrivals(self, now: float) -> Arrivals:
+        missing = None
+        if self.expected.count is not None:
+            missing = max(self.expected.count - self._expected_and_reported(), 0)
+        quiet = 0.0 if self.last_news is None else now - self.last_news
+        return Arrivals(now - self.started, len(self._tally.agents), missing, quiet)
 
     # -- the log -------------------------------------------------------------------------------------------------
 

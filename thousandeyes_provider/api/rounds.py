@@ -70,6 +70,21 @@ def measured_at(row: Row) -> float | None:
     return min((time for time in times if time is not None and time > round_id), default=None)
 
 
+def round_length(rows: Iterable[Row]) -> float | None:
+    """How long the newest round among ``rows`` took: the seconds from its start to its last measurement.
+
+    :return: ``None`` when the rows do not tell when they were measured, or the round id is a whole minute, which need
+        not be the start.
+    """
+    rows = list(rows)
+    newest = newest_round(rows)
+    if newest is None or newest % _MINUTE == 0:
+        return None
+    times = (measured_at(row) for row in rows if round_of(row) == newest)
+    last = max((time for time in times if time is not None), default=None)
+    return None if last is None else last - newest
+
+
 def started_before(round_id: int, sent_at: float, clock_tolerance: float = ROUND_CLOCK_TOLERANCE) -> bool:
     """Whether a round started before a run call was sent.
 

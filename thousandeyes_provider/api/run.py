@@ -30,6 +30,7 @@ class Plan:
     :param rows_per_agent: how many rows of each result type an agent has; ``None`` when that is unknown.
     :param expected: the agents that should report.
     :param remembered: the newest round of each result type; ``None`` when there was none.
+    :param round_length: how long the remembered round took, in seconds; ``None`` when that is unknown.
     :param test_name: empty when it is not known yet.
     :param test_link: deep link to the test; empty when it is not known yet.
     """
@@ -41,6 +42,7 @@ class Plan:
     rows_per_agent: Mapping[str, int | None]
     expected: ExpectedAgents
     remembered: Mapping[str, int | None]
+    round_length: float | None = None
     test_name: str = ""
     test_link: str = field(default="", repr=False)
 
@@ -99,6 +101,7 @@ class RunHandle:
             "directions": {name: list(directions) for name, directions in plan.directions.items()},
             "rows_per_agent": dict(plan.rows_per_agent),
             "remembered": dict(plan.remembered),
+            "round_length": plan.round_length,
             "expected_agents": expected_agents,
             "expected_source": plan.expected.source,
             **({"expected_cut": expected_cut} if expected_cut else {}),
@@ -137,8 +140,8 @@ class RunHandle:
             raise ValueError(
                 f"result_types {_shown(result_types)} of the run handle are not among {', '.join(RESULT_TYPES)}"
             )
-        accepted_at, deadline = _epoch_seconds(value["accepted_at"]), _epoch_seconds(value["deadline"])
-        sent_at = _epoch_seconds(value.get("sent_at", accepted_at))
+        accepted_at, deadline = _seconds(value["accepted_at"]), _seconds(value["deadline"])
+        sent_at = _seconds(value.get("sent_at", accepted_at))
         if accepted_at is None or deadline is None or sent_at is None:
             raise ValueError("sent_at, accepted_at and deadline of the run handle must be epoch seconds")
         directions = _by_result_type(value, "directions")
@@ -155,6 +158,7 @@ class RunHandle:
                     value.get("expected_agents"), str(value.get("expected_source", "unknown"))
                 ),
                 remembered={name: whole_number(remembered.get(name)) for name in result_types},
+                round_length=_seconds(value.get("round_length")),
                 test_name=short_text(value.get("test_name")),
                 test_link=str(value.get("test_link", "")),
             ),
@@ -165,7 +169,7 @@ class RunHandle:
         )
 
 
-def _epoch_seconds(value: Any) -> float | None:
+def _seconds(value: Any) -> float | None:
     seconds = number(value)
     return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
 

@@ -22,8 +22,9 @@ from thousandeyes_provider.api.expected_agents import (
     result_types_of,
     rows_per_agent,
 )
+from thousandeyes_provider.api.poll_schedule import QuotaPace
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
-from thousandeyes_provider.api.rounds import app_link, newest_round, round_of, window_back_to
+from thousandeyes_provider.api.rounds import app_link, newest_round, round_length, round_of, window_back_to
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
@@ -195,6 +196,17 @@ def _window_until_deadline(
     return window
 
 
+def _pace_after_poll(
+    pace: QuotaPace, hook: ThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
+) -> QuotaPace:
+    return pace.after_response(
+        hook.quota().get("organization"),
+        server_now=hook.server_now(),
+        requests=sum(map(len, plan.directions.values())),
+        reserved_share=hook.reserved_share,
+    )
+
+
 def _learned_rows_per_agent(
     test_type: str, result_type: str, test: Mapping[str, Any], rows: Sequence[Row], settled: bool
 ) -> int | None:
@@ -216,6 +228,7 @@ class ResultsReader:
     :param log: where the reader logs.
     :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
     :param expand: the ``expand`` parameter by result type.
+    :param pace: what the quota asked for after the last response.
     """
 
     hook: ThousandEyesHook
@@ -223,6 +236,7 @@ class ResultsReader:
     time_left: Callable[[], float] | None = None
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
     newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
+    pace: QuotaPace = field(default_factory=QuotaPace, init=False)
     _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
@@ -274,6 +288,9 @@ class ResultsReader:
             },
             expected=expected,
             remembered={name: newest_round(of_type) for name, of_type in rows.items()},
+            round_length=round_length(row for of_type in rows.values() for row in of_type)
+            if settled
+            else None,
             test_name=short_text(known.get("testName")),
             test_link=link,
         )
@@ -390,6 +407,7 @@ class ResultsReader:
             try:
                 step = flow.send(outcome)
             except StopIteration as end:
+                self.pace = _pace_after_poll(self.pace, self.hook, plan)
                 result: PollResult = end.value
                 return result
             outcome = None
@@ -477,10 +495,12 @@ class AsyncResultsReader:
 
     :param hook: the hook that sends the requests.
     :param log: where the reader logs.
+    :param pace: what the quota asked for after the last response.
     """
 
     hook: ThousandEyesAsyncHook
     log: logging.Logger | Any
+    pace: QuotaPace = field(default_factory=QuotaPace)
     _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
 
     async def poll(
@@ -494,6 +514,7 @@ class AsyncResultsReader:
             try:
                 step = flow.send(outcome)
             except StopIteration as end:
+                self.pace = _pace_after_poll(self.pace, self.hook, plan)
                 result: PollResult = end.value
                 return result
             outcome = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from thousandeyes_provider.api.poll_schedule import QuotaPace
 from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
 from thousandeyes_provider.api.rounds import ROUND_CLOCK_TOLERANCE
 from thousandeyes_provider.api.run import RunHandle
@@ -27,18 +28,21 @@ EVENT_STATES = (*(state.value for state in WaitState if state is not WaitState.W
 class InstantTestResultsTrigger(BaseTrigger):
     """Wait until a round is complete, or enough of it has arrived, or its deadline has passed.
 
-    Fires one event, ``{"state", "test_id", "reported", "requests", "throttled_seconds", "sighting"}``: ids, figures and
-    a state, never rows. The trigger polls at least once, also when it starts after the deadline. All such triggers of a
-    triggerer share connections and pace for each account. Its progress appears in the log of the task.
+    Fires one event of ids, figures and a state, never rows: ``{"state", "test_id", "reported", "requests",
+    "throttled_seconds", "paced_seconds", "sighting"}``. The trigger polls at least once, also when it starts after the
+    deadline. All such triggers of a triggerer share connections and pace for each account. The progress of the round
+    appears in the log of the task.
 
     :param run: the run handle, as :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator` returns
         it without waiting.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``; read in the triggerer, so no secret is stored.
-    :param poll_interval: seconds between two polls, when the quota does not ask for more.
+    :param poll_interval: seconds between two polls, when the quota does not ask for more; ``None`` for the adaptive
+        schedule.
     :param min_agents: how many agents are enough, as a count; ``None`` for all.
     :param grace: seconds to wait for the other agents after that.
     :param run_limit: runs in a rate-limit window, from the response to the run call; it spaces the queued runs.
     :param round_clock_tolerance: seconds that the id of our round may be before the run call.
+    :param quota_load: how much of the quota all clients use, as the worker saw it.
     :param sighting: what an earlier trigger saw of this round, as its event has it.
     """
 
@@ -47,11 +51,12 @@ class InstantTestResultsTrigger(BaseTrigger):
         *,
         run: dict[str, Any],
         thousandeyes_conn_id: str = "thousandeyes_default",
-        poll_interval: float = 10.0,
+        poll_interval: float | None = None,
         min_agents: int | None = None,
         grace: float = 60.0,
         run_limit: float | None = None,
         round_clock_tolerance: float = ROUND_CLOCK_TOLERANCE,
+        quota_load: float | None = None,
         sighting: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
@@ -62,6 +67,7 @@ class InstantTestResultsTrigger(BaseTrigger):
         self.grace = grace
         self.run_limit = run_limit
         self.round_clock_tolerance = round_clock_tolerance
+        self.quota_load = quota_load
         self.sighting = sighting
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -76,6 +82,7 @@ class InstantTestResultsTrigger(BaseTrigger):
                 "grace": self.grace,
                 "run_limit": self.run_limit,
                 "round_clock_tolerance": self.round_clock_tolerance,
+                "quota_load": self.quota_load,
                 "sighting": self.sighting,
             },
         )
@@ -95,7 +102,8 @@ class InstantTestResultsTrigger(BaseTrigger):
         except ValueError as error:
             raise ThousandEyesError(f"The arguments of the trigger are damaged: {error}") from None
         hook = ThousandEyesAsyncHook(self.thousandeyes_conn_id, handle.plan.account_group_id, shared=True)
-        reader = AsyncResultsReader(hook, self.log)
+        pace = QuotaPace() if self.quota_load is None else QuotaPace(load=self.quota_load)
+        reader = AsyncResultsReader(hook, self.log, pace)
         progress = RoundProgress.for_run(
             handle,
             now=time.monotonic(),
@@ -116,7 +124,9 @@ class InstantTestResultsTrigger(BaseTrigger):
             hook.account.pace.learn_run_limit(self.run_limit)
             while state is WaitState.WAITING:
                 now = time.monotonic()
-                await hook.sleep(max(progress.next_poll(now) - now, 0.0))
+                due = progress.next_poll(now, reader.pace)
+                hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
+                await hook.sleep(max(due - now, 0.0))
                 result = await reader.poll(handle.plan, handle.sent_at, time_left)
                 now = time.monotonic()
                 # The first response tells ThousandEyes' clock, so both times are set again.
@@ -140,6 +150,7 @@ class InstantTestResultsTrigger(BaseTrigger):
                 "reported": len(progress.reported()),
                 "requests": hook.requests_sent,
                 "throttled_seconds": round(hook.throttled_seconds, 1),
+                "paced_seconds": round(hook.paced_seconds, 1),
                 "sighting": progress.to_sighting().to_json(),
             }
         )

@@ -260,7 +260,6 @@ def test_rows_of_our_minute_that_others_measured_before_the_call_are_refused(wor
         sent_at=sent_at,
         expected=ExpectedAgents.of("test", [Agent("0")]),
         deadline=TIMEOUT,
-        poll_interval=3.0,
     ).poll({"http-server": rows}, 1.0)
     early = [row for row in rows if BASE < row["startTime"] < math.floor(sent_at)]
     judged = progress.rows().get("http-server", [])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
+from thousandeyes_provider.api.poll_schedule import PollSchedule, QuotaPace
 from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
 from thousandeyes_provider.api.run import Plan, RunHandle
 
@@ -41,7 +43,7 @@ def progress(expected="abc", types=(HTTP,), per_agent=1, **changes):
         "sent_at": float(RUN_AT),
         "expected": listed(expected) if isinstance(expected, str) else expected,
         "deadline": DEADLINE,
-        "poll_interval": 10.0,
+        "schedule": PollSchedule(10.0),
     }
     return RoundProgress(**(fields | changes))
 
@@ -556,12 +558,12 @@ class TestNextPoll:
         assert polled.next_poll(10) == 13
 
     def test_never_after_the_end_of_the_quiet_period(self):
-        polled = progress(UNKNOWN, poll_interval=45.0).poll({HTTP: rows("ab")}, 10)
+        polled = progress(UNKNOWN, schedule=PollSchedule(45.0)).poll({HTTP: rows("ab")}, 10)
         assert polled.next_poll(10) == 55
         assert polled.next_poll(55) == 70
 
     def test_short_interval_and_immediate_poll_at_the_deadline(self):
-        often = progress(poll_interval=0.2)
+        often = progress(schedule=PollSchedule(0.2))
         assert often.next_poll(10.0) == 10.2
         assert often.next_poll(10.0, pace=3.0) == 13.0
         assert often.next_poll(DEADLINE) == DEADLINE
@@ -589,7 +591,7 @@ WAITS = st.builds(
         rows_per_agent={"dns-server": per_agent, "network": 1},
         min_agents=min_agents,
         grace=grace,
-        poll_interval=interval,
+        schedule=PollSchedule(interval),
     ),
     EXPECTED,
     st.sampled_from([1, 2, None]),
@@ -646,14 +648,16 @@ def test_only_fresh_rows_of_the_earliest_round_are_judged(start, polls):
 @given(
     WAITS,
     st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=10),
-    st.floats(0, 500),
+    st.floats(0, 500) | st.builds(QuotaPace, st.floats(0, 500), st.floats(0, 5)),
+    st.booleans(),
 )
-def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace):
-    polled, now = start, 0.0
+def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace, adaptive):
+    polled, now = replace(start, schedule=PollSchedule()) if adaptive else start, 0.0
     for typed_rows, fails in polls:
         due = polled.next_poll(now, pace)
         assert due > now
-        assert due <= now + max(polled.poll_interval, pace)
+        least = pace.least if isinstance(pace, QuotaPace) else pace
+        assert due <= now + max(polled.schedule.interval or 30, least)
         if now < DEADLINE:
             assert due <= DEADLINE
         if polled.enough_since is not None and now < polled.enough_since + polled.grace:
@@ -682,7 +686,6 @@ def test_resumed_worker_never_judges_fewer_agents_than_the_trigger_saw(start, fi
     worker = RoundProgress(
         **{name: getattr(start, name) for name in ("rows_per_agent", "remembered", "sent_at", "expected")},
         deadline=DEADLINE,
-        poll_interval=10,
         min_agents=start.min_agents,
         grace=start.grace,
         sighting=sighting,
@@ -705,6 +708,7 @@ def test_progress_of_a_run_is_made_of_its_handle():
         rows_per_agent={HTTP: 2},
         expected=listed("ab"),
         remembered={HTTP: REMEMBERED},
+        round_length=12.0,
     )
     run = RunHandle(plan, sent_at=RUN_AT - 2.0, accepted_at=RUN_AT, deadline=RUN_AT + 598.0, run_calls=1)
     made = RoundProgress.for_run(
@@ -717,7 +721,7 @@ def test_progress_of_a_run_is_made_of_its_handle():
         expected=listed("ab"),
         deadline=600.0,
         started=0.0,
-        poll_interval=5,
+        schedule=PollSchedule(5, 12.0),
         min_agents=1,
         grace=7,
         clock_tolerance=2.5,

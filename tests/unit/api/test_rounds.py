@@ -18,6 +18,7 @@ from thousandeyes_provider.api.rounds import (
     is_fresh,
     measured_at,
     newest_round,
+    round_length,
     round_of,
     row_content,
     row_key,
@@ -95,6 +96,27 @@ class TestMeasurementTime:
     )
     def test_unknown_when_a_row_repeats_its_round_id_or_has_no_valid_time(self, fields):
         assert measured_at(row(MINUTE, **fields)) is None
+
+
+class TestRoundLength:
+    EXACT = MINUTE + 7
+
+    def test_seconds_from_the_start_to_the_last_measurement(self):
+        rows = [row(self.EXACT, startTime=self.EXACT + 5), row(self.EXACT, date=iso(self.EXACT + 21))]
+        assert round_length([row(self.EXACT - 300, startTime=self.EXACT - 100), *rows]) == 21
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [],
+            [{}],
+            [row(EXACT)],
+            [row(EXACT, startTime=EXACT)],
+            [row(MINUTE, startTime=MINUTE + 21)],
+        ],
+    )
+    def test_unknown_without_measurement_times_or_an_exact_start(self, rows):
+        assert round_length(rows) is None
 
 
 class TestOrigin:

@@ -25,6 +25,7 @@ def handle(**changes):
         "rows_per_agent": {"dns-server": None, "network": 2},
         "expected": ExpectedAgents.of("test", [Agent("1", "Oslo"), Agent("", "Rome")]),
         "remembered": {"dns-server": 1_790_000_000, "network": None},
+        "round_length": 12.0,
         "test_name": "Checkout",
         "test_link": LINK,
     }
@@ -70,6 +71,7 @@ def test_handle_has_every_documented_field():
             "deadline": 1_790_000_700.5,
             "result_types": ["dns-server", "network"],
             "remembered": {"dns-server": 1_790_000_000, "network": None},
+            "round_length": 12.0,
             "expected_source": "test",
             "run_calls": 2,
         }.items()
@@ -88,7 +90,7 @@ def test_number_of_agents_and_unknown_agents_differ():
 
 def test_documented_fields_are_enough_to_read_a_handle():
     value = handle().to_json()
-    for optional in ("test_name", "sent_at", "directions", "rows_per_agent", "test_link"):
+    for optional in ("test_name", "round_length", "sent_at", "directions", "rows_per_agent", "test_link"):
         del value[optional]
     for agent in value["expected_agents"]:
         del agent["agent_id" if agent["agent_id"] == "" else "agent_name"]
@@ -96,6 +98,7 @@ def test_documented_fields_are_enough_to_read_a_handle():
     assert run.plan.expected.agents == (Agent("1", ""), Agent("", "Rome"))
     assert (run.plan.test_name, run.plan.test_link) == ("", "")
     assert run.sent_at == run.accepted_at
+    assert run.plan.round_length is None
     assert run.plan.directions == {"dns-server": (None,), "network": (None,)}
     assert run.plan.rows_per_agent == {"dns-server": 1, "network": 1}
 

@@ -65,6 +65,7 @@ class TestTheTrigger:
             "reported": 5,
             "requests": event["requests"],
             "throttled_seconds": 0.0,
+            "paced_seconds": event["paced_seconds"],
             "sighting": {
                 "rounds": {"http-server": simulator.rounds(test_id)[-1].round_id},
                 "rows": {"http-server": 5},

@@ -1,0 +1,261 @@
+"""Compare polling schedules on the same simulated rounds: seconds from the last row to the verdict, polls, quota.
+
+Nothing is sent, and no clock is read: the result is the same on every machine and takes a few seconds.
+Run ``python benchmarks/schedule.py``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import statistics
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule, QuotaPace
+from thousandeyes_provider.api.rate_limits import RateLimit
+
+RESPONSE_TIME = 0.15
+"""Seconds from the request of a poll to its response."""
+
+LIMIT = 240
+"""Requests per minute of the organization."""
+
+RESERVED_SHARE = 0.2
+"""Share of them that polling leaves to others."""
+
+WINDOW = 60.0
+
+REQUESTS_BEFORE_A_POLL = 4
+"""Requests of a run before the first poll: the reads before the run call, and the call."""
+
+
+@dataclass(frozen=True)
+class SimulatedRound:
+    """One round.
+
+    :param arrivals: when the row of each agent becomes visible, in seconds after the run call, ascending.
+    :param partial: whether rows are visible one by one; else only when the round is complete.
+    :param previous: how long the previous round took; ``None`` when that is unknown.
+    """
+
+    arrivals: tuple[float, ...]
+    partial: bool
+    previous: float | None
+
+    @property
+    def length(self) -> float:
+        """When the last row becomes visible."""
+        return self.arrivals[-1]
+
+    def visible(self, age: float) -> int:
+        """How many agents have a visible row."""
+        if not self.partial and age < self.length:
+            return 0
+        return sum(arrival <= age for arrival in self.arrivals)
+
+
+def simulated_rounds(
+    seed: int, count: int, shortest: float, longest: float, *, partial: bool = True, known: bool = False
+) -> list[SimulatedRound]:
+    """Rounds of 1 to 10 agents. The lengths are uniform between ``shortest`` and ``longest``."""
+    chance = random.Random(seed)
+    made = []
+    for _ in range(count):
+        length = chance.uniform(shortest, longest)
+        others = sorted(chance.uniform(0.25 * length, length) for _ in range(chance.randint(0, 9)))
+        previous = length * chance.uniform(0.85, 1.15) if known else None
+        made.append(SimulatedRound((*others, length), partial, previous))
+    return made
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a poll returned: how many agents are visible, and the rate limit of the response."""
+
+    agents: int
+    quota: RateLimit | None
+    server_now: float
+
+
+Waiter = Generator[float, Seen, None]
+"""Yields the age of its next poll, and receives what the poll returned; the run call counts as the first poll."""
+
+
+def ours(simulated: SimulatedRound) -> Waiter:
+    """The adaptive schedule of this provider."""
+    return _waiter(simulated, PollSchedule(round_length=simulated.previous))
+
+
+def fixed_10(simulated: SimulatedRound) -> Waiter:
+    """The fixed interval of this provider before the adaptive schedule, with its quota rule."""
+    return _waiter(simulated, PollSchedule(10.0))
+
+
+def _waiter(simulated: SimulatedRound, schedule: PollSchedule) -> Waiter:
+    total, age, reported, last_new, pace = len(simulated.arrivals), 0.0, 0, 0.0, QuotaPace()
+    seen = yield 0.0
+    while True:
+        if seen.agents > reported:
+            reported, last_new = seen.agents, age
+        pace = pace.after_response(
+            seen.quota, server_now=seen.server_now, requests=1, reserved_share=RESERVED_SHARE
+        )
+        age += schedule.seconds(Arrivals(age, reported, total - reported, age - last_new), pace)
+        seen = yield age
+        age += RESPONSE_TIME
+
+
+def datadog_ci(_: SimulatedRound) -> Waiter:
+    """Datadog's command-line client: every 5 s from the start, whatever the quota."""
+    return _every(5.0, 0.0)
+
+
+def checkly(_: SimulatedRound) -> Waiter:
+    """Checkly's command-line client: every 5 s, first after 5 s, whatever the quota."""
+    return _every(5.0, 5.0)
+
+
+def _every(interval: float, first: float) -> Waiter:
+    yield 0.0
+    age = first
+    while True:
+        yield age
+        age += interval
+
+
+SCHEDULES: dict[str, Callable[[SimulatedRound], Waiter]] = {
+    "adaptive": ours,
+    "every 10 s": fixed_10,
+    "datadog-ci": datadog_ci,
+    "Checkly": checkly,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a schedule did on some rounds.
+
+    :param median: median of the seconds from the last row to the poll that sees it.
+    :param p95: 95th percentile of the same.
+    :param polls: mean number of polls of a round.
+    """
+
+    median: float
+    p95: float
+    polls: float
+
+    @classmethod
+    def of(cls, delays: Iterable[float], polls: Iterable[int]) -> Outcome:
+        """The outcome of delays and numbers of polls."""
+        ordered = sorted(delays)
+        return cls(
+            statistics.median(ordered),
+            ordered[math.ceil(0.95 * len(ordered)) - 1],
+            statistics.fmean(polls),
+        )
+
+
+def alone(schedule: Callable[[SimulatedRound], Waiter], rounds: Iterable[SimulatedRound]) -> Outcome:
+    """One wait at a time, with the quota untouched."""
+    delays, polls = [], []
+    for simulated in rounds:
+        waiter, count = schedule(simulated), 1
+        next(waiter)
+        age = waiter.send(Seen(0, None, 0.0))
+        while age < simulated.length:
+            age = waiter.send(Seen(simulated.visible(age), None, 0.0))
+            count += 1
+        delays.append(age - simulated.length)
+        polls.append(count)
+    return Outcome.of(delays, polls)
+
+
+@dataclass
+class Quota:
+    """The organization's limit, in windows that begin with the minute."""
+
+    used: dict[int, int] = field(default_factory=dict)
+    refused: int = 0
+    least_left: int = LIMIT
+
+    def take(self, now: float) -> RateLimit | None:
+        """One request; ``None`` when it is refused."""
+        window = int(now // WINDOW)
+        if self.used.get(window, 0) >= LIMIT:
+            self.refused += 1
+            return None
+        self.used[window] = self.used.get(window, 0) + 1
+        left = LIMIT - self.used[window]
+        self.least_left = min(self.least_left, left)
+        return RateLimit("organization", LIMIT, left, (window + 1) * WINDOW)
+
+
+def together(
+    schedule: Callable[[SimulatedRound], Waiter],
+    rounds: Iterable[SimulatedRound],
+    runs_per_minute: float,
+    seed: int = 7,
+) -> tuple[Outcome, Quota]:
+    """Many waits that share the quota and nothing else, as tasks on several workers do."""
+    chance, quota = random.Random(seed), Quota()
+    events: list[tuple[float, int, str]] = []
+    waits: list[tuple[float, SimulatedRound, Waiter, list[int]]] = []
+    start = 0.0
+    for number, simulated in enumerate(rounds):
+        start += chance.expovariate(runs_per_minute / 60)
+        waiter = schedule(simulated)
+        next(waiter)
+        waits.append((start, simulated, waiter, [0]))
+        heapq.heappush(events, (start, number, "run"))
+    delays = []
+    while events:
+        now, number, kind = heapq.heappop(events)
+        start, simulated, waiter, polls = waits[number]
+        if kind == "run":
+            left = [quota.take(now) for _ in range(REQUESTS_BEFORE_A_POLL)][-1]
+            heapq.heappush(events, (start + waiter.send(Seen(0, left, now)), number, "poll"))
+            continue
+        left = quota.take(now)
+        polls[0] += 1
+        if left is None:  # refused: again when the window is over
+            reset = (now // WINDOW + 1) * WINDOW
+            heapq.heappush(events, (reset + chance.uniform(0.1, 0.6), number, "poll"))
+            continue
+        if now - start >= simulated.length:
+            delays.append(now - start - simulated.length)
+            continue
+        due = start + waiter.send(Seen(simulated.visible(now - start), left, now))
+        heapq.heappush(events, (max(due, now), number, "poll"))
+    return Outcome.of(delays, (polls[0] for *_, polls in waits)), quota
+
+
+def report() -> Iterator[str]:
+    """The tables of this benchmark."""
+    for partial in (True, False):
+        for known in (True, False):
+            visible = "rows visible one by one" if partial else "rows visible when the round is complete"
+            yield f"{visible}; length of the previous round {'known' if known else 'unknown'}"
+            for name, schedule in SCHEDULES.items():
+                sets = [
+                    simulated_rounds(1, 2000, low, high, partial=partial, known=known)
+                    for low, high in ((3, 120), (30, 30), (120, 120))
+                ]
+                mixed, thirty, long = (alone(schedule, rounds) for rounds in sets)
+                yield (
+                    f"  {name:12} median {mixed.median:4.1f} s, 95th percentile {mixed.p95:4.1f} s; "
+                    f"polls: 30 s {thirty.polls:4.1f}, 120 s {long.polls:4.1f}"
+                )
+    for longest, runs in ((60, 1), (60, 12), (60, 24), (120, 12), (120, 24)):
+        yield f"{runs} runs a minute on separate workers, rounds of 3 to {longest} s, {LIMIT} requests a minute"
+        for name, schedule in SCHEDULES.items():
+            outcome, quota = together(schedule, simulated_rounds(3, 1500, 3, longest), runs)
+            yield (
+                f"  {name:13} median {outcome.median:4.1f} s, 95th percentile {outcome.p95:5.1f} s; "
+                f"polls {outcome.polls:4.1f}; 429: {quota.refused}; least left at a reset: {quota.least_left}"
+            )
+
+
+if __name__ == "__main__":
+    print("\n".join(report()))
