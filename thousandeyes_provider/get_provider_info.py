@@ -139,6 +139,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "config": provider_config(),
+        "cli": ["thousandeyes_provider.cli.definition.get_thousandeyes_cli_commands"],
         "extra-links": [
             "thousandeyes_provider.links.thousandeyes.ThousandEyesTestLink",
             "thousandeyes_provider.links.thousandeyes.ThousandEyesRoundLink",

@@ -73,6 +73,7 @@ def test_everything_it_names_exists() -> None:
         name for kind in ("hooks", "operators") for entry in info[kind] for name in entry["python-modules"]
     ]
     classes = [entry["hook-class-name"] for entry in info["connection-types"]] + info["extra-links"]
+    classes += info["cli"]
     for name in modules:
         importlib.import_module(name)
     for name in classes:

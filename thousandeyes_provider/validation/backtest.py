@@ -70,7 +70,6 @@ class Gate:
         compare = arguments.get("compare_with")
         if compare is not None and not (isinstance(compare, Mapping) and "window" in compare):
             raise ValueError("compare_with: a backtest needs {'test_id': …, 'window': '24h'}")
-        errors = arguments.get("max_agent_errors", 0)
         min_agents = arguments.get("min_agents")
         if min_agents is not None:
             share_or_count(min_agents, 1000, "min_agents")
@@ -78,7 +77,7 @@ class Gate:
             checks=parse_checks(arguments.get("checks")),
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
-            max_agent_errors=errors if type(errors) is int and errors >= 0 else parse_allowed_errors(errors),
+            max_agent_errors=_max_agent_errors(arguments.get("max_agent_errors", 0)),
         )
 
     def result_types(self, test_type: str) -> tuple[str, ...]:
@@ -437,6 +436,13 @@ def _time(value: Any) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _max_agent_errors(value: Any) -> int | float:
+    try:
+        return parse_allowed_errors(value)
+    except ValueError as error:
+        raise ValueError(f"max_agent_errors: {error}") from None
 
 
 def _needed(min_agents: int | float, expected: int) -> int:

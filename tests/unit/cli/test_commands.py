@@ -1,0 +1,249 @@
+"""Every command against the simulator: what it prints, its exit code, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import yaml
+
+from thousandeyes_provider.cli import history_reader
+from thousandeyes_provider.cli.main import main
+from thousandeyes_provider.simulator import Simulator
+
+AGENTS = ["Frankfurt, Germany", "Ashburn, VA", "Singapore"]
+GATE = {
+    "checks": {"http-server": {"responseTime": {"leq_to": 1000, "quorum": 0.5}}},
+    "min_agents": 2,
+    "max_agent_errors": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with Simulator(speed=40, default_tests=False, organization_limit=100_000) as running:
+        yield running
+
+
+@pytest.fixture
+def checkout(simulator):
+    """A test with a day of rounds every ten minutes; in three of them the target is down."""
+    simulator.reset()
+    history = [600 * place + 400 for place in range(144)]
+    rounds = [{"ago": ago, "condition": "down"} if 3600 < ago < 5400 else ago for ago in history]
+    return simulator.add_test("http-server", agents=AGENTS, name="Checkout", history=rounds)
+
+
+@pytest.fixture
+def command(simulator, monkeypatch, capsys):
+    """Runs a command; returns exit code, standard output and standard error."""
+    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(retry_limit=1)))
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def gate(tmp_path):
+    path = tmp_path / "gate.yaml"
+    path.write_text(yaml.safe_dump(GATE))
+    return path
+
+
+class TestListing:
+    def test_tests_are_listed_by_name(self, simulator, command):
+        simulator.add_test("api", name="Orders API", scheduled=True)
+        simulator.add_test("api", name="Search API", scheduled=True)
+        code, out, _ = command("tests", "--name", "orders*", "--output", "json")
+        (listed,) = json.loads(out)
+        assert (code, listed["test_name"], listed["test_type"]) == (0, "Orders API", "api")
+
+    def test_no_tests_are_no_error(self, command):
+        assert command("tests", "--name", "nothing like this")[:2] == (0, "no tests\n")
+
+    def test_agents_as_table_and_yaml(self, command):
+        code, out, _ = command("agents", "--name", "frank*")
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == ["agent_id", "14410"]
+        _, out, _ = command("agents", "--output", "yaml")
+        assert "Frankfurt, Germany" in [agent["agent_name"] for agent in yaml.safe_load(out)]
+
+    def test_the_quota_states_limit_rest_and_reserve(self, command):
+        code, out, _ = command("quota", "--output", "json")
+        (bucket,) = json.loads(out)
+        assert (code, bucket["bucket"], bucket["limit"], bucket["reserved"]) == (
+            0,
+            "organization",
+            100_000,
+            20_000,
+        )
+        assert bucket["remaining"] < 100_000
+
+
+class TestJudging:
+    def test_check_judges_the_newest_round_and_runs_nothing(self, simulator, command, checkout, gate):
+        code, out, _ = command("check", checkout, "--gate", gate, "--output", "json")
+        (judged,) = json.loads(out)
+        assert (code, judged["verdict"], judged["test_name"]) == (0, "passed", "Checkout")
+        assert judged["link"].startswith("https://app.thousandeyes.com/")
+        assert simulator.run_calls(checkout) == 0
+
+    def test_check_fails_with_the_reason(self, command, checkout, tmp_path):
+        strict = tmp_path / "checks.json"
+        strict.write_text(json.dumps({"http-server": {"responseTime": {"leq_to": 1}}}))
+        code, out, _ = command("check", checkout, "--gate", strict)
+        assert code == 1
+        assert "failed" in out
+        assert "expected <= 1 ms" in out
+
+    def test_check_with_a_baseline(self, command, checkout, tmp_path):
+        changed = {"http-server": {"responseTime": {"median": {"change_leq_to": 1.0}}}}
+        path = tmp_path / "gate.yaml"
+        path.write_text(
+            yaml.safe_dump({"checks": changed, "compare_with": {"test_id": checkout, "window": "6h"}})
+        )
+        assert command("check", checkout, "--gate", path)[0] == 0
+
+    def test_run_passes_with_the_evidence(self, simulator, command, checkout, gate, tmp_path):
+        report = tmp_path / "junit.xml"
+        code, out, _ = command(
+            "run", checkout, "--gate", gate, "--timeout", 20, "--report", report, "--output", "json"
+        )
+        evidence = json.loads(out)
+        assert (code, evidence["verdict"], simulator.run_calls(checkout)) == (0, "passed", 1)
+        assert "<testsuite" in report.read_text()
+
+    def test_run_fails_with_exit_code_1_and_a_log_on_standard_error(self, simulator, command, checkout, gate):
+        simulator.change_test(checkout, condition="down")
+        code, out, err = command("run", checkout, "--gate", gate, "--timeout", 20)
+        assert code == 1
+        assert out.splitlines()[1].startswith("failed")
+        assert "waiting for http-server" in err
+        assert "Traceback" not in err
+
+    def test_run_is_inconclusive_with_exit_code_2(self, simulator, command, checkout):
+        simulator.change_test(checkout, silent=AGENTS[:2])
+        code, out, _ = command("run", checkout, "--timeout", 1)
+        assert code == 2
+        assert "incomplete" in out or "no_results" in out
+
+
+class TestHistory:
+    def test_backtest_counts_failures_and_episodes(self, command, checkout, gate):
+        code, out, err = command("backtest", checkout, "--gate", gate, "--days", 2)
+        assert code == 0
+        assert "would have failed 3 of 144 rounds (1 in 48) in 1 episodes; 0 inconclusive" in out
+        assert "by agent" in out
+        assert "Traceback" not in err
+
+    def test_backtest_as_json(self, command, checkout, gate):
+        code, out, _ = command("backtest", checkout, "--gate", gate, "--days", 2, "--output", "json")
+        found = json.loads(out)
+        assert (code, found["failed"], len(found["episodes"])) == (0, 3, 1)
+        assert found["failed_rounds"][0]["link"].startswith("https://")
+
+    def test_a_proposed_file_goes_into_backtest_check_and_run(self, command, checkout, tmp_path):
+        path = tmp_path / "proposed.yaml"
+        code, out, err = command("propose", checkout, "--days", 2, "--one-in", 20, "--write", path)
+        assert (code, out) == (0, "")
+        assert f"written: {path}" in err
+        assert "# Promise: at most 1 false alarm in 20 rounds" in path.read_text()
+        assert command("backtest", checkout, "--gate", path, "--days", 2)[0] == 0
+        assert command("check", checkout, "--gate", path)[0] == 0
+        assert command("run", checkout, "--gate", path, "--timeout", 20)[0] == 0
+
+    def test_propose_prints_the_file_when_none_is_named(self, command, checkout):
+        code, out, _ = command("propose", checkout, "--days", 2, "--checks-only")
+        assert code == 0
+        assert set(yaml.safe_load(out)) == {"http-server"}
+
+    def test_propose_as_json(self, command, checkout):
+        _, out, _ = command("propose", checkout, "--days", 2, "--output", "json")
+        found = json.loads(out)
+        assert found["promised"] is False
+        assert set(found["arguments"]) >= {"checks", "min_agents", "max_agent_errors"}
+
+
+class TestWhatIsWrong:
+    """One line on standard error, exit code 2, no traceback, nothing on standard output."""
+
+    @pytest.fixture
+    def refused(self, command):
+        def run(*arguments):
+            code, out, err = command(*arguments)
+            errors = [line for line in err.splitlines() if line.startswith("error: ")]
+            assert (code, out, len(errors)) == (2, "", 1)
+            assert "Traceback" not in err
+            return errors[0]
+
+        return run
+
+    @pytest.mark.parametrize("name", ["check", "run", "backtest", "propose"])
+    def test_an_unknown_test(self, refused, name):
+        assert "test 999999" in refused(name, "999999")
+
+    @pytest.mark.parametrize("name", ["tests", "agents", "quota", "check", "run", "backtest", "propose"])
+    def test_no_permission(self, simulator, refused, name, request):
+        fault = simulator.fail("*", status=403, times=1000)
+        request.addfinalizer(lambda: simulator.mend(fault))
+        assert "403" in refused(name, *(["7"] if name in ("check", "run", "backtest", "propose") else []))
+
+    @pytest.mark.parametrize("name", ["check", "backtest", "propose"])
+    def test_an_empty_history(self, simulator, refused, name):
+        empty = simulator.add_test("api", agents=AGENTS, history=[])
+        assert "has no api rounds" in refused(name, empty, "--test-type", "api")
+
+    def test_a_connection_that_does_not_exist(self, refused):
+        assert "nowhere" in refused("tests", "--conn-id", "nowhere")
+
+    def test_a_test_of_another_type(self, refused, checkout):
+        assert "has no api rounds" in refused("check", checkout, "--test-type", "api")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("checks: [", "neither YAML nor JSON"),
+            ("- 1", "expected operator arguments or checks"),
+            ("retries: 3", "unknown argument retries"),
+            ("checks: {http-server: {responseTime: {leq_to: fast}}}", "expected a number"),
+            ("max_agent_errors: -1", "max_agent_errors"),
+        ],
+    )
+    def test_an_invalid_gate(self, refused, tmp_path, content, message):
+        path = tmp_path / "gate.yaml"
+        path.write_text(content)
+        assert message in refused("backtest", "7", "--gate", path)
+
+    def test_a_gate_that_does_not_exist(self, refused):
+        assert "no-such-file.yaml" in refused("check", "7", "--gate", "no-such-file.yaml")
+
+    @pytest.mark.parametrize("arguments", [("--days", "0"), ("--one-in", "1")])
+    def test_numbers_out_of_range(self, refused, checkout, arguments):
+        assert "expected a whole number" in refused("propose", checkout, *arguments)
+
+    def test_a_wrong_option_is_a_usage_error(self, command):
+        code, _, err = command("backtest")
+        assert code == 2
+        assert "TEST_ID" in err
+
+    def test_an_interrupted_reading_leaves_no_file(self, command, checkout, tmp_path, monkeypatch):
+        path = tmp_path / "gate.yaml"
+
+        def interrupted(self, result_type, start):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(history_reader.HistoryReader, "_portion", interrupted)
+        code, out, err = command("propose", checkout, "--write", path)
+        assert (code, out, err.splitlines()[-1]) == (130, "", "error: interrupted")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_logging_is_as_before(self, command):
+        before = logging.getLogger().handlers[:], logging.getLogger().level
+        command("tests")
+        assert (logging.getLogger().handlers, logging.getLogger().level) == before

@@ -1,0 +1,1 @@
+"""The commands ``airflow thousandeyes …`` and ``python -m thousandeyes_provider …``."""

@@ -1,0 +1,556 @@
+"""What the commands do. Each is a function of the parsed arguments, and ends the process with its exit code.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import logging
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.api.run import Plan
+    from thousandeyes_provider.cli.history_reader import HistoryReader
+    from thousandeyes_provider.hooks.results_reader import ResultsReader
+    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+    from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident
+    from thousandeyes_provider.validation.history import History
+
+log = logging.getLogger("thousandeyes_provider.cli")
+
+PASSED, FAILED, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes; an error and a wrong option are inconclusive, too: nothing was judged."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def _command(action: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
+    """Turn an action into a command: one line for an error, the exit code, nothing but results on standard output."""
+
+    @functools.wraps(action)
+    def command(args: Namespace) -> None:
+        from airflow.providers.common.compat.sdk import AirflowException
+
+        output = sys.stdout
+        try:
+            with _logging_to_stderr():
+                code = action(SimpleNamespace(**vars(args), stdout=output))  # type: ignore[arg-type]
+            output.flush()
+        except KeyboardInterrupt:
+            code = _error("interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+            code = PASSED
+        except (AirflowException, ValueError, OSError) as error:
+            code = _error(" ".join(str(error).split()) or type(error).__name__, INCONCLUSIVE)
+        sys.exit(code)
+
+    return command
+
+
+def _error(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """Send what Airflow and the provider print or log to standard error, one plain line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    root.handlers, root.level = [handler], logging.WARNING
+    log.setLevel(logging.WARNING)
+    with _plain_structlog(), contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            root.handlers, root.level = before
+
+
+@contextlib.contextmanager
+def _plain_structlog() -> Iterator[None]:
+    """Let structlog, through which Airflow 3 logs, hand its lines to the standard logging."""
+    try:
+        import structlog
+    except ImportError:
+        yield
+        return
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.stdlib.PositionalArgumentsFormatter(), structlog.stdlib.render_to_log_kwargs],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+# -- listing -------------------------------------------------------------------------------------------------------
+
+
+@_command
+def tests(args: Namespace) -> int:
+    """List the configured tests."""
+    listed = _hook(args).list_tests(name=args.name, tags=args.tag or None, test_type=args.test_type)
+    rows = [
+        {
+            "test_id": test.get("testId"),
+            "test_name": test.get("testName"),
+            "test_type": test.get("type"),
+            "interval": test.get("interval"),
+        }
+        for test in listed
+    ]
+    _show(args, rows, "no tests")
+    return PASSED
+
+
+@_command
+def agents(args: Namespace) -> int:
+    """List the agents."""
+    pattern = (args.name or "*").casefold().replace("[", "[[]")
+    rows = [
+        {
+            "agent_id": agent.get("agentId"),
+            "agent_name": agent.get("agentName"),
+            "type": agent.get("agentType"),
+            "state": agent.get("agentState") or ("online" if agent.get("enabled", True) else "disabled"),
+            "country": agent.get("countryId"),
+        }
+        for agent in _hook(args).list_agents()
+        if fnmatchcase(str(agent.get("agentName", "")).casefold(), pattern)
+    ]
+    _show(args, rows, "no agents")
+    return PASSED
+
+
+@_command
+def quota(args: Namespace) -> int:
+    """Show the rate limits as one read reports them."""
+    from thousandeyes_provider.api.response import iso_time
+
+    hook = _hook(args)
+    hook.list_account_groups()
+    rows = [
+        {
+            "bucket": bucket,
+            "limit": limit.limit,
+            "remaining": limit.remaining,
+            "resets_at": None if limit.reset is None else iso_time(limit.reset),
+            "reserved": None if limit.limit is None else round(hook.reserved_share * limit.limit),
+        }
+        for bucket, limit in hook.quota().items()
+    ]
+    _show(args, rows, "no rate limits stated by the response")
+    return PASSED
+
+
+# -- judging -------------------------------------------------------------------------------------------------------
+
+
+@_command
+def check(args: Namespace) -> int:
+    """Judge the newest round. Nothing is run."""
+    from thousandeyes_provider.api.response import iso_time
+    from thousandeyes_provider.api.rounds import app_link, round_of
+    from thousandeyes_provider.validation.backtest import judge_round
+    from thousandeyes_provider.validation.baseline import baseline_from_rows
+
+    arguments = _gate_arguments(args)
+    gate = _gate(arguments)
+    reader, plan = _plan(args, gate)
+    rows = {name: list(found) for name, found in reader.newest.items()}
+    newest = max((at for found in rows.values() for row in found if (at := round_of(row))), default=None)
+    if newest is None:
+        raise ValueError(f"test {args.test_id} has no {' or '.join(plan.directions)} rounds")
+    baseline = None
+    if gate.checks.compares and arguments.get("compare_with"):
+        source = arguments["compare_with"]
+        history = reader.history(
+            plan, str(source["test_id"]), gate.checks.result_types, str(source["window"]), newest - 1
+        )
+        before = {
+            name: [row for row in found if (round_of(row) or 0) < newest] for name, found in history.items()
+        }
+        baseline = baseline_from_rows(before, gate.checks, f"the {source['window']} before")
+    judged = judge_round(newest, rows, gate, plan.expected.agents, baseline)
+    links = (app_link(row) for of_type in rows.values() for row in of_type)
+    summary = {
+        "verdict": judged.verdict.value,
+        "test_id": plan.test_id,
+        "test_name": plan.test_name,
+        "round": iso_time(newest),
+        "reason": judged.reason,
+        "link": judged.link or next(filter(None, links), ""),
+    }
+    _show(args, [summary], "")
+    return _exit_code(judged.verdict.value)
+
+
+@_command
+def run(args: Namespace) -> int:
+    """Run an instant test with the operator's own code, and judge its round."""
+    from thousandeyes_provider.exceptions import ThousandEyesError
+    from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+
+    logging.getLogger().setLevel(logging.INFO)
+    operator = RunInstantTestOperator(
+        task_id="run",
+        test_id=args.test_id,
+        test_type=args.test_type,
+        thousandeyes_conn_id=args.conn_id,
+        account_group_id=args.account_group_id,
+        timeout=args.timeout,
+        report_path=args.report,
+        deferrable=False,
+        **_gate_arguments(args),
+    )
+    # Airflow's wrapper of `execute` warns outside of a worker.
+    execute = getattr(RunInstantTestOperator.execute, "__wrapped__", RunInstantTestOperator.execute)
+    try:
+        evidence: Any = execute(operator, _task_context())
+    except ThousandEyesError as error:
+        evidence = getattr(error, "evidence", None)
+        if not evidence:
+            raise
+    rows = [
+        {
+            "verdict": evidence["verdict"],
+            "test_id": evidence["test_id"],
+            "test_name": evidence["test_name"],
+            "summary": evidence["summary"],
+            "link": evidence["links"].get("round"),
+        }
+    ]
+    _show(args, rows if args.output == "table" else evidence, "")
+    return _exit_code(evidence["verdict"])
+
+
+def _task_context() -> Any:
+    """The context of a task for an operator that runs outside of a DAG: XComs are kept while it runs."""
+    xcoms: dict[str, Any] = {}
+    instance = SimpleNamespace(
+        xcom_push=lambda key, value: xcoms.__setitem__(key, value),
+        xcom_pull=lambda task_ids=None, key="return_value", map_indexes=None: xcoms.get(key),
+        dag_id="command_line",
+        task_id="run",
+        run_id="command_line",
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+    )
+    return {"ti": instance}
+
+
+def _exit_code(verdict: str) -> int:
+    return {"passed": PASSED, "failed": FAILED}.get(verdict, INCONCLUSIVE)
+
+
+# -- history -------------------------------------------------------------------------------------------------------
+
+
+@_command
+def backtest(args: Namespace) -> int:
+    """Judge the rounds of the last days by a gate."""
+    from thousandeyes_provider.validation.backtest import backtest
+
+    arguments = _gate_arguments(args)
+    reader, plan = _plan(args, _gate(arguments))
+    if args.from_alert_rules:
+        arguments = {**arguments, **_alert_rule_arguments(reader.hook, plan)}
+        reader, plan = _plan(args, _gate(arguments))
+    gate = _gate(arguments)
+    history = _read_history(args, reader, plan)
+    incidents, notes = _incidents(reader.hook, plan, history)
+    outcome = backtest(history, gate, incidents=incidents, notes=notes)
+    if args.output == "table":
+        _print(args, "\n".join(_backtest_lines(outcome, reader.hook.requests_sent)))
+    else:
+        _show(args, outcome.to_json(), "")
+    return PASSED
+
+
+@_command
+def propose(args: Namespace) -> int:
+    """Propose a gate from the rounds of the last days."""
+    from thousandeyes_provider.validation.alert_rules import checks_from_rules
+    from thousandeyes_provider.validation.backtest import Gate
+    from thousandeyes_provider.validation.proposal import propose
+
+    if args.one_in < 2:
+        raise ValueError(f"--one-in {args.one_in}: expected a whole number from 2")
+    reader, plan = _plan(args, Gate())
+    if args.from_alert_rules:
+        rules = reader.hook.list_alert_rules(plan.test_id)
+        converted = checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
+        text, summary = converted.to_yaml(), [f"not converted: {part}" for part in converted.unconverted]
+        summary.append(f"{len(rules)} alert rules, {len(converted.unconverted)} parts not converted")
+        found = {
+            "arguments": converted.arguments(),
+            "unconverted": [str(part) for part in converted.unconverted],
+        }
+    else:
+        proposal = propose(_read_history(args, reader, plan), rate=1 / args.one_in)
+        text, summary = proposal.to_yaml(checks_only=args.checks_only), proposal.summary()
+        found = proposal.to_json()
+    if args.write:
+        _write(Path(args.write), text)
+        for line in summary:
+            print(line, file=sys.stderr)
+        print(f"written: {args.write}", file=sys.stderr)
+    if args.output != "table":
+        _show(args, found, "")
+    elif not args.write:
+        _print(args, text.rstrip("\n"))
+    return PASSED
+
+
+def _read_history(args: Namespace, reader: ResultsReader, plan: Plan) -> History:
+    from thousandeyes_provider.cli.history_reader import HistoryReader
+
+    if args.days < 1:
+        raise ValueError(f"--days {args.days}: expected a whole number from 1")
+    nested = {"header": "headers", "certificate": "sslCertificates"}
+    history_reader = HistoryReader(
+        reader.hook,
+        plan,
+        reader.expand,
+        keep=sorted({nested[word] for words in reader.expand.values() for word in words}),
+        cache=Path(args.cache) if args.cache else None,
+    )
+    with _progress(history_reader, f"Test {plan.test_id}"):
+        history = history_reader.read(args.days)
+    if not len(history):
+        raise ValueError(
+            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {args.days} days"
+        )
+    return history
+
+
+@contextlib.contextmanager
+def _progress(reader: HistoryReader, title: str) -> Iterator[None]:
+    """A progress bar while a history is read, when standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        reader.progress = lambda done, total: bar.update(task, completed=done, total=total)
+        yield
+
+
+def _incidents(hook: ThousandEyesHook, plan: Plan, history: History) -> tuple[list[Incident], list[str]]:
+    """The alerts of the test and the events of the period, and what could not be read."""
+    from datetime import UTC, datetime
+
+    from thousandeyes_provider.exceptions import ThousandEyesApiError
+    from thousandeyes_provider.validation.backtest import incidents_from
+
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (history.rounds[0], history.rounds[-1]))
+    incidents: list[Incident] = []
+    notes = []
+    reads: tuple[tuple[str, Callable[[], Rows]], ...] = (
+        (
+            "alert",
+            lambda: [
+                alert
+                for state in ("trigger", "clear")
+                for alert in hook.list_alerts(start_date=since, end_date=until, state=state)
+                if _is_about(alert, plan.test_id)
+            ],
+        ),
+        ("event", lambda: hook.list_events(start_date=since, end_date=until)),
+    )
+    for kind, read in reads:
+        try:
+            incidents += incidents_from(kind, read(), hook.server_now())
+        except ThousandEyesApiError as error:
+            notes.append(f"The {kind}s could not be read: {error}")
+    return incidents, notes
+
+
+def _is_about(alert: Mapping[str, Any], test_id: str) -> bool:
+    """Whether an alert is of a test. Alerts name their test in a link only."""
+    links = alert.get("_links")
+    test = links.get("test") if isinstance(links, Mapping) else None
+    href = str(test.get("href", "")) if isinstance(test, Mapping) else ""
+    return href.split("?")[0].rstrip("/").endswith(f"/{test_id}")
+
+
+def _backtest_lines(outcome: Backtest, requests: int) -> Iterable[str]:
+    rounds, history = outcome.history.rounds, outcome.history
+    from thousandeyes_provider.api.response import iso_time
+
+    name = f" {history.test_name!r}" if history.test_name else ""
+    yield f"Test {history.test_id}{name} ({history.test_type}): {outcome.summary()}"
+    yield (
+        f"{iso_time(rounds[0])} to {iso_time(rounds[-1])}, a round every {history.interval:g} s, "
+        f"{len(history.gaps)} gaps, {len(history.agents)} agents; read with {requests} requests"
+    )
+    sections: tuple[tuple[str, Rows], ...] = (
+        ("by check", [{"failed": count, "check": name} for name, count in outcome.by_check.most_common()]),
+        ("by agent", [{"failed": count, "agent": name} for name, count in outcome.by_agent.most_common(10)]),
+        ("warnings", [{"rounds": count, "check": name} for name, count in outcome.warned.most_common()]),
+        (
+            "episodes",
+            [
+                {
+                    "from": episode["from"],
+                    "rounds": episode["rounds"],
+                    "incidents": "; ".join(episode["incidents"]) or "-",
+                    "reason": episode["reason"],
+                    "link": episode["link"],
+                }
+                for episode in (episode.to_json() for episode in outcome.episodes)
+            ],
+        ),
+        (
+            "inconclusive",
+            [
+                {
+                    "time": iso_time(judged.round_id),
+                    "reason": judged.reason,
+                    "agents": "; ".join(judged.agents),
+                }
+                for judged in outcome.inconclusive[:20]
+            ],
+        ),
+    )
+    for title, rows in sections:
+        if rows:
+            yield f"\n{title}"
+            yield from _table(rows)
+    yield from (f"note: {note}" for note in outcome.notes)
+
+
+# -- shared --------------------------------------------------------------------------------------------------------
+
+
+@_command
+def simulator(args: Namespace) -> int:
+    """Serve the simulator until interrupted."""
+    from thousandeyes_provider.simulator.__main__ import main
+
+    with contextlib.redirect_stdout(args.stdout):
+        return main(["--host", args.host, "--port", args.port, "--speed", args.speed])
+
+
+def _hook(args: Namespace) -> ThousandEyesHook:
+    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+
+    return ThousandEyesHook(args.conn_id, account_group_id=args.account_group_id)
+
+
+def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
+    """A reader for the test, and what is known of the test."""
+    from thousandeyes_provider.api.expected_agents import type_implied_by
+    from thousandeyes_provider.hooks.results_reader import ResultsReader
+
+    wanted = gate.checks.result_types
+    expand = {name: found for name in wanted if (found := gate.checks.expand_for(name))}
+    reader = ResultsReader(_hook(args), log, expand=expand)
+    test_type = args.test_type or type_implied_by(wanted)
+    return reader, reader.plan(args.test_id, test_type=test_type, result_types=wanted or None, expected=None)
+
+
+def _gate(arguments: Mapping[str, Any]) -> Gate:
+    from thousandeyes_provider.validation.backtest import Gate
+
+    return Gate.from_arguments(arguments)
+
+
+def _gate_arguments(args: Namespace) -> dict[str, Any]:
+    """The operator arguments of ``--gate``; a file of checks alone is taken as ``checks``."""
+    if not args.gate:
+        return {}
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    from thousandeyes_provider.api.result_types import RESULT_TYPES
+
+    try:
+        content = yaml.safe_load(Path(args.gate).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"--gate {args.gate}: neither YAML nor JSON: {error}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"--gate {args.gate}: expected operator arguments or checks, got {type(content).__name__}"
+        )
+    if content and set(content) <= set(RESULT_TYPES):
+        content = {"checks": dict(content)}
+    known = ("checks", "compare_with", "min_agents", "max_agent_errors", "expected_agents", "grace")
+    if unknown := [str(name) for name in content if name not in known]:
+        raise ValueError(
+            f"--gate {args.gate}: unknown argument {'; '.join(unknown)}; known: {'; '.join(known)}"
+        )
+    return dict(content)
+
+
+def _alert_rule_arguments(hook: ThousandEyesHook, plan: Plan) -> dict[str, Any]:
+    from thousandeyes_provider.validation.alert_rules import checks_from_rules
+
+    rules = hook.list_alert_rules(plan.test_id)
+    if not rules:
+        raise ValueError(f"no alert rule applies to test {plan.test_id}")
+    converted = checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
+    for part in converted.unconverted:
+        print(f"not converted: {part}", file=sys.stderr)
+    return converted.arguments()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file as a whole: it is there with all of its content, or as before."""
+    with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, delete=False) as file:
+        try:
+            file.write(text)
+            file.close()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _show(args: Namespace, found: Any, empty: str) -> None:
+    """Print a result in the format that was asked for."""
+    if args.output == "json":
+        _print(args, json.dumps(found, indent=2))
+    elif args.output == "yaml":
+        import yaml
+
+        _print(args, yaml.safe_dump(found, sort_keys=False).rstrip("\n"))
+    else:
+        _print(args, "\n".join(_table(found)) if found else empty)
+
+
+def _print(args: Namespace, text: str) -> None:
+    print(text, file=args.stdout)
+
+
+def _table(rows: Rows) -> list[str]:
+    """Rows with aligned columns, cut to nothing: a terminal wraps, a file keeps."""
+    columns = list(rows[0])
+    cells = [["" if row.get(column) is None else str(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [columns, *cells]
+    ]

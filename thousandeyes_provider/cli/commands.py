@@ -1,0 +1,171 @@
+"""The commands with their options, as plain data: Airflow's command line and our own are both made from it.
+
+Airflow imports this module on every call, so it imports nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+GROUP = "thousandeyes"
+DESCRIPTION = "ThousandEyes tests as gates: list, check, run, backtest and propose."
+ACTIONS = "thousandeyes_provider.cli.actions"
+
+
+class Option(NamedTuple):
+    """An option: its flags and the arguments of ``ArgumentParser.add_argument``."""
+
+    flags: tuple[str, ...]
+    arguments: Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    """A command.
+
+    :param name: its name, which is also that of the function in :mod:`thousandeyes_provider.cli.actions`.
+    :param help: one line.
+    :param options: its options.
+    :param example: arguments of an example call, without the program.
+    """
+
+    name: str
+    help: str
+    options: tuple[Option, ...]
+    example: str
+
+
+def _option(*flags: str, **arguments: Any) -> Option:
+    return Option(flags, arguments)
+
+
+_CONNECTION = (
+    _option(
+        "--conn-id",
+        metavar="ID",
+        default="thousandeyes_default",
+        help="Airflow connection (default: %(default)s)",
+    ),
+    _option("--account-group-id", metavar="AID", help="account group; the connection's when left out"),
+    _option(
+        "--output", choices=("table", "json", "yaml"), default="table", help="format (default: %(default)s)"
+    ),
+)
+_TEST = _option("test_id", metavar="TEST_ID", help="id of the test")
+_TEST_TYPE = _option(
+    "--test-type", metavar="TYPE", help="type of the test; read from ThousandEyes when left out"
+)
+_GATE = _option(
+    "--gate",
+    metavar="FILE",
+    help="YAML or JSON file with operator arguments (checks, compare_with, min_agents, …) or with checks alone",
+)
+_CACHE = _option(
+    "--cache", metavar="FILE", help="keep what was read in this file; an interrupted call resumes from it"
+)
+_RULES = _option(
+    "--from-alert-rules",
+    action="store_true",
+    help="use the alert rules that apply to the test in ThousandEyes",
+)
+
+
+def _days(default: int) -> Option:
+    return _option(
+        "--days", type=int, default=default, metavar="N", help="days to read (default: %(default)s)"
+    )
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "tests",
+        "List the configured tests",
+        (
+            *_CONNECTION,
+            _option("--name", metavar="PATTERN", help="only tests of this name; * and ? are wildcards"),
+            _option(
+                "--tag",
+                action="append",
+                metavar="TAG",
+                help="only tests with this tag, key:value or key; repeatable",
+            ),
+            _TEST_TYPE,
+        ),
+        "tests --tag service:checkout",
+    ),
+    Command(
+        "agents",
+        "List the agents and their states",
+        (
+            *_CONNECTION,
+            _option("--name", metavar="PATTERN", help="only agents of this name; * and ? are wildcards"),
+        ),
+        "agents --name 'Frankfurt*'",
+    ),
+    Command("quota", "Show the rate limits and what is left of them", _CONNECTION, "quota --output json"),
+    Command(
+        "check",
+        "Judge the newest round of a test; no test is run. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
+        (*_CONNECTION, _TEST, _TEST_TYPE, _GATE),
+        "check 281474976710706 --gate gate.yaml",
+    ),
+    Command(
+        "run",
+        "Run an instant test and judge its round. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
+        (
+            *_CONNECTION,
+            _TEST,
+            _TEST_TYPE,
+            _GATE,
+            _option(
+                "--timeout",
+                type=float,
+                default=600,
+                metavar="S",
+                help="seconds to wait (default: %(default)s)",
+            ),
+            _option("--report", metavar="PATH", help="write a report: .xml (JUnit), .md or .html"),
+        ),
+        "run 281474976710706 --gate gate.yaml --report junit.xml",
+    ),
+    Command(
+        "backtest",
+        "Judge the recent rounds of a test: how often would a gate have failed?",
+        (*_CONNECTION, _TEST, _TEST_TYPE, _GATE, _RULES, _days(14), _CACHE),
+        "backtest 281474976710706 --gate gate.yaml --days 14",
+    ),
+    Command(
+        "propose",
+        "Propose a gate from the recent rounds of a test, as a YAML file for the operators",
+        (
+            *_CONNECTION,
+            _TEST,
+            _TEST_TYPE,
+            _RULES,
+            _days(28),
+            _CACHE,
+            _option(
+                "--one-in",
+                type=int,
+                default=500,
+                metavar="N",
+                help="at most one false alarm in so many rounds (default: %(default)s)",
+            ),
+            _option(
+                "--write", metavar="FILE", help="write the YAML file here; standard output when left out"
+            ),
+            _option("--checks-only", action="store_true", help="write only the checks, for checks='FILE'"),
+        ),
+        "propose 281474976710706 --write gate.yaml",
+    ),
+    Command(
+        "simulator",
+        "Serve a local ThousandEyes API until interrupted",
+        (
+            _option("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"),
+            _option("--port", default="0", help="port to listen on; 0: a free one (default: %(default)s)"),
+            _option("--speed", default="1", help="divides simulated durations (default: %(default)s)"),
+        ),
+        "simulator --port 8080",
+    ),
+)
