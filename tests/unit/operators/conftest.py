@@ -76,14 +76,15 @@ class Worker:
 
     def execute(self, operator):
         self.operator, self.parsed = operator, copy.copy(operator)
-        try:
-            return operator.execute(self.context)
-        except TaskDeferred as deferral:
-            while True:
-                try:
-                    return self.resume(deferral)
-                except TaskDeferred as another:
-                    deferral = another
+        deferral = None
+        while True:
+            # Airflow resumes a task in another process, so no exception is being handled then.
+            try:
+                if deferral is None:
+                    return operator.execute(self.context)
+                return self.resume(deferral)
+            except TaskDeferred as another:
+                deferral = another
 
     def resume(self, deferral):
         self.deferrals.append(deferral)
