@@ -33,6 +33,8 @@ class Plan:
     :param round_length: how long the remembered round took, in seconds; ``None`` when that is unknown.
     :param test_name: empty when it is not known yet.
     :param test_link: deep link to the test; empty when it is not known yet.
+    :param from_test: id of the test whose settings were taken over; empty for none.
+    :param from_test_name: its name.
     """
 
     test_id: str
@@ -45,6 +47,13 @@ class Plan:
     round_length: float | None = None
     test_name: str = ""
     test_link: str = field(default="", repr=False)
+    from_test: str = ""
+    from_test_name: str = ""
+
+    @property
+    def display_name(self) -> str:
+        """The name that people know the test by: of the test that it was made from, else its own."""
+        return self.from_test_name or self.test_name
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ class RunHandle:
             **({"expected_cut": expected_cut} if expected_cut else {}),
             "run_calls": self.run_calls,
             "test_link": plan.test_link,
+            "from_test": plan.from_test,
+            "from_test_name": plan.from_test_name,
         }
 
     @classmethod
@@ -161,6 +172,8 @@ class RunHandle:
                 round_length=_seconds(value.get("round_length")),
                 test_name=short_text(value.get("test_name")),
                 test_link=str(value.get("test_link", "")),
+                from_test=short_text(value.get("from_test")),
+                from_test_name=short_text(value.get("from_test_name")),
             ),
             sent_at=sent_at,
             accepted_at=accepted_at,

@@ -209,7 +209,7 @@ class Execution:
         context, plan = cast("dict[str, object]", self.context), self.session.plan
         test_id = plan.test_id if plan else self._test_id
         context["test_id"] = test_id
-        context["test_name"] = (plan.test_name if plan else "") or test_id
+        context["test_name"] = (plan.display_name if plan else "") or test_id
         context["verdict"] = self._verdict
         if cast("int", self.context["ti"].map_index) >= 0 and not context.get("map_index_template"):
             context["map_index_template"] = "{{ test_name }}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -118,6 +118,8 @@ class Judge:
             test_id=plan.test_id if plan else self._test.get("test_id", ""),
             test_name=plan.test_name if plan else "",
             test_type=plan.test_type if plan else self._test.get("test_type", ""),
+            from_test=plan.from_test if plan else "",
+            from_test_name=plan.from_test_name if plan else "",
             account_group_id=plan.account_group_id if plan else None,
             verdict=verdict,
             finished_at=session.hook.server_now(),
@@ -255,15 +257,22 @@ class Judge:
         return {**result, "links": {**result["links"], "snapshot": link}}
 
     def _write_report(self, result: Json) -> None:
-        """Write the report; a report that cannot be written changes no verdict."""
-        path = self._options.report_path
-        if path is None:
-            return
-        try:
-            # Airflow 3.0 fails on file:// with universal-pathlib 0.3.
-            target = ObjectStoragePath(path.removeprefix("file://") if path.startswith("file:///") else path)
-            target.write_text(report(result, report_format(path)))
-        except Exception as error:
-            self._log.error("Could not write the report to %s: %s", path, error)
-        else:
-            self._log.info("Report written to %s", path)
+        if path := self._options.report_path:
+            write_report(path, lambda: report(result, report_format(path)), self._log)
+
+
+def write_report(path: str, text: Callable[[], str], log: TaskLog) -> None:
+    """Write a report; one that cannot be made or written is logged and changes no verdict.
+
+    :param path: where, any place that Airflow's ``ObjectStoragePath`` reaches.
+    :param text: makes the text of the report.
+    :param log: the log of the task.
+    """
+    try:
+        # Airflow 3.0 fails on file:// with universal-pathlib 0.3.
+        target = ObjectStoragePath(path.removeprefix("file://") if path.startswith("file:///") else path)
+        target.write_text(text())
+    except Exception as error:
+        log.error("Could not write the report to %s: %s", path, error)
+    else:
+        log.info("Report written to %s", path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from thousandeyes_provider.api import definition as definitions
+from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import type_implied_by
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.run import Plan, RunHandle
@@ -295,6 +296,7 @@ class Creation:
         self._default_name = default_name
         self._label = label
         self._caller = _RunCaller(options, session)
+        self._from_test_name = ""
 
     def fingerprint(self) -> list[str | None]:
         """Return a hash of the definition, and the account group."""
@@ -345,7 +347,7 @@ class Creation:
             return None
         known = self._plan(plan.test_type, created)
         expected = known.expected if known.expected.count is not None else plan.expected
-        return replace(run, plan=replace(known, expected=expected))
+        return replace(run, plan=replace(known, expected=expected, from_test_name=plan.from_test_name))
 
     def dry_run(self) -> DryRun:
         """Verify token, account group, definition, agents and that the name is free; create nothing."""
@@ -393,6 +395,7 @@ class Creation:
                 f"{self._label}: from_test={source!r}: ThousandEyes does not return the definition of this {test_type} "
                 "test; give definition= instead"
             )
+        self._from_test_name = short_text(test.get("testName"))
         settings, left_out = definitions.settings_of(test_type, test)
         if left_out:
             self._session.log.info("Test %s: settings not taken over: %s", source, ", ".join(left_out))
@@ -411,7 +414,7 @@ class Creation:
         :param test: its definition; with its id once it is created.
         """
         options = self._options
-        return plan_of_new(
+        plan = plan_of_new(
             str(test.get("testId") or ""),
             test_type,
             self._session.hook.account_group_id,
@@ -419,6 +422,7 @@ class Creation:
             result_types=options.result_types or options.checks.result_types or None,
             expected=options.expected_agents,
         )
+        return replace(plan, from_test=options.from_test or "", from_test_name=self._from_test_name)
 
     def _read_clock(self, store: RunStateStore) -> None:
         """Send any read, so that the stored time is by ThousandEyes' clock, however wrong this machine's clock is."""

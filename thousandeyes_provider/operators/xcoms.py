@@ -12,6 +12,7 @@ from thousandeyes_provider.links.thousandeyes import (
 )
 from thousandeyes_provider.operators import wait_record
 from thousandeyes_provider.operators.options import Json
+from thousandeyes_provider.validation.summary import display_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,7 +45,9 @@ class TaskXComs:
     def push_index(self, evidence: Json) -> None:
         """Push the index entry."""
         if self._pushes_evidence:
-            entry = {name: evidence.get(name) for name in INDEX_FIELDS}
+            entry = {name: evidence.get(name) for name in INDEX_FIELDS} | {
+                "test_name": display_name(evidence)
+            }
             self._instance.xcom_push(key=VERDICT_KEY, value=entry)
 
     def push_evidence(self, evidence: Json) -> None:

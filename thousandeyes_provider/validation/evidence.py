@@ -88,6 +88,8 @@ class Observed:
         :func:`~thousandeyes_provider.validation.samples.agent_key`.
     :param judgement: the judgement; it also holds the rows of the round.
     :param links: ``test`` and ``snapshot``, where known. ``round`` is added: the round at the worst agent.
+    :param from_test: id of the test whose settings were taken over; empty for none.
+    :param from_test_name: its name.
     :param reason: why the run could not be judged, for inconclusive verdicts: the error, or the rounds of other runs.
     """
 
@@ -111,6 +113,8 @@ class Observed:
     judgement: Judgement = NOT_JUDGED
     links: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    from_test: str = ""
+    from_test_name: str = ""
 
 
 def evidence(observed: Observed) -> dict[str, Any]:
@@ -142,6 +146,10 @@ def evidence(observed: Observed) -> dict[str, Any]:
         "test_id": one_line(observed.test_id),
         "test_name": one_line(observed.test_name),
         "test_type": observed.test_type,
+        "from_test": {
+            "test_id": one_line(observed.from_test),
+            "test_name": one_line(observed.from_test_name),
+        },
         "account_group_id": (
             None if observed.account_group_id is None else one_line(observed.account_group_id)
         ),
@@ -189,6 +197,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
     inconclusive = observed.verdict not in (Verdict.PASSED, Verdict.FAILED)
     if observed.verdict is not Verdict.ERROR and not (inconclusive and observed.reason):
         del result["reason"]
+    if not observed.from_test:
+        del result["from_test"]
     if judgement.baseline is not None:
         result["baseline"] = _baseline(judgement)
     if round_link := links.pop("round", "") or _worst_round_link(result, judgement.rows):

@@ -432,8 +432,13 @@ def _sample(values: Mapping[str, Any]) -> str:
 
 def test_label(evidence: Evidence) -> str:
     """Return type, id and name of the test: ``http-server test 202703 'Checkout'``."""
-    name = f" {evidence['test_name']!r}" if evidence["test_name"] else ""
+    name = f" {display_name(evidence)!r}" if display_name(evidence) else ""
     return f"{evidence['test_type']} test {evidence['test_id']}{name}".strip()
+
+
+def display_name(evidence: Evidence) -> str:
+    """Return the name that people know the test by: of the test that it was made from, else its own."""
+    return str((evidence.get("from_test") or {}).get("test_name") or evidence.get("test_name") or "")
 
 
 def agent_counts(evidence: Evidence) -> str:
