@@ -34,8 +34,7 @@ def select_tests(
     :param test_type: a test type.
     :raises ValueError: when no such tag exists.
     """
-    # Only `*` and `?` are special; `[` is as common in names as any other character.
-    pattern = None if name is None else name.casefold().replace("[", "[[]")
+    pattern = None if name is None else _name_pattern(name)
     wanted = [tags] if isinstance(tags, str) else list(tags)
     tagged = [_tagged_tests(tag, known_tags) for tag in wanted]
     combine = set.intersection if match_tags == "all" else set.union
@@ -49,6 +48,16 @@ def select_tests(
     ]
 
 
+def matches_test(pattern: str, test_id: str, test_name: str) -> bool:
+    """Whether a pattern means a test.
+
+    :param pattern: an id, or a name regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param test_id: id of the test.
+    :param test_name: name of the test; empty when it is not known.
+    """
+    return pattern == test_id or fnmatchcase(test_name.casefold(), _name_pattern(pattern))
+
+
 def is_older(test: Mapping[str, Any], than: float) -> bool:
     """Whether a test was created before a time, epoch seconds; ``False`` when it has no creation date."""
     try:
@@ -58,6 +67,11 @@ def is_older(test: Mapping[str, Any], than: float) -> bool:
     return (
         created if created.tzinfo else created.replace(tzinfo=UTC)
     ).timestamp() < than - CREATED_AT_TOLERANCE
+
+
+def _name_pattern(name: str) -> str:
+    """A pattern for ``fnmatch`` in which only ``*`` and ``?`` are special, since names contain brackets."""
+    return name.casefold().replace("[", "[[]")
 
 
 def _tagged_tests(wanted: str, known_tags: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import boolean, seconds, whole_number
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
@@ -38,7 +38,7 @@ class TaskLog(Protocol):
 
 
 T = TypeVar("T")
-O = TypeVar("O", bound="JudgeOptions")  # noqa: E741
+O = TypeVar("O", bound="Options")  # noqa: E741
 
 OnFailed = Literal["fail", "retry", "skip", "warn"]
 OnInconclusive = Literal["fail", "skip", "warn"]
@@ -102,7 +102,7 @@ def parse_test_type(value: object) -> str | None:
         return None
     from thousandeyes_provider.api.result_types import TEST_TYPES
 
-    return _choice(value, TEST_TYPES)
+    return choice(value, TEST_TYPES)
 
 
 def parse_result_types(value: object) -> tuple[str, ...] | None:
@@ -114,7 +114,7 @@ def parse_result_types(value: object) -> tuple[str, ...] | None:
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"expected a list of {', '.join(RESULT_TYPES)}")
-    result_types = tuple(dict.fromkeys(_choice(name, RESULT_TYPES) for name in names))
+    result_types = tuple(dict.fromkeys(choice(name, RESULT_TYPES) for name in names))
     if not any(RESULT_TYPES[name].judged for name in result_types):
         raise ValueError("none of these can be judged, so no run could pass; add a judged result type")
     return result_types
@@ -154,7 +154,7 @@ def parse_run(value: object) -> RunHandle:
     from thousandeyes_provider.api.run import RunHandle
 
     try:
-        return RunHandle.from_json(cast("Json", _structure(value)))
+        return RunHandle.from_json(cast("Json", read_structure(value)))
     except ValueError as error:
         raise ValueError(
             f"{error}; expected the return value of a task with wait_for_results=False"
@@ -165,7 +165,7 @@ def parse_checks(value: object) -> Checks:
     """Parse a declaration of checks; text is read as YAML, which includes JSON."""
     from thousandeyes_provider.validation import check_parser
 
-    return check_parser.parse_checks(_structure(value))
+    return check_parser.parse_checks(read_structure(value))
 
 
 def parse_literal_checks(value: object) -> Checks:
@@ -178,7 +178,7 @@ def parse_literal_checks(value: object) -> Checks:
 def parse_compare_with(value: object) -> Json | None:
     """Parse the evidence of an earlier run, or ``{"test_id", "window"}``; ``None`` when it is not given."""
     expected = "the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
-    value = _structure(value)
+    value = read_structure(value)
     if not value:
         return None
     if not isinstance(value, Mapping):
@@ -197,7 +197,7 @@ def parse_compare_with(value: object) -> Json | None:
 def parse_definition(value: object) -> Json | None:
     """Parse the body that creates a test: a dict, JSON or YAML text, or a model of the official SDK."""
     try:
-        value = plain_definition(_structure(value))
+        value = plain_definition(read_structure(value))
     except ValueError:
         raise ConfidentialArgument("expected JSON or YAML") from None
     if value is None or value == "":
@@ -216,12 +216,12 @@ def plain_definition(value: object) -> object:
 
 def parse_on_failed(value: object) -> OnFailed:
     """Parse what a failed verdict does to the task."""
-    return cast("OnFailed", _choice(value, ("fail", "retry", "skip", "warn")))
+    return cast("OnFailed", choice(value, ("fail", "retry", "skip", "warn")))
 
 
 def parse_on_inconclusive(value: object) -> OnInconclusive | None:
     """Parse what an inconclusive run does to the task; ``None`` for the configured value."""
-    return None if _is_absent(value) else cast("OnInconclusive", _choice(value, ("fail", "skip", "warn")))
+    return None if _is_absent(value) else cast("OnInconclusive", choice(value, ("fail", "skip", "warn")))
 
 
 def parse_report_path(value: object) -> str | None:
@@ -283,7 +283,8 @@ def _is_absent(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
-def _choice(value: object, choices: Iterable[str]) -> str:
+def choice(value: object, choices: Iterable[str]) -> str:
+    """Parse one of a few texts."""
     import difflib
 
     known = list(choices)
@@ -298,12 +299,12 @@ def _choice(value: object, choices: Iterable[str]) -> str:
 def _from_file_text(value: object) -> object:
     """A list that a file spells; any other value as it is."""
     if isinstance(value, str) and "\n" in value.strip():
-        structure = _structure(value)
+        structure = read_structure(value)
         return structure if isinstance(structure, list) else value
     return value
 
 
-def _structure(value: object) -> object:
+def read_structure(value: object) -> object:
     """The structure that a text spells, of a file or a rendered template; any other value as it is."""
     if not isinstance(value, str):
         return value
@@ -349,7 +350,7 @@ def _expanded_size(node: Any, sizes: dict[int, int]) -> int:
 # -- options ---------------------------------------------------------------------------------------------------------
 
 
-def _option(parse: Callable[[object], T], *, attribute: str = "") -> T:
+def option(parse: Callable[[object], T], *, attribute: str = "") -> T:
     """Declare an option.
 
     :param parse: parses the argument.
@@ -358,21 +359,32 @@ def _option(parse: Callable[[object], T], *, attribute: str = "") -> T:
     return cast("T", field(metadata={"parse": parse, "attribute": attribute}))
 
 
+class Options(Protocol):
+    """What parsing needs of a class of options: a dataclass whose fields are made by :func:`option`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
+        """Return what is wrong with arguments that are valid one by one."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgeOptions:
     """The options of every task that judges a round. Durations are seconds."""
 
-    thousandeyes_conn_id: str = _option(parse_conn_id)
-    min_agents: int | float | str | None = _option(parse_min_agents)
-    grace: float = _option(parse_duration)
-    max_agent_errors: int | float = _option(parse_max_agent_errors)
-    checks: Checks = _option(parse_checks)
-    compare_with: Json | None = _option(parse_compare_with)
-    on_failed: OnFailed = _option(parse_on_failed)
-    on_inconclusive: OnInconclusive | None = _option(parse_on_inconclusive)
-    snapshot_on_failure: bool = _option(parse_bool)
-    report_path: str | None = _option(parse_report_path)
-    deferrable: bool = _option(parse_bool)
+    thousandeyes_conn_id: str = option(parse_conn_id)
+    min_agents: int | float | str | None = option(parse_min_agents)
+    grace: float = option(parse_duration)
+    max_agent_errors: int | float = option(parse_max_agent_errors)
+    checks: Checks = option(parse_checks)
+    compare_with: Json | None = option(parse_compare_with)
+    on_failed: OnFailed = option(parse_on_failed)
+    on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
+    snapshot_on_failure: bool = option(parse_bool)
+    report_path: str | None = option(parse_report_path)
+    deferrable: bool = option(parse_bool)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -387,17 +399,17 @@ class JudgeOptions:
 class StartOptions(JudgeOptions):
     """The options of every task that starts a round."""
 
-    account_group_id: str | None = _option(parse_account_group_id)
-    test_type: str | None = _option(parse_test_type)
-    wait_for_results: bool = _option(parse_bool)
-    result_types: tuple[str, ...] | None = _option(parse_result_types)
-    expected_agents: ExpectedAgents | None = _option(parse_expected_agents)
-    confirm_failures: int = _option(parse_confirm_failures)
+    account_group_id: str | None = option(parse_account_group_id)
+    test_type: str | None = option(parse_test_type)
+    wait_for_results: bool = option(parse_bool)
+    result_types: tuple[str, ...] | None = option(parse_result_types)
+    expected_agents: ExpectedAgents | None = option(parse_expected_agents)
+    confirm_failures: int = option(parse_confirm_failures)
     # Airflow's operators have a method of the name dry_run.
-    dry_run: bool = _option(parse_bool, attribute="is_dry_run")
-    poll_interval: float | None = _option(parse_poll_interval)
-    timeout: float = _option(parse_positive_duration)
-    queue_timeout: float | None = _option(parse_queue_timeout)
+    dry_run: bool = option(parse_bool, attribute="is_dry_run")
+    poll_interval: float | None = option(parse_poll_interval)
+    timeout: float = option(parse_positive_duration)
+    queue_timeout: float | None = option(parse_queue_timeout)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -422,16 +434,16 @@ class StartOptions(JudgeOptions):
 class RunOptions(StartOptions):
     """The options of ``RunInstantTestOperator``."""
 
-    test_id: str = _option(parse_test_id)
+    test_id: str = option(parse_test_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CreateOptions(StartOptions):
     """The options of ``CreateInstantTestOperator``."""
 
-    definition: Json | None = _option(parse_definition)
-    from_test: str | None = _option(parse_optional_test_id)
-    overrides: Json | None = _option(parse_definition)
+    definition: Json | None = option(parse_definition)
+    from_test: str | None = option(parse_optional_test_id)
+    overrides: Json | None = option(parse_definition)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -463,8 +475,8 @@ class CreateOptions(StartOptions):
 class SensorOptions(JudgeOptions):
     """The options of ``InstantTestResultsSensor``."""
 
-    run: RunHandle = _option(parse_run)
-    poke_interval: float = _option(parse_positive_duration)
+    run: RunHandle = option(parse_run)
+    poke_interval: float = option(parse_positive_duration)
 
 
 def _absent(values: Mapping[str, object], name: str) -> bool:
@@ -527,7 +539,7 @@ def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) ->
     return options(**values)
 
 
-def check_literals(task: _Task, options: type[JudgeOptions]) -> None:
+def check_literals(task: _Task, options: type[Options]) -> None:
     """Check the arguments that are known when the DAG is parsed.
 
     :param task: the operator or sensor.
@@ -547,13 +559,13 @@ def check_literals(task: _Task, options: type[JudgeOptions]) -> None:
         raise error if getattr(task, "retry_policy", None) else without_retry(error)
 
 
-def _arguments(task: _Task, options: type[JudgeOptions]) -> dict[str, object]:
+def _arguments(task: _Task, options: type[Options]) -> dict[str, object]:
     return {
         option.name: getattr(task, option.metadata["attribute"] or option.name) for option in fields(options)
     }
 
 
-def _parse(options: type[JudgeOptions], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
+def _parse(options: type[Options], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
     """The parsed arguments, and what is wrong with the others."""
     values: Json = {}
     problems: list[str] = []

@@ -11,12 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.response import iso_time
-from thousandeyes_provider.validation.summary import worst_agent
+from thousandeyes_provider.api.test_search import matches_test
+from thousandeyes_provider.validation.summary import display_name, worst_agent
 from thousandeyes_provider.validation.verdict import Verdict
 
 LARGEST_SUITE_EVIDENCE = 48 * 1024
@@ -53,8 +53,8 @@ class SuiteRules:
 
     :param min_passed: how many blocking tests have to pass: a count from 1 (``int``), a fraction of them (``float``,
         0.0 to 1.0, rounded up), or ``None`` for all.
-    :param non_blocking: tests that are reported and never fail the suite: test ids, and names with the wildcards
-        ``*``, ``?`` and ``[…]``, whatever their case.
+    :param non_blocking: tests that are reported and never fail the suite: ids, and names with the wildcards ``*`` and
+        ``?``, regardless of case.
     """
 
     min_passed: int | float | None = None
@@ -62,10 +62,7 @@ class SuiteRules:
 
     def is_blocking(self, test_id: str, test_name: str) -> bool:
         """Whether the verdict of a test counts."""
-        name = test_name.casefold()
-        return not any(
-            pattern == test_id or fnmatchcase(name, pattern.casefold()) for pattern in self.non_blocking
-        )
+        return not any(matches_test(pattern, test_id, test_name) for pattern in self.non_blocking)
 
     def required(self, blocking: int) -> int:
         """How many of ``blocking`` tests have to pass."""
@@ -123,6 +120,7 @@ def _is_evidence(value: Mapping[str, Any]) -> bool:
         and isinstance(value.get("agents"), Mapping)
         and isinstance(value.get("checks"), list)
         and isinstance(value.get("failed_agents"), list)
+        and isinstance(value.get("from_test", {}), Mapping)
     )
 
 
@@ -200,8 +198,8 @@ def _verdict(counts: Mapping[str, int], absent: int, rules: SuiteRules) -> tuple
 
 def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
     """The compact row of a test: what a list shows, and why it is not good."""
-    test_id, test_name = str(evidence["test_id"]), str(evidence.get("test_name") or "")
-    source_id = str(evidence.get("from_test") or "")
+    test_id, test_name = str(evidence["test_id"]), display_name(evidence)
+    source_id = str((evidence.get("from_test") or {}).get("test_id") or "")
     row: dict[str, Any] = {
         "test_id": test_id,
         "test_name": test_name[:MAX_NAME],

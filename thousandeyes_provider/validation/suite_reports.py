@@ -15,6 +15,7 @@ from thousandeyes_provider.validation.reports import (
     junit_document,
     junit_outcome,
     markdown_table,
+    report,
 )
 from thousandeyes_provider.validation.summary import test_label, text_columns
 
@@ -43,6 +44,23 @@ def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
     if (more := len(evidence["missing"]) + _cut(evidence, "missing") - MAX_TABLE_TESTS) > 0:
         lines.append((logging.WARNING, f"and {more} more without evidence"))
     return lines
+
+
+def suite_report(
+    evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], format_: str, *, name: str
+) -> str:
+    """Return the evidence of a suite as the text of a report.
+
+    :param evidence: of the suite.
+    :param runs: the evidence of each run.
+    :param format_: ``junit``, ``markdown`` or ``html``.
+    :param name: name of the suite.
+    """
+    if format_ == "junit":
+        return suite_junit(evidence, runs, name=name)
+    if format_ == "markdown":
+        return suite_markdown(evidence)
+    return report(evidence, format_)
 
 
 def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], *, name: str) -> str:

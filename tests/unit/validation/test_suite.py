@@ -108,7 +108,9 @@ class TestInconclusiveTests:
         assert result["missing"] == ["1"]
 
     def test_a_run_made_from_a_scheduled_test_counts_for_that_test(self):
-        result = judged([run("900", from_test="1")], SuiteRules(), expected_ids=["1"])
+        result = judged(
+            [run("900", from_test={"test_id": "1", "test_name": "One"})], SuiteRules(), expected_ids=["1"]
+        )
         assert (result["verdict"], result["missing"]) == ("passed", [])
 
     def test_fewer_runs_than_task_instances_keep_a_suite_from_passing(self):
@@ -132,7 +134,7 @@ class TestInconclusiveTests:
 
 
 class TestNonBlockingTests:
-    @pytest.mark.parametrize("pattern", ["2", "Test 2", "TES? 2", "test *2", "Test [2]"])
+    @pytest.mark.parametrize("pattern", ["2", "Test 2", "TES? 2", "test *2"])
     def test_they_are_reported_and_never_fail_the_suite(self, pattern):
         result = judged([run("1"), run("2", "failed")], SuiteRules(non_blocking=(pattern,)))
         assert result["verdict"] == "passed"
@@ -144,7 +146,11 @@ class TestNonBlockingTests:
         assert (result["verdict"], result["reason"]) == ("no_results", "the suite has no blocking test")
 
     def test_a_run_from_a_scheduled_test_is_named_by_the_scheduled_test(self):
-        result = judged([run("900", "failed", from_test="7"), run("1")], SuiteRules(non_blocking=("7",)))
+        made = run("900", "failed", from_test={"test_id": "7", "test_name": "Seven"})
+        result = judged(
+            [made, run("1")],
+            SuiteRules(non_blocking=("7",)),
+        )
         assert result["verdict"] == "passed"
 
 

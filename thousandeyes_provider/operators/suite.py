@@ -1,0 +1,288 @@
+"""Many tests with one verdict: select tests, run each as a mapped task, and judge the runs together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.operators.options import check_literals
+from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.operators.options import Json, OnInconclusive
+
+
+class SelectTestsOperator(BaseOperator):
+    """Select the tests of a suite, and return the arguments of each run.
+
+    Either ``test_ids`` names instant tests to rerun, or the other arguments select scheduled tests, each of which is
+    run once as an instant test with its own settings. A test is selected when ``from_tests`` names it, or when it fits
+    ``names`` and ``tags``, as far as they are given. Tests of a type without an instant form are left out with a
+    warning. The log previews the number of runs and the minutes of quota that they take. This task runs nothing.
+
+    :param test_ids: ids of instant tests to rerun. Templated.
+    :param from_tests: ids of tests whose settings are run once. Templated.
+    :param names: names of tests, regardless of case; ``*`` stands for any characters, ``?`` for one. A name without a
+        wildcard has to exist. Templated.
+    :param tags: tags as ``key:value``, such as ``service:checkout``, or ``key`` for any value. Each has to exist; a tag
+        that no test carries selects nothing. Templated.
+    :param match_tags: whether a test has to carry ``all`` of the tags or ``any`` of them.
+    :param exclude: ids and names of tests to leave out, with wildcards; together with ``test_ids`` only ids. Templated.
+    :param test_type: select only tests of this type.
+    :param max_tests: largest number of tests, from 1 to Airflow's ``[core] max_map_length``, which is the default. More
+        tests are an error, before anything is run.
+    :param overrides: arguments of single tests, by id or by name with wildcards. Where several fit, the later wins:
+        ``{"Checkout*": {"checks": {…}}, "281474976710706": {"min_agents": 3}}``. Templated.
+    :param defaults: arguments of every run that ``overrides`` may replace. Templated.
+    :param account_group_id: account group (``aid``) of the tests. Templated.
+    :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
+    """
+
+    template_fields: Sequence[str] = (
+        "test_ids",
+        "from_tests",
+        "names",
+        "tags",
+        "exclude",
+        "overrides",
+        "defaults",
+        "account_group_id",
+        "thousandeyes_conn_id",
+    )
+    ui_color = "#e8f4fa"
+
+    def __init__(
+        self,
+        *,
+        test_ids: Sequence[str | int] | XComArg | str | None = None,
+        from_tests: Sequence[str | int] | XComArg | str | None = None,
+        names: Sequence[str] | XComArg | str | None = None,
+        tags: Sequence[str] | XComArg | str | None = None,
+        match_tags: Literal["all", "any"] = "all",
+        exclude: Sequence[str | int] | XComArg | str | None = None,
+        test_type: str | None = None,
+        max_tests: int | None = None,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        account_group_id: str | int | None = None,
+        thousandeyes_conn_id: str = "thousandeyes_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.test_ids = test_ids
+        self.from_tests = from_tests
+        self.names = names
+        self.tags = tags
+        self.match_tags = match_tags
+        self.exclude = exclude
+        self.test_type = test_type
+        self.max_tests = max_tests
+        self.overrides = overrides
+        self.defaults = defaults
+        self.account_group_id = account_group_id
+        self.thousandeyes_conn_id = thousandeyes_conn_id
+        check_literals(self, SelectOptions)
+
+    def execute(self, context: Context) -> list[Json]:
+        """Select the tests.
+
+        :param context: Airflow's context.
+        :return: one dict of arguments for each run, for ``expand_kwargs``.
+        :raises ThousandEyesConfigurationError: for invalid arguments, for a name, an id or a tag that does not exist,
+            and for too many tests.
+        :raises ThousandEyesError: when tests or tags cannot be listed.
+        """
+        from thousandeyes_provider.operators.suite_run import select
+
+        runs, error = select(self)
+        if error is not None:
+            raise error
+        return runs
+
+
+class SuiteVerdictOperator(BaseOperator):
+    """Judge many runs together: one verdict, one evidence, one report.
+
+    The suite passes when enough blocking tests passed, and fails when it cannot reach that number, even if every test
+    without a verdict had passed. Otherwise it is inconclusive, and so is a suite that is empty or smaller than what was
+    selected. Runs are matched by test id. The task runs when every upstream task is done, also after failed and
+    skipped ones; it starts no run itself.
+
+    :param results: outputs of tasks that judge a round, mapped or single, or a list of evidence. Templated.
+    :param expected: what should have run: a number, test ids, or the output of :class:`SelectTestsOperator`. By default
+        the task instances behind ``results``, as Airflow counts them. Templated.
+    :param min_passed: how many blocking tests have to pass: a count (``3``) or a fraction (``0.9``, rounded up); by
+        default all. Templated.
+    :param non_blocking: tests that are reported and never fail the suite: ids, or names with wildcards. Templated.
+    :param on_failed: what a failed suite does to the task: ``fail``, ``skip`` or ``warn``. No retry is spent: it would
+        judge the same evidence.
+    :param on_inconclusive: what an inconclusive suite does to the task: ``fail``, ``skip`` or ``warn``; by default
+        ``[thousandeyes] on_inconclusive`` (fail).
+    :param shadow: report the verdict and never block; by default ``[thousandeyes] shadow`` (false). The evidence has
+        the verdict all the same.
+    :param report_path: where to write a report of all tests: JUnit for ``.xml``, Markdown for ``.md``. Templated.
+    :param trigger_rule: Airflow's; ``all_done``, so that the suite is judged after bad runs as well.
+    """
+
+    template_fields: Sequence[str] = ("results", "expected", "min_passed", "non_blocking", "report_path")
+    ui_color = "#e8f4fa"
+
+    def __init__(
+        self,
+        *,
+        results: XComArg | Sequence[Any] | Mapping[str, Any] | str,
+        expected: int | Sequence[Any] | XComArg | str | None = None,
+        min_passed: int | float | str | None = None,
+        non_blocking: Sequence[str | int] | XComArg | str | None = None,
+        on_failed: Literal["fail", "skip", "warn"] = "fail",
+        on_inconclusive: OnInconclusive | None = None,
+        shadow: bool | None = None,
+        report_path: str | None = None,
+        trigger_rule: str = "all_done",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trigger_rule=trigger_rule, **kwargs)
+        self.results = results
+        self.expected = expected
+        self.min_passed = min_passed
+        self.non_blocking = non_blocking
+        self.on_failed = on_failed
+        self.on_inconclusive = on_inconclusive
+        self.shadow = shadow
+        self.report_path = report_path
+        # Rendering replaces the references by their values.
+        self._source_task_ids = [task.task_id for task, _ in XComArg.iter_xcom_references(results)]
+        check_literals(self, SuiteOptions)
+
+    def execute(self, context: Context) -> Json | None:
+        """Judge the suite.
+
+        :param context: Airflow's context.
+        :return: the evidence of the suite.
+        :raises InstantTestFailed: the suite failed.
+        :raises InstantTestInconclusive: the suite has no verdict.
+        :raises ThousandEyesConfigurationError: for invalid arguments.
+        """
+        from thousandeyes_provider.operators.suite_run import judge
+
+        ending = judge(self, context, self._source_task_ids)
+        if ending.error is not None:
+            raise ending.error
+        return ending.value
+
+
+def instant_test_suite(
+    group_id: str,
+    *,
+    test_ids: Sequence[str | int] | XComArg | str | None = None,
+    from_tests: Sequence[str | int] | XComArg | str | None = None,
+    names: Sequence[str] | XComArg | str | None = None,
+    tags: Sequence[str] | XComArg | str | None = None,
+    match_tags: Literal["all", "any"] = "all",
+    exclude: Sequence[str | int] | XComArg | str | None = None,
+    test_type: str | None = None,
+    max_tests: int | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    min_passed: int | float | str | None = None,
+    non_blocking: Sequence[str | int] = (),
+    on_failed: Literal["fail", "skip", "warn"] = "fail",
+    on_inconclusive: OnInconclusive | None = None,
+    shadow: bool | None = None,
+    report_path: str | None = None,
+    dry_run: bool = False,
+    account_group_id: str | int | None = None,
+    thousandeyes_conn_id: str = "thousandeyes_default",
+    **run_arguments: Any,
+) -> TaskGroup:
+    """Run many tests, and gate the pipeline on one verdict: a task group with ``select``, ``run`` and ``verdict``.
+
+    .. code-block:: python
+
+        gate = instant_test_suite("gate", tags="service:checkout", min_agents=0.8)
+        deploy >> gate >> promote
+
+    ``select`` is a :class:`SelectTestsOperator`. ``run`` is one mapped task for each selected test: a
+    ``RunInstantTestOperator`` for ``test_ids``, else a ``CreateInstantTestOperator`` with ``from_test``. Its bad
+    verdicts only warn, so that the one red task is ``verdict``, a :class:`SuiteVerdictOperator`. A task that needs
+    its evidence takes ``gate.get_child_by_label("verdict").output``. The group cannot stand inside a mapped task group.
+
+    :param group_id: id of the task group.
+    :param test_ids: and the arguments up to ``overrides``: see :class:`SelectTestsOperator`. An entry of ``overrides``
+        may also have ``"blocking": False``.
+    :param min_passed: and the arguments up to ``report_path``: see :class:`SuiteVerdictOperator`.
+    :param dry_run: only select the tests and log what a run would take; the group is then ``select`` alone.
+    :param account_group_id: account group (``aid``) of all tasks.
+    :param thousandeyes_conn_id: connection of all tasks.
+    :param run_arguments: arguments of every run: those of the operator (``checks``, ``min_agents``, ``timeout``, …) and
+        of Airflow (``pool``, ``retries``, …). ``deferrable`` is true unless given.
+    :raises ThousandEyesConfigurationError: for invalid arguments, and inside a mapped task group.
+    """
+    reserved = {
+        "on_failed",
+        "on_inconclusive",
+        "report_path",
+        "wait_for_results",
+        "test_id",
+        "from_test",
+        "task_id",
+    }
+    if misplaced := reserved & run_arguments.keys():
+        raise ThousandEyesConfigurationError(
+            f"instant_test_suite {group_id!r}: {', '.join(sorted(misplaced))} cannot be set for the runs of a suite"
+        )
+    per_test = {name for arguments in (overrides or {}).values() for name in arguments} - {BLOCKING}
+    non_blocking = [
+        *non_blocking,
+        *(test for test, arguments in (overrides or {}).items() if arguments.get(BLOCKING) is False),
+    ]
+    connection: dict[str, Any] = {
+        "account_group_id": account_group_id,
+        "thousandeyes_conn_id": thousandeyes_conn_id,
+    }
+    operator = CreateInstantTestOperator if test_ids is None else RunInstantTestOperator
+    with TaskGroup(group_id) as group:
+        select = SelectTestsOperator(
+            task_id="select",
+            test_ids=test_ids,
+            from_tests=from_tests,
+            names=names,
+            tags=tags,
+            match_tags=match_tags,
+            exclude=exclude,
+            test_type=test_type,
+            max_tests=max_tests,
+            overrides=overrides,
+            # Airflow refuses an argument that stands both in partial() and in expand_kwargs().
+            defaults={name: run_arguments.pop(name) for name in per_test & run_arguments.keys()},
+            **connection,
+        )
+        if dry_run:
+            return group
+        try:
+            run = operator.partial(
+                task_id="run",
+                on_failed="warn",
+                on_inconclusive="warn",
+                **{"deferrable": True, **connection, **run_arguments},
+            ).expand_kwargs(select.output)
+        except NotImplementedError:
+            raise ThousandEyesConfigurationError(
+                f"instant_test_suite {group_id!r}: cannot stand inside a mapped task group, because Airflow does "
+                "not map tasks there; map the arguments of the suite, such as test_ids, instead"
+            ) from None
+        SuiteVerdictOperator(
+            task_id="verdict",
+            results=run.output,
+            expected=select.output,
+            min_passed=min_passed,
+            non_blocking=non_blocking,
+            on_failed=on_failed,
+            on_inconclusive=on_inconclusive,
+            shadow=shadow,
+            report_path=report_path,
+        )
+    return group

@@ -1,0 +1,231 @@
+"""What the operators of a suite do when they run. The operators import this module when they execute."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.api.test_search import matches_test, select_tests
+from thousandeyes_provider.config import setting
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestIncomplete,
+    InstantTestNoResults,
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+)
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.operators.judge import write_report
+from thousandeyes_provider.operators.options import Json, parse_options, task_label
+from thousandeyes_provider.operators.outcome import Ending, final, has_retry_policy
+from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
+from thousandeyes_provider.operators.telemetry import annotate_assets, record_metrics
+from thousandeyes_provider.operators.xcoms import TaskXComs
+from thousandeyes_provider.validation.formatting import join_truncated
+from thousandeyes_provider.validation.reports import report_format
+from thousandeyes_provider.validation.suite import SuiteRules, collect_evidence, suite_evidence
+from thousandeyes_provider.validation.suite_reports import suite_report, suite_table_lines
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+RUNS_PER_MINUTE = 24
+"""Runs that an organization may start in a minute (docs/thousandeyes-api.md, "Rate limits")."""
+
+
+# -- selecting -------------------------------------------------------------------------------------------------------
+
+
+def select(task: BaseOperator) -> tuple[list[Json], ThousandEyesError | None]:
+    """Select the tests of a suite.
+
+    :param task: the operator, with rendered arguments.
+    :return: the arguments of each run, and the error that ends the task.
+    """
+    hook: ThousandEyesHook | None = None
+    try:
+        options = parse_options(task, SelectOptions, {})
+        key = "test_id" if options.test_ids else "from_test"
+        if options.test_ids:
+            tests: list[Mapping[str, Any]] = [{"testId": test_id} for test_id in options.test_ids]
+        else:
+            hook = ThousandEyesHook(options.thousandeyes_conn_id, options.account_group_id)
+            tests = _scheduled_tests(task, options, hook)
+        tests = [test for test in tests if not _fits_any(options.exclude, test)]
+        _check_size(task, options, len(tests))
+        minutes = math.ceil(len(tests) / RUNS_PER_MINUTE)
+        task.log.info(
+            "%d tests selected: %d runs, each charged by ThousandEyes; at least %d min at %d runs a minute",
+            len(tests),
+            len(tests),
+            minutes,
+            RUNS_PER_MINUTE,
+        )
+        for test in tests:
+            task.log.info("Test %s %s %s", test["testId"], test.get("type", ""), test.get("testName", ""))
+        return [_run_arguments(key, test, options) for test in tests], None
+    except ThousandEyesError as error:
+        return [], final(error, has_retry_policy(task))
+    finally:
+        if hook is not None:
+            hook.close()
+
+
+def _scheduled_tests(
+    task: BaseOperator, options: SelectOptions, hook: ThousandEyesHook
+) -> list[Mapping[str, Any]]:
+    """The scheduled tests that are selected and have an instant form."""
+    listed = hook.list_tests()
+    tags = hook.list_tags() if options.tags else []
+    by_id = {str(test.get("testId")): test for test in listed}
+    problems = [
+        _unknown("from_tests", test_id, by_id) for test_id in options.from_tests if test_id not in by_id
+    ]
+    names = {str(test.get("testName")).casefold(): str(test.get("testName")) for test in listed}
+    problems += [
+        _unknown("names", name, names.values())
+        for name in options.names
+        if not set("*?") & set(name) and name.casefold() not in names
+    ]
+    if problems:
+        raise ThousandEyesConfigurationError(f"{task_label(task)}: {'; '.join(problems)}")
+    selected = {test_id: by_id[test_id] for test_id in options.from_tests}
+    if options.names or options.tags or not options.from_tests:
+        for name in options.names or (None,):
+            try:
+                found = select_tests(
+                    listed,
+                    name=name,
+                    tags=options.tags,
+                    known_tags=tags,
+                    match_tags=options.match_tags,
+                    test_type=options.test_type,
+                )
+            except ValueError as error:
+                raise ThousandEyesConfigurationError(f"{task_label(task)}: {error}") from None
+            selected |= {str(test["testId"]): test for test in found}
+    without_form = [test for test in selected.values() if test.get("type") not in TEST_TYPES]
+    if without_form:
+        task.log.warning(
+            "%d tests left out, their types have no instant form: %s",
+            len(without_form),
+            join_truncated([f"{test.get('testName')} ({test.get('type')})" for test in without_form]),
+        )
+    return [test for test in selected.values() if test.get("type") in TEST_TYPES]
+
+
+def _unknown(argument: str, value: str, known: Any) -> str:
+    near = next(iter(get_close_matches(value, list(known), 1)), None)
+    return f"{argument}: no test {value!r} in GET /tests" + (f", did you mean {near!r}?" if near else "")
+
+
+def _fits_any(patterns: Sequence[str], test: Mapping[str, Any]) -> bool:
+    return any(
+        matches_test(pattern, str(test["testId"]), str(test.get("testName") or "")) for pattern in patterns
+    )
+
+
+def _check_size(task: BaseOperator, options: SelectOptions, count: int) -> None:
+    """Refuse more tests than the DAG, Airflow or the organization allows."""
+    limits = {
+        "max_tests": options.max_tests,
+        "[core] max_map_length": conf.getint("core", "max_map_length", fallback=1024),
+        "[thousandeyes] max_runs_per_dag_run": setting("max_runs_per_dag_run") or None,
+    }
+    for name, limit in limits.items():
+        if limit is not None and count > limit:
+            raise ThousandEyesConfigurationError(
+                f"{task_label(task)}: {count} tests selected, {name} allows {limit}; nothing was run"
+            )
+
+
+def _run_arguments(key: str, test: Mapping[str, Any], options: SelectOptions) -> Json:
+    """The arguments of one run."""
+    arguments: Json = {key: str(test["testId"])}
+    if test.get("type"):
+        arguments["test_type"] = str(test["type"])
+    arguments |= options.defaults
+    for pattern, overrides in options.overrides.items():
+        if _fits_any((pattern,), test):
+            arguments |= {name: value for name, value in overrides.items() if name != BLOCKING}
+    return arguments
+
+
+# -- judging ---------------------------------------------------------------------------------------------------------
+
+
+def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) -> Ending:
+    """Judge a suite.
+
+    :param task: the operator, with rendered arguments.
+    :param context: Airflow's context.
+    :param source_task_ids: the tasks whose outputs are judged.
+    :return: how the task ends.
+    """
+    try:
+        options = parse_options(task, SuiteOptions, {})
+        shadow = setting("shadow") if options.shadow is None else options.shadow
+        policy = options.on_inconclusive or setting("on_inconclusive")
+    except ThousandEyesError as error:
+        return Ending(error=final(error, has_retry_policy(task)))
+    runs = collect_evidence(options.results)
+    expected_ids = options.expected if isinstance(options.expected, tuple) else None
+    expected_count = options.expected if isinstance(options.expected, int) else None
+    if options.expected is None:
+        expected_count = _instance_count(context, source_task_ids)
+    evidence = suite_evidence(
+        runs,
+        SuiteRules(options.min_passed, options.non_blocking),
+        judged_at=time.time(),
+        expected_ids=expected_ids,
+        expected_count=expected_count,
+        shadow=shadow,
+    )
+    if path := options.report_path:
+        write_report(
+            path, lambda: suite_report(evidence, runs, report_format(path), name=task.task_id), task.log
+        )
+    for level, line in suite_table_lines(evidence):
+        task.log.log(level, "%s", line)
+    record_metrics(evidence, operator=task)
+    xcoms = TaskXComs(context, task.task_id, pushes_evidence=bool(task.do_xcom_push))
+    xcoms.push_index(evidence)
+    argument = "on_failed" if evidence["verdict"] == "failed" else "on_inconclusive"
+    action = options.on_failed if evidence["verdict"] == "failed" else policy
+    passed = evidence["verdict"] == "passed"
+    if passed or shadow or action == "warn":
+        if not passed:
+            reason = "Shadow mode" if shadow else f"{argument}='warn'"
+            task.log.warning("%s, the task succeeds: %s", reason, evidence["summary"])
+        annotate_assets(context, evidence, operator=task)
+        return Ending(value=evidence)
+    xcoms.push_evidence(evidence)
+    if action == "skip":
+        return Ending(error=AirflowSkipException(evidence["summary"]))
+    return Ending(error=_error(evidence))
+
+
+def _error(evidence: Json) -> ThousandEyesError:
+    """The error of a suite that did not pass. It spends no retry, which would judge the same evidence."""
+    kinds = {"failed": InstantTestFailed, "no_results": InstantTestNoResults}
+    kind = kinds.get(evidence["verdict"], InstantTestIncomplete)
+    return final(kind(str(evidence["summary"]), evidence), False)
+
+
+def _instance_count(context: Context, task_ids: Sequence[str]) -> int | None:
+    """How many task instances the judged tasks have in this DAG run; ``None`` when no task is known."""
+    if not task_ids:
+        return None
+    instance: Any = context["ti"]
+    if hasattr(instance, "get_ti_count"):  # Airflow 3
+        return cast(
+            "int",
+            instance.get_ti_count(dag_id=instance.dag_id, task_ids=list(task_ids), run_ids=[instance.run_id]),
+        )
+    run: Any = context["dag_run"]
+    return sum(other.task_id in task_ids for other in run.get_task_instances())
