@@ -1,4 +1,4 @@
-"""Which rows a complete round has: the expected agents, times what the test's definition multiplies."""
+"""Which rows a complete round has: the expected agents, and how many rows each of them has of a result type."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Agent:
 
 @dataclass(frozen=True)
 class ExpectedAgents:
-    """The agents that a complete round has rows of.
+    """The agents that report in a complete round.
 
-    :param source: who says so: ``argument``, ``test``, ``remembered`` or ``unknown``.
-    :param agents: the agents, when they are known one by one.
-    :param count: how many there are; ``None`` when nobody knows.
+    :param source: where they come from: ``argument``, ``test``, ``remembered`` or ``unknown``.
+    :param agents: the agents, where they are listed.
+    :param count: how many there are; ``None`` when that is unknown.
     """
 
     source: str
@@ -58,14 +58,15 @@ class ExpectedAgents:
 
 
 UNKNOWN = ExpectedAgents("unknown")
-"""Nobody says which agents there are: a round is complete when nothing new has come for a while."""
+"""Unknown agents: a round is complete when no new row arrives for the quiet period."""
 
 
 def expected_from_argument(value: Any) -> ExpectedAgents | None:
-    """The agents that a DAG author names: a count, or a list of ids and names. Text may spell either.
+    """Parse the argument ``expected_agents``: a number of agents, or a list of ids and names.
 
-    :param value: ``None`` or an empty text for "not given"; a whole number from 1; a list of ids (digits)
-        and names; or a text that is a number, a JSON list, or ids and names with commas between.
+    :param value: ``None`` or an empty text when it is not given; a whole number from 1; a list of ids (digits) and
+        names; or a text with a number, a JSON list, or ids and names separated by commas.
+    :return: ``None`` when it is not given.
     :raises ValueError: for anything else.
     """
     if isinstance(value, str):
@@ -73,7 +74,7 @@ def expected_from_argument(value: Any) -> ExpectedAgents | None:
         if not text or text == "None":
             return None
         if text.startswith("["):
-            value = _list_in(text)
+            value = _parse_list(text)
         elif whole_number(text) is not None:
             value = whole_number(text)
         else:
@@ -82,71 +83,72 @@ def expected_from_argument(value: Any) -> ExpectedAgents | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
-            raise ValueError(f"{value} is not a number of agents; it starts at 1")
+            raise ValueError(f"must be at least 1 agent, got {value}")
         return ExpectedAgents("argument", count=value)
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        entries = [_agent_named(entry) for entry in value]
+        entries = [_parse_agent(entry) for entry in value]
         if entries:
             return ExpectedAgents.of("argument", entries)
-    raise ValueError(f"{value!r} is neither a number of agents nor a list of their ids or names")
+    raise ValueError(f"must be a number of agents or a list of agent ids and names, got {value!r}")
 
 
 def expected_from_test(test: Mapping[str, Any]) -> ExpectedAgents:
-    """The agents in a test's definition (``expand=agent``); unknown when it has none."""
-    agents = test.get("agents")
-    found = [
-        Agent(short_text(agent.get("agentId")), short_text(agent.get("agentName")))
-        for agent in (agents if isinstance(agents, list) else [])
-        if isinstance(agent, Mapping)
-    ]
-    return ExpectedAgents.of("test", (agent for agent in found if agent != Agent()))
+    """The agents of a test's definition (``expand=agent``); unknown when it has none."""
+    entries = test.get("agents")
+    agents = (
+        Agent(short_text(entry.get("agentId")), short_text(entry.get("agentName")))
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, Mapping)
+    )
+    return ExpectedAgents.of("test", (agent for agent in agents if agent != Agent()))
 
 
 def expected_from_rows(rows: Iterable[Row]) -> ExpectedAgents:
-    """The agents that sent the remembered round; unknown when there is none."""
-    found = {agent_id_of(row) or agent_name_of(row): row for row in rows}
+    """The agents of the remembered round; unknown without one."""
+    by_agent = {agent_id_of(row) or agent_name_of(row): row for row in rows}
     return ExpectedAgents.of(
-        "remembered", (Agent(agent_id_of(row), agent_name_of(row)) for key, row in found.items() if key)
+        "remembered", (Agent(agent_id_of(row), agent_name_of(row)) for key, row in by_agent.items() if key)
     )
 
 
 def result_types_of(test_type: str, test: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The result types that are judged when a DAG names none.
+    """The result types that are judged by default.
 
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`.
-    :param test: its definition, if known. Where that links its results, types that it does not have are left out.
+    :param test: the test's definition, if known. Where it links results, types without a link are left out.
     """
     default = TEST_TYPES[test_type].default
     links = (test or {}).get("_links")
     linked = links.get("testResults") if isinstance(links, Mapping) else None
-    had = {
+    with_link = {
         short_text(link.get("href")).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
         for link in (linked if isinstance(linked, list) else [])
         if isinstance(link, Mapping)
     }
-    return tuple(name for name in default if name in had) or default
+    return tuple(name for name in default if name in with_link) or default
 
 
 def type_implied_by(result_types: Iterable[str]) -> str | None:
-    """The only type of test that has all these result types; ``None`` when there are several, or nothing is named."""
+    """The only test type with all these result types; ``None`` without result types or with several such test types."""
     wanted = set(result_types)
-    fit = [name for name, test_type in TEST_TYPES.items() if wanted <= set(test_type.result_types)]
-    return fit[0] if wanted and len(fit) == 1 else None
+    candidates = [name for name, test_type in TEST_TYPES.items() if wanted <= set(test_type.result_types)]
+    return candidates[0] if wanted and len(candidates) == 1 else None
 
 
 def directions_of(test_type: str, result_type: str, test: Mapping[str, Any] | None) -> tuple[str | None, ...]:
-    """The ``direction`` of each query that together give all rows of a result type.
+    """The ``direction`` parameters of the queries that together return all rows of a result type.
 
-    Only the network measurements of an agent-to-agent test have directions (API-FACTS, "Results").
+    Only the network measurements of an agent-to-agent test have directions. See ``docs/thousandeyes-api.md``,
+    "Results".
 
-    :return: ``(None,)`` when the parameter is to be left out.
+    :return: ``(None,)`` for one query without the parameter.
     """
     if test_type != "agent-to-agent" or result_type not in ("network", "path-vis"):
         return (None,)
-    told = (test or {}).get("direction")
-    if told == "bidirectional":
+    direction = (test or {}).get("direction")
+    if direction == "bidirectional":
         return DIRECTIONS
-    return (told,) if told in DIRECTIONS else (None,)
+    return (direction,) if direction in DIRECTIONS else (None,)
 
 
 def rows_per_agent(
@@ -155,8 +157,8 @@ def rows_per_agent(
     """How many rows of a result type each agent has in a complete round.
 
     :param test: the test's definition, if known.
-    :param remembered: rows of the round before, to count in when the definition does not say.
-    :return: ``None`` when nobody knows.
+    :param remembered: the rows of the remembered round; they are counted where the definition does not tell.
+    :return: ``None`` when that is unknown.
     """
     servers = (test or {}).get("dnsServers")
     if result_type == "dns-server" and isinstance(servers, list) and servers:
@@ -164,22 +166,23 @@ def rows_per_agent(
     directions = directions_of(test_type, result_type, test)
     if directions != (None,):
         return len(directions)
-    seen: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    keys_by_agent: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for row in remembered:
         key = row_key(result_type, row)
-        seen[key[0]].add(key)
-    counted = max((len(keys) for keys in seen.values()), default=None)
-    if counted is None and result_type != "dns-server":
+        keys_by_agent[key[0]].add(key)
+    count = max((len(keys) for keys in keys_by_agent.values()), default=None)
+    if count is None and result_type != "dns-server":
         return 1
-    return counted
+    return count
 
 
 def share_or_count(value: Any, of: int | None, name: str) -> int | None:
-    """A number of agents from a count (whole number) or a fraction of ``of`` (0 to 1, written with a point).
+    """Parse a number of agents: a count (whole number), or a fraction of ``of`` (0 to 1, with a decimal point).
 
-    :param value: ``1`` is one agent, ``1.0`` is all of them; text is read likewise.
-    :param of: of how many; ``None`` when that is not known.
-    :return: the count, fractions rounded up; ``None`` for a fraction of a number that is not known.
+    :param value: ``1`` is one agent, ``1.0`` is all agents. Text is parsed in the same way.
+    :param of: the number of agents that a fraction refers to; ``None`` when it is unknown.
+    :param name: the name of the argument, for the error.
+    :return: the count, fractions rounded up; ``None`` for a fraction of an unknown number.
     :raises ValueError: when it is neither.
     """
     text = value.strip() if isinstance(value, str) else value
@@ -188,24 +191,24 @@ def share_or_count(value: Any, of: int | None, name: str) -> int | None:
         return count
     fraction = number(text)
     if fraction is None or count is not None or not 0 <= fraction <= 1:
-        raise ValueError(f"{name} {value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
+        raise ValueError(f"{name} must be a number of agents or a fraction from 0.0 to 1.0, got {value!r}")
     return None if of is None else math.ceil(fraction * of - 1e-9)
 
 
-def _list_in(text: str) -> Any:
-    """The list that a text spells: as JSON, or as Python, which is what a rendered template gives."""
-    for read in (json.loads, ast.literal_eval):
+def _parse_list(text: str) -> Any:
+    """Parse a list from JSON or Python; a rendered template is Python."""
+    for parse in (json.loads, ast.literal_eval):
         try:
-            return read(text)
+            return parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     return [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
 
 
-def _agent_named(entry: Any) -> Agent:
+def _parse_agent(entry: Any) -> Agent:
     if isinstance(entry, int) and not isinstance(entry, bool):
         return Agent(agent_id=str(entry))
     if isinstance(entry, str) and entry.strip():
         text = printable(entry).strip()
         return Agent(agent_id=text) if text.isascii() and text.isdigit() else Agent(agent_name=text)
-    raise ValueError(f"{entry!r} is neither the id nor the name of an agent")
+    raise ValueError(f"each agent must be an id or a name, got {entry!r}")

@@ -1,4 +1,4 @@
-"""Importing what triggers need without blocking their event loop."""
+"""Import what triggers need without blocking their event loop."""
 
 from __future__ import annotations
 

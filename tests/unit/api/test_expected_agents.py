@@ -1,4 +1,4 @@
-"""Who should report, and with how many rows."""
+"""The expected agents, and how many rows each of them has."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from thousandeyes_provider.api.result_types import TEST_TYPES
 
 
 def by_id(*ids):
-    return tuple(Agent(agent_id=one) for one in ids)
+    return tuple(Agent(agent_id=agent_id) for agent_id in ids)
 
 
 def by_name(*names):
-    return tuple(Agent(agent_name=one) for one in names)
+    return tuple(Agent(agent_name=name) for name in names)
 
 
 class TestArgument:
@@ -38,7 +38,7 @@ class TestArgument:
         assert expected_from_argument(value) is None
 
     @pytest.mark.parametrize("value", [3, "3", " 3 ", "3.0"])
-    def test_a_count(self, value):
+    def test_number_of_agents(self, value):
         assert expected_from_argument(value) == ExpectedAgents("argument", count=3)
 
     @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ class TestArgument:
         assert expected_from_argument(str(names)).agents == by_name(*names)
         assert expected_from_argument(json.dumps(names)).agents == by_name(*names)
 
-    def test_a_list_without_quotes_is_one_too(self):
+    def test_list_without_quotes(self):
         assert expected_from_argument("[7, Oslo]").agents == (*by_id("7"), *by_name("Oslo"))
 
     def test_only_plain_digits_are_an_id(self):
@@ -66,11 +66,11 @@ class TestArgument:
     def test_one_name(self):
         assert expected_from_argument("Oslo") == ExpectedAgents("argument", by_name("Oslo"), 1)
 
-    def test_a_set_is_a_list_in_any_order(self):
+    def test_set_is_a_list_in_any_order(self):
         expected = expected_from_argument({"7", "8"})
         assert set(expected.agents) == set(by_id("7", "8"))
 
-    def test_an_agent_named_twice_is_expected_once(self):
+    def test_agent_that_is_listed_twice_is_expected_once(self):
         assert expected_from_argument(["7", 7, "7"]).count == 1
 
     @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ class TestArgument:
             *(True, False, 2.5, {"a": 1}, b"7", [{}]),
         ],
     )
-    def test_anything_else_is_refused(self, value):
+    def test_any_other_value_is_refused(self, value):
         with pytest.raises(ValueError, match=r"agent"):
             expected_from_argument(value)
 
 
 class TestDefinition:
-    def test_the_agents_of_the_test(self):
+    def test_agents_of_the_definition(self):
         test = {"agents": [{"agentId": "1", "agentName": "Oslo"}, {"agentId": 2}, {"agentName": "Rome"}]}
         expected = expected_from_test(test)
         assert expected.source == "test"
@@ -95,27 +95,27 @@ class TestDefinition:
     @pytest.mark.parametrize(
         "test", [{}, {"agents": None}, {"agents": []}, {"agents": {}}, {"agents": [None, {}, "x"]}]
     )
-    def test_without_agents_nobody_knows(self, test):
+    def test_definition_without_agents_leaves_them_unknown(self, test):
         assert expected_from_test(test) == UNKNOWN
 
 
 class TestRememberedRound:
-    def test_its_agents_are_expected_once_each(self):
-        rows = [{"agent": {"agentId": one, "agentName": f"n{one}"}} for one in ("1", "2", "1")]
+    def test_each_agent_is_expected_once(self):
+        rows = [{"agent": {"agentId": agent, "agentName": f"n{agent}"}} for agent in ("1", "2", "1")]
         expected = expected_from_rows(rows)
         assert (expected.source, expected.count) == ("remembered", 2)
         assert set(expected.agents) == {Agent("1", "n1"), Agent("2", "n2")}
 
     @pytest.mark.parametrize("rows", [[], [{}], [{"agent": {}}]])
-    def test_without_one_nobody_knows(self, rows):
+    def test_rows_without_agents_leave_them_unknown(self, rows):
         assert expected_from_rows(rows) == UNKNOWN
 
 
-class TestWhoIsWho:
+class TestAgent:
     def test_names_are_compared_regardless_of_case_and_spaces(self):
         assert Agent("", " oslo, NORWAY ").folded_name() == Agent("1", "Oslo, Norway").folded_name()
 
-    def test_how_an_agent_is_shown(self):
+    def test_text_is_the_name_else_the_id(self):
         assert str(Agent("1", "Oslo")) == str(Agent("", "Oslo")) == "Oslo"
         assert str(Agent("1", "")) == "agent 1"
 
@@ -123,17 +123,17 @@ class TestWhoIsWho:
 class TestResultTypes:
     @pytest.mark.parametrize("test_type", TEST_TYPES)
     @pytest.mark.parametrize("test", [None, {}, {"_links": None}, {"_links": {"testResults": []}}])
-    def test_the_default_ones_where_no_links_say_more(self, test_type, test):
+    def test_defaults_of_the_test_type_without_links(self, test_type, test):
         assert result_types_of(test_type, test) == TEST_TYPES[test_type].default
 
-    def test_what_the_test_does_not_link_is_left_out(self):
+    def test_result_type_without_a_link_is_left_out(self):
         links = [
             {"href": "https://te/v7/test-results/1/page-load?aid=7"},
             {"href": "/v7/test-results/1/network"},
         ]
         assert result_types_of("page-load", {"_links": {"testResults": links}}) == ("page-load",)
 
-    def test_links_that_lead_to_none_of_them_are_not_believed(self):
+    def test_links_to_no_default_are_ignored(self):
         links = [{"href": "https://te/v7/test-results/1/network"}, None, {}, {"href": None}]
         assert result_types_of("http-server", {"_links": {"testResults": links}}) == ("http-server",)
 
@@ -141,7 +141,7 @@ class TestResultTypes:
 class TestDirections:
     @pytest.mark.parametrize("result_type", ["network", "path-vis"])
     @pytest.mark.parametrize(
-        ("told", "expected"),
+        ("direction", "expected"),
         [
             ("bidirectional", ("to-target", "from-target")),
             ("to-target", ("to-target",)),
@@ -150,24 +150,24 @@ class TestDirections:
             ("sideways", (None,)),
         ],
     )
-    def test_those_that_an_agent_to_agent_test_has(self, result_type, told, expected):
-        assert directions_of("agent-to-agent", result_type, {"direction": told}) == expected
+    def test_directions_of_an_agent_to_agent_test(self, result_type, direction, expected):
+        assert directions_of("agent-to-agent", result_type, {"direction": direction}) == expected
 
-    def test_unknown_without_a_definition(self):
+    def test_no_direction_without_a_definition(self):
         assert directions_of("agent-to-agent", "network", None) == (None,)
 
     @pytest.mark.parametrize("test_type", [name for name in TEST_TYPES if name != "agent-to-agent"])
-    def test_no_other_test_has_any(self, test_type):
+    def test_no_other_test_has_directions(self, test_type):
         assert directions_of(test_type, "network", {"direction": "bidirectional"}) == (None,)
 
 
 class TestRowsPerAgent:
-    def test_one_for_each_dns_server(self):
+    def test_one_row_for_each_dns_server(self):
         test = {"dnsServers": [{"serverId": "1"}, {"serverId": "2"}]}
         assert rows_per_agent("dns-server", "dns-server", test, []) == 2
         assert rows_per_agent("dns-server", "network", test, []) == 1
 
-    def test_the_remembered_round_counts_where_the_definition_is_silent(self):
+    def test_remembered_round_counts_without_a_definition(self):
         rows = [
             {"agent": {"agentId": agent}, "serverId": server, "roundId": round_id}
             for agent, server, round_id in [("1", "a", 5), ("1", "b", 5), ("1", "b", 4), ("2", "a", 5)]
@@ -175,15 +175,15 @@ class TestRowsPerAgent:
         assert rows_per_agent("dns-server", "dns-server", None, rows) == 2
 
     @pytest.mark.parametrize("test", [None, {}, {"dnsServers": None}, {"dnsServers": []}])
-    def test_nobody_knows_how_many_dns_servers(self, test):
+    def test_number_of_dns_servers_may_be_unknown(self, test):
         assert rows_per_agent("dns-server", "dns-server", test, []) is None
 
     @pytest.mark.parametrize(("direction", "rows"), [("bidirectional", 2), ("to-target", 1), (None, 1)])
-    def test_one_for_each_direction(self, direction, rows):
+    def test_one_row_for_each_direction(self, direction, rows):
         assert rows_per_agent("agent-to-agent", "network", {"direction": direction}, []) == rows
 
     @pytest.mark.parametrize("test_type", [name for name in TEST_TYPES if name != "dns-server"])
-    def test_one_of_everything_else(self, test_type):
+    def test_one_row_of_every_other_result_type(self, test_type):
         for result_type in TEST_TYPES[test_type].default:
             assert rows_per_agent(test_type, result_type, None, []) == 1
 
@@ -197,18 +197,18 @@ class TestShareOrCount:
             *((0.1, 30, 3), (0.7, 10, 7), (0.6, 5, 3), (0.5, None, None), ("1.0", None, None)),
         ],
     )
-    def test_a_count_or_with_a_point_a_fraction_rounded_up(self, value, of, expected):
+    def test_count_or_fraction_rounded_up(self, value, of, expected):
         assert share_or_count(value, of, "min_agents") == expected
 
     @pytest.mark.parametrize(
         "value", [-1, "-1", 1.5, "1.5", -0.1, "-0.1", True, None, "", "half", "50%", float("nan"), [1]]
     )
-    def test_anything_else_is_refused_and_named(self, value):
-        with pytest.raises(ValueError, match=r"^min_agents .* is neither a count"):
+    def test_any_other_value_is_refused_with_its_name(self, value):
+        with pytest.raises(ValueError, match=r"^min_agents must be a number of agents or a fraction"):
             share_or_count(value, 5, "min_agents")
 
     @given(st.floats(0, 1), st.integers(1, 10_000))
-    def test_a_fraction_is_never_more_than_all_and_never_less_than_asked(self, fraction, of):
+    def test_fraction_is_at_most_all_and_at_least_what_it_says(self, fraction, of):
         count = share_or_count(fraction, of, "min_agents")
         assert 0 <= count <= of
         assert count >= fraction * of - 1e-6
@@ -227,12 +227,12 @@ class TestShareOrCount:
         ([], None),
     ],
 )
-def test_result_types_that_only_one_type_of_test_has_imply_it(result_types, test_type):
+def test_result_types_of_only_one_test_type_imply_it(result_types, test_type):
     assert type_implied_by(result_types) == test_type
 
 
 @pytest.mark.parametrize("value", [1, "1", " 1 "])
-def test_one_agent_is_a_number_of_agents(value):
+def test_one_agent_is_a_number_and_no_id(value):
     assert expected_from_argument(value) == ExpectedAgents("argument", count=1)
 
 
@@ -241,7 +241,7 @@ def test_agents_of_the_remembered_round_may_have_an_id_or_a_name_alone():
     assert expected_from_rows(rows) == ExpectedAgents.of("remembered", [Agent("1", ""), Agent("", "Oslo")])
 
 
-def test_a_link_to_results_may_end_with_a_slash_or_a_query():
+def test_link_to_results_may_end_with_a_slash_or_a_query():
     for end in ("", "/", "?aid=1", "/?aid=1"):
         links = [{"href": f"https://te.example/v7/test-results/7/page-load{end}"}]
         assert result_types_of("page-load", {"_links": {"testResults": links}}) == ("page-load",)
@@ -255,6 +255,6 @@ def test_rows_are_counted_for_each_agent_and_not_for_each_server():
     assert rows_per_agent("dns-server", "dns-server", None, rows[:4]) == 3
 
 
-def test_a_list_that_is_neither_json_nor_python_is_split_at_its_commas():
-    found = expected_from_argument("[Xanten, 'Bonn', \"Ulm\" , 7]")
-    assert found.agents == (Agent("", "Xanten"), Agent("", "Bonn"), Agent("", "Ulm"), Agent("7", ""))
+def test_list_that_is_neither_json_nor_python_is_split_at_commas():
+    expected = expected_from_argument("[Xanten, 'Bonn', \"Ulm\" , 7]")
+    assert expected.agents == (Agent("", "Xanten"), Agent("", "Bonn"), Agent("", "Ulm"), Agent("7", ""))
