@@ -320,9 +320,13 @@ class RoundProgress:
         return {**arrived, **known}
 
     def to_sighting(self) -> TriggerSighting:
-        """What the process that takes over has to see at least."""
+        """What the process that takes over has to see at least: also what an earlier trigger saw."""
+        before, rounds = self.sighting, {**self.sighting.rounds, **self.rounds()}
         rows = {name: len(self._tally.keys[name]) for name in self.rounds()}
-        return TriggerSighting(self.rounds(), rows, self.arrived_after())
+        for name, count in before.rows.items():
+            if rounds.get(name) == before.rounds.get(name):
+                rows[name] = max(rows.get(name, 0), count)
+        return TriggerSighting(rounds, rows, {**before.arrived_after, **self.arrived_after()})
 
     def covers_sighting(self) -> bool:
         """Whether this process has seen every row of our round that the trigger had seen."""
@@ -378,13 +382,12 @@ class RoundProgress:
             return trigger_state
         return WaitState.DEADLINE if trigger_state is WaitState.DEADLINE else state
 
-    def next_poll(self, now: float, pace: QuotaPace | float = 0.0) -> float:
+    def next_poll(self, now: float, pace: QuotaPace | None = None) -> float:
         """When to poll again: as the schedule says, but not after the deadline or the end of a period.
 
         :param now: the time.
-        :param pace: what the quota asks for, or least seconds until the next poll.
+        :param pace: what the quota asks for; nothing when ``None``.
         """
-        pace = pace if isinstance(pace, QuotaPace) else QuotaPace(least=pace)
         due = now + self.schedule.seconds(self._arrivals(now), pace)
         turning_points = [self.deadline, self._quiet_at()]
         if self.enough_since is not None:

@@ -196,7 +196,7 @@ def _window_until_deadline(
     return window
 
 
-def _pace_after_poll(
+def _pace_after_response(
     pace: QuotaPace, hook: ThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
 ) -> QuotaPace:
     return pace.after_response(
@@ -392,6 +392,13 @@ class ResultsReader:
 
     # -- after the run -------------------------------------------------------------------------------------------
 
+    def update_pace(self, plan: Plan) -> None:
+        """Set the pace by the newest response.
+
+        :param plan: the plan of the run: its queries are the requests of a poll.
+        """
+        self.pace = _pace_after_response(self.pace, self.hook, plan)
+
     def poll(self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None) -> PollResult:
         """Read every result type of a plan once.
 
@@ -407,7 +414,7 @@ class ResultsReader:
             try:
                 step = flow.send(outcome)
             except StopIteration as end:
-                self.pace = _pace_after_poll(self.pace, self.hook, plan)
+                self.update_pace(plan)
                 result: PollResult = end.value
                 return result
             outcome = None
@@ -514,7 +521,7 @@ class AsyncResultsReader:
             try:
                 step = flow.send(outcome)
             except StopIteration as end:
-                self.pace = _pace_after_poll(self.pace, self.hook, plan)
+                self.pace = _pace_after_response(self.pace, self.hook, plan)
                 result: PollResult = end.value
                 return result
             outcome = None

@@ -19,7 +19,7 @@ from thousandeyes_provider.operators.argument_files import TemplatedTask, read_a
 from thousandeyes_provider.operators.judge import Judge, Judged
 from thousandeyes_provider.operators.options import JudgeOptions, TaskLog, parse_options, task_label
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final, has_retry_policy
-from thousandeyes_provider.operators.session import DEFAULT_POLL_INTERVAL, Session
+from thousandeyes_provider.operators.session import Session
 from thousandeyes_provider.operators.wait_record import FirstFailure, Spent, WaitRecord
 from thousandeyes_provider.operators.xcoms import TaskXComs
 from thousandeyes_provider.triggers.instant_test import EVENT_STATES, InstantTestResultsTrigger
@@ -137,11 +137,12 @@ class Execution:
             InstantTestResultsTrigger(
                 run=handle.to_json(),
                 thousandeyes_conn_id=self._options.thousandeyes_conn_id,
-                poll_interval=self._poll_interval or DEFAULT_POLL_INTERVAL,
+                poll_interval=self._poll_interval,
                 min_agents=self.session.required_agents(handle.plan),
                 grace=self._options.grace,
                 run_limit=self.session.run_limit(),
                 round_clock_tolerance=setting("round_clock_tolerance"),
+                quota_load=self.session.reader.pace.load,
                 sighting=progress.sighting.to_json() if progress else None,
             ),
             "execute_complete",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thousandeyes_provider.api.expected_agents import share_or_count
+from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule
 from thousandeyes_provider.api.retry import Wait
 from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
 from thousandeyes_provider.api.rounds import app_link, wait_for_next_minute
@@ -28,9 +29,6 @@ LONG_WAIT = 5.0
 
 MIN_FINAL_POLL = 5.0
 """Seconds for the one poll of a task that resumes at its deadline or after it."""
-
-DEFAULT_POLL_INTERVAL = 10.0
-"""Seconds between two polls when ``poll_interval`` is not given."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,8 @@ class Session:
                 return ends - time.monotonic()
 
             while time_left() > 0:
-                interval = max(self._poll_interval or DEFAULT_POLL_INTERVAL, self.quota_pace(plan))
+                now = time.monotonic()
+                interval = progress.next_poll(now, self.reader.pace) - now
                 self.hook.sleep(max(min(interval, time_left()), 0.0))
                 result = self.reader.poll(plan, sent_at, time_left)
                 progress = progress.poll(result.rows, time.monotonic())
@@ -220,7 +219,7 @@ class Session:
             handle,
             now=time.monotonic(),
             server_now=self.hook.server_now(),
-            poll_interval=self._poll_interval or DEFAULT_POLL_INTERVAL,
+            poll_interval=self._poll_interval,
             min_agents=self.required_agents(handle.plan),
             grace=self._options.grace,
             clock_tolerance=setting("round_clock_tolerance"),
@@ -237,7 +236,9 @@ class Session:
         deadline = progress.deadline
         while state is WaitState.WAITING:
             now = time.monotonic()
-            self.hook.sleep(max(progress.next_poll(now, self.quota_pace(handle.plan)) - now, 0.0))
+            due = progress.next_poll(now, self.reader.pace)
+            self.hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
+            self.hook.sleep(max(due - now, 0.0))
             progress, error = self.poll(handle, progress, lambda: deadline - time.monotonic())
             state = progress.state(time.monotonic())
         if error is not None and state is WaitState.DEADLINE:
@@ -305,7 +306,7 @@ class Session:
     def may_be_finished(self, handle: RunHandle) -> bool:
         """Return whether a run is so old that its round may be finished."""
         age = self.hook.server_now() - handle.accepted_at
-        return age > (self._poll_interval or DEFAULT_POLL_INTERVAL)
+        return age > PollSchedule(self._poll_interval).seconds(Arrivals(age=0.0))
 
     def run_limit(self) -> float | None:
         """Return the runs a minute that the newest response stated."""
@@ -317,9 +318,6 @@ class Session:
     ) -> RoundProgress:
         """Take a run as the one that the task waits for, and return its progress before the first poll."""
         self.handle, self.plan = handle, handle.plan
+        self.reader.update_pace(handle.plan)
         self.progress = self.progress_of(handle, sighting=sighting, deadline=deadline)
         return self.progress
-
-    def quota_pace(self, plan: Plan) -> float:
-        """Return the seconds between two polls, so that the reserved share of the quota stays free."""
-        return self.hook.polling_gap() * sum(map(len, plan.directions.values()))

@@ -83,7 +83,7 @@ class Sensing:
 
     def poll_gap(self) -> float:
         """Return the seconds between two pokes that leave the reserved share of the quota free."""
-        return self._session.quota_pace(self._options.run.plan)
+        return self._session.reader.pace.least
 
     def _begin(self) -> Ending | Deferral | None:
         run = self._options.run

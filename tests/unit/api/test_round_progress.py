@@ -429,6 +429,15 @@ class TestResuming:
         enough = progress(min_agents=1).poll({HTTP: []}, 10)
         assert enough.resumed_state(WaitState.ENOUGH, 10) is WaitState.WAITING
 
+    def test_second_trigger_hands_on_what_the_first_saw(self):
+        first = progress(UNKNOWN).poll({HTTP: rows("abc")}, 10)
+        second = progress(UNKNOWN, sighting=first.to_sighting()).poll({HTTP: rows("a")}, 20)
+        assert second.to_sighting().rows == {HTTP: 3}
+        nothing = progress(UNKNOWN, sighting=first.to_sighting()).poll({HTTP: []}, 20)
+        assert nothing.to_sighting() == first.to_sighting()
+        earlier = progress(UNKNOWN, sighting=first.to_sighting()).poll({HTTP: rows("a", OURS - 1)}, 20)
+        assert (earlier.to_sighting().rounds, earlier.to_sighting().rows) == ({HTTP: OURS - 1}, {HTTP: 1})
+
     def test_sighting_is_small_however_many_agents_there_are(self):
         many = [f"agent-{n}" for n in range(5_000)]
         trigger = progress(UNKNOWN).poll({HTTP: rows(many)}, 10)
@@ -546,12 +555,12 @@ class TestNextPoll:
         assert progress().next_poll(0) == 10
 
     def test_quota_stretches_the_interval_and_never_shortens_it(self):
-        assert progress().next_poll(0, pace=25) == 25
-        assert progress().next_poll(0, pace=1) == 10
+        assert progress().next_poll(0, QuotaPace(least=25)) == 25
+        assert progress().next_poll(0, QuotaPace(least=1)) == 10
 
     def test_never_after_the_deadline(self):
         assert progress().next_poll(595) == DEADLINE
-        assert progress().next_poll(500, pace=1e9) == DEADLINE
+        assert progress().next_poll(500, QuotaPace(least=1e9)) == DEADLINE
 
     def test_never_after_the_end_of_the_grace_time(self):
         polled = progress("abc", min_agents=2, grace=3).poll({HTTP: rows("ab")}, 10)
@@ -565,7 +574,7 @@ class TestNextPoll:
     def test_short_interval_and_immediate_poll_at_the_deadline(self):
         often = progress(schedule=PollSchedule(0.2))
         assert often.next_poll(10.0) == 10.2
-        assert often.next_poll(10.0, pace=3.0) == 13.0
+        assert often.next_poll(10.0, QuotaPace(least=3.0)) == 13.0
         assert often.next_poll(DEADLINE) == DEADLINE
         assert often.next_poll(DEADLINE - 0.1) == DEADLINE
 
@@ -648,7 +657,7 @@ def test_only_fresh_rows_of_the_earliest_round_are_judged(start, polls):
 @given(
     WAITS,
     st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=10),
-    st.floats(0, 500) | st.builds(QuotaPace, st.floats(0, 500), st.floats(0, 5)),
+    st.builds(QuotaPace, st.floats(0, 500), st.floats(0, 5)),
     st.booleans(),
 )
 def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace, adaptive):
@@ -656,8 +665,7 @@ def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace, adapti
     for typed_rows, fails in polls:
         due = polled.next_poll(now, pace)
         assert due > now
-        least = pace.least if isinstance(pace, QuotaPace) else pace
-        assert due <= now + max(polled.schedule.interval or 30, least)
+        assert due <= now + max(polled.schedule.interval or 30, pace.least)
         if now < DEADLINE:
             assert due <= DEADLINE
         if polled.enough_since is not None and now < polled.enough_since + polled.grace:
@@ -673,7 +681,7 @@ def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace, adapti
 def test_wait_ends_at_the_deadline_at_the_latest(start, seed):
     chance, polled, now = random.Random(seed), start, 0.0
     while polled.state(now) is WaitState.WAITING:
-        now = polled.next_poll(now, pace=5)
+        now = polled.next_poll(now, QuotaPace(least=5))
         typed_rows = [("network", row(chance.choice("abcde"))) for _ in range(chance.randint(0, 2))]
         polled = polled.poll(by_type(typed_rows), now)
         assert now <= DEADLINE
