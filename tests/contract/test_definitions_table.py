@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from thousandeyes_provider.api.definition import FIELDS, READ_ONLY, SCHEDULING, Field
+from thousandeyes_provider.api.definition_schema import FIELDS, READ_ONLY, SCHEDULING, Field
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
 pytestmark = pytest.mark.xdist_group("sdk")

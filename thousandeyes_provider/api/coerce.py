@@ -1,44 +1,58 @@
-"""Reading loosely typed values: numbers that arrive as text, booleans that arrive as words."""
+"""Coercion of loosely typed values: numbers and booleans as text, objects as JSON or YAML, misspelt names."""
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
+
+MAX_SHORT_TEXT = 500
+"""Characters of :func:`short_text`."""
+
+MAX_YAML_TEXT = 256 * 1024
+"""Characters of a text that is read as YAML; the parser takes seconds for more."""
+
+MAX_DEPTH = 50
+"""Levels of lists and objects in :func:`parse_structure` and :func:`check_structure`."""
+
+MAX_VALUES = 100_000
+"""Values in a structure, each alias counted with everything that it stands for."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_LONGEST = 500
 
 
 def number(value: Any) -> float | None:
-    """The finite number that ``value`` is or spells; ``None`` when it is none (booleans are none)."""
+    """Return the finite number that ``value`` is or spells; ``None`` for anything else, booleans included."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         try:
-            found = float(value)
+            result = float(value)
         except OverflowError:
             return None
     elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        found = float(value.strip())
+        result = float(value.strip())
     else:
         return None
-    return found if math.isfinite(found) else None
+    return result if math.isfinite(result) else None
 
 
 def whole_number(value: Any) -> int | None:
-    """The whole number that ``value`` is or spells; ``None`` when it is none."""
+    """Return the whole number that ``value`` is or spells; ``None`` for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = number(value)
-    return int(found) if found is not None and found.is_integer() else None
+    result = number(value)
+    return int(result) if result is not None and result.is_integer() else None
 
 
 def boolean(value: Any) -> bool | None:
-    """The boolean that ``value`` is or spells (``"false"`` is false); ``None`` when it is none."""
+    """Return the boolean that ``value`` is or spells (``"false"`` is false); ``None`` for anything else."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
@@ -47,24 +61,172 @@ def boolean(value: Any) -> bool | None:
     return False if word in _FALSE else None
 
 
-def printable(text: str) -> str:
-    """``text`` on one line, and such that every log and database takes it: what cannot be shown is a space.
+def seconds(value: Any) -> float | None:
+    """Return the seconds of a number, a text that spells a number, or a timedelta; ``None`` for anything else."""
+    return value.total_seconds() if isinstance(value, timedelta) else number(value)
 
-    Line ends, control characters and halves of surrogate pairs, all of which JSON can spell, are among that.
+
+def printable(text: str) -> str:
+    """Return ``text`` with a space in place of each character that a log or a database may refuse.
+
+    These are line ends, control characters and halves of surrogate pairs.
     """
-    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def short_text(value: Any) -> str:
-    """What a name, an id or a word is: a text, or a whole number, that can be shown, at most 500 characters.
+    """Return a text or a whole number as printable text, at most :data:`MAX_SHORT_TEXT` characters.
 
     :return: empty for anything else (booleans, lists, objects).
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return printable(str(value)[:_LONGEST])
+    return printable(str(value)[:MAX_SHORT_TEXT])
 
 
-def seconds(value: Any) -> float | None:
-    """A duration in seconds from a number, a text that spells one, or a timedelta; ``None`` otherwise."""
-    return value.total_seconds() if isinstance(value, timedelta) else number(value)
+# -- misspelt names --------------------------------------------------------------------------------------------------
+
+
+def closest(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | None = None) -> str | None:
+    """Return the choice that ``value`` most likely means; ``None`` when none is close.
+
+    Case, spaces and hyphens do not count.
+
+    :param value: what was given.
+    :param choices: the valid names.
+    :param aliases: names in other tools (in lower case), and the choice that each stands for.
+    """
+    names = list(choices)
+    text = str(value).strip()
+    meant = (aliases or {}).get(text.lower())
+    if meant in names:
+        return meant
+    return next(iter(closest_names(text, names, limit=1, cutoff=0.6)), None)
+
+
+def closest_names(value: str, choices: Iterable[str], *, limit: int = 3, cutoff: float = 0.5) -> list[str]:
+    """Return the choices that are most like ``value``, the closest first.
+
+    :param limit: how many to return at most.
+    :param cutoff: how alike they must be, from 0 to 1.
+    """
+    import difflib  # only an error needs it
+
+    by_spelling: dict[str, str] = {}
+    for choice in choices:
+        by_spelling.setdefault(_spelling(choice), choice)
+    spellings = difflib.get_close_matches(_spelling(value[:MAX_SHORT_TEXT]), by_spelling, limit, cutoff)
+    return [by_spelling[spelling] for spelling in spellings]
+
+
+def did_you_mean(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | None = None) -> str:
+    """Return ``; did you mean 'name'?``; empty when no choice is close. For the arguments see :func:`closest`."""
+    name = closest(value, choices, aliases)
+    return f"; did you mean {name!r}?" if name else ""
+
+
+def _spelling(name: str) -> str:
+    return re.sub(r"[\s-]", "_", name.strip().casefold())
+
+
+# -- objects and lists as text ---------------------------------------------------------------------------------------
+
+
+def parse_structure(text: str, *, yaml: bool = False) -> Any:
+    """Return the value that a text spells as JSON or as a Python literal, which is what a rendered template gives.
+
+    :param text: the text.
+    :param yaml: whether to read a text that is neither as YAML. Aliases count with everything that they stand for.
+    :raises ValueError: when the text cannot be read, an object has a key twice, or the structure is too deep or too
+        large; the message says where.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except json.JSONDecodeError as error:
+        not_json = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    else:
+        check_structure(value)
+        return value
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        if not yaml:
+            raise ValueError(not_json) from None
+        value = _parse_yaml(text)
+    check_structure(value)
+    return value
+
+
+def check_structure(value: Any) -> None:
+    """Check that a structure of lists and objects is a tree of bounded size.
+
+    Visits at most :data:`MAX_VALUES` values, so that aliases of aliases and references to itself end quickly.
+
+    :raises ValueError: when it is nested more than :data:`MAX_DEPTH` levels deep, which includes a reference to
+        itself, or when it has more than :data:`MAX_VALUES` values.
+    """
+    count = 0
+    open_levels = [iter((value,))]
+    while open_levels:
+        for part in open_levels[-1]:
+            count += 1
+            if count > MAX_VALUES:
+                raise ValueError(f"more than {MAX_VALUES} values, aliases included")
+            if isinstance(part, Mapping | list | tuple | set | frozenset):
+                if len(open_levels) > MAX_DEPTH:
+                    raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+                open_levels.append(iter(part.values() if isinstance(part, Mapping) else part))
+                break
+        else:
+            open_levels.pop()
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"{json.dumps(key)} is there twice in one object")
+        result[key] = value
+    return result
+
+
+def _parse_yaml(text: str) -> Any:
+    if len(text) > MAX_YAML_TEXT:
+        raise ValueError(f"neither JSON nor YAML of at most {MAX_YAML_TEXT} characters, got {len(text)}")
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"neither JSON nor YAML: {error}") from None
+    if node is None:
+        return None
+    _check_yaml_node(node, {})
+    try:
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        # An impossible date is a ValueError, an object as the key of another a TypeError.
+        raise ValueError(f"neither JSON nor YAML: {error}") from None
+
+
+def _check_yaml_node(node: Any, sizes: dict[int, int], depth: int = 0) -> int:
+    """Return the number of values below a YAML node with all aliases expanded, which merge keys (``<<``) do."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    size = 1
+    if not isinstance(node.value, str):
+        for part in node.value:
+            for inner in part if isinstance(part, tuple) else (part,):
+                size += _check_yaml_node(inner, sizes, depth + 1)
+    if size > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values, aliases included")
+    sizes[id(node)] = size
+    return size

@@ -1,4 +1,4 @@
-"""An error that tells everything that is wrong with a declaration at once."""
+"""An error that lists everything that is wrong with a declaration."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 
 class DeclarationErrors(ValueError):
-    """Something that a person declared is wrong.
+    """A declaration, such as ``checks`` or ``definition``, is invalid.
 
-    :param faults: each fault, with its path in the declaration.
+    :param errors: each error, with its path in the declaration.
     """
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        many = f"{len(self.faults)} faults:\n- "
-        super().__init__((many if len(self.faults) > 1 else "") + "\n- ".join(self.faults))
+    def __init__(self, errors: Sequence[str]) -> None:
+        self.errors = tuple(errors)
+        count = f"{len(self.errors)} errors:\n- " if len(self.errors) > 1 else ""
+        super().__init__(count + "\n- ".join(self.errors))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.faults,)
+        return type(self), (self.errors,)

@@ -1,23 +1,22 @@
-"""The metrics of each result type: their names, what they are, their units, and how to read them from a row.
+"""The metrics of each result type: name, kind, unit, and how to read it from a row.
 
-Source of the names: SPEC, the row schemas of the results. The API grows, so that a name that is not here may still be
-right; it is read from the row like any other.
+The names are the fields of the API description (`docs/thousandeyes-api.md`, "Results"). The API grows: a field that
+is not listed here can be read as well.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from thousandeyes_provider.api.coerce import boolean, number
+from thousandeyes_provider.api.coerce import boolean, closest, number
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 
 
 class Kind(StrEnum):
-    """What the values of a metric are."""
+    """The kind of the values of a metric."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -29,11 +28,11 @@ class Metric:
     """A value that rows of a result type have.
 
     :param name: the field, dotted into the row.
-    :param kind: what its values are.
-    :param unit: ``ms``, ``%``, ``Mbps``, ``B``, ``B/s``, ``days``; empty for none.
-    :param expand: what the results have to be asked for with ``expand=`` to have it.
-    :param derived: computes it from a row, for the metrics that are this provider's own; ``None`` as its result
-        means that the row has no value.
+    :param kind: the kind of its values.
+    :param unit: ``ms``, ``us``, ``%``, ``Mbps``, ``B``, ``B/s``, ``days``; empty for none.
+    :param expand: the value of ``expand=`` that a request needs for it; ``None`` for none.
+    :param derived: computes the metric from a row, for metrics of this provider; it returns ``None`` for a row
+        without a value.
     """
 
     name: str
@@ -44,20 +43,22 @@ class Metric:
 
 
 def _certificates(row: Row) -> list[Mapping[str, Any]]:
-    found = row.get("sslCertificates")
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    certificates = row.get("sslCertificates")
+    if not isinstance(certificates, list):
+        return []
+    return [certificate for certificate in certificates if isinstance(certificate, Mapping)]
 
 
 def _days_left(row: Row) -> float | None:
-    days = [number(one.get("daysUntilExpiry")) for one in _certificates(row)]
-    return min((one for one in days if one is not None), default=None)
+    days = [number(certificate.get("daysUntilExpiry")) for certificate in _certificates(row)]
+    return min((count for count in days if count is not None), default=None)
 
 
 def _certificate_valid(row: Row) -> bool | None:
-    """Whether no certificate is outside its dates or lacks a valid signer (said only when false, SPEC)."""
+    """Whether every certificate is within its dates and has a valid signer. The API has these flags only when false."""
     flags = [
-        boolean(one.get(name))
-        for one in _certificates(row)
+        boolean(certificate.get(name))
+        for certificate in _certificates(row)
         for name in ("isFetchDateInValidCertDateRange", "hasValidSigningCert")
     ]
     return False not in flags if flags else None
@@ -88,6 +89,7 @@ _NUMBERS: Mapping[str, Mapping[str, str]] = {
         "ms": "responseTime totalTime dnsTime connectTime sslTime waitTime receiveTime redirectTime",
         "B": "wireSize",
         "B/s": "throughput",
+        "us": "dnsServerMeasurement.usedDnsResponse.timing.totalTimeUs",
         "days": "sslCertificates.daysUntilExpiry",
         "": "responseCode numRedirects healthScore",
     },
@@ -120,7 +122,9 @@ _TEXTS: Mapping[str, str] = {
     "path-vis": "server serverIp sourceIp sourcePrefix direction pathTraces.ipAddress pathTraces.pathId",
     "http-server": "serverIp errorType errorDetails sslCipher sslVersion headers.requestHeaders"
     " headers.responseHeaders sslCertificates.issuerName sslCertificates.subjectName sslCertificates.validAfter"
-    " sslCertificates.validBefore sslCertificates.subjectAlternativeNames",
+    " sslCertificates.validBefore sslCertificates.subjectAlternativeNames"
+    " dnsServerMeasurement.usedDnsResponse.responseCode dnsServerMeasurement.usedDnsResponse.dnsResolver"
+    " dnsServerMeasurement.usedDnsResponse.protocol",
     "page-load": "",
     "web-transactions": "errorType errorDetails",
     "api": "errorType errorDetails",
@@ -145,7 +149,7 @@ _OF_EVERY_ROW = (
 )
 
 _EXPAND = {"headers": "header", "sslCertificates": "certificate"}
-"""The fields of http-server rows that come only when they are asked for, and the word that asks (SPEC)."""
+"""The fields of http-server rows that need ``expand=``, and its value."""
 
 
 def _expand(result_type: str, name: str) -> str | None:
@@ -153,105 +157,103 @@ def _expand(result_type: str, name: str) -> str | None:
 
 
 def _table(result_type: str) -> dict[str, Metric]:
-    found = [
+    metrics = [
         Metric(name, Kind.NUMBER, unit, _expand(result_type, name))
         for unit, names in _NUMBERS[result_type].items()
         for name in names.split()
     ]
     for kind, names in ((Kind.TEXT, _TEXTS), (Kind.BOOLEAN, _BOOLEANS)):
-        found += [
+        metrics += [
             Metric(name, kind, "", _expand(result_type, name)) for name in names.get(result_type, "").split()
         ]
     if result_type == "http-server":
-        found += [
+        metrics += [
             Metric("certificateDaysLeft", Kind.NUMBER, "days", "certificate", _days_left),
             Metric("certificateValid", Kind.BOOLEAN, "", "certificate", _certificate_valid),
         ]
     if RESULT_TYPES[result_type].judged:
         if "availability" not in _NUMBERS[result_type].get("%", ""):
-            found.append(
-                Metric("availability", Kind.NUMBER, "%", derived=_availability(result_type)),
-            )
-        found.append(Metric("error", Kind.TEXT, derived=_error(result_type)))
-    return {metric.name: metric for metric in (*found, *_OF_EVERY_ROW)}
+            metrics.append(Metric("availability", Kind.NUMBER, "%", derived=_availability(result_type)))
+        metrics.append(Metric("error", Kind.TEXT, derived=_error(result_type)))
+    return {metric.name: metric for metric in (*metrics, *_OF_EVERY_ROW)}
 
 
 METRICS: Mapping[str, Mapping[str, Metric]] = {name: _table(name) for name in RESULT_TYPES}
-"""The metrics that are known of each result type, by name."""
+"""The listed metrics of each result type, by name."""
+
+_COMMON = frozenset(metric.name for metric in _OF_EVERY_ROW)
 
 
 def metric_values(result_type: str, name: str, row: Row) -> tuple[Any, ...]:
-    """What a row says of a metric: one value; several where the name leads into a list; none when it is absent.
+    """Return the values of a metric in a row: one, several when the name leads into a list, none when it is absent.
 
-    Null, an object, and a negative ``healthScore`` (no score, API-FACTS) are no values. A list of plain values at the
-    end of the name is one text, an entry a line.
+    Null, objects, a time below zero and a negative ``healthScore`` are no values (`docs/thousandeyes-api.md`, "Result
+    types and errors"). A list of plain values at the end of the name is one text, an entry a line.
 
     :param result_type: a key of :data:`METRICS`.
     :param name: the metric, dotted into the row.
-    :param row: one row of ``results`` as the API gives it.
+    :param row: one row of ``results``.
     """
-    found = row.get(name)
-    if found is None:
-        metric = METRICS[result_type].get(name)
+    metric = METRICS[result_type].get(name)
+    value = row.get(name)
+    if value is None:
         if metric is not None and metric.derived is not None:
-            found = metric.derived(row)
-    if found is None and "." in name:
-        raw: Iterable[Any] = _inside(row, name.split("."))
-    else:
-        raw = (found,)
-    return tuple(value for one in raw if (value := _plain(name, one)) is not None)
+            value = metric.derived(row)
+        elif "." in name:
+            values = (_plain(inner) for inner in _inside(row, name.split(".")))
+            return tuple(value for value in values if value is not None and not _is_void(metric, name, value))
+    plain = _plain(value)
+    return () if plain is None or _is_void(metric, name, plain) else (plain,)
 
 
 def unit_of(result_type: str, name: str) -> str:
-    """The unit of a metric; empty when it has none, or is not known."""
+    """Return the unit of a metric; empty when it has none or is not listed."""
     metric = METRICS.get(result_type, {}).get(name)
     return metric.unit if metric else ""
 
 
 def kind_of(result_type: str, name: str) -> Kind | None:
-    """What the values of a metric are; ``None`` when it is not known."""
+    """Return the kind of a metric; ``None`` when it is not listed."""
     metric = METRICS.get(result_type, {}).get(name)
     return metric.kind if metric else None
 
 
 def expand_of(result_type: str, name: str) -> str | None:
-    """What the results have to be asked for with ``expand=`` to have a metric, known or not; else ``None``."""
+    """Return the value of ``expand=`` that a request needs for a metric, listed or not; else ``None``."""
     metric = METRICS.get(result_type, {}).get(name)
     return metric.expand if metric else _expand(result_type, name)
 
 
-def nearest_metric(result_type: str, name: str) -> str | None:
-    """The known metric that a wrong name most likely means; ``None`` when none is near."""
+def closest_metric(result_type: str, name: str) -> str | None:
+    """Return the listed metric that a wrong name most likely means; ``None`` when none is close."""
     wanted = name.casefold()
-    known = [metric for metric in METRICS[result_type] if metric not in _COMMON]
-    for metric in known:
+    listed = [metric for metric in METRICS[result_type] if metric not in _COMMON]
+    for metric in listed:
         if wanted in (metric.casefold(), metric.casefold().rpartition(".")[2]):
             return metric
-    by_text = {metric.casefold(): metric for metric in known}
-    near = difflib.get_close_matches(wanted, by_text, n=1)
-    return by_text[near[0]] if near else None
-
-
-_COMMON = frozenset(metric.name for metric in _OF_EVERY_ROW)
+    return closest(name, listed)
 
 
 def _inside(value: Any, parts: list[str]) -> Iterable[Any]:
-    for place, part in enumerate(parts):
+    for position, part in enumerate(parts):
         if isinstance(value, list):
-            return [found for entry in value for found in _inside(entry, parts[place:])]
+            return [inner for entry in value for inner in _inside(entry, parts[position:])]
         if not isinstance(value, Mapping):
             return ()
         value = value.get(part)
     return (value,)
 
 
-def _plain(name: str, value: Any) -> str | int | float | bool | None:
+def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, list):
-        entries = [one for one in value if isinstance(one, str) or number(one) is not None]
+        entries = [entry for entry in value if isinstance(entry, str) or number(entry) is not None]
         return "\n".join(map(str, entries)) if entries else None
-    if not isinstance(value, str | int | float):
-        return None
-    if name.rpartition(".")[2] == "healthScore":
-        score = number(value)
-        return None if score is not None and score < 0 else value
-    return value
+    return value if isinstance(value, str | int | float) else None
+
+
+def _is_void(metric: Metric | None, name: str, value: Any) -> bool:
+    """Whether a value stands for none: a time below zero, or a negative health score."""
+    if (metric is None or metric.unit != "ms") and name.rpartition(".")[2] != "healthScore":
+        return False
+    measured = number(value)
+    return measured is not None and measured < 0

@@ -1,8 +1,7 @@
-"""What each test type measures, and when a row of results reports an error.
+"""The result types of each test type, and when a row of results is an error.
 
-One table for the two lists in API-FACTS ("Results"): which result types a test of each type has, and, for
-each result type, which fields of a row say that the agent's measurement failed. The API description has
-the fields (SPEC); which of them count as an error is this project's choice.
+The API description has the fields; which of them make a row an error is a decision of this project:
+`docs/thousandeyes-api.md`, "Result types and errors".
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ from typing import Any
 from thousandeyes_provider.api.coerce import number
 
 Row = Mapping[str, Any]
+"""One row of ``results``: what one agent measured in one round."""
 
 
 @dataclass(frozen=True)
 class TestType:
-    """A kind of ThousandEyes test.
+    """A type of ThousandEyes test.
 
-    :param name: the API's name, as in ``/tests/{name}/{testId}``.
-    :param default: the result types that are waited for and judged when a DAG names none.
-    :param also: further result types that such a test may have (its network measurements).
+    :param name: its name in the API, as in ``/tests/{name}/{testId}``.
+    :param default: the result types that are judged when a DAG names none.
+    :param also: the other result types that such a test may have (its network measurements).
     """
 
-    __test__ = False  # not a pytest class, whatever the name says
+    __test__ = False  # not a pytest class
 
     name: str
     default: tuple[str, ...]
@@ -56,32 +56,42 @@ TEST_TYPES: Mapping[str, TestType] = {
         TestType("voice", ("rtp-server",), _NETWORK),
     )
 }
-"""The twelve test types that have an instant form (BGP has none), by name. Source: API-FACTS, "Results"."""
+"""The twelve test types with an instant form, by name; BGP has none."""
 
 
-def _text(value: Any) -> str:
-    """The text of a detail field; empty when it says nothing."""
-    return value.strip() if isinstance(value, str) else ""
+def _detail_text(value: Any) -> str:
+    """The text of a detail field; empty for none."""
+    text = value.strip() if isinstance(value, str) else ""
+    return "" if text.lower() == "none" else text
 
 
 def _error_type(row: Row) -> str | None:
-    """What ``errorType`` says: an error, ``""`` for "no error" (so does null), or ``None`` when absent."""
+    """The value of ``errorType``: an error, ``""`` for no error (so is null), or ``None`` when the field is absent."""
     if "errorType" not in row:
         return None
-    told = row["errorType"]
-    text = (
-        str(told).strip() if told is None or isinstance(told, str | int) else "an errorType that is no text"
-    )
+    value = row["errorType"]
+    if not (value is None or isinstance(value, str | int)):
+        return "an errorType that is no text"
+    text = str(value).strip()
     return "" if text.lower() in ("", "none", "null") else text
 
 
-def _absent(row: Row, metric: str) -> str | None:
-    return f"no {metric}" if number(row.get(metric)) is None else None
-
-
-def _below(row: Row, metric: str, floor: float) -> str | None:
+def _measured(row: Row, metric: str) -> float | None:
+    """The value of a measurement; ``None`` when it is absent, no number, or below zero."""
     value = number(row.get(metric))
-    return f"{metric} {value:g}" if value is not None and value < floor else None
+    return None if value is None or value < 0 else value
+
+
+def _absent(row: Row, *metrics: str) -> str | None:
+    """``no responseTime`` when the row has none of the measurements."""
+    if any(_measured(row, metric) is not None for metric in metrics):
+        return None
+    return f"no {metrics[0]}" if len(metrics) == 1 else "nothing measured"
+
+
+def _below(row: Row, metric: str, least: float) -> str | None:
+    value = number(row.get(metric))
+    return f"{metric} {value:g}" if value is not None and value < least else None
 
 
 def _lost_everything(row: Row) -> str | None:
@@ -89,25 +99,22 @@ def _lost_everything(row: Row) -> str | None:
     return "loss 100 %" if value is not None and value >= 100 else None
 
 
-def _typed(row: Row, detail: str, *otherwise: str | None) -> str | None:
-    """The error of a row with ``errorType``: where that is there it decides about itself and ``detail``.
+def _typed(row: Row, detail: str, *measurement_errors: str | None) -> str | None:
+    """The error of a row with ``errorType``, which decides about itself and about the detail text.
 
-    A measurement that is absent or bad (``otherwise``) is an error whatever ``errorType`` says.
+    An absent or bad measurement is an error whatever ``errorType`` is.
     """
-    error_type, text = _error_type(row), _text(row.get(detail))
+    error_type, text = _error_type(row), _detail_text(row.get(detail))
     if error_type:
         return f"{error_type}: {text}" if text else error_type
-    if error_type is None and text and text.lower() != "none":
+    if error_type is None and text:
         return text
-    return next((reason for reason in otherwise if reason), None)
+    return next((error for error in measurement_errors if error), None)
 
 
-def _detailed(row: Row, detail: str, *otherwise: str | None) -> str | None:
+def _detailed(row: Row, detail: str, *measurement_errors: str | None) -> str | None:
     """The error of a row that has only a detail text and measurements."""
-    text = _text(row.get(detail))
-    if text and text.lower() != "none":
-        return text
-    return next((reason for reason in otherwise if reason), None)
+    return _detail_text(row.get(detail)) or next((error for error in measurement_errors if error), None)
 
 
 def _no_mappings(row: Row) -> str | None:
@@ -119,19 +126,26 @@ def _dnssec_error(row: Row) -> str | None:
     valid = row.get("isValid")
     if valid is True or (isinstance(valid, str) and valid.strip().lower() == "true"):
         return None
-    return _text(row.get("errorDetails")) or "keychain not valid"
+    text = row.get("errorDetails")
+    return (text.strip() if isinstance(text, str) else "") or "keychain not valid"
+
+
+_SIP_MEASUREMENTS = (
+    *("availability", "totalTime", "responseTime", "dnsTime", "connectTime", "waitTime"),
+    *("registerTime", "inviteTime", "optionsTime"),
+)
 
 
 @dataclass(frozen=True)
 class ResultType:
-    """A kind of measurement, as in ``/test-results/{testId}/{name}``.
+    """A type of results, as in ``/test-results/{testId}/{name}``.
 
-    :param name: the API's name.
-    :param metrics: the numeric fields that sum a row up, in the order in which a person reads them, with
-        their units (``ms``, ``%``, ``""``). They are what evidence shows when no check names a metric.
-    :param error_of: gives the reason why a row is an error, or ``None``. ``None`` instead of a function:
-        such rows are counted, never judged.
-    :param row_keys: the fields that tell apart several rows of one agent (DNS servers, directions).
+    :param name: its name in the API.
+    :param metrics: the numeric fields that summarize a row, the most important first, with their units (``ms``, ``%``,
+        ``""``). The evidence shows them when no check names a metric.
+    :param error_of: returns why a row is an error, or ``None``; ``None`` instead of a function when rows are counted
+        but not judged.
+    :param row_keys: the fields that identify several rows of one agent (DNS servers, directions).
     """
 
     name: str
@@ -197,7 +211,9 @@ RESULT_TYPES: Mapping[str, ResultType] = {
         ResultType(
             "sip-server",
             (("availability", "%"), ("totalTime", "ms")),
-            lambda row: _typed(row, "problemDetail", _below(row, "availability", 100)),
+            lambda row: _typed(
+                row, "problemDetail", _below(row, "availability", 100), _absent(row, *_SIP_MEASUREMENTS)
+            ),
         ),
         ResultType(
             "rtp-server",
@@ -206,14 +222,14 @@ RESULT_TYPES: Mapping[str, ResultType] = {
         ),
     )
 }
-"""Every result type, by name. Source of the fields: SPEC; of what is an error: the table in API-FACTS."""
+"""Every result type, by name."""
 
 
 def row_error(result_type: str, row: Row) -> str | None:
-    """Why this row is an error, in a few words; ``None`` when it is none or is not judged.
+    """Return why a row is an error, in a few words; ``None`` for a good row or one that is not judged.
 
     :param result_type: a name from :data:`RESULT_TYPES`.
-    :param row: one row of ``results`` as the API gives it.
+    :param row: one row of ``results``.
     """
     error_of = RESULT_TYPES[result_type].error_of
     return error_of(row) if error_of else None

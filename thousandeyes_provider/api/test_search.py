@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
+
+from thousandeyes_provider.api.coerce import closest_names
 
 CREATED_AT_TOLERANCE = 60.0
 """Seconds by which a test may claim to be older than the call that created it: clocks and rounding differ."""
@@ -82,7 +83,9 @@ def _tagged_tests(wanted: str, known_tags: Sequence[Mapping[str, Any]]) -> set[s
     matching = [tag for tag in known_tags if _normalized(wanted) in _spellings(tag)]
     if not matching:
         names = {_normalized(name): name for tag in known_tags if (name := _name(tag))}
-        similar = [names[near] for near in get_close_matches(_normalized(wanted), names, MAX_SIMILAR)]
+        similar = [
+            names[near] for near in closest_names(_normalized(wanted), names, limit=MAX_SIMILAR, cutoff=0.6)
+        ]
         hint = f"did you mean {', '.join(map(repr, similar))}?" if similar else f"{len(names)} tags exist"
         raise ValueError(f"tags: no tag {wanted!r} exists; {hint}")
     return {

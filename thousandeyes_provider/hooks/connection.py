@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from thousandeyes_provider.api.coerce import boolean, number, whole_number
+from thousandeyes_provider.api.coerce import boolean, did_you_mean, number, whole_number
 from thousandeyes_provider.api.redaction import Redactor, describe, shorten
 from thousandeyes_provider.api.urls import base_url, is_loopback
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
@@ -161,9 +160,8 @@ def read_connection(
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, _EXTRAS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known extras: {', '.join(_EXTRAS)}"
-    return f"unknown extra {shorten(name, 40)!r} is ignored; {hint}"
+    hint = did_you_mean(name, _EXTRAS) or f"; known extras: {', '.join(_EXTRAS)}"
+    return f"unknown extra {shorten(name, 40)!r} is ignored{hint}"
 
 
 def _account_group(value: Any) -> str:

@@ -328,7 +328,7 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
             body = definitions.read_definition(test_type, definition)
             if definitions.names_agents(body):
                 body = definitions.with_agent_ids(body, self.list_agents(time_left=time_left))
-        except definitions.DefinitionFaults as error:
+        except definitions.DefinitionErrors as error:
             raise ThousandEyesConfigurationError(str(error)) from None
         return body
 
@@ -354,7 +354,7 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
         body = self.complete_definition(test_type, definition)
-        for warning in definitions.unknown_fields(test_type, body):
+        for warning in definitions.definition_warnings(test_type, body):
             self.log.warning("%s", self.redact(warning))
         return self.drive(self._create(test_type, body, queue_timeout, wait))
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast
 
-from thousandeyes_provider.api.coerce import boolean, seconds, whole_number
+from thousandeyes_provider.api.coerce import boolean, did_you_mean, parse_structure, seconds, whole_number
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
-    from thousandeyes_provider.validation.check_parser import Checks
+    from thousandeyes_provider.validation.check_model import Checks
 
 Json = dict[str, Any]
 """A JSON object: evidence, a run handle, a definition."""
@@ -48,9 +49,6 @@ MAX_DURATION = 366 * 86400.0
 
 MAX_CONFIRMATIONS = 5
 """Runs that may confirm a failed verdict: each is charged."""
-
-MAX_YAML_NODES = 50_000
-"""Nodes of a YAML text; aliases can make a short text an endless structure."""
 
 FILE_SUFFIXES = (".json", ".yaml")
 """Endings of an argument that names a file."""
@@ -285,15 +283,11 @@ def _is_absent(value: object) -> bool:
 
 def choice(value: object, choices: Iterable[str]) -> str:
     """Parse one of a few texts."""
-    import difflib
-
     known = list(choices)
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and text in known:
         return text
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"{hint}expected one of {', '.join(known)}")
+    raise ValueError(f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
 
 
 def _from_file_text(value: object) -> object:
@@ -306,45 +300,7 @@ def _from_file_text(value: object) -> object:
 
 def read_structure(value: object) -> object:
     """The structure that a text spells, of a file or a rendered template; any other value as it is."""
-    if not isinstance(value, str):
-        return value
-    from thousandeyes_provider.validation.structure import structure
-
-    try:
-        # A rendered template is JSON, or Python's own notation.
-        return cast("object", structure(value))
-    except ValueError:
-        pass
-    return _load_yaml(value)
-
-
-def _load_yaml(text: str) -> object:
-    """The structure that YAML spells.
-
-    :raises ValueError: when it is no YAML, is nested too deeply, or repeats itself beyond :data:`MAX_YAML_NODES`.
-    """
-    import yaml  # type: ignore[import-untyped,unused-ignore]
-
-    try:
-        if _expanded_size(yaml.compose(text, yaml.SafeLoader), {}) > MAX_YAML_NODES:
-            raise ValueError(f"the YAML has more than {MAX_YAML_NODES} nodes when its aliases are resolved")
-        return cast("object", yaml.safe_load(text))
-    except RecursionError:
-        raise ValueError("the YAML is nested too deeply") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"neither JSON nor YAML: {error}") from None
-
-
-def _expanded_size(node: Any, sizes: dict[int, int]) -> int:
-    """The number of nodes of a YAML document when each alias is replaced by what it refers to."""
-    children = getattr(node, "value", None)
-    if not isinstance(children, list):
-        return 1
-    if id(node) not in sizes:
-        sizes[id(node)] = MAX_YAML_NODES + 1  # for a node that contains itself
-        parts = (part for child in children for part in (child if isinstance(child, tuple) else (child,)))
-        sizes[id(node)] = 1 + sum(_expanded_size(part, sizes) for part in parts)
-    return sizes[id(node)]
+    return parse_structure(value, yaml=True) if isinstance(value, str) else value
 
 
 # -- options ---------------------------------------------------------------------------------------------------------
@@ -600,18 +556,27 @@ def _problems_of_known_parts(
                 )
             except (ValueError, TypeError) as error:
                 problems += _problems(name, definition, error)
+    checks = values.get("checks")
     if "checks" not in literals and isinstance(arguments.get("checks"), Mapping):
         try:
-            parse_literal_checks(arguments["checks"])
+            checks = parse_literal_checks(arguments["checks"])
         except (ValueError, TypeError) as error:
             problems += _problems("checks", arguments["checks"], error)
+    if checks:
+        from thousandeyes_provider.validation.check_parser import check_conflicts
+
+        problems += check_conflicts(
+            cast("Checks", checks),
+            test_type=test_type if isinstance(test_type, str) else None,
+            has_compare_with="compare_with" not in arguments or arguments["compare_with"] is not None,
+        )
     return problems
 
 
 def _problems(name: str, value: object, error: Exception) -> list[str]:
-    if isinstance(faults := getattr(error, "faults", None), tuple):
+    if isinstance(error, DeclarationErrors):
         # Each names its place and what is expected there.
-        return list(faults)
+        return list(error.errors)
     if isinstance(error, ConfidentialArgument):
         return [f"{name}: {error}"]
     return [f"{name}={value!r}: {error}"]

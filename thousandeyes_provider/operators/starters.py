@@ -365,7 +365,7 @@ class Creation:
             "account_group_id": plan.account_group_id,
             "result_types": list(plan.directions),
             "agents": agents,
-            "warnings": definitions.unknown_fields(test_type, body),
+            "warnings": definitions.definition_warnings(test_type, body),
         }
         return DryRun(f"a new {test_type} test", report, problems)
 
@@ -400,7 +400,7 @@ class Creation:
         if left_out:
             self._session.log.info("Test %s: settings not taken over: %s", source, ", ".join(left_out))
         definition = definitions.overridden(settings, self._options.overrides or {})
-        absent = definitions.lacking_credentials(test_type, definition)
+        absent = definitions.missing_credentials(test_type, definition)
         if absent:
             raise ThousandEyesConfigurationError(
                 f"{self._label}: from_test={source!r}: the API does not return the credentials of this test; give them "

@@ -135,8 +135,6 @@ class TaskRun:
         begun = time.time()
         limit = queue_timeout_of(self._options)
         self._session.limit_reads(lambda: limit - (time.time() - begun))
-        for warning in self._options.checks.warnings:
-            self._log.warning("%s", warning)
         if self._options.dry_run:
             return self._dry_run()
         stored = self._store().recall()

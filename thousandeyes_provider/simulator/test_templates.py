@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thousandeyes_provider.api.definition import FIELDS, READ_ONLY, Field
+from thousandeyes_provider.api.definition_schema import FIELDS, READ_ONLY, Field
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
 DIRECTIONS = ("to-target", "from-target", "bidirectional")

@@ -22,7 +22,8 @@ from thousandeyes_provider.api.rounds import app_link, row_key
 from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.baseline import Baseline
-from thousandeyes_provider.validation.check_parser import NO_CHECKS, Checks, parse_checks
+from thousandeyes_provider.validation.check_model import NO_CHECKS, Checks
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evaluation import CheckResult
 from thousandeyes_provider.validation.history import History, agent_key_of
 from thousandeyes_provider.validation.samples import by_agent, numbers_of

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number
+from thousandeyes_provider.api.coerce import number, parse_structure
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import round_of, row_key
 from thousandeyes_provider.validation.aggregates import median
-from thousandeyes_provider.validation.check_parser import Checks
+from thousandeyes_provider.validation.check_model import Checks
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.samples import agent_key, by_agent, numbers_of
-from thousandeyes_provider.validation.structure import structure
 
 Sampled = Mapping[str, tuple[float, ...]]
 """Values of a metric by agent; several where an agent has several rows, in the order of what tells them apart."""
@@ -63,7 +62,7 @@ def baseline_from_evidence(told: Any) -> Baseline:
     """
     if isinstance(told, str) and told.strip():
         try:
-            told = structure(told)
+            told = parse_structure(told)
         except ValueError as error:
             return _unusable("the earlier evidence", f"cannot be read: {error}")
     if not isinstance(told, Mapping) or not told:

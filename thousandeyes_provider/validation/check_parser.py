@@ -1,46 +1,39 @@
-"""The declaration of checks: what a DAG says "good" is, read into data, with everything that is wrong found at once."""
+"""Parsing of checks: a declaration as dicts or text becomes :class:`Checks`, or one error that lists every problem."""
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number
-from thousandeyes_provider.api.declaration_errors import DeclarationErrors
-from thousandeyes_provider.api.expected_agents import Agent
-from thousandeyes_provider.api.metrics import (
-    METRICS,
-    Kind,
-    expand_of,
-    kind_of,
-    nearest_metric,
-)
+from thousandeyes_provider.api.coerce import boolean, check_structure, closest, number, parse_structure
+from thousandeyes_provider.api.metrics import METRICS, Kind, closest_metric, kind_of, unit_of
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.validation.structure import structure
+from thousandeyes_provider.validation.check_model import (
+    AGENT_BY_AGENT,
+    AGGREGATES,
+    CHANGES,
+    COMPARISONS,
+    DELTAS,
+    LOWER_BOUNDS,
+    NO_CHECKS,
+    OPTIONS,
+    TEXTS,
+    UPPER_BOUNDS,
+    WHERE_FIELDS,
+    Check,
+    CheckErrors,
+    Checks,
+    Severity,
+    Term,
+    Where,
+    json_value,
+)
+from thousandeyes_provider.validation.patterns import pattern_error
 
-AGGREGATES = ("every", "any", "min", "max", "mean", "median", "p50", "p90", "p95", "p99", "count")
-"""What is made of the values of the agents before they are compared."""
+_WITH_TOLERANCE = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
 
-UPPER_BOUNDS = ("less_than", "leq_to")
-LOWER_BOUNDS = ("greater_than", "geq_to")
-CHANGES = ("change_leq_to", "change_geq_to")
-"""Comparisons with before, relative: 0.2 is 20 % more."""
-DELTAS = ("delta_leq_to", "delta_geq_to")
-"""Comparisons with before, absolute, in the unit of the metric."""
-TEXTS = ("one_of", "contains", "matches")
-COMPARISONS = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS, *TEXTS, *CHANGES, *DELTAS)
-OPTIONS = ("tolerance", "floor", "quorum", "severity", "where")
-
-_TOLERANT = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
-_AGENT_BY_AGENT = ("every", "any")
-_WHERE = ("agentId", "agentName", "countryId")
-
-_MEANT = {
+_ALIASES = {
     "lt": "less_than",
     "<": "less_than",
     "le": "leq_to",
@@ -77,230 +70,138 @@ _MEANT = {
     "country": "countryId",
     "agent": "agentName",
 }
-"""What people write who know another tool, and what it is called here."""
+"""Names from other tools, and their names here."""
 
-
-class Severity(StrEnum):
-    """What it means when a check does not hold."""
-
-    ERROR = "error"
-    """The verdict is ``failed``."""
-    WARN = "warn"
-    """It is told, and the verdict does not change."""
-
-
-class CheckFaults(DeclarationErrors):
-    """A declaration of checks is wrong."""
-
-
-@dataclass(frozen=True)
-class Where:
-    """The agents that a check is about; all of them when nothing is said.
-
-    :param agent_ids: ids, of which one must be the agent's.
-    :param agent_names: names, of which one must be the agent's, whatever the case; ``*`` stands for any characters,
-        ``?`` for one.
-    :param country_ids: two-letter codes of countries, of which one must be the agent's, whatever the case.
-    """
-
-    agent_ids: tuple[str, ...] = ()
-    agent_names: tuple[str, ...] = ()
-    country_ids: tuple[str, ...] = ()
-
-    def matcher(self) -> Callable[[Agent, str], bool] | None:
-        """Return a function of an agent and its country that says whether both match; ``None`` when all agents do."""
-        if self == Where():
-            return None
-        patterns = [_name_pattern(name) for name in self.agent_names]
-        countries = {country.casefold() for country in self.country_ids}
-
-        def matches(agent: Agent, country_id: str) -> bool:
-            name = agent.agent_name.strip().casefold()
-            return (
-                (not self.agent_ids or agent.agent_id in self.agent_ids)
-                and (not patterns or any(pattern.fullmatch(name) for pattern in patterns))
-                and (not countries or country_id.casefold() in countries)
-            )
-
-        return matches
-
-    def to_json(self) -> dict[str, list[str]]:
-        """As in the declaration."""
-        told = zip(_WHERE, (self.agent_ids, self.agent_names, self.country_ids), strict=True)
-        return {name: list(values) for name, values in told if values}
-
-
-@dataclass(frozen=True)
-class Term:
-    """One comparison: what is compared how with what.
-
-    :param comparison: one of :data:`COMPARISONS`.
-    :param value: a number; for ``equal_to`` also a text or a boolean; for ``one_of`` a tuple of those; for
-        ``contains`` and ``matches`` a text.
-    """
-
-    comparison: str
-    value: float | str | bool | tuple[float | str | bool, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A rule that a round has to keep: all of its terms must hold.
-
-    :param path: where it stands in the declaration.
-    :param result_type: which rows it is about.
-    :param metric: the field, dotted into the row.
-    :param aggregate: one of :data:`AGGREGATES`.
-    :param terms: the comparisons.
-    :param tolerance: fraction by which a bound is widened, as in Airflow's SQL check operators; ``None`` for none.
-    :param floor: differences to before that are smaller never break, in the unit of the metric.
-    :param quorum: for ``every``, the fraction of agents (more than 0, up to 1) for which it has to hold.
-    :param severity: what it means when it does not hold.
-    :param where: the agents that it is about.
-    """
-
-    path: str
-    result_type: str
-    metric: str
-    aggregate: str
-    terms: tuple[Term, ...]
-    tolerance: float | None = None
-    floor: float = 0.0
-    quorum: float = 1.0
-    severity: Severity = Severity.ERROR
-    where: Where = Where()
-
-    @property
-    def compares(self) -> bool:
-        """Whether it needs a before."""
-        return any(term.comparison in CHANGES + DELTAS for term in self.terms)
-
-    @property
-    def on_text(self) -> bool:
-        """Whether it compares texts or booleans; else numbers."""
-        return any(
-            term.comparison in TEXTS or (term.comparison == "equal_to" and isinstance(term.value, str | bool))
-            for term in self.terms
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparison as in the declaration, with what differs from its defaults."""
-        told: dict[str, Any] = {term.comparison: _plain(term.value) for term in self.terms}
-        if self.tolerance is not None:
-            told["tolerance"] = _plain(self.tolerance)
-        if self.floor:
-            told["floor"] = _plain(self.floor)
-        if self.quorum != 1:
-            told["quorum"] = _plain(self.quorum)
-        if self.where != Where():
-            told["where"] = self.where.to_json()
-        return told
-
-
-@dataclass(frozen=True)
-class Checks:
-    """A declaration that has no faults.
-
-    :param checks: its checks, in the order in which they are declared.
-    :param warnings: what may be wrong with it, such as the name of a metric that is not known.
-    """
-
-    checks: tuple[Check, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def result_types(self) -> tuple[str, ...]:
-        """The result types that the checks name, in their order."""
-        return tuple(dict.fromkeys(check.result_type for check in self.checks))
-
-    @property
-    def compares(self) -> bool:
-        """Whether a check needs a before."""
-        return any(check.compares for check in self.checks)
-
-    def metrics(self, result_type: str) -> tuple[str, ...]:
-        """The metrics of a result type that the checks name, in their order."""
-        return tuple(dict.fromkeys(check.metric for check in self.checks if check.result_type == result_type))
-
-    def expand_for(self, result_type: str) -> tuple[str, ...]:
-        """What ``expand=`` has to ask for, so that the metrics that the checks name are there (SPEC)."""
-        found = (expand_of(result_type, metric) for metric in self.metrics(result_type))
-        return tuple(sorted({word for word in found if word}))
-
-
-NO_CHECKS = Checks()
-"""What a DAG without checks declares."""
+_ALIASES |= {name: test_type.default[0] for name, test_type in TEST_TYPES.items() if name not in RESULT_TYPES}
 
 
 def parse_checks(declaration: Any, *, literals_only: bool = False) -> Checks:
-    """Read a declaration of checks, as DESIGN has it ("Fixed: checks and verdict").
+    """Parse a declaration of checks.
 
-    :param declaration: result type → metric → aggregate → comparison, or a list of them; a comparison straight under
-        a metric means ``every``. As dicts, or as the text of one (JSON, or what a rendered template gives); the same
-        goes for every part of it. ``None`` and an empty one are no checks.
-    :param literals_only: leave out what is known only when the task runs: templates, files, the output of other tasks.
-    :raises CheckFaults: with all faults.
+    :param declaration: result type → metric → aggregate → comparison, or a list of them; a comparison directly below a
+        metric means ``every``. Dicts, or the text of one (JSON, or what a rendered template gives); the same goes for
+        every part of it. ``None`` and an empty declaration are no checks.
+    :param literals_only: whether to leave out what is known only when the task runs: templates, the names of files,
+        the output of other tasks.
+    :raises CheckErrors: with every problem.
     """
-    reader = _Reader(literals_only)
-    checks = tuple(reader.declaration(declaration))
-    if reader.faults:
-        raise CheckFaults(reader.faults)
-    return Checks(checks, tuple(reader.warnings))
+    checks, errors = read_checks(declaration, literals_only=literals_only)
+    if errors:
+        raise CheckErrors(errors)
+    return checks
 
 
-class _Reader:
-    """Reads a declaration from the outside in, and remembers what is wrong with it."""
+def read_checks(declaration: Any, *, literals_only: bool = False) -> tuple[Checks, list[str]]:
+    """Parse a declaration of checks as :func:`parse_checks` does, but return the problems.
+
+    :return: the valid checks, and each problem with its path.
+    """
+    parser = _Parser(literals_only)
+    checks = tuple(parser.declaration(declaration))
+    return (Checks(checks) if checks else NO_CHECKS), parser.errors
+
+
+def check_conflicts(
+    checks: Checks, *, test_type: str | None = None, has_compare_with: bool | None = None
+) -> list[str]:
+    """Return the problems that checks have with other arguments of the task.
+
+    :param checks: parsed checks.
+    :param test_type: the type of the test; ``None`` when it is not known yet.
+    :param has_compare_with: whether the task has ``compare_with``; ``None`` when it is not known yet.
+    """
+    problems = []
+    known = TEST_TYPES.get(test_type or "")
+    allowed = known.result_types if known else tuple(RESULT_TYPES)
+    for result_type in checks.result_types:
+        if result_type not in allowed:
+            problems.append(
+                f"{_inner('checks', result_type)}: {test_type} tests have no {result_type} results; "
+                f"expected one of {', '.join(allowed)}"
+            )
+    for check in checks.checks if has_compare_with is False else ():
+        for term in check.terms:
+            if term.needs_baseline:
+                problems.append(f"{_inner(check.path, term.comparison)}: needs compare_with")
+    return problems
+
+
+class _Parser:
+    """Parses a declaration from the outside in, and collects the errors."""
 
     def __init__(self, literals_only: bool) -> None:
         self._literals_only = literals_only
-        self.faults: list[str] = []
-        self.warnings: list[str] = []
+        self.errors: list[str] = []
 
     def declaration(self, value: Any) -> list[Check]:
         if value is None or (isinstance(value, str) and value.strip() in ("", "None", "null")):
             return []
-        if (
-            self._literals_only
-            and isinstance(value, str)
-            and value.strip().endswith((".json", ".yaml", ".yml"))
-        ):
+        if self._literals_only and isinstance(value, str) and _is_file_name(value):
             return []
-        found: list[Check] = []
+        try:
+            check_structure(value)
+        except ValueError as error:
+            self._error("checks", str(error))
+            return []
+        checks: list[Check] = []
         for name, metrics in self._dict(value, "checks", "{result type: {metric: comparison}}"):
-            path = _inner("checks", name)
             if name in RESULT_TYPES:
-                found += self._metrics(metrics, path, name)
+                checks += self._metrics(metrics, _inner("checks", name), name)
             else:
-                self._unknown("checks", "result type", name, RESULT_TYPES, _result_type_meant(name))
-        return found
+                self._unknown("checks", "result type", name, RESULT_TYPES)
+        return checks
 
     def _metrics(self, value: Any, path: str, result_type: str) -> list[Check]:
-        found: list[Check] = []
+        checks: list[Check] = []
         for metric, rules in self._dict(value, path, "{metric: comparison}", empty="names no metric"):
-            if not metric.strip():
-                self._fault(path, "a metric without a name")
-                continue
-            if metric not in METRICS[result_type]:
-                near = nearest_metric(result_type, metric)
-                hint = f"did you mean {_quoted(near)}?" if near else "see the list in the docs"
-                self.warnings.append(f"{path}: unknown metric {_quoted(metric)}; {hint}")
-            found += self._aggregates(rules, _inner(path, metric), result_type, metric)
-        return found
+            if metric.strip():
+                of_metric = self._aggregates(rules, _inner(path, metric), result_type, metric)
+                checks += of_metric
+                if metric not in METRICS[result_type] and not self._is_unlisted(rules):
+                    self._unknown_metric(path, result_type, metric)
+            else:
+                self._error(path, "a metric without a name")
+        return checks
+
+    def _unknown_metric(self, path: str, result_type: str, metric: str) -> None:
+        close = closest_metric(result_type, metric)
+        hint = f"did you mean {_quoted(close)}?" if close else "docs/checks.md lists the metrics."
+        self._error(
+            path,
+            f"unknown metric {_quoted(metric)}; {hint} "
+            'For a field that is not listed, add "unlisted": True beside the comparison',
+        )
+
+    def _is_unlisted(self, rules: Any) -> bool:
+        """Whether a comparison below a metric has ``unlisted``, or may have it once the task runs."""
+        if isinstance(rules, str) and not self._is_skipped(rules):
+            try:
+                rules = parse_structure(rules)
+            except ValueError:
+                return False
+        if self._is_skipped(rules):
+            return True
+        if isinstance(rules, Mapping):
+            flag = rules.get("unlisted", False)
+            return flag is not False or any(
+                self._is_unlisted(part) for name, part in rules.items() if name in AGGREGATES
+            )
+        return isinstance(rules, list | tuple) and any(map(self._is_unlisted, rules))
 
     def _aggregates(self, value: Any, path: str, result_type: str, metric: str) -> list[Check]:
         value = self._structured(value, path)
-        if self._later(value):
+        if self._is_skipped(value):
             return []
         if isinstance(value, list | tuple):
             return self._comparisons(value, path, result_type, metric, "every")
         if not isinstance(value, Mapping):
-            self._fault(path, f'expected a comparison such as {{"equal_to": 200}}, got {_shown(value)}')
+            self._error(path, f'expected a comparison such as {{"equal_to": 200}}, got {_shown(value)}')
             return []
         names = [name for name in value if isinstance(name, str)]
         aggregates = [name for name in names if name in AGGREGATES]
         comparisons = [name for name in names if name in COMPARISONS or name in OPTIONS]
         if aggregates and comparisons:
-            self._fault(
+            self._error(
                 path,
                 f"an aggregate ({_quoted(aggregates[0])}) beside a comparison ({_quoted(comparisons[0])}); "
                 'put the comparison into an aggregate, "every" for each agent',
@@ -308,111 +209,110 @@ class _Reader:
             return []
         if not aggregates and (comparisons or not value or _looks_like_comparison(value)):
             return self._comparisons(value, path, result_type, metric, "every")
-        found: list[Check] = []
+        checks: list[Check] = []
         for name, rules in self._dict(value, path, "{aggregate: comparison}"):
             if name in AGGREGATES:
-                found += self._comparisons(rules, _inner(path, name), result_type, metric, name)
+                checks += self._comparisons(rules, _inner(path, name), result_type, metric, name)
             else:
                 self._unknown(path, "aggregate", name, AGGREGATES)
-        return found
+        return checks
 
     def _comparisons(
         self, value: Any, path: str, result_type: str, metric: str, aggregate: str
     ) -> list[Check]:
         value = self._structured(value, path)
         if not isinstance(value, list | tuple):
-            one = self._comparison(value, path, result_type, metric, aggregate)
-            return [one] if one else []
+            check = self._comparison(value, path, result_type, metric, aggregate)
+            return [check] if check else []
         if not value:
-            self._fault(path, "an empty list of comparisons")
-        found = [
-            self._comparison(part, f"{path}[{place}]", result_type, metric, aggregate)
-            for place, part in enumerate(value)
-        ]
-        return [one for one in found if one]
+            self._error(path, "an empty list of comparisons")
+        checks = (
+            self._comparison(part, f"{path}[{position}]", result_type, metric, aggregate)
+            for position, part in enumerate(value)
+        )
+        return [check for check in checks if check]
 
     def _comparison(
         self, value: Any, path: str, result_type: str, metric: str, aggregate: str
     ) -> Check | None:
         value = self._structured(value, path)
-        if self._later(value):
+        if self._is_skipped(value):
             return None
         if not isinstance(value, Mapping):
-            self._fault(path, f'expected a comparison such as {{"leq_to": 800}}, got {_shown(value)}')
+            self._error(path, f'expected a comparison such as {{"leq_to": 800}}, got {_shown(value)}')
             return None
-        before = len(self.faults)
+        errors_before = len(self.errors)
         terms: list[Term] = []
         options: dict[str, Any] = {}
-        later = False
+        is_complete = True
         for name, given in self._dict(value, path, "{comparison: value}"):
             inner = _inner(path, name)
             if name not in COMPARISONS and name not in OPTIONS:
-                self._unknown(path, "comparison", name, COMPARISONS, choices_of_options=True)
-            elif self._later_inside(given):
-                later = True
+                self._unknown(path, "comparison", name, COMPARISONS, options=OPTIONS)
+            elif self._has_skipped_part(given):
+                is_complete = False
             elif name in OPTIONS:
                 options[name] = self._option(name, given, inner)
-            elif (found := self._value(name, given, inner)) is not None:
-                terms.append(Term(name, found))
+            elif (wanted := self._value(name, given, inner)) is not None:
+                terms.append(Term(name, wanted))
         self._fit(value, path, aggregate, terms)
-        if later or len(self.faults) > before:
+        if len(self.errors) == errors_before:
+            self._fit_metric(path, result_type, metric, aggregate, terms)
+        if not is_complete or len(self.errors) > errors_before:
             return None
-        check = Check(path, result_type, metric, aggregate, tuple(terms), **options)
-        kind = kind_of(result_type, metric)
-        if kind is not None and kind is not Kind.NUMBER and not check.on_text and aggregate != "count":
-            self.warnings.append(f"{path}: compares numbers, but {metric} is a {kind.value}")
-        return check
+        return Check(path, result_type, metric, aggregate, tuple(terms), **options)
 
     # -- the parts of a comparison -----------------------------------------------------------------------------------
 
     def _value(self, comparison: str, given: Any, path: str) -> Any:
         if comparison == "equal_to":
-            if (found := _scalar(given)) is None:
-                self._fault(path, f"expected a number, a text or a boolean, got {_shown(given)}")
-            return found
+            if (wanted := _scalar(given)) is None:
+                self._error(path, f"expected a number, a text or a boolean, got {_shown(given)}")
+            return wanted
         if comparison == "one_of":
             return self._choices(given, path)
         if comparison in TEXTS:
-            text = given if isinstance(given, str) else _text(given)
-            if text is None or not text:
-                self._fault(path, f"expected a text, got {_shown(given)}")
+            text = _as_text(given)
+            if not text:
+                self._error(path, f"expected a text, got {_shown(given)}")
                 return None
-            return self._pattern(text, path) if comparison == "matches" else text
+            if comparison == "matches" and (problem := pattern_error(text)):
+                self._error(path, problem)
+                return None
+            return text
         return self._number(given, path, "a number")
 
     def _choices(self, given: Any, path: str) -> Any:
         given = self._structured(given, path)
         if not isinstance(given, list | tuple | set | frozenset) or not given:
-            self._fault(path, f"expected a list of values, got {_shown(given)}")
+            self._error(path, f"expected a list of values, got {_shown(given)}")
             return None
-        # A text stays one, whatever it spells: it is compared letter by letter.
-        found = [part if isinstance(part, str) else _scalar(part) for part in given]
-        for place, (part, value) in enumerate(zip(given, found, strict=True)):
-            if value is None:
-                self._fault(f"{path}[{place}]", f"expected a number, a text or a boolean, got {_shown(part)}")
-        return tuple(found)
-
-    def _pattern(self, text: str, path: str) -> str | None:
-        try:
-            re.compile(text, re.MULTILINE)
-        except (re.error, OverflowError, RecursionError) as error:
-            self._fault(path, f"not a regular expression: {error}")
-            return None
-        return text
+        # A text stays a text, whatever it spells: it is compared letter by letter.
+        choices = [part if isinstance(part, str) else _scalar(part) for part in given]
+        for position, (part, choice) in enumerate(zip(given, choices, strict=True)):
+            if choice is None:
+                self._error(
+                    f"{path}[{position}]", f"expected a number, a text or a boolean, got {_shown(part)}"
+                )
+        return tuple(choices)
 
     def _option(self, name: str, given: Any, path: str) -> Any:
         if name == "severity":
             return self._severity(given, path)
         if name == "where":
             return self._where(given, path)
+        if name == "unlisted":
+            if (flag := boolean(given)) is None:
+                self._error(path, f"expected True or False, got {_shown(given)}")
+            return flag
         if name == "floor":
             return self._number(given, path, "a number, 0 or more, in the unit of the metric", low=0)
         if name == "tolerance":
             return self._number(given, path, "a fraction from 0 to 1, such as 0.1 for 10 %", low=0, high=1)
-        found = self._number(given, path, "a fraction of the agents, such as 0.8 for 80 %", low=0, high=1)
-        if found == 0:
-            self._fault(path, "expected a fraction of the agents, such as 0.8 for 80 %, got 0")
-        return found
+        quorum = self._number(given, path, "a fraction of the agents, such as 0.8 for 80 %", low=0, high=1)
+        if quorum == 0:
+            self._error(path, "expected a fraction of the agents, such as 0.8 for 80 %, got 0")
+        return quorum
 
     def _severity(self, given: Any, path: str) -> Severity | None:
         text = given.strip().lower() if isinstance(given, str) else given
@@ -422,59 +322,54 @@ class _Reader:
         return None
 
     def _where(self, given: Any, path: str) -> Where | None:
-        found: dict[str, tuple[str, ...]] = {}
+        fields: dict[str, tuple[str, ...]] = {}
         for name, values in self._dict(
-            given, path, '{"agentName": "Berlin*"}', empty="says nothing about agents"
+            given, path, '{"agentName": "Berlin*"}', empty="names no field of an agent"
         ):
             inner = _inner(path, name)
-            if name not in _WHERE:
-                self._unknown(path, "field of an agent", name, _WHERE)
+            if name not in WHERE_FIELDS:
+                self._unknown(path, "field of an agent", name, WHERE_FIELDS)
                 continue
             values = self._structured(values, inner)
-            listed = values if isinstance(values, list | tuple | set | frozenset) else [values]
-            texts = [_text(value) for value in listed if not isinstance(value, bool)]
-            if not texts or len(texts) < len(listed) or not all(text and text.strip() for text in texts):
-                self._fault(inner, f"expected a text or a list of texts, got {_shown(values)}")
+            listed = list(values) if isinstance(values, list | tuple | set | frozenset) else [values]
+            texts = [text.strip() for value in listed if (text := _as_text(value)) and text.strip()]
+            if not texts or len(texts) < len(listed):
+                self._error(inner, f"expected a text or a list of texts, got {_shown(values)}")
                 continue
-            found[name] = tuple(text.strip() for text in texts if text)
-        return Where(*(found.get(name, ()) for name in _WHERE))
+            fields[name] = tuple(texts)
+        return Where(*(fields.get(name, ()) for name in WHERE_FIELDS))
 
     def _number(
         self, given: Any, path: str, expected: str, *, low: float | None = None, high: float | None = None
     ) -> float | None:
-        found = number(given)
-        if found is None or (low is not None and found < low) or (high is not None and found > high):
-            self._fault(path, f"expected {expected}, got {_shown(given)}")
+        value = number(given)
+        if value is None or (low is not None and value < low) or (high is not None and value > high):
+            self._error(path, f"expected {expected}, got {_shown(given)}")
             return None
-        return found
+        return value
 
     # -- what must fit together --------------------------------------------------------------------------------------
 
     def _fit(self, given: Mapping[Any, Any], path: str, aggregate: str, terms: Sequence[Term]) -> None:
-        """Faults of a comparison as a whole."""
+        """Check that the parts of a comparison fit together."""
         named = [name for name in given if name in COMPARISONS]
         if not named and all(name in OPTIONS for name in given):
             beside = f" beside {', '.join(map(_quoted, given))}" if given else ""
-            self._fault(path, f"no comparison{beside}; one of {', '.join(COMPARISONS)}")
+            self._error(path, f"no comparison{beside}; one of {', '.join(COMPARISONS)}")
             return
-        of_text = [
-            term.comparison
-            for term in terms
-            if term.comparison in TEXTS
-            or (term.comparison == "equal_to" and isinstance(term.value, str | bool))
-        ]
-        of_numbers = [term.comparison for term in terms if term.comparison not in of_text]
-        if of_text and of_numbers:
-            self._fault(
-                path, f"compares text ({_quoted(of_text[0])}) and numbers ({_quoted(of_numbers[0])}) at once"
+        texts = [term.comparison for term in terms if term.on_text]
+        numbers = [term.comparison for term in terms if not term.on_text]
+        if texts and numbers:
+            self._error(
+                path, f"compares text ({_quoted(texts[0])}) and numbers ({_quoted(numbers[0])}) at once"
             )
-        if of_text and aggregate not in _AGENT_BY_AGENT:
-            self._fault(
+        if texts and aggregate not in AGENT_BY_AGENT:
+            self._error(
                 path,
-                f"{_quoted(of_text[0])} compares text, which has no {_quoted(aggregate)}; "
-                f"one of {', '.join(_AGENT_BY_AGENT)}",
+                f"{_quoted(texts[0])} compares text, which has no {_quoted(aggregate)}; "
+                f"one of {', '.join(AGENT_BY_AGENT)}",
             )
-        self._fit_options(given, path, aggregate, named, of_text)
+        self._fit_options(given, path, aggregate, named, texts)
         self._fit_bounds(path, {term.comparison: term.value for term in terms})
 
     def _fit_options(
@@ -483,20 +378,20 @@ class _Reader:
         path: str,
         aggregate: str,
         named: Sequence[str],
-        of_text: Sequence[str],
+        texts: Sequence[str],
     ) -> None:
         if "quorum" in given and aggregate != "every":
-            self._fault(_inner(path, "quorum"), f'goes with "every" only, which {_quoted(aggregate)} is not')
-        if "tolerance" in given and not any(name in _TOLERANT and name not in of_text for name in named):
-            self._fault(_inner(path, "tolerance"), f"goes only with numbers in {', '.join(_TOLERANT)}")
+            self._error(_inner(path, "quorum"), f'works with "every" only, not with {_quoted(aggregate)}')
+        if "tolerance" in given and not any(name in _WITH_TOLERANCE and name not in texts for name in named):
+            self._error(_inner(path, "tolerance"), f"works only with numbers in {', '.join(_WITH_TOLERANCE)}")
         if "floor" in given and not any(name in CHANGES + DELTAS for name in named):
-            self._fault(_inner(path, "floor"), f"goes only with {', '.join(CHANGES + DELTAS)}")
+            self._error(_inner(path, "floor"), f"works only with {', '.join(CHANGES + DELTAS)}")
 
     def _fit_bounds(self, path: str, values: Mapping[str, Any]) -> None:
-        """Bounds that say the same twice, or leave nothing between them, as Airflow's SQL check operators see it."""
+        """Check that two bounds do not repeat each other or exclude every value."""
         for strict, loose in (LOWER_BOUNDS, UPPER_BOUNDS):
             if strict in values and loose in values:
-                self._fault(path, f"both {_quoted(strict)} and {_quoted(loose)}; one of them is enough")
+                self._error(path, f"both {_quoted(strict)} and {_quoted(loose)}; keep one of them")
                 return
         pairs = [(low, high) for low in LOWER_BOUNDS for high in UPPER_BOUNDS]
         pairs += [("change_geq_to", "change_leq_to"), ("delta_geq_to", "delta_leq_to")]
@@ -504,46 +399,73 @@ class _Reader:
             if low not in values or high not in values:
                 continue
             least, most = values[low], values[high]
-            touching = low in ("greater_than",) or high in ("less_than",)
-            if least > most or (touching and least == most):
-                self._fault(
+            excludes_end = low == "greater_than" or high == "less_than"
+            if least > most or (excludes_end and least == most):
+                self._error(
                     path,
-                    f"{_quoted(low)} {_shown(_plain(least))} and {_quoted(high)} {_shown(_plain(most))} "
+                    f"{_quoted(low)} {_shown(json_value(least))} and {_quoted(high)} {_shown(json_value(most))} "
                     "leave no value that passes",
                 )
+
+    def _fit_metric(
+        self, path: str, result_type: str, metric: str, aggregate: str, terms: Sequence[Term]
+    ) -> None:
+        """Check that the comparisons fit the values of the metric."""
+        kind = kind_of(result_type, metric)
+        if kind is None or aggregate == "count":
+            return
+        is_code = kind is Kind.NUMBER and not unit_of(result_type, metric)
+        for term in terms:
+            name, value = term.comparison, term.value
+            choices = value if isinstance(value, tuple) else (value,)
+            inner = _inner(path, name)
+            if kind is Kind.NUMBER and name in ("contains", "matches"):
+                # Codes such as responseCode have a meaning digit by digit.
+                if not is_code:
+                    self._error(inner, f"compares text, but {metric} is a number")
+            elif kind is Kind.NUMBER and term.on_text:
+                for wrong in [choice for choice in choices if number(choice) is None]:
+                    self._error(inner, f"{_shown(wrong)} is compared with {metric}, which is a number")
+            elif kind is Kind.BOOLEAN and name in ("equal_to", "one_of"):
+                for wrong in [choice for choice in choices if not _spells_boolean(choice)]:
+                    self._error(
+                        inner, f"{_shown(json_value(wrong))} is compared with {metric}, which is a boolean"
+                    )
+            elif kind is not Kind.NUMBER and not term.on_text and name != "equal_to":
+                self._error(inner, f"compares numbers, but {metric} is a {kind.value}")
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _dict(
         self, value: Any, path: str, expected: str, *, empty: str | None = None
     ) -> Iterable[tuple[str, Any]]:
-        """The entries of a dict whose keys are texts; a fault for anything else."""
+        """The entries of a dict with texts as keys; an error for anything else."""
         value = self._structured(value, path)
-        if self._later(value):
+        if self._is_skipped(value):
             return []
         if not isinstance(value, Mapping):
-            self._fault(path, f"expected a dict {expected}, got {_shown(value)}")
+            self._error(path, f"expected a dict {expected}, got {_shown(value)}")
             return []
         if not value and empty:
-            self._fault(path, empty)
+            self._error(path, empty)
         for key in value:
             if not isinstance(key, str):
-                self._fault(path, f"expected names as keys, got {_shown(key)}")
+                self._error(path, f"expected names as keys, got {_shown(key)}")
         return [(key, part) for key, part in value.items() if isinstance(key, str)]
 
     def _structured(self, value: Any, path: str) -> Any:
-        """The dict or list that a text spells, where it looks like one; else the value itself."""
-        if not isinstance(value, str) or self._later(value) or not value.strip().startswith(("{", "[")):
+        """The dict or list that a text spells; the value itself when it is no text that looks like one."""
+        if not isinstance(value, str) or self._is_skipped(value) or not value.strip().startswith(("{", "[")):
             return value
         try:
-            return structure(value)
+            return parse_structure(value)
         except ValueError as error:
-            self._fault(path, str(error))
-            return _FAULTY
+            self._error(path, str(error))
+            return _INVALID
 
-    def _later(self, value: Any) -> bool:
-        """Whether a value is to be passed over: a template or another task's output, or found wrong already."""
-        if value is _FAULTY:
+    def _is_skipped(self, value: Any) -> bool:
+        """Whether a value is a template or the output of another task, or is known to be invalid."""
+        if value is _INVALID:
             return True
         if not self._literals_only:
             return False
@@ -552,91 +474,60 @@ class _Reader:
         plain = (Mapping, list, tuple, set, frozenset, int, float)
         return value is not None and not isinstance(value, plain)
 
-    def _later_inside(self, value: Any) -> bool:
+    def _has_skipped_part(self, value: Any) -> bool:
         if isinstance(value, Mapping):
-            return any(map(self._later_inside, value.values()))
+            return any(map(self._has_skipped_part, value.values()))
         if isinstance(value, list | tuple | set | frozenset):
-            return any(map(self._later_inside, value))
-        return self._later(value)
+            return any(map(self._has_skipped_part, value))
+        return self._is_skipped(value)
 
     def _unknown(
-        self,
-        path: str,
-        what: str,
-        given: Any,
-        choices: Iterable[str],
-        near: str | None = None,
-        *,
-        choices_of_options: bool = False,
+        self, path: str, what: str, given: Any, choices: Iterable[str], options: Sequence[str] = ()
     ) -> None:
         known = list(choices)
-        meant = near or _nearest(given, [*known, *(OPTIONS if choices_of_options else ())])
+        meant = closest(given, [*known, *options], _ALIASES)
         hint = f"; did you mean {_quoted(meant)}?" if meant else ""
-        options = f" (options: {', '.join(OPTIONS)})" if choices_of_options else ""
-        self._fault(path, f"unknown {what} {_shown(given)}; one of {', '.join(known)}{options}{hint}")
+        or_options = f" (options: {', '.join(options)})" if options else ""
+        self._error(path, f"unknown {what} {_shown(given)}; one of {', '.join(known)}{or_options}{hint}")
 
-    def _fault(self, path: str, text: str) -> None:
-        self.faults.append(f"{path}: {text}")
+    def _error(self, path: str, text: str) -> None:
+        self.errors.append(f"{path}: {text}")
 
 
-_FAULTY = object()
-"""Stands for a part that was found wrong already."""
+_INVALID = object()
+"""Stands for a part with an error that was already reported."""
+
+
+def _is_file_name(text: str) -> bool:
+    return text.strip().endswith((".json", ".yaml", ".yml"))
 
 
 def _looks_like_comparison(value: Mapping[Any, Any]) -> bool:
-    """Whether a dict of unknown names is rather a comparison than aggregates: it leads to plain values."""
+    """Whether a dict of unknown names is a comparison rather than aggregates: it has plain values."""
     return not any(isinstance(part, Mapping | list | tuple) for part in value.values())
-
-
-def _nearest(given: Any, known: Sequence[str]) -> str | None:
-    text = str(given).strip()
-    meant = _MEANT.get(text.lower())
-    if meant in known:
-        return meant
-    by_text = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(text.casefold().replace("-", "_").replace(" ", "_"), by_text, n=1)
-    near = near or difflib.get_close_matches(text.casefold(), by_text, n=1)
-    return by_text[near[0]] if near else None
-
-
-def _result_type_meant(name: str) -> str | None:
-    test_type = TEST_TYPES.get(name)
-    return test_type.default[0] if test_type else None
-
-
-def _name_pattern(name: str) -> re.Pattern[str]:
-    """The pattern of an agent name with wildcards, for names in lower case."""
-    parts = re.sub(r"\*+", "*", name.casefold())
-    regex = [".*" if part == "*" else "." if part == "?" else re.escape(part) for part in parts]
-    return re.compile("".join(regex), re.DOTALL)
 
 
 def _scalar(value: Any) -> float | str | bool | None:
     """A boolean, a number (also one that is spelled), or a text; ``None`` for anything else."""
     if isinstance(value, bool):
         return value
-    found = number(value)
-    if found is not None:
-        return found
+    as_number = number(value)
+    if as_number is not None:
+        return as_number
     return value if isinstance(value, str) else None
 
 
-def _text(value: Any) -> str | None:
-    """A text, or the one of a whole number."""
+def _as_text(value: Any) -> str | None:
+    """A text, or the text of a number; ``None`` for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or number(value) is None:
         return None
-    return str(_plain(value))
+    return str(json_value(value))
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON shows it best: whole numbers without a point, tuples as lists."""
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    return value
+def _spells_boolean(value: Any) -> bool:
+    return isinstance(value, bool | str) and boolean(value) is not None
 
 
 def _inner(path: str, key: str) -> str:

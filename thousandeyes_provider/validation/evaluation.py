@@ -16,7 +16,7 @@ from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_change
 from thousandeyes_provider.validation.baseline import Baseline
-from thousandeyes_provider.validation.check_parser import Check, Checks, Severity
+from thousandeyes_provider.validation.check_model import Check, Checks, Severity
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.predicates import Predicate, as_text, predicate_for
 from thousandeyes_provider.validation.samples import AgentRows, RoundRows, plain, tidy

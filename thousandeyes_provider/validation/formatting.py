@@ -19,6 +19,7 @@ CheckRow = Mapping[str, Any]
 
 _SIGNS = {"equal_to": "=", "greater_than": ">", "geq_to": ">=", "less_than": "<", "leq_to": "<="}
 _OPTIONS = ("tolerance", "floor", "quorum", "where")
+_NO_TERMS = (*_OPTIONS, "unlisted")
 
 
 # -- any text --------------------------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def check_subject(check: CheckRow) -> str:
 def check_expectation(check: CheckRow) -> str:
     """Return the comparison of a check: ``<= 800 ms``."""
     comparison, unit = check["comparison"], _unit(check)
-    terms = [_term(name, value, unit) for name, value in comparison.items() if name not in _OPTIONS]
+    terms = [_term(name, value, unit) for name, value in comparison.items() if name not in _NO_TERMS]
     options = [f"{name} {_option(name, comparison[name], unit)}" for name in _OPTIONS if name in comparison]
     return " and ".join(terms) + (f" ({', '.join(options)})" if options else "")
 

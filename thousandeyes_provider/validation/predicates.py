@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from thousandeyes_provider.api.coerce import boolean, number
 from thousandeyes_provider.validation.aggregates import relative_change
-from thousandeyes_provider.validation.check_parser import CHANGES, DELTAS, Check, Term
+from thousandeyes_provider.validation.check_model import CHANGES, Check, Term
+from thousandeyes_provider.validation.patterns import compile_pattern
 from thousandeyes_provider.validation.samples import plain, tidy
 
 
@@ -52,10 +52,8 @@ class Predicate:
 
 def predicate_for(check: Check) -> Predicate:
     """Return the predicate of a check."""
-    absolute = [
-        _absolute(term, check.tolerance) for term in check.terms if term.comparison not in CHANGES + DELTAS
-    ]
-    relative = [_relative(term, check.floor) for term in check.terms if term.comparison in CHANGES + DELTAS]
+    absolute = [_absolute(term, check.tolerance) for term in check.terms if not term.needs_baseline]
+    relative = [_relative(term, check.floor) for term in check.terms if term.needs_baseline]
     return Predicate(tuple(absolute), tuple(relative))
 
 
@@ -74,8 +72,8 @@ def _absolute(term: Term, tolerance: float | None) -> Callable[[Any], float | No
         }
         return breaches[name]
     if name == "matches":
-        pattern = re.compile(str(wanted), re.MULTILINE)
-        return lambda value: None if pattern.search(as_text(value)) else 0.0
+        search = compile_pattern(str(wanted))
+        return lambda value: None if search(as_text(value)) else 0.0
     if name == "contains":
         part = as_text(wanted).casefold()
         return lambda value: None if part in as_text(value).casefold() else 0.0

@@ -12,7 +12,7 @@ from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.baseline import Baseline
-from thousandeyes_provider.validation.check_parser import Checks
+from thousandeyes_provider.validation.check_model import Checks
 from thousandeyes_provider.validation.evaluation import CheckResult, evaluate
 from thousandeyes_provider.validation.samples import RoundRows
 

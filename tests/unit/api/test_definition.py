@@ -11,21 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.definition import (
-    FIELDS,
-    LONGEST_NAME,
-    READ_ONLY,
-    SCHEDULING,
-    DefinitionFaults,
+    MAX_TEST_NAME,
+    DefinitionErrors,
     default_name,
-    lacking_credentials,
+    definition_warnings,
+    missing_credentials,
     names_agents,
     overridden,
     read_definition,
     secrets_in,
     settings_of,
-    unknown_fields,
     with_agent_ids,
 )
+from thousandeyes_provider.api.definition_schema import FIELDS, READ_ONLY, SCHEDULING
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
 HTTP = {"url": "https://a.example", "agents": ["14410"]}
@@ -37,10 +35,10 @@ LISTED = [
 ]
 
 
-def faults(test_type, definition, **options):
-    with pytest.raises(DefinitionFaults) as failure:
+def errors(test_type, definition, **options):
+    with pytest.raises(DefinitionErrors) as failure:
         read_definition(test_type, definition, **options)
-    return failure.value.faults
+    return failure.value.errors
 
 
 def test_all_twelve_types_are_in_the_table():
@@ -84,36 +82,78 @@ class TestReading:
 
     def test_null_is_as_good_as_absent(self):
         assert "description" not in read_definition("http-server", {**HTTP, "description": None})
-        assert faults("http-server", {**HTTP, "url": None}) == (
+        assert errors("http-server", {**HTTP, "url": None}) == (
             'definition["url"]: required for http-server tests',
         )
 
     @pytest.mark.parametrize(
         ("wrong", "says"),
         [
-            ({"agents": []}, 'definition["agents"]: [] is not a list with something in it'),
-            ({"agents": "Singapore"}, 'definition["agents"]: "Singapore" is not a list with something in it'),
+            ({"agents": []}, 'definition["agents"]: [] is not a list with at least one entry'),
+            (
+                {"agents": "Singapore"},
+                'definition["agents"]: "Singapore" is not a list with at least one entry',
+            ),
             ({"agents": [True]}, 'definition["agents"][0]: true is not an object'),
             ({"agents": [""]}, 'definition["agents"][0]: "" is not an object'),
             ({"labels": [""]}, 'definition["labels"][0]: "" is not a text'),
             ({"oAuth": []}, 'definition["oAuth"]: [] is not an object'),
-            ({"oAuth": {"authType": "x"}}, 'definition["oAuth"]["authType"]: "x" is not one of'),
             ({"customHeaders": "x"}, '["customHeaders"]: the value (not shown) is not an object or a list'),
             ({"downloadLimit": "much"}, 'definition["downloadLimit"]: "much" is not a whole number'),
             ({"httpVersion": True}, 'definition["httpVersion"]: true is not a whole number from 1 to 2'),
-            ({"authType": 7}, "is not one of none, basic, ntlm, kerberos, oauth"),
             ({"authType": ["none"]}, "is not one of none, basic, ntlm, kerberos, oauth"),
         ],
     )
-    def test_what_is_wrong_where(self, wrong, says):
-        (fault,) = faults("http-server", {**HTTP, **wrong})
-        assert says in fault
+    def test_an_error_has_its_path(self, wrong, says):
+        (error,) = errors("http-server", {**HTTP, **wrong})
+        assert says in error
 
-    @pytest.mark.parametrize("name", sorted(READ_ONLY | SCHEDULING))
-    def test_what_thousandeyes_sets_and_what_is_for_schedules_is_refused(self, name):
-        (fault,) = faults("http-server", {**HTTP, name: 1})
-        assert fault.startswith(f'definition["{name}"]: ')
-        assert fault.endswith("leave it out")
+    @pytest.mark.parametrize("name", sorted(READ_ONLY))
+    def test_a_field_that_thousandeyes_sets_is_an_error(self, name):
+        assert errors("http-server", {**HTTP, name: 1}) == (
+            f'definition["{name}"]: set by ThousandEyes; remove it',
+        )
+
+    @pytest.mark.parametrize("name", sorted(SCHEDULING))
+    def test_a_field_of_scheduled_tests_is_sent_with_a_warning(self, name):
+        definition = {**HTTP, name: 60}
+        assert read_definition("http-server", definition)[name] == 60
+        assert definition_warnings("http-server", definition) == [
+            f'definition["{name}"] has no effect: instant tests have no schedule and no alerts'
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "warning"),
+        [
+            (
+                {"authType": "basic2"},
+                "\"basic2\" is not one of none, basic, ntlm, kerberos, oauth; did you mean 'basic'?",
+            ),
+            ({"authType": "zzz"}, '"zzz" is not one of none, basic, ntlm, kerberos, oauth'),
+            ({"httpVersion": 0}, "0 is not a whole number from 1 to 2"),
+            ({"httpVersion": "3"}, '"3" is not a whole number from 1 to 2'),
+        ],
+    )
+    def test_a_value_outside_the_description_is_sent_with_a_warning(self, given, warning):
+        ((name, value),) = given.items()
+        assert str(read_definition("http-server", {**HTTP, **given})[name]) == str(value)
+        assert definition_warnings("http-server", {**HTTP, **given}) == [f'definition["{name}"]: {warning}']
+
+    def test_warnings_go_below_the_top(self):
+        given = {**HTTP, "oAuth": {"authType": "x", "password": ["wrong type"]}}
+        assert definition_warnings("http-server", given, name="overrides") == [
+            'overrides["oAuth"]["authType"]: "x" is not one of none, basic, ntlm'
+        ]
+
+    def test_a_template_gives_no_warning(self):
+        given = {"httpVersion": "{{ 3 }}"}
+        assert definition_warnings("http-server", given, known=lambda value: False) == []
+
+    def test_a_structure_that_refers_to_itself_is_an_error(self):
+        definition = {**HTTP}
+        definition["customHeaders"] = definition
+        assert errors("http-server", definition) == ("definition: nested more than 50 levels deep",)
+        assert list(secrets_in(definition)) == []
 
     @pytest.mark.parametrize(
         ("wrong", "says"),
@@ -122,9 +162,6 @@ class TestReading:
                 {"authType": "basci"},
                 "\"basci\" is not one of none, basic, ntlm, kerberos, oauth; did you mean 'basic'?",
             ),
-            ({"authType": "zzz"}, '"zzz" is not one of none, basic, ntlm, kerberos, oauth'),
-            ({"httpVersion": 0}, "0 is not a whole number from 1 to 2"),
-            ({"httpVersion": 3}, "3 is not a whole number from 1 to 2"),
             ({"downloadLimit": "much"}, '"much" is not a whole number'),
             ({"followRedirects": "perhaps"}, '"perhaps" is not true or false'),
             ({"labels": "x"}, '"x" is not a list'),
@@ -134,20 +171,21 @@ class TestReading:
             ({"description": {1, 2}}, '"{1, 2}" is not a text'),
         ],
     )
-    def test_the_whole_fault(self, wrong, says):
+    def test_an_error_has_path_value_and_expectation(self, wrong, says):
         (name,) = wrong
-        assert faults("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
+        assert errors("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
 
     def test_what_a_required_field_may_hold_is_checked_as_well(self):
         ftp = {"agents": ["1"], "url": "ftp://a.example", "username": "u"}
-        assert faults("ftp-server", {**ftp, "requestType": "delete", "password": ["hunter2"]}) == (
-            'definition["requestType"]: "delete" is not one of download, upload, list',
-            'definition["password"]: the value (not shown) is not a text',
-        )
+        given = {**ftp, "requestType": "delete", "password": ["hunter2"]}
+        assert errors("ftp-server", given) == ('definition["password"]: the value (not shown) is not a text',)
+        assert definition_warnings("ftp-server", given) == [
+            'definition["requestType"]: "delete" is not one of download, upload, list'
+        ]
         for port in (0, 65536):
             sip = {"agents": ["1"], "targetSipCredentials": {"port": port, "sipRegistrar": "sip.example"}}
-            (fault,) = faults("sip-server", sip)
-            assert fault.endswith(f'["port"]: {port} is not a whole number from 1 to 65535')
+            (warning,) = definition_warnings("sip-server", sip)
+            assert warning.endswith(f'["port"]: {port} is not a whole number from 1 to 65535')
 
     @pytest.mark.parametrize("version", [1, 2, "1", "2"])
     def test_both_ends_of_a_range_are_in_it(self, version):
@@ -155,8 +193,8 @@ class TestReading:
 
     def test_a_field_that_looks_like_the_one_that_is_missing_is_named(self):
         wrong = {"agents": ["1"], "zzz": 1, "urls": "https://a.example"}
-        assert faults("http-server", wrong) == (
-            "definition[\"url\"]: required for http-server tests; is 'urls' meant for it?",
+        assert errors("http-server", wrong) == (
+            "definition[\"url\"]: required for http-server tests; is 'urls' a misspelling?",
         )
 
     def test_what_only_the_whole_has_may_be_inside_by_the_same_name(self):
@@ -165,19 +203,16 @@ class TestReading:
 
     def test_a_secret_in_a_list_is_not_shown_when_it_is_wrong(self):
         for header in (["Authorization: hunter2"], ["hunter2"]):
-            (fault,) = faults("http-server", {**HTTP, "headers": [header]})
-            assert fault == 'definition["headers"][0]: the value (not shown) is not a text'
-
-    def test_what_is_known_to_be_no_setting_is_no_unknown_field(self):
-        assert unknown_fields("http-server", dict.fromkeys(READ_ONLY | SCHEDULING, 1)) == []
+            (error,) = errors("http-server", {**HTTP, "headers": [header]})
+            assert error == 'definition["headers"][0]: the value (not shown) is not a text'
 
     def test_a_secret_is_not_shown_when_it_is_wrong(self):
-        (fault,) = faults("http-server", {**HTTP, "password": ["pass", "word"]})
-        assert fault == 'definition["password"]: the value (not shown) is not a text'
+        (error,) = errors("http-server", {**HTTP, "password": ["pass", "word"]})
+        assert error == 'definition["password"]: the value (not shown) is not a text'
 
     def test_in_part_required_fields_may_be_missing_but_not_inside(self):
         assert read_definition("http-server", {"url": "x"}, partial=True) == {"url": "x"}
-        found = faults("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
+        found = errors("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
         assert found == ('overrides["requests"][0]["url"]: required for api tests',)
 
     def test_in_part_an_object_may_be_in_part_since_it_is_merged(self):
@@ -192,13 +227,13 @@ class TestReading:
         ],
     )
     def test_what_may_hold_a_secret_is_not_shown_either(self, wrong):
-        (fault,) = faults("http-server", {**HTTP, **wrong})
-        assert "hunter2" not in fault
-        assert "the value (not shown) is not" in fault
+        (error,) = errors("http-server", {**HTTP, **wrong})
+        assert "hunter2" not in error
+        assert "the value (not shown) is not" in error
 
     def test_what_is_in_the_place_of_an_object_is_not_shown(self):
-        (fault,) = faults("api", {**HTTP, "requests": ["Authorization: Bearer hunter2"]})
-        assert fault == 'definition["requests"][0]: the value (not shown) is not an object'
+        (error,) = errors("api", {**HTTP, "requests": ["Authorization: Bearer hunter2"]})
+        assert error == 'definition["requests"][0]: the value (not shown) is not an object'
 
     def test_what_is_not_known_yet_is_left_alone(self):
         template = {**HTTP, "httpVersion": "{{ 3 }}", "agents": ["{{ a }}", {"agentId": "{{ b }}"}]}
@@ -231,9 +266,9 @@ class TestReading:
         )
         assert (sent["authType"], type(sent["authType"]), sent["sslVersionId"]) == ("basic", str, "6")
 
-    def test_faults_survive_pickling(self):
-        error = DefinitionFaults(["one", "two"])
-        assert str(pickle.loads(pickle.dumps(error))) == str(error) == "2 faults:\n- one\n- two"
+    def test_errors_survive_pickling(self):
+        error = DefinitionErrors(["one", "two"])
+        assert str(pickle.loads(pickle.dumps(error))) == str(error) == "2 errors:\n- one\n- two"
 
     @given(
         st.sampled_from(sorted(TEST_TYPES)),
@@ -248,19 +283,19 @@ class TestReading:
             ),
         ),
     )
-    def test_whatever_is_given_it_is_read_or_its_faults_are_told(self, test_type, definition):
+    def test_any_definition_is_read_or_has_errors(self, test_type, definition):
         try:
             read = read_definition(test_type, definition)
-        except DefinitionFaults as error:
-            told = error.faults
+        except DefinitionErrors as error:
+            told = error.errors
         else:
             assert read_definition(test_type, read) == read
             return
         assert told
-        assert all(fault.startswith('definition["') for fault in told)
+        assert all(error.startswith('definition["') for error in told)
 
     def test_an_unknown_field_is_a_hint(self):
-        told = unknown_fields("http-server", {**HTTP, "htpTimeLimit": 1, "zzz": 2})
+        told = definition_warnings("http-server", {**HTTP, "htpTimeLimit": 1, "zzz": 2})
         assert told == [
             "definition[\"htpTimeLimit\"] is not known for http-server tests; did you mean 'httpTimeLimit'?",
             'definition["zzz"] is not known for http-server tests',
@@ -289,20 +324,20 @@ class TestAgentsByName:
     def test_one_name_anywhere_has_to_be_looked_up(self, body):
         assert names_agents(body)
 
-    def test_a_name_that_is_near_by_half_is_told(self):
-        with pytest.raises(DefinitionFaults, match=r"near: 'Paris, France CDG' \(7\)$"):
+    def test_a_name_that_is_half_alike_is_shown(self):
+        with pytest.raises(DefinitionErrors, match=r"close names: 'Paris, France CDG' \(7\)$"):
             with_agent_ids(
                 {"targetAgentId": "Paris FR"}, [{"agentId": "7", "agentName": "Paris, France CDG"}]
             )
 
-    def test_three_near_names_are_told_at_most(self):
+    def test_at_most_three_close_names_are_shown(self):
         near = [{"agentId": str(nth), "agentName": f"Berlin {nth}"} for nth in range(5)]
-        with pytest.raises(DefinitionFaults) as failure:
+        with pytest.raises(DefinitionErrors) as failure:
             with_agent_ids({"targetAgentId": "Berlin 9"}, near)
         assert str(failure.value).count(" (") == 3
-        assert "; near: 'Berlin 4' (4), 'Berlin 3' (3), 'Berlin 2' (2)" in str(failure.value)
+        assert "; close names: 'Berlin 4' (4); 'Berlin 3' (3); 'Berlin 2' (2)" in str(failure.value)
         far = [{"agentId": str(nth), "agentName": f"{nth} in a district of Berlin"} for nth in range(5)]
-        with pytest.raises(DefinitionFaults, match=r"Berlin' \(2\)$"):
+        with pytest.raises(DefinitionErrors, match=r"Berlin' \(2\)$"):
             with_agent_ids({"targetAgentId": "berlin"}, far)
 
     @pytest.mark.parametrize(
@@ -321,20 +356,20 @@ class TestAgentsByName:
     @pytest.mark.parametrize(
         ("name", "says"),
         [
-            ("Singapur", "no agent is called 'Singapur'; near: 'Singapore' (14419)"),
-            ("germany", "near: 'Frankfurt, Germany' (14410)"),
-            ("LAB", "'LAB' is the name of 2 agents; give the id, one of 1, 2"),
-            ("Timbuktu", "no agent is called 'Timbuktu'; 4 agents are listed"),
+            ("Singapur", "no agent is named 'Singapur'; close names: 'Singapore' (14419)"),
+            ("germany", "close names: 'Frankfurt, Germany' (14410)"),
+            ("LAB", "2 agents are named 'LAB'; use an id: 1, 2"),
+            ("Timbuktu", "no agent is named 'Timbuktu'; 4 agents are listed"),
         ],
     )
     def test_unknown_and_ambiguous_names(self, name, says):
-        with pytest.raises(DefinitionFaults) as failure:
+        with pytest.raises(DefinitionErrors) as failure:
             with_agent_ids({"agents": [{"agentName": name}], "targetAgentId": name}, LISTED)
-        assert [fault.split(":")[0] for fault in failure.value.faults] == [
+        assert [error.split(":")[0] for error in failure.value.errors] == [
             'definition["agents"][0]',
             'definition["targetAgentId"]',
         ]
-        assert all(says in fault for fault in failure.value.faults)
+        assert all(says in error for error in failure.value.errors)
 
 
 class TestFromATest:
@@ -398,7 +433,7 @@ class TestFromATest:
         assert overridden(before, changes) == {"customHeaders": {"root": {"X-Kept": "2"}}}
 
     @pytest.mark.parametrize(
-        ("test_type", "definition", "lacking"),
+        ("test_type", "definition", "missing"),
         [
             ("http-server", {"authType": "none"}, []),
             ("http-server", {"authType": "basic", "username": "u"}, ['definition["password"]']),
@@ -443,8 +478,8 @@ class TestFromATest:
             ("api", {"requests": [{"authType": "basic"}]}, ['definition["requests"][0]["password"]']),
         ],
     )
-    def test_credentials_that_are_lacking(self, test_type, definition, lacking):
-        assert lacking_credentials(test_type, definition) == lacking
+    def test_credentials_that_are_missing(self, test_type, definition, missing):
+        assert missing_credentials(test_type, definition) == missing
 
 
 class TestSecrets:
@@ -504,7 +539,7 @@ class TestDefaultName:
     def test_a_long_one_is_cut_and_stays_unique(self):
         names = {default_name("d" * 250, "t" * 250, "r", index, 1) for index in range(50)}
         assert len(names) == 50
-        assert {len(name) for name in names} == {LONGEST_NAME}
+        assert {len(name) for name in names} == {MAX_TEST_NAME}
 
 
 def test_of_a_header_all_that_follows_its_name_is_the_secret():
@@ -516,9 +551,9 @@ def test_of_a_header_all_that_follows_its_name_is_the_secret():
 def test_the_default_name_is_as_long_as_a_name_may_be():
     assert default_name("d", "t", "r", -1, 1) == "d.t r"
     assert default_name("d", "t", "r", 0, 2) == "d.t r [0] try 2"
-    for length, whole in ((LONGEST_NAME, True), (LONGEST_NAME + 1, False)):
+    for length, whole in ((MAX_TEST_NAME, True), (MAX_TEST_NAME + 1, False)):
         given = "x" * (length - len("d.t "))
         name = default_name("d", "t", given, -1, 1)
         assert (name == f"d.t {given}") is whole
-        assert len(name) == LONGEST_NAME
+        assert len(name) == MAX_TEST_NAME
     assert re.fullmatch(r"d\.t x+ [0-9a-f]{12}", name)

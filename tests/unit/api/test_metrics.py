@@ -7,10 +7,10 @@ import pytest
 from thousandeyes_provider.api.metrics import (
     METRICS,
     Kind,
+    closest_metric,
     expand_of,
     kind_of,
     metric_values,
-    nearest_metric,
     unit_of,
 )
 from thousandeyes_provider.api.result_types import RESULT_TYPES
@@ -56,6 +56,21 @@ def test_every_field_that_the_simulator_sends_is_known(result_type, failed):
         (HTTP, "responseTime", {"responseTime": 5}, (5,)),
         (HTTP, "responseTime", {"responseTime": "5"}, ("5",)),
         (HTTP, "responseTime", {}, ()),
+        (HTTP, "responseTime", {"responseTime": -1}, ()),
+        (HTTP, "responseTime", {"responseTime": "-0.5"}, ()),
+        (HTTP, "responseTime", {"responseTime": 0}, (0,)),
+        (
+            "path-vis",
+            "pathTraces.responseTime",
+            {"pathTraces": [{"responseTime": [5]}, {"responseTime": -1}]},
+            ("5",),
+        ),
+        (
+            HTTP,
+            "dnsServerMeasurement.usedDnsResponse.responseCode",
+            {"dnsServerMeasurement": {"usedDnsResponse": {"responseCode": "noerror"}}},
+            ("noerror",),
+        ),
         (HTTP, "responseTime", {"responseTime": None}, ()),
         (HTTP, "responseTime", {"responseTime": {"value": 5}}, ()),
         (HTTP, "headers.responseHeaders", {"headers": {"responseHeaders": "A: b"}}, ("A: b",)),
@@ -132,7 +147,7 @@ def test_what_has_to_be_asked_for(result_type, name, word):
     ],
 )
 def test_the_nearest_right_name(result_type, wrong, right):
-    assert nearest_metric(result_type, wrong) == right
+    assert closest_metric(result_type, wrong) == right
 
 
 def test_what_is_said_of_what_nobody_knows():

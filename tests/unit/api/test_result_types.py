@@ -107,8 +107,19 @@ class TestGoodRows:
         assert row_error(result_type, row) is None
 
     @pytest.mark.parametrize("result_type", GOOD)
-    def test_a_row_with_nothing_is_an_error_wherever_something_is_needed(self, result_type):
-        assert (row_error(result_type, {}) is None) == (result_type == "sip-server")
+    @pytest.mark.parametrize("row", [{}, {"errorType": "None"}, {"problemDetail": ""}])
+    def test_a_row_in_which_nothing_was_measured_is_an_error(self, result_type, row):
+        assert row_error(result_type, row)
+
+    @pytest.mark.parametrize("result_type", GOOD)
+    def test_a_negative_measurement_is_no_value(self, result_type):
+        measured = {name: -1 for name, _ in RESULT_TYPES[result_type].metrics}
+        row = {name: value for name, value in (good(result_type) | measured).items() if name != "mappings"}
+        assert row_error(result_type, row) or not measured
+
+    def test_one_time_is_enough_for_a_sip_row(self):
+        assert row_error("sip-server", {"registerTime": 12}) is None
+        assert row_error("sip-server", {"registerTime": -12}) == "nothing measured"
 
     @pytest.mark.parametrize("row", [{}, {"errorDetails": "x"}, {"errorType": "Connect"}])
     def test_path_visualization_is_never_judged(self, row):

@@ -148,7 +148,7 @@ class TestComparison:
         compare_with = {"test_id": test_id, "window": "24h"}
         assert worker.rerun(test_id, checks=checks, compare_with=compare_with)["verdict"] == "passed"
 
-    @pytest.mark.parametrize("before", [None, {"verdict": "incomplete"}, {"test_id": "999", "window": "1h"}])
+    @pytest.mark.parametrize("before", [{"verdict": "incomplete"}, {"test_id": "999", "window": "1h"}])
     def test_a_before_that_is_missing_fails_closed(self, simulator, worker, before):
         with pytest.raises(InstantTestFailed):
             worker.rerun(simulator.add_test("http-server"), checks=self.CHECKS, compare_with=before)

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.validation.check_parser import (
+from thousandeyes_provider.validation.check_model import (
     AGGREGATES,
     NO_CHECKS,
-    CheckFaults,
+    OPTIONS,
+    CheckErrors,
     Severity,
     Where,
-    parse_checks,
 )
+from thousandeyes_provider.validation.check_parser import check_conflicts, parse_checks, read_checks
 
 DESIGN = {
     "http-server": {
@@ -37,12 +38,16 @@ NAMES = (
     "equal_to, greater_than, geq_to, less_than, leq_to, one_of, contains, matches, change_leq_to, change_geq_to, "
     "delta_leq_to, delta_geq_to"
 )
-COMPARISON = f"one of {NAMES} (options: tolerance, floor, quorum, severity, where)"
+COMPARISON = f"one of {NAMES} (options: {', '.join(OPTIONS)})"
 TYPES = (
     "network, path-vis, http-server, page-load, web-transactions, api, ftp-server, dns-server, dns-trace, dnssec, "
     "sip-server, rtp-server"
 )
 TIME = 'checks["http-server"]["responseTime"]'
+
+
+class _Output:
+    """Stands for the output of another task."""
 
 
 def http(rules, metric="responseTime"):
@@ -54,10 +59,10 @@ def only(rules, metric="responseTime", **options):
     return check
 
 
-def faults(declaration, **options):
-    with pytest.raises(CheckFaults) as caught:
+def errors(declaration, **options):
+    with pytest.raises(CheckErrors) as caught:
         parse_checks(declaration, **options)
-    return caught.value.faults
+    return caught.value.errors
 
 
 class TestReading:
@@ -77,7 +82,6 @@ class TestReading:
         ]
         warn, error = Severity.WARN, Severity.ERROR
         assert [one.severity for one in checks.checks] == [*[error] * 4, warn, warn, error, error, error]
-        assert checks.warnings == ()
         assert checks.compares
 
     def test_paths_lead_to_the_check(self):
@@ -153,29 +157,128 @@ class TestReading:
         assert len({*checks.checks, *parse_checks(DESIGN).checks}) == len(checks.checks)
 
 
+WAY_OUT = 'For a field that is not listed, add "unlisted": True beside the comparison'
+
+
 class TestUnknownMetrics:
     @pytest.mark.parametrize(
-        ("metric", "warning"),
+        ("metric", "error"),
         [
             ("responsTime", 'unknown metric "responsTime"; did you mean "responseTime"?'),
             ("responseHeaders", 'unknown metric "responseHeaders"; did you mean "headers.responseHeaders"?'),
-            ("quicTime", 'unknown metric "quicTime"; did you mean "dnsTime"?'),
-            ("zzz", 'unknown metric "zzz"; see the list in the docs'),
+            ("zzz", 'unknown metric "zzz"; docs/checks.md lists the metrics.'),
         ],
     )
-    def test_they_are_warnings_since_the_api_grows(self, metric, warning):
-        checks = parse_checks(http({"leq_to": 1}, metric))
-        assert len(checks.checks) == 1
-        (told,) = checks.warnings
-        assert told.startswith('checks["http-server"]: unknown metric')
-        if "quic" not in metric:
-            assert told == f'checks["http-server"]: {warning}'
+    def test_an_unknown_metric_is_an_error(self, metric, error):
+        assert errors(http({"leq_to": 1}, metric)) == (f'checks["http-server"]: {error} {WAY_OUT}',)
 
-    def test_numbers_compared_with_what_is_text_are_a_warning(self):
-        (told,) = parse_checks(http({"geq_to": 1.2}, "sslVersion")).warnings
-        assert told == 'checks["http-server"]["sslVersion"]: compares numbers, but sslVersion is a text'
-        assert parse_checks(http({"count": {"geq_to": 2}}, "sslVersion")).warnings == ()
-        assert parse_checks(http({"matches": "1.[23]"}, "sslVersion")).warnings == ()
+    @pytest.mark.parametrize(
+        "rules",
+        [
+            {"leq_to": 1, "unlisted": True},
+            {"every": {"leq_to": 1, "unlisted": "true"}},
+            {"p95": [{"leq_to": 1}, {"geq_to": 0, "unlisted": True}]},
+            json.dumps({"leq_to": 1, "unlisted": True}),
+        ],
+    )
+    def test_unlisted_permits_a_field_that_is_not_listed(self, rules):
+        checks = parse_checks(http(rules, "quicTime")).checks
+        assert {check.metric for check in checks} == {"quicTime"}
+        assert checks[-1].to_json()["unlisted"] is True
+
+    @pytest.mark.parametrize("rules", ["{{ params.rules }}", {"p95": "{{ x }}"}, [_Output()]])
+    def test_rules_that_are_known_later_may_have_it(self, rules):
+        assert parse_checks(http(rules, "quicTime"), literals_only=True) == NO_CHECKS
+
+    def test_an_unknown_metric_beside_other_errors_is_reported_as_well(self):
+        found = errors(http({"lt": 1}, "zzz"))
+        assert [error.partition(": ")[2][:14] for error in found] == ["unknown compar", "unknown metric"]
+        assert len(errors(http("[", "zzz"))) == 2
+        assert errors(http({"leq_to": 1, "unlisted": "maybe"}, "quicTime")) == (
+            'checks["http-server"]["quicTime"]["unlisted"]: expected True or False, got "maybe"',
+        )
+
+
+class TestKindsOfMetrics:
+    @pytest.mark.parametrize(
+        ("rules", "metric", "error"),
+        [
+            ({"equal_to": "fast"}, "responseTime", '"fast" is compared with responseTime, which is a number'),
+            ({"one_of": ["5", "x"]}, "responseCode", '"x" is compared with responseCode, which is a number'),
+            ({"equal_to": True}, "responseTime", "true is compared with responseTime, which is a number"),
+            ({"contains": "5"}, "responseTime", "compares text, but responseTime is a number"),
+            ({"matches": "5"}, "wireSize", "compares text, but wireSize is a number"),
+            ({"geq_to": 1.2}, "sslVersion", "compares numbers, but sslVersion is a text"),
+            ({"geq_to": 1}, "certificateValid", "compares numbers, but certificateValid is a boolean"),
+            ({"equal_to": 1}, "certificateValid", "1 is compared with certificateValid, which is a boolean"),
+            (
+                {"equal_to": "y"},
+                "certificateValid",
+                '"y" is compared with certificateValid, which is a boolean',
+            ),
+        ],
+    )
+    def test_a_comparison_that_no_value_can_pass_is_an_error(self, rules, metric, error):
+        (comparison,) = rules
+        assert errors(http(rules, metric)) == (f'checks["http-server"]["{metric}"]["{comparison}"]: {error}',)
+
+    @pytest.mark.parametrize(
+        ("rules", "metric"),
+        [
+            ({"equal_to": "200"}, "responseCode"),
+            ({"matches": "^2"}, "responseCode"),
+            ({"one_of": [200, "204"]}, "responseCode"),
+            ({"count": {"geq_to": 2}}, "sslVersion"),
+            ({"matches": "1.[23]"}, "sslVersion"),
+            ({"equal_to": 14410}, "agent.agentId"),
+            ({"equal_to": "true"}, "certificateValid"),
+            ({"equal_to": False}, "certificateValid"),
+        ],
+    )
+    def test_a_comparison_that_a_value_can_pass_is_valid(self, rules, metric):
+        assert only(rules, metric).metric == metric
+
+
+class TestConflicts:
+    def test_change_needs_compare_with(self):
+        checks = parse_checks(
+            http({"median": {"change_leq_to": 0.2, "delta_leq_to": 5}, "max": {"leq_to": 9}})
+        )
+        assert check_conflicts(checks, has_compare_with=False) == [
+            f'{TIME}["median"]["change_leq_to"]: needs compare_with',
+            f'{TIME}["median"]["delta_leq_to"]: needs compare_with',
+        ]
+        assert check_conflicts(checks, has_compare_with=True) == []
+        assert check_conflicts(checks, has_compare_with=None) == []
+
+    def test_a_result_type_that_the_test_type_lacks(self):
+        checks = parse_checks(DESIGN)
+        assert check_conflicts(checks, test_type="dns-server") == [
+            'checks["http-server"]: dns-server tests have no http-server results; '
+            "expected one of dns-server, network, path-vis"
+        ]
+        assert check_conflicts(checks, test_type="page-load", has_compare_with=True) == []
+        assert check_conflicts(checks, test_type=None) == []
+
+    def test_valid_checks_are_returned_beside_the_errors(self):
+        checks, found = read_checks(http({"p95": {"leq_to": 800}, "max": {"lt": 9}}))
+        assert [check.path for check in checks.checks] == [f'{TIME}["p95"]']
+        assert len(found) == 1
+
+
+class TestPatterns:
+    @pytest.mark.parametrize("pattern", ["(a+)+$", r"(\w\w|\d)*x", "((a?){16}){16}", "(.*a){25}"])
+    def test_a_pattern_that_takes_exponential_time_is_an_error(self, pattern):
+        (error,) = errors(http({"matches": pattern}, "headers.responseHeaders"))
+        assert "can take exponential time" in error
+
+    def test_a_pattern_that_takes_too_long_is_an_error(self):
+        (error,) = errors(http({"matches": "a.*b.*c.*d"}, "headers.responseHeaders"))
+        assert "a search can take too long; expected at most 2 unbounded repeats" in error
+
+    def test_a_pattern_has_a_bounded_length(self):
+        (error,) = errors(http({"matches": "a" * 501}, "headers.responseHeaders"))
+        assert error.endswith("expected a regular expression of at most 500 characters, got 501")
 
 
 WRONG = [
@@ -259,11 +362,11 @@ WRONG = [
     ),
     (
         http({"contains": "x", "tolerance": 0.1}),
-        f'{TIME}["tolerance"]: goes only with numbers in equal_to, greater_than, geq_to, less_than, leq_to',
+        f'{TIME}["tolerance"]: works only with numbers in equal_to, greater_than, geq_to, less_than, leq_to',
     ),
     (
         http({"leq_to": 1, "floor": 1}),
-        f'{TIME}["floor"]: goes only with change_leq_to, change_geq_to, delta_leq_to, delta_geq_to',
+        f'{TIME}["floor"]: works only with change_leq_to, change_geq_to, delta_leq_to, delta_geq_to',
     ),
     (
         http({"delta_leq_to": 1, "floor": -1}),
@@ -279,7 +382,7 @@ WRONG = [
     ),
     (
         http({"p95": {"leq_to": 1, "quorum": 0.8}}),
-        f'{TIME}["p95"]["quorum"]: goes with "every" only, which "p95" is not',
+        f'{TIME}["p95"]["quorum"]: works with "every" only, not with "p95"',
     ),
     (
         http({"leq_to": 1, "severity": "warning"}),
@@ -290,7 +393,7 @@ WRONG = [
         f'{TIME}["where"]: unknown field of an agent "country"; one of agentId, agentName, countryId; '
         'did you mean "countryId"?',
     ),
-    (http({"leq_to": 1, "where": {}}), f'{TIME}["where"]: says nothing about agents'),
+    (http({"leq_to": 1, "where": {}}), f'{TIME}["where"]: names no field of an agent'),
     (
         http({"leq_to": 1, "where": {"agentId": []}}),
         f'{TIME}["where"]["agentId"]: expected a text or a list of texts, got an empty list',
@@ -306,7 +409,7 @@ WRONG = [
     (http({"geq_to": 6, "leq_to": 5}), f'{TIME}: "geq_to" 6 and "leq_to" 5 leave no value that passes'),
     (
         http({"less_than": 5, "leq_to": 5}),
-        f'{TIME}: both "less_than" and "leq_to"; one of them is enough',
+        f'{TIME}: both "less_than" and "leq_to"; keep one of them',
     ),
     (
         http({"p95": {"contains": "x"}}),
@@ -320,44 +423,40 @@ WRONG = [
 ]
 
 
-class TestFaults:
+class TestErrors:
     @pytest.mark.parametrize(("declaration", "message"), WRONG, ids=[message[:60] for _, message in WRONG])
-    def test_a_fault_says_where_it_is_what_is_wrong_and_what_would_be_right(self, declaration, message):
-        assert faults(declaration) == (message,)
+    def test_an_error_has_path_problem_and_expectation(self, declaration, message):
+        assert errors(declaration) == (message,)
         with pytest.raises(ValueError, match=r"^checks"):
             parse_checks(declaration)
 
-    def test_all_of_them_are_found_at_once(self):
+    def test_all_errors_are_reported_at_once(self):
         wrong = {
             "htp-server": {},
             "network": {"loss": {"p95": {"lt": 1, "severity": "bad"}, "avg": {}}, "jitter": 5},
         }
-        found = faults(wrong)
-        assert [fault.partition(": ")[0] for fault in found] == [
+        found = errors(wrong)
+        assert [error.partition(": ")[0] for error in found] == [
             "checks",
             'checks["network"]["loss"]["p95"]',
             'checks["network"]["loss"]["p95"]["severity"]',
             'checks["network"]["loss"]',
             'checks["network"]["jitter"]',
         ]
-        with pytest.raises(CheckFaults) as caught:
+        with pytest.raises(CheckErrors) as caught:
             parse_checks(wrong)
-        assert str(caught.value) == "5 faults:\n- " + "\n- ".join(found)
+        assert str(caught.value) == "5 errors:\n- " + "\n- ".join(found)
 
     def test_the_error_can_be_pickled(self):
-        error = CheckFaults(["checks: a", "checks: b"])
-        assert pickle.loads(pickle.dumps(error)).faults == error.faults
+        error = CheckErrors(["checks: a", "checks: b"])
+        assert pickle.loads(pickle.dumps(error)).errors == error.errors
 
     def test_touching_bounds_leave_one_value(self):
         assert only({"geq_to": 5, "leq_to": 5})
 
     @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "{" + "'a': {" * 5000])
-    def test_absurd_texts_are_faults(self, text):
-        assert faults(text)[0].startswith("checks: n")
-
-
-class _Output:
-    """Stands for the output of another task."""
+    def test_texts_that_are_too_deep_are_errors(self, text):
+        assert errors(text)[0].startswith("checks: n")
 
 
 class TestLiteralsOnly:
@@ -382,24 +481,24 @@ class TestLiteralsOnly:
             http({"leq_to": 5, "where": {"countryId": ["DE", "{{ a }}"]}}),
         ],
     )
-    def test_what_is_known_later_is_passed_over(self, later):
+    def test_what_is_known_later_is_skipped(self, later):
         assert parse_checks(later, literals_only=True) == NO_CHECKS
 
     def test_the_rest_is_read(self):
         checks = parse_checks(http([{"leq_to": "{{ a }}"}, {"leq_to": 5}]), literals_only=True)
         assert [one.path for one in checks.checks] == [f"{TIME}[1]"]
 
-    def test_faults_beside_it_are_found(self):
+    def test_errors_beside_it_are_reported(self):
         wrong = http({"p95": {"lt": "{{ a }}", "leq_to": "{{ a }}", "quorum": 1}})
-        assert [fault.partition(":")[0] for fault in faults(wrong, literals_only=True)] == [
+        assert [error.partition(":")[0] for error in errors(wrong, literals_only=True)] == [
             f'{TIME}["p95"]',
             f'{TIME}["p95"]["quorum"]',
         ]
 
-    def test_before_the_run_nothing_is_passed_over(self):
-        assert faults("{{ params.checks }}")
-        assert faults(_Output())[0].startswith("checks: expected a dict")
-        assert faults(http({"leq_to": "{{ a }}"}))
+    def test_before_the_run_nothing_is_skipped(self):
+        assert errors("{{ params.checks }}")
+        assert errors(_Output())[0].startswith("checks: expected a dict")
+        assert errors(http({"leq_to": "{{ a }}"}))
 
 
 KEYS = st.sampled_from(
@@ -427,11 +526,11 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_any_json_is_a_declaration_or_has_faults(declaration, literals_only):
+def test_any_json_is_a_declaration_or_has_errors(declaration, literals_only):
     found: tuple[str, ...] = ()
     try:
         checks = parse_checks(declaration, literals_only=literals_only)
-    except CheckFaults as error:
-        found = error.faults
-    assert all(fault.startswith("checks") for fault in found)
+    except CheckErrors as error:
+        found = error.errors
+    assert all(error.startswith("checks") for error in found)
     assert found or all(check.terms for check in checks.checks)

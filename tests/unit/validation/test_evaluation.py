@@ -12,10 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.metrics import METRICS
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, mean, median, percentile
 from thousandeyes_provider.validation.baseline import Baseline, baseline_from_evidence, baseline_from_rows
-from thousandeyes_provider.validation.check_parser import AGGREGATES, parse_checks
+from thousandeyes_provider.validation.check_model import AGGREGATES
+from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evaluation import MAX_NAMED_AGENTS, evaluate, relative_change
 from thousandeyes_provider.validation.verdict import judge
 
@@ -34,8 +36,17 @@ def rows(*values, metric=TIME):
     return [row(nth, value, metric=metric) for nth, value in enumerate(values)]
 
 
+def unlisted(rules):
+    """The comparisons of a metric that is not listed."""
+    if set(rules) & set(AGGREGATES):
+        return {aggregate: unlisted(of_aggregate) for aggregate, of_aggregate in rules.items()}
+    return rules | {"unlisted": True}
+
+
 def result(rules, found, *, metric=TIME, result_type=HTTP, before=None):
-    checks = parse_checks({result_type: {metric: rules}})
+    checks = parse_checks(
+        {result_type: {metric: rules if metric in METRICS[result_type] else unlisted(rules)}}
+    )
     (one,) = evaluate(checks, {result_type: found}, before)
     return one
 
@@ -44,9 +55,9 @@ def passes(rules, *values, **more):
     return result(rules, rows(*values, metric=more.get("metric", TIME)), **more).passed
 
 
-def before(**values):
-    """A before in which agent 0, 1, … said these values of the response time: ``before(a0=5)``."""
-    samples = {name[1:]: {f"{HTTP}.{TIME}": value} for name, value in values.items()}
+def before(*, metric=TIME, **values):
+    """A baseline in which agents 0, 1, … have these values: ``before(a0=5)``."""
+    samples = {name[1:]: {f"{HTTP}.{metric}": value} for name, value in values.items()}
     return baseline_from_evidence(
         {"test_id": "7", "started_at": "2026-09-21T14:13:20Z", "verdict": "passed", "samples": samples}
     )
@@ -78,8 +89,8 @@ class TestComparisons:
         ],
     )
     def test_of_numbers(self, rule, good, bad):
-        assert [value for value in good if not passes(rule, value)] == []
-        assert [value for value in bad if passes(rule, value)] == []
+        assert [value for value in good if not passes(rule, value, metric="field")] == []
+        assert [value for value in bad if passes(rule, value, metric="field")] == []
 
     @pytest.mark.parametrize(
         ("rule", "good", "bad"),
@@ -103,8 +114,8 @@ class TestComparisons:
         ],
     )
     def test_of_texts_and_booleans(self, rule, good, bad):
-        assert [value for value in good if not passes(rule, value)] == []
-        assert [value for value in bad if passes(rule, value)] == []
+        assert [value for value in good if not passes(rule, value, metric="field")] == []
+        assert [value for value in bad if passes(rule, value, metric="field")] == []
 
     @pytest.mark.parametrize(
         ("rule", "then", "good", "bad"),
@@ -126,10 +137,10 @@ class TestComparisons:
         ],
     )
     @pytest.mark.parametrize("aggregate", ["every", "mean", "median", "p95", "max"])
-    def test_with_before(self, aggregate, rule, then, good, bad):
-        earlier = before(a0=then)
-        assert [value for value in good if not passes({aggregate: rule}, value, before=earlier)] == []
-        assert [value for value in bad if passes({aggregate: rule}, value, before=earlier)] == []
+    def test_with_a_baseline(self, aggregate, rule, then, good, bad):
+        more = {"before": before(a0=then, metric="field"), "metric": "field"}
+        assert [value for value in good if not passes({aggregate: rule}, value, **more)] == []
+        assert [value for value in bad if passes({aggregate: rule}, value, **more)] == []
 
     def test_relative_change_from_zero_is_infinite_and_stays_out_of_json(self):
         assert relative_change(0, 0) == 0
@@ -447,7 +458,7 @@ AGENT = st.fixed_dictionaries(
 ANY_ROW = st.dictionaries(FIELDS, WILD, max_size=5).flatmap(
     lambda fields: (AGENT | WILD).map(lambda agent: fields | {"agent": agent})
 )
-ALL_KINDS = {
+DECLARED = {
     name: {
         metric: [
             {"leq_to": 5, "geq_to": -5, "tolerance": 0.1},
@@ -468,6 +479,19 @@ ALL_KINDS = {
         "availability": {"mean": {"geq_to": 90}},
     }
     for name in RESULT_TYPES
+}
+
+
+def permitted(result_type, metric, rules):
+    """The comparisons of a metric, listed for that result type or not."""
+    if metric in METRICS[result_type]:
+        return rules
+    return [unlisted(rule) for rule in rules] if isinstance(rules, list) else unlisted(rules)
+
+
+ALL_KINDS = {
+    name: {metric: permitted(name, metric, rules) for metric, rules in of_type.items()}
+    for name, of_type in DECLARED.items()
 }
 
 

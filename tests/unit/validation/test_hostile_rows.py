@@ -5,6 +5,7 @@ The whole way without network and Airflow: waiting, judging, evidence, table, su
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime
@@ -15,17 +16,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.definition import (
-    FIELDS,
-    DefinitionFaults,
-    lacking_credentials,
+    DefinitionErrors,
+    definition_warnings,
+    missing_credentials,
     names_agents,
     overridden,
     read_definition,
     secrets_in,
     settings_of,
-    unknown_fields,
     with_agent_ids,
 )
+from thousandeyes_provider.api.definition_schema import FIELDS
 from thousandeyes_provider.api.expected_agents import (
     DIRECTIONS,
     directions_of,
@@ -133,13 +134,15 @@ def checks_on(result_type):
             **numbers,
             "count": {"geq_to": 1},
             "max": [{"change_leq_to": 0.2, "floor": 1}, {"delta_leq_to": 5, "severity": "warn"}],
-            "any": {"one_of": [5, "5", True]},
+            "any": {"one_of": [5, "5"]},
         }
         for name, _ in RESULT_TYPES[result_type].metrics
     }
-    rules["errorType"] = {"every": [{"contains": "no"}, {"equal_to": "None"}]}
+    rules["errorType"] = {
+        "every": [{"contains": "no", "unlisted": True}, {"equal_to": "None", "unlisted": True}]
+    }
     rules["agent.agentName"] = {"every": {"matches": "^Agent", "severity": "warn"}}
-    rules["roundId"] = {"every": {"equal_to": "no number"}}
+    rules["date"] = {"every": {"equal_to": "no date"}}
     if result_type == "http-server":
         rules["headers.responseHeaders"] = {"any": {"contains": "x-app: 1"}}
         rules["sslCertificates.subjectName"] = {"every": {"matches": "."}}
@@ -275,7 +278,10 @@ def test_a_measurement_that_is_no_number_is_never_passed(value):
 @pytest.mark.parametrize("value", [HUGE, -HUGE, float("nan"), "\ud800", ["a" * 5000, 1], {"x": 1}, True])
 @pytest.mark.parametrize("rule", [{"equal_to": "no"}, {"contains": "no"}, {"one_of": [1, "no"]}])
 def test_a_text_that_was_looked_for_and_is_anything_else(value, rule):
-    told = ends({"http-server": [row(field=value)]}, checks=parse_checks({"http-server": {"field": rule}}))
+    told = ends(
+        {"http-server": [row(field=value)]},
+        checks=parse_checks({"http-server": {"field": {**rule, "unlisted": True}}}),
+    )
     is_evidence(told)
     assert told["verdict"] == "failed"
 
@@ -378,19 +384,19 @@ def test_the_settings_of_any_test_are_a_definition_or_faults_in_words(data):
     assert left_out == sorted(left_out)
     body = overridden(found, data.draw(st.dictionaries(names, ANYTHING, max_size=2)))
     list(secrets_in(body))
-    lacking_credentials(test_type, body)
+    missing_credentials(test_type, body)
     try:
         body = read_definition(test_type, body)
         if names_agents(body):
             body = with_agent_ids(body, data.draw(st.lists(AGENTS, max_size=4)))
-    except DefinitionFaults as error:
-        faults = error.faults
+    except DefinitionErrors as error:
+        faults = error.errors
     else:
         faults = ()
     if faults:
         assert all(fault.startswith("definition") for fault in faults)
         return
-    unknown_fields(test_type, body)
+    definition_warnings(test_type, body)
     assert all(isinstance(one["agentId"], str) for one in body.get("agents", []))
 
 
@@ -404,8 +410,8 @@ def test_a_name_is_found_among_agents_only_with_an_id(agents):
     body = {"agents": [{"agentName": "Lab"}], "targetAgentId": "Lab"}
     try:
         found = with_agent_ids(body, agents)
-    except DefinitionFaults as error:
-        faults = error.faults
+    except DefinitionErrors as error:
+        faults = error.errors
     else:
         faults = ()
     if faults:
@@ -416,18 +422,19 @@ def test_a_name_is_found_among_agents_only_with_an_id(agents):
     assert found["targetAgentId"] not in ("", "None")
 
 
-@given(st.lists(TESTS, max_size=5), TEXTS, TEXTS)
-@example([{"createdDate": "0001-01-01T00:00:00+23:59"}], "*", "")
-@example([{"createdDate": "9999-12-31T23:59:59-23:59", "labels": [HUGE]}], "[", "")
+TAGS = st.dictionaries(st.sampled_from(["id", "key", "value", "assignments"]), ANYTHING)
+
+
+@given(st.lists(TESTS, max_size=5), TEXTS, TEXTS, st.lists(TAGS, max_size=3))
+@example([{"createdDate": "0001-01-01T00:00:00+23:59"}], "*", "", [])
+@example([{"createdDate": "9999-12-31T23:59:59-23:59"}], "[", "", [{"key": HUGE, "assignments": [HUGE]}])
 @settings(max_examples=100)
-def test_any_listed_tests_are_chosen_among(tests, name, label):
-    for wanted in ({"name": name}, {"labels": label}, {"labels": [label, "x"]}, {"test_type": "api"}):
-        if "labels" in wanted and tests and not any("labels" in test for test in tests):
-            with pytest.raises(ValueError, match="tells the labels of none"):
-                select_tests(tests, **wanted)
-            continue
-        found = select_tests(tests, **wanted)
-        assert len(found) <= len(tests)
-        assert all(one["type"] == wanted["test_type"] for one in found if "test_type" in wanted)
+def test_any_listed_tests_are_searched(tests, name, tag, tags):
+    for wanted in ({"name": name}, {"test_type": "api"}):
+        selected = select_tests(tests, **wanted)
+        assert len(selected) <= len(tests)
+        assert all(test["type"] == wanted["test_type"] for test in selected if "test_type" in wanted)
+    with contextlib.suppress(ValueError):  # no such tag exists
+        assert len(select_tests(tests, tags=tag, known_tags=tags)) <= len(tests)
     for test in tests:
         assert is_older(test, AT) in (True, False)
