@@ -19,8 +19,9 @@ import pytest
 import yaml
 
 from thousandeyes_provider.simulator import Simulator
+from thousandeyes_provider.simulator.operations import ReceivedRequest
 from thousandeyes_provider.simulator.responses import SimulatedResponse
-from thousandeyes_provider.simulator.service import ReceivedRequest, Service
+from thousandeyes_provider.simulator.service import Service
 
 HERE = Path(__file__).parent
 OPENAPI = "THOUSANDEYES_OPENAPI"
@@ -67,7 +68,17 @@ class Sdk:
 
         self._client = ApiClient(Configuration(host=url, access_token=TOKEN))
         self._operations: dict[str, Any] = {}
-        for part in ("instant_tests", "test_results", "tests", "snapshots", "agents", "administrative"):
+        for part in (
+            "instant_tests",
+            "test_results",
+            "tests",
+            "snapshots",
+            "tags",
+            "alerts",
+            "event_detection",
+            "agents",
+            "administrative",
+        ):
             module = importlib.import_module(f"thousandeyes_sdk.{part}")
             for name, found in vars(module).items():
                 if name.endswith("Api"):
@@ -113,7 +124,7 @@ class Sdk:
         return list(self._operations[f"get_test_{stem}_results_paginated"](test_id, **parameters))
 
 
-_OPEN = ("SimpleTest",)
+_OPEN = ("SimpleTest", "AlertSimpleTest")
 
 
 def surprises(value: Any, path: str = "") -> Iterator[str]:
@@ -177,7 +188,7 @@ def exchanges(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[Exc
 
     def recorded(self: Service, call: ReceivedRequest, now: float) -> Any:
         delivery = handle(self, call, now)
-        seen.append(Exchange(call, delivery.answer))
+        seen.append(Exchange(call, delivery.response))
         return delivery
 
     monkeypatch.setattr(Service, "handle", recorded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -75,6 +75,78 @@ class TestEachType:
             assert len({row.agent.agent_id for row in rows}) == 5
             told = [row.model_dump_json(by_alias=True, exclude_unset=True) for row in rows]
             assert len(set(told)) == len(told) >= 10
+
+
+class TestTags:
+    def test_tags_with_their_tests(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        test_id = simulator.add_test("http-server", scheduled=True, tags=["service:checkout"])
+        (tag,) = check_model(sdk.get_tags(expand=["assignments"])).tags
+        assert (tag.key, tag.value, tag.object_type.value) == ("service", "checkout", "test")
+        assert [(assigned.id, assigned.type.value) for assigned in tag.assignments] == [(test_id, "test")]
+        assert check_model(sdk.get_tag(tag.id, expand=["assignments"])).assignments == tag.assignments
+        (expanded,) = check_model(sdk.test("http-server", test_id, expand=["tag"])).tags
+        assert (expanded.id, expanded.key, expanded.value) == (tag.id, "service", "checkout")
+
+    def test_a_tag_that_does_not_exist(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        import thousandeyes_sdk.tags.models as models
+        from thousandeyes_sdk.core.exceptions import ApiException
+
+        with pytest.raises(ApiException) as caught:
+            sdk.get_tag("5aeab5d5-0d34-4d44-a7ac-fb440185295c")
+        assert caught.value.status == 404
+        check_model(models.Error.from_json(caught.value.body))
+
+    def test_an_account_group_without_permission(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        import thousandeyes_sdk.tags.models as models
+        from thousandeyes_sdk.core.exceptions import ApiException
+
+        with pytest.raises(ApiException) as caught:
+            sdk.get_tags(aid="9999")
+        assert caught.value.status == 403
+        check_model(models.Error.from_json(caught.value.body))
+
+
+class TestAlerts:
+    def test_rules_alerts_and_events(self, simulator: Any, sdk: Any, check_model: Any) -> None:
+        test_id = simulator.add_test("http-server", scheduled=True)
+        rule_id = simulator.add_alert_rule("((responseTime >= 500 ms))", [test_id])
+        alert_id = simulator.add_alert(rule_id, test_id, ago=600, lasted=60, violation_count=2)
+        simulator.add_event("Outage in Frankfurt", ago=600, lasted=60, event_type="network-pop")
+        (rule,) = check_model(sdk.get_alerts_rules()).alert_rules
+        assert (rule.rule_id, rule.expression) == (rule_id, "((responseTime >= 500 ms))")
+        assert check_model(sdk.get_alert_rule(rule_id)).test_ids == [test_id]
+        (alert,) = check_model(sdk.get_alerts(window="1h")).alerts
+        assert (str(alert.id), alert.alert_rule_id, alert.alert_state.value) == (alert_id, rule_id, "clear")
+        assert (alert.violation_count, alert.duration) == (2, 60)
+        assert str(check_model(sdk.get_alert(alert_id)).id) == alert_id
+        (event,) = check_model(sdk.get_events(window="1h")).events
+        assert (event.title, event.state.value) == ("Outage in Frankfurt", "resolved")
+
+
+class TestDetails:
+    """Console logs are left out: the SDK wants their timestamps as numbers, the description as text."""
+
+    STEMS: ClassVar = {
+        "api": "api",
+        "web-transactions": "web_transaction",
+        "page-load": "page_load",
+        "path-vis": "path_vis",
+    }
+
+    @pytest.mark.parametrize("outcome", ["ok", "error"])
+    @pytest.mark.parametrize("result_type", STEMS)
+    def test_they_parse(
+        self, simulator: Any, sdk: Any, check_model: Any, result_type: str, outcome: str
+    ) -> None:
+        test_type = result_type if result_type in TEST_TYPES else "agent-to-server"
+        test_id = simulator.add_test(test_type, outcomes=outcome, agents=["Singapore"], failed_step=2)
+        (row,) = sdk.results(result_type, test_id).results
+        read = getattr(sdk, f"get_test_{self.STEMS[result_type]}_agent_round_results")
+        (details,) = check_model(read(test_id, "14419", str(row.round_id))).results
+        assert details.agent.agent_name == "Singapore"
+        if (result_type, outcome) == ("api", "error"):
+            assert [request.completion for request in details.requests] == [100, 0]
+            assert details.requests[1].assertions[-1].has_failed
 
 
 class TestTheRest:

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.simulator.injected_faults import InjectedFault
 from thousandeyes_provider.simulator.model import World
+from thousandeyes_provider.simulator.operations import ReceivedRequest
 from thousandeyes_provider.simulator.responses import SimulatedResponse
-from thousandeyes_provider.simulator.service import ReceivedRequest, Service
+from thousandeyes_provider.simulator.routes import DETAIL_TYPES
+from thousandeyes_provider.simulator.service import Service
 from thousandeyes_provider.simulator.switches import Switches
 
 pytestmark = pytest.mark.xdist_group("description")
@@ -92,7 +94,7 @@ class Api:
             "pytest",
             sent,
         )
-        answer = self.service.handle(call, self.now).answer
+        answer = self.service.handle(call, self.now).response
         assert answer is not None
         return call, answer
 
@@ -140,7 +142,8 @@ QUERIES = st.sampled_from(
     query=QUERIES,
     seconds=st.sampled_from([0, 3, 400]),
     history=st.lists(st.integers(1, 900), max_size=3),
-    labels=st.lists(st.sampled_from(["checkout", "preview"]), min_size=1, max_size=2, unique=True),
+    tags=st.lists(st.sampled_from(["service:checkout", "tier:1"]), min_size=1, max_size=2, unique=True),
+    failed_step=st.sampled_from([None, 1, 2, 5]),
 )
 def test_running_and_reading(
     description: Any,
@@ -154,7 +157,8 @@ def test_running_and_reading(
     query: str,
     seconds: int,
     history: list[int],
-    labels: list[str],
+    tags: list[str],
+    failed_step: int | None,
 ) -> None:
     api = Api(description, tally, **switches)
     test_id = api.world.add_test(
@@ -164,6 +168,7 @@ def test_running_and_reading(
         outcomes=outcomes,
         condition=condition,
         silent=silent,
+        failed_step=failed_step,
         history=history,
     ).test_id
     api.ask("POST", f"/tests/{test_id}/run")
@@ -171,11 +176,86 @@ def test_running_and_reading(
     api.now += seconds
     for name in dict.fromkeys((result_type, *TEST_TYPES[test_type].result_types)):
         api.pages(f"/test-results/{test_id}/{name}{query}")
-    scheduled = api.world.add_test(NOW, test_type=test_type, scheduled=True, labels=labels).test_id
+    for name in DETAIL_TYPES:
+        round_id = api.world.tests[test_id].rounds[-1].round_id
+        for agent_id in (*AGENTS[:2], "1"):
+            api.ask("GET", f"/test-results/{test_id}/{name}/agent/{agent_id}/round/{round_id}")
+    scheduled = api.world.add_test(NOW, test_type=test_type, scheduled=True, tags=tags).test_id
+    api.world.add_alert_rule("((loss >= 5 %))", [test_id, scheduled])
     for each in (test_id, scheduled):
-        api.ask("GET", f"/tests/{test_type}/{each}?expand=agent,label")
+        api.ask("GET", f"/tests/{test_type}/{each}?expand=agent,tag,alert-rule")
     api.ask("POST", f"/tests/{scheduled}/run")
     api.ask("GET", "/tests")
+
+
+@settings(SWEEP, max_examples=20)
+@given(
+    switches=SWITCHES,
+    failed_step=st.sampled_from([None, 1, 2]),
+    outcome=st.sampled_from(["ok", "error"]),
+)
+def test_details_of_each_type_that_has_them(
+    description: Any, tally: Any, switches: dict[str, Any], failed_step: int | None, outcome: str
+) -> None:
+    api = Api(description, tally, **switches)
+    for test_type in ("api", "web-transactions", "page-load", "agent-to-agent"):
+        test = api.world.add_test(
+            NOW, test_type=test_type, agents=AGENTS, outcomes=outcome, failed_step=failed_step
+        )
+        for name in TEST_TYPES[test_type].result_types:
+            url = f"/test-results/{test.test_id}/{name}/agent/{AGENTS[0]}/round/{test.rounds[0].round_id}"
+            if name in DETAIL_TYPES:
+                api.ask("GET", url)
+            if name == "web-transactions":
+                api.ask("GET", f"{url}/console-logs")
+
+
+@settings(SWEEP, max_examples=30)
+@given(
+    switches=SWITCHES,
+    lasted=st.sampled_from([None, 0, 600]),
+    tag=st.sampled_from(["service:checkout", "a:b:c"]),
+    mode=st.sampled_from(["any", "exact", "auto"]),
+    percent=st.sampled_from([None, 50]),
+    query=st.sampled_from(["window=1d", "window=1h&max=1", "startDate=2027-01-15T07:00:00Z"]),
+)
+def test_tags_alerts_and_events(
+    description: Any,
+    tally: Any,
+    switches: dict[str, Any],
+    lasted: float | None,
+    tag: str,
+    mode: str,
+    percent: int | None,
+    query: str,
+) -> None:
+    api = Api(description, tally, **switches)
+    test_id = api.world.add_test(NOW, test_type="http-server", scheduled=True, tags=[tag]).test_id
+    rule = api.world.add_alert_rule(
+        '((errorType != "None"))', [test_id], rounds_mode=mode, minimum_sources_pct=percent
+    )
+    alert = api.world.add_alert(NOW, rule.rule_id, test_id, ago=900, lasted=lasted)
+    api.world.add_alert(NOW, rule.rule_id, test_id, ago=300, lasted=lasted)
+    api.world.add_event(NOW, "Outage", ago=900, lasted=lasted)
+    api.world.add_event(NOW, "Slow DNS", ago=300, event_type="dns")
+    (tag_id,) = api.world.tags
+    for url in (
+        "/tags",
+        "/tags?expand=assignments",
+        "/tags?aid=9999",
+        f"/tags/{tag_id}?expand=assignments",
+        "/tags/1",
+        "/alerts/rules",
+        f"/alerts/rules/{rule.rule_id}",
+        "/alerts/rules/1",
+        "/alerts",
+        f"/alerts/{alert.alert_id}",
+        "/alerts/1",
+        "/events",
+    ):
+        api.ask("GET", url)
+    for path in ("/alerts", "/events"):
+        api.pages(f"{path}?{query}")
 
 
 @settings(SWEEP, max_examples=40)
@@ -271,10 +351,20 @@ CALLS: Mapping[str, tuple[str, str, str]] = {
     "run": ("POST", "/tests/{id}/run", "run"),
     "create": ("POST", "/tests/{type}/instant", "create"),
     "snapshot": ("POST", "/tests/{id}/snapshot", "snapshot"),
+    "details": ("GET", "/test-results/{id}/{detail}/agent/14410/round/1799999700", "details"),
+    "tags": ("GET", "/tags", "tags"),
+    "tag": ("GET", "/tags/{tag}", "tag"),
+    "alert-rules": ("GET", "/alerts/rules", "alert-rules"),
+    "alerts": ("GET", "/alerts", "alerts"),
+    "events": ("GET", "/events?window=1d", "events"),
     "agents": ("GET", "/agents", "agents"),
     "account-groups": ("GET", "/account-groups", "account-groups"),
     "current-user": ("GET", "/users/current", "current-user"),
 }
+
+
+WITHOUT_502 = ("account-groups", "current-user", "tags", "tag", "alert-rules", "alerts")
+"""The operations for which the description has no 502."""
 
 
 @pytest.mark.parametrize("operation", CALLS)
@@ -284,13 +374,17 @@ def test_errors(description: Any, tally: Any, operation: str) -> None:
         api = Api(description, tally)
         test_id = api.world.add_test(NOW, test_type=test_type).test_id
         result_type = each.default[0] if each else "http-server"
-        url = template.format(type=test_type, id=test_id, result=result_type)
+        url = template.format(
+            type=test_type,
+            id=test_id,
+            result=result_type,
+            detail="path-vis",
+            tag=api.world.add_tag(NOW, "service:checkout").tag_id,
+        )
         api.ask(method, url, token="wrong")
         api.service.throttle(1, 60, operation)
         assert api.ask(method, url).status == 429
-        documented = (
-            [403, 404, 500] if operation in ("account-groups", "current-user") else [403, 404, 500, 502]
-        )
+        documented = [403, 404, 500] if operation in WITHOUT_502 else [403, 404, 500, 502]
         for status in documented:
             api.service.faults.add(InjectedFault(operation, status=status))
             assert api.ask(method, url).status == status

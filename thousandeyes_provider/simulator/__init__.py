@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thousandeyes_provider.simulator.injected_faults import InjectedFault
     from thousandeyes_provider.simulator.model import RoundState
-    from thousandeyes_provider.simulator.service import Request
+    from thousandeyes_provider.simulator.service import LoggedRequest
     from thousandeyes_provider.simulator.simulator import Simulator
     from thousandeyes_provider.simulator.switches import Switches
 
-__all__ = ["InjectedFault", "Request", "RoundState", "Simulator", "Switches"]
+__all__ = ["InjectedFault", "LoggedRequest", "RoundState", "Simulator", "Switches"]
 
 _HOME = {
     "InjectedFault": "injected_faults",
-    "Request": "service",
+    "LoggedRequest": "service",
     "RoundState": "model",
     "Simulator": "simulator",
     "Switches": "switches",

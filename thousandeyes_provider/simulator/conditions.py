@@ -103,10 +103,12 @@ def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
 # what it does
 
 
-def concerns(found: Condition, result_type: str, definition: Mapping[str, Any], hosts: set[str]) -> bool:
-    """Whether a measurement of this type fails under the condition.
+def concerns(
+    found: Condition, result_type: str, definition: Mapping[str, Any], hosts: frozenset[str]
+) -> bool:
+    """Return whether a measurement of this type fails under the condition.
 
-    :param hosts: the hosts of the test that are in this condition; empty when the test itself is.
+    :param hosts: hosts of the test that are in this condition; empty: the test as a whole is.
     """
     if found.kind == "down":
         return True
@@ -117,12 +119,7 @@ def concerns(found: Condition, result_type: str, definition: Mapping[str, Any], 
         case "http-server" | "page-load" | "web-transactions":
             return verified and _secure(definition.get("url"))
         case "api":
-            return any(
-                request.get("verifyCertificate") is True
-                and _secure(request.get("url"))
-                and (not hosts or host_of(str(request.get("url"))) in hosts)
-                for request in definition.get("requests") or ()
-            )
+            return first_failed_request(found, definition, hosts) is not None
         case "ftp-server":
             return definition.get("useExplicitFtps") is True or _secure(definition.get("url"))
         case "sip-server":
@@ -130,12 +127,27 @@ def concerns(found: Condition, result_type: str, definition: Mapping[str, Any], 
     return False
 
 
+def first_failed_request(
+    found: Condition, definition: Mapping[str, Any], hosts: frozenset[str]
+) -> int | None:
+    """Return the number of the first request of an api test that fails under the condition, from 1.
+
+    :param hosts: hosts of the test that are in this condition; empty: the test as a whole is.
+    """
+    for step, request in enumerate(definition.get("requests") or (), 1):
+        url = str(request.get("url"))
+        untrusted = request.get("verifyCertificate") is True and _secure(url)
+        if (found.kind == "down" or untrusted) and (not hosts or host_of(url) in hosts):
+            return step
+    return None
+
+
 def _secure(url: Any) -> bool:
     return str(url).partition("://")[0].lower() in ("https", "ftps")
 
 
 _REFUSED: Mapping[str, Mapping[str, Any]] = {
-    "api": {"errorType": "Connect", "errorDetails": "Step 1: connection refused"},
+    "api": {"errorType": "Connect", "errorDetails": "connection refused"},
     "web-transactions": {"errorType": "Connect", "errorDetails": "net::ERR_CONNECTION_REFUSED"},
     "dnssec": {"errorDetails": "No response from the name servers"},
     "dns-trace": {"errorDetails": "No response from the name servers"},
@@ -143,7 +155,7 @@ _REFUSED: Mapping[str, Mapping[str, Any]] = {
 _UNTRUSTED: Mapping[str, Mapping[str, Any]] = {
     "http-server": {"errorType": "SSL", "errorDetails": _EXPIRED},
     "web-transactions": {"errorType": "SSL", "errorDetails": "net::ERR_CERT_DATE_INVALID"},
-    "api": {"errorType": "SSL", "errorDetails": f"Step 1: {_EXPIRED}"},
+    "api": {"errorType": "SSL", "errorDetails": _EXPIRED},
     "ftp-server": {"errorType": "SSL", "errorDetails": _EXPIRED},
     "sip-server": {"errorType": "ssl", "problemDetail": _EXPIRED},
 }

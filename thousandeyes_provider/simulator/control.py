@@ -78,6 +78,14 @@ class Control:
                 return {"PATCH": lambda given, now: self._change_agent(ref, given)}
             case ("targets",):
                 return {"POST": self._target, "DELETE": self._mend}
+            case ("tags",):
+                return {"POST": self._add_tag}
+            case ("alert-rules",):
+                return {"POST": self._add_alert_rule}
+            case ("alerts",):
+                return {"POST": self._add_alert}
+            case ("events",):
+                return {"POST": self._add_event}
             case ("faults",):
                 return {"POST": self._fail, "DELETE": self._no_more_faults}
             case ("throttle",):
@@ -122,7 +130,7 @@ class Control:
             "name": test.name,
             "account_group_id": test.account_group_id,
             "scheduled": test.scheduled,
-            "labels": list(test.labels),
+            "tags": [tag.text for tag in world.tags.values() if test.test_id in tag.test_ids],
             "agents": [world.agents[agent_id].name for agent_id in test.agents],
             "agent_ids": list(test.agents),
             "dns_servers": list(test.dns_servers),
@@ -171,6 +179,26 @@ class Control:
         count = len(self._service.world.targets)
         self._service.world.targets = {}
         return 200, {"forgotten": count}
+
+    def _add_tag(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        check_names(given, ("tag", "tests", "account_group_id"), "field of a tag")
+        tag = self._service.world.add_tag(
+            now,
+            given.get("tag", ""),
+            given.get("tests", ()),
+            account_group_id=given.get("account_group_id"),
+        )
+        return 201, {"tag_id": tag.tag_id, "tag": tag.text, "tests": list(tag.test_ids)}
+
+    def _add_alert_rule(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        return 201, asdict(self._service.world.add_alert_rule(**{"expression": "", "tests": (), **given}))
+
+    def _add_alert(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        required = {"rule_id": "", "test_id": "", "ago": None}
+        return 201, asdict(self._service.world.add_alert(now, **{**required, **given}))
+
+    def _add_event(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        return 201, asdict(self._service.world.add_event(now, **{"title": "", "ago": None, **given}))
 
     def _fail(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
         fault = InjectedFault.from_json(given)

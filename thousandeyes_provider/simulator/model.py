@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.simulator import conditions, rows, test_templates
+from thousandeyes_provider.simulator import conditions, round_details, rows, test_templates
 from thousandeyes_provider.simulator.agents import (
     ACCOUNT_GROUPS,
     AGENT_STATES,
@@ -22,6 +22,15 @@ from thousandeyes_provider.simulator.agents import (
     SimulatedAgent,
     further_agent,
 )
+from thousandeyes_provider.simulator.simulated_alerts import (
+    ALERT_TYPES,
+    SimulatedAlert,
+    SimulatedAlertRule,
+    SimulatedEvent,
+    numbered_uuid,
+    period,
+)
+from thousandeyes_provider.simulator.simulated_tags import SimulatedTag, parse_tag
 from thousandeyes_provider.simulator.switches import Switches
 from thousandeyes_provider.simulator.validators import (
     check_boolean,
@@ -34,7 +43,7 @@ from thousandeyes_provider.simulator.validators import (
 )
 
 OUTCOMES = ("ok", "error")
-CONDUCT = ("outcomes", "condition", "metrics", "delays", "silent")
+CONDUCT = ("outcomes", "condition", "metrics", "delays", "silent", "failed_step")
 DEFAULT_HISTORY = (300.0,)
 MINUTE = 60
 MOST_AGENTS = 1000
@@ -61,6 +70,9 @@ class AgentBehavior:
     :param delays: seconds from the start of the round until the rows land (simulated); ``None``: never.
         Without one, an agent takes 2 to 6 s, always the same.
     :param silent: ids of agents that never report, whatever ``delays`` says.
+    :param failed_step: number of the step that fails, from 1, in a measurement that fails: the request of an api
+        test, the page of a web transaction, the component of a page load. ``None``: the first one that the
+        condition affects.
     """
 
     outcomes: Any = "ok"
@@ -68,6 +80,12 @@ class AgentBehavior:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     delays: Any = field(default_factory=dict)
     silent: tuple[str, ...] = ()
+    failed_step: Any = None
+
+    def step(self, agent_id: str, result_type: str) -> int | None:
+        """Return the number of the step that fails, if the agent's measurement of this type fails."""
+        chosen = _leaf(self.failed_step, agent_id, result_type)
+        return None if chosen is _NOTHING else chosen
 
     def delay(self, agent_id: str, result_type: str, usual: float) -> float | None:
         """Seconds until the agent's rows of this type land; ``None``: never."""
@@ -193,7 +211,6 @@ class SimulatedTest:
     :param agents: ids of its agents.
     :param dns_servers: names of the DNS servers of a dns-server test.
     :param scheduled: whether it is a scheduled test, not an instant one.
-    :param labels: names of its labels; those of instant tests are not told (SPEC).
     :param switches: those that this test has otherwise than the whole API.
     :param conduct: how its agents behave in rounds that are started from now on.
     :param coming: the conduct of the very next rounds, one each, before ``conduct`` counts again.
@@ -209,7 +226,6 @@ class SimulatedTest:
     definition: dict[str, Any]
     dns_servers: tuple[str, ...] = ()
     scheduled: bool = False
-    labels: tuple[str, ...] = ()
     created: float = 0.0
     switches: dict[str, Any] = field(default_factory=dict)
     conduct: AgentBehavior = field(default_factory=AgentBehavior)
@@ -252,7 +268,7 @@ _ADD_TEST = (
     "network_measurements",
     "account_group_id",
     "scheduled",
-    "labels",
+    "tags",
     "definition",
     "history",
     "switches",
@@ -270,6 +286,22 @@ _CHANGE_TEST = (
     "next_runs",
     *CONDUCT,
 )
+
+
+_RULE_FIELDS = (
+    "name",
+    "alert_type",
+    "account_group_id",
+    "rounds_mode",
+    "rounds_required",
+    "rounds_out_of",
+    "minimum_sources",
+    "minimum_sources_pct",
+    "severity",
+    "direction",
+    "is_default",
+)
+_EVENT_FIELDS = ("account_group_id", "event_type", "severity", "affected_tests", "affected_agents")
 
 
 class World:
@@ -299,6 +331,10 @@ class World:
         self.account_groups = list(ACCOUNT_GROUPS)
         self.agents: dict[str, SimulatedAgent] = {agent.agent_id: agent for agent in AGENTS}
         self.tests: dict[str, SimulatedTest] = {}
+        self.tags: dict[str, SimulatedTag] = {}
+        self.alert_rules: dict[str, SimulatedAlertRule] = {}
+        self.alerts: dict[str, SimulatedAlert] = {}
+        self.events: dict[str, SimulatedEvent] = {}
         self.targets: Mapping[str, Any] = {}
         self._next_id = 202801
         if default_tests:
@@ -409,8 +445,8 @@ class World:
 
         Takes, by name: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a count),
         ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
-        ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``labels`` (names, of a
-        scheduled test), ``definition`` (further fields of its type),
+        ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``tags`` (each
+        ``key:value``, of a scheduled test), ``definition`` (further fields of its type),
         ``history`` (a list of ages of earlier rounds in seconds by the clock, or dicts of ``ago`` and a
         conduct), ``switches``, ``next_runs`` (a list of conducts, one for each coming run), and the conduct
         of its agents: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``.
@@ -427,15 +463,14 @@ class World:
         name = spec.get("name") or f"Instant {test_type} test {test_id}"
         if name in [test.name for test in self.tests.values()]:
             raise ValueError(f"name: {name!r} is taken")
-        account_group_id = str(spec.get("account_group_id") or self.account_groups[0].aid)
-        if account_group_id not in [group.aid for group in self.account_groups]:
-            known = ", ".join(group.aid for group in self.account_groups)
-            raise ValueError(f"account_group_id: {account_group_id!r} is none of {known}")
+        account_group_id = self._known_account_group(spec.get("account_group_id"))
         scheduled = spec.get("scheduled", False)
         check_boolean("scheduled", scheduled)
-        labels = _texts("labels", spec["labels"]) if spec.get("labels") is not None else ()
-        if labels and not scheduled:
-            raise ValueError("labels: the API does not tell those of instant tests; scheduled=True")
+        tags = _texts("tags", spec["tags"]) if spec.get("tags") is not None else ()
+        if tags and not scheduled:
+            raise ValueError("tags: instant tests carry none; scheduled=True makes a scheduled test")
+        for tag in tags:
+            parse_tag(tag)
         definition = {**test_templates.TEMPLATES[test_type]}
         agents: tuple[str, ...] = ()
         if test_templates.has_target_agent(test_type):
@@ -456,7 +491,6 @@ class World:
             definition,
             ("ns1.example.net", "ns2.example.net") if test_type == "dns-server" else (),
             scheduled=scheduled,
-            labels=labels,
             created=now,
         )
         history = _history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
@@ -465,6 +499,8 @@ class World:
             check_names(conduct, CONDUCT, "field of a round")
             self._start(test, now - ago, "history", self._conducted(test.conduct, conduct), aged=ago)
         self.tests[test_id] = test
+        for tag in tags:
+            self.add_tag(now, tag, (test_id,), account_group_id=account_group_id)
         return test
 
     def change_test(self, test: SimulatedTest, **spec: Any) -> None:
@@ -505,6 +541,118 @@ class World:
         """The switches that are in force for a test."""
         return self.switches.changed(test.switches) if test.switches else self.switches
 
+    def _known_account_group(self, wanted: Any) -> str:
+        """Return the id of an account group; the default one for none."""
+        groups = [group.aid for group in self.account_groups]
+        account_group_id = str(wanted or groups[0])
+        if account_group_id not in groups:
+            raise ValueError(f"account_group_id: {account_group_id!r} is none of {', '.join(groups)}")
+        return account_group_id
+
+    def _known_test(self, test_id: Any) -> SimulatedTest:
+        if str(test_id) not in self.tests:
+            raise ValueError(f"no test {test_id!r}; known: {', '.join(self.tests)}")
+        return self.tests[str(test_id)]
+
+    # tags, alert rules, alerts and events
+
+    def add_tag(
+        self, now: float, tag: str, tests: Iterable[Any] = (), *, account_group_id: Any = None
+    ) -> SimulatedTag:
+        """Add a tag, or assign the one that exists to more tests.
+
+        :param tag: ``key:value``.
+        :param tests: ids of scheduled tests of the account group.
+        :raises ValueError: for a tag of another form, and a test that cannot have it.
+        """
+        key, value = parse_tag(tag)
+        if isinstance(tests, str):
+            raise ValueError(f"tests: {tests!r} is no list of ids")
+        made = SimulatedTag(key, value, self._known_account_group(account_group_id), self.clock(now))
+        test_ids = []
+        for test in map(self._known_test, tests):
+            if not test.scheduled or test.account_group_id != made.account_group_id:
+                raise ValueError(
+                    f"tests: {test.test_id} is no scheduled test of account group {made.account_group_id}"
+                )
+            test_ids.append(test.test_id)
+        kept = self.tags.setdefault(made.tag_id, made)
+        kept.test_ids.update(dict.fromkeys(test_ids))
+        return kept
+
+    def add_alert_rule(self, expression: str, tests: Iterable[Any], **spec: Any) -> SimulatedAlertRule:
+        """Add an alert rule to tests.
+
+        :param expression: such as ``((responseTime >= 500 ms))``.
+        :param tests: ids of the tests, one at least.
+        :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedAlertRule`;
+            ``alert_type`` is that of the first test by default.
+        :raises ValueError: for an unknown test or field, and a value out of range.
+        """
+        check_names(spec, _RULE_FIELDS, "field of an alert rule")
+        assigned = [] if isinstance(tests, str) else [self._known_test(test_id) for test_id in tests]
+        if not assigned:
+            raise ValueError(f"tests: {tests!r} is no list of ids of tests, one at least")
+        rule_id = str(100001 + len(self.alert_rules))
+        fields = {
+            "name": f"Alert rule {rule_id}",
+            "alert_type": ALERT_TYPES[assigned[0].test_type],
+            "account_group_id": assigned[0].account_group_id,
+            **spec,
+        }
+        rule = SimulatedAlertRule(
+            rule_id=rule_id,
+            expression=expression,
+            test_ids=tuple(test.test_id for test in assigned),
+            **fields,
+        )
+        self.alert_rules[rule_id] = rule
+        return rule
+
+    def add_alert(
+        self, now: float, rule_id: str, test_id: Any, *, ago: float, lasted: float | None = None, **spec: Any
+    ) -> SimulatedAlert:
+        """Add an alert.
+
+        :param rule_id: id of its rule.
+        :param test_id: id of a test with the rule.
+        :param ago: seconds since it started.
+        :param lasted: seconds that it lasted; ``None``: it is still active.
+        :param spec: ``violation_count``.
+        :raises ValueError: for an unknown rule, test or field.
+        """
+        check_names(spec, ("violation_count",), "field of an alert")
+        rule = self.alert_rules.get(str(rule_id))
+        if rule is None or str(test_id) not in rule.test_ids:
+            known = ", ".join(
+                f"{each.rule_id} ({', '.join(each.test_ids)})" for each in self.alert_rules.values()
+            )
+            raise ValueError(f"no alert rule {rule_id!r} of test {test_id!r}; known: {known}")
+        test = self._known_test(test_id)
+        started, ended = period(self.clock(now), ago, lasted)
+        alert_id = numbered_uuid("alert", len(self.alerts))
+        alert = SimulatedAlert(alert_id, rule, test.test_id, test.test_type, started, ended, **spec)
+        self.alerts[alert_id] = alert
+        return alert
+
+    def add_event(
+        self, now: float, title: str, *, ago: float, lasted: float | None = None, **spec: Any
+    ) -> SimulatedEvent:
+        """Add an event.
+
+        :param ago: seconds since it started.
+        :param lasted: seconds that it lasted; ``None``: it is still active.
+        :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedEvent`.
+        :raises ValueError: for an unknown field, and a value out of range.
+        """
+        check_names(spec, _EVENT_FIELDS, "field of an event")
+        started, ended = period(self.clock(now), ago, lasted)
+        event_id = numbered_uuid("event", len(self.events))
+        fields = {**spec, "account_group_id": self._known_account_group(spec.get("account_group_id"))}
+        event = SimulatedEvent(event_id, title, started=started, ended=ended, **fields)
+        self.events[event_id] = event
+        return event
+
     def _free_test_id(self) -> str:
         while str(self._next_id) in self.tests:
             self._next_id += 1
@@ -526,6 +674,8 @@ class World:
             parts["condition"] = None if given is None else self._tree("condition", given, _condition)
         if "delays" in spec:
             parts["delays"] = self._tree("delays", spec["delays"], _delay)
+        if "failed_step" in spec:
+            parts["failed_step"] = self._tree("failed_step", spec["failed_step"], _step)
         if "metrics" in spec:
             parts["metrics"] = self._fields(spec["metrics"] or {}, False)
         if "silent" in spec:
@@ -725,7 +875,22 @@ class World:
         return rows.Found(worst, frozenset(host for host, one in told.items() if one == worst))
 
     def row(self, test: SimulatedTest, result_type: str, seen: VisibleRow) -> dict[str, Any]:
-        """The fields of a row that are about its result type, everything expanded."""
+        """Return the fields of a row that belong to its result type, with all expansions."""
+        return self._measured_row(test, result_type, seen)[1].fields
+
+    def details(self, test: SimulatedTest, result_type: str, seen: VisibleRow) -> dict[str, Any]:
+        """Return the fields of a row that belong to its result type, with the details of the agent."""
+        measured, row = self._measured_row(test, result_type, seen)
+        return row.fields | round_details.details_of(result_type, measured, row.fields, row.failed_step)
+
+    def console_logs(self, test: SimulatedTest, seen: VisibleRow) -> list[dict[str, str]]:
+        """Return what the agent's browser logged during a web transaction."""
+        measured, row = self._measured_row(test, "web-transactions", seen)
+        return round_details.console_logs(measured, row.fields, row.failed_step)
+
+    def _measured_row(
+        self, test: SimulatedTest, result_type: str, seen: VisibleRow
+    ) -> tuple[rows.Measured, rows.MeasuredRow]:
         measured = rows.Measured(
             self.seed,
             test.test_id,
@@ -736,16 +901,18 @@ class World:
             test.definition,
         )
         conduct = seen.round.conduct
-        row, names = rows.measured_row(
+        row = rows.measured_row(
             result_type,
             measured,
             failed=conduct.fails(seen.agent_id, result_type),
             spelling=self.switches_of(test).error_type_spelling,
             condition=self._condition(test, result_type, seen),
+            failed_step=conduct.step(seen.agent_id, result_type),
         )
         if result_type == "dns-server":
-            row["serverId"] = dns_server_id(seen.key)
-        return rows.merged(row, conduct.changes(seen.agent_id, result_type, names))
+            row.fields["serverId"] = dns_server_id(seen.key)
+        changes = conduct.changes(seen.agent_id, result_type, row.names)
+        return measured, row._replace(fields=rows.merged(row.fields, changes))
 
 
 def _worst(found: Iterable[conditions.Condition]) -> conditions.Condition | None:
@@ -755,11 +922,6 @@ def _worst(found: Iterable[conditions.Condition]) -> conditions.Condition | None
 def dns_server_id(name: str) -> str:
     """The id of a DNS server: some number that belongs to its name."""
     return str(1000 + Random(name).randrange(9000))
-
-
-def label_id(name: str) -> str:
-    """The id of a label: some number that belongs to its name."""
-    return str(9000 + Random(f"label {name}").randrange(1000))
 
 
 def _default_test(position: int, test_type: str) -> dict[str, Any]:
@@ -817,6 +979,11 @@ def _outcome(value: Any) -> None:
 
 def _condition(value: Any) -> None:
     conditions.condition(value)
+
+
+def _step(value: Any) -> None:
+    if value is not None:
+        check_whole("failed_step", value, 1)
 
 
 def _delay(value: Any) -> None:

@@ -52,13 +52,13 @@ class SimulatedResponse:
 class Delivery:
     """An answer, and what happens to it on its way.
 
-    :param answer: what is sent; ``None``: the connection is cut instead.
+    :param response: what is sent; ``None``: the connection is cut instead.
     :param first_byte_after: real seconds until anything is sent.
     :param body_takes: real seconds over which the body trickles in.
     :param cut_after: the connection is cut after so many bytes of the body; ``None``: not at all.
     """
 
-    answer: SimulatedResponse | None
+    response: SimulatedResponse | None
     first_byte_after: float = 0.0
     body_takes: float = 0.0
     cut_after: int | None = None
@@ -96,6 +96,17 @@ def problem(
 def unauthorized() -> SimulatedResponse:
     """401, which has a shape of its own."""
     return as_json({"error": "invalid_token", "error_description": "Invalid access token"}, 401, PROBLEM)
+
+
+def older_error(status: int, path: str) -> SimulatedResponse:
+    """Return an error in the older shape, which the description has for tags."""
+    body = {
+        "timestamp": 1679677853573,
+        "status": status,
+        "errors": _TITLES.get(status, "Error"),
+        "path": path,
+    }
+    return as_json(body, status, "application/json")
 
 
 def proxy_page(status: int) -> SimulatedResponse:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.simulator.conditions import (
     Condition,
     concerns,
     failed_under,
+    first_failed_request,
     host_of,
     measured_under,
 )
@@ -21,6 +22,9 @@ Row = dict[str, Any]
 
 EXPANDED = {"headers": "header", "sslCertificates": "certificate"}
 """The fields of an http-server row that come only when they are asked for, and the word that asks."""
+
+TRANSACTION_PAGES = ("Home", "Sign in", "Cart")
+"""Titles of the pages that a web transaction visits, its steps."""
 
 UNKNOWN_ERROR = "quic-migration"
 """An ``errorType`` that no description knows."""
@@ -300,7 +304,7 @@ _SHAPES: Mapping[str, _Shape] = {
     "api": _Shape(
         _api,
         ("apiTransactionTime",),
-        {"errorType": "Assertion", "errorDetails": "Step 1: assertion failed", "completion": 0.0},
+        {"errorType": "Assertion", "errorDetails": "assertion failed", "completion": 0.0},
         "None",
     ),
     "ftp-server": _Shape(
@@ -362,36 +366,76 @@ class Found:
     hosts: frozenset[str]
 
 
-def measured_row(
-    result_type: str, measured: Measured, *, failed: bool, spelling: str, condition: Found | None = None
-) -> tuple[Row, frozenset[str]]:
-    """The fields of a row that are about its result type, and the names that it has where nothing failed.
+class MeasuredRow(NamedTuple):
+    """The part of a row that belongs to its result type.
 
-    :param result_type: from ``RESULT_TYPES``.
+    :param fields: the fields.
+    :param names: names of the fields that the row has if the measurement succeeds.
+    :param failed_step: number of the step that failed, from 1; ``None`` if the measurement succeeded.
+    """
+
+    fields: Row
+    names: frozenset[str]
+    failed_step: int | None
+
+
+def measured_row(
+    result_type: str,
+    measured: Measured,
+    *,
+    failed: bool,
+    spelling: str,
+    condition: Found | None = None,
+    failed_step: int | None = None,
+) -> MeasuredRow:
+    """Make up a row.
+
+    :param result_type: a name from ``RESULT_TYPES``.
     :param measured: what is measured.
-    :param failed: whether the agent's measurement failed; the row then has the signal of its result type
-        (API-FACTS, table under "Results").
+    :param failed: the agent's measurement fails, and the row signals it as its result type does.
+        docs/thousandeyes-api.md, "Result types and errors".
     :param spelling: the switch ``error_type_spelling``.
-    :param condition: in which condition the target was.
+    :param condition: condition of the target.
+    :param failed_step: number of the step that fails, from 1, if the measurement fails. By default the first one
+        that the condition affects.
     """
     shape = _SHAPES[result_type]
     row = shape.measure(measured, _Figures(measured, result_type))
     down = False
     if condition is not None:
         row = measured_under(condition.condition, result_type, row, measured.started)
-        down = concerns(condition.condition, result_type, measured.definition, set(condition.hosts))
+        down = concerns(condition.condition, result_type, measured.definition, condition.hosts)
     if shape.no_error is not None and spelling != "absent":
         words: Mapping[str, str | None] = {"none": "none", "null": None}
         row["errorType"] = words.get(spelling, shape.no_error)
     names = frozenset(row) | frozenset(shape.signal)
-    if failed or down:
-        well = row
-        row = {name: value for name, value in row.items() if name not in shape.lost} | dict(shape.signal)
-        if down and condition is not None:
-            row = failed_under(condition.condition, result_type, row, well)
-        if "errorType" in row and spelling == "unknown":
-            row["errorType"] = UNKNOWN_ERROR
-    return row, names
+    if not (failed or down):
+        return MeasuredRow(row, names, None)
+    well = row
+    row = {name: value for name, value in row.items() if name not in shape.lost} | dict(shape.signal)
+    if down and condition is not None:
+        row = failed_under(condition.condition, result_type, row, well)
+    if "errorType" in row and spelling == "unknown":
+        row["errorType"] = UNKNOWN_ERROR
+    affected = condition if down else None
+    step = _failed_step(result_type, measured.definition, failed_step, affected)
+    if result_type == "api":
+        count = max(len(measured.definition.get("requests") or ()), 1)
+        row["errorDetails"] = f"Step {step}: {row['errorDetails']}"
+        row["completion"] = round(100.0 * (step - 1) / count, 1)
+    return MeasuredRow(row, names, step)
+
+
+def _failed_step(
+    result_type: str, definition: Mapping[str, Any], wanted: int | None, affected: Found | None
+) -> int:
+    """Return the number of the step that fails: ``wanted``, else the first affected one; at most the last one."""
+    if result_type == "api":
+        count = max(len(definition.get("requests") or ()), 1)
+        if wanted is None and affected is not None:
+            wanted = first_failed_request(affected.condition, definition, affected.hosts)
+        return min(wanted or 1, count)
+    return min(wanted or 1, len(TRANSACTION_PAGES)) if result_type == "web-transactions" else wanted or 1
 
 
 def merged(row: Row, changes: Mapping[str, Any]) -> Row:

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from thousandeyes_provider.simulator.service import ReceivedRequest, Service
+from thousandeyes_provider.simulator.operations import ReceivedRequest
+from thousandeyes_provider.simulator.service import Service
 
 if TYPE_CHECKING:
     from thousandeyes_provider.simulator.control import Control
@@ -72,13 +73,13 @@ def _whole(answer: SimulatedResponse) -> web.Response:
 async def _deliver(request: web.Request, delivery: Delivery) -> web.StreamResponse:
     if delivery.first_byte_after:
         await asyncio.sleep(delivery.first_byte_after)
-    if delivery.answer is None:
+    if delivery.response is None:
         _cut(request)
         return web.Response()
-    response = _whole(delivery.answer)
+    response = _whole(delivery.response)
     if delivery.cut_after is None and not delivery.body_takes:
         return response
-    return await _in_pieces(request, delivery, delivery.answer)
+    return await _in_pieces(request, delivery, delivery.response)
 
 
 async def _in_pieces(

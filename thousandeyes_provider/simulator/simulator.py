@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thousandeyes_provider.simulator.control import Control
 from thousandeyes_provider.simulator.injected_faults import InjectedFault
 from thousandeyes_provider.simulator.model import RoundState, SimulatedTest, World
-from thousandeyes_provider.simulator.service import Request, Service
+from thousandeyes_provider.simulator.service import LoggedRequest, Service
 from thousandeyes_provider.simulator.switches import Switches
 
 if TYPE_CHECKING:
@@ -169,9 +169,9 @@ class Simulator:
         :param test_id: its id; without one it gets a new one.
         :param spec: what else :meth:`World.add_test` takes: ``name``, ``agents`` (ids, names, or a count),
             ``dns_servers``, ``direction``, ``target_agent``, ``network_measurements``, ``account_group_id``,
-            ``scheduled``, ``labels`` (names, of scheduled tests), ``definition``,
+            ``scheduled``, ``tags`` (each ``key:value``, of scheduled tests), ``definition``,
             ``history`` (ages in seconds; by itself one round 5 minutes old), ``switches``,
-            ``next_runs``, ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``.
+            ``next_runs``, ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``.
         :returns: its id.
         :raises ValueError: for anything that is not one of the choices, naming them.
         """
@@ -225,13 +225,71 @@ class Simulator:
         with self._service.lock:
             return {test.test_id: test.test_type for test in self._service.world.tests.values()}
 
+    # tags, alert rules, alerts and events
+
+    def add_tag(self, tag: str, tests: Iterable[str] = (), *, account_group_id: str | None = None) -> str:
+        """Add a tag, or assign an existing one to more tests.
+
+        :param tag: ``key:value``, such as ``service:checkout``.
+        :param tests: ids of scheduled tests of the account group.
+        :returns: id of the tag.
+        :raises ValueError: for a tag of another form, and a test that cannot have it.
+        """
+        with self._service.lock:
+            world = self._service.world
+            return world.add_tag(time.time(), tag, tests, account_group_id=account_group_id).tag_id
+
+    def add_alert_rule(self, expression: str, tests: Iterable[str], **spec: Any) -> str:
+        """Add an alert rule to tests.
+
+        :param expression: condition on one row, such as ``((responseTime >= 500 ms))``.
+        :param tests: ids of the tests.
+        :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedAlertRule`.
+        :returns: id of the rule.
+        :raises ValueError: for an unknown test or field, and a value out of range.
+        """
+        with self._service.lock:
+            return self._service.world.add_alert_rule(expression, tests, **spec).rule_id
+
+    def add_alert(
+        self, rule_id: str, test_id: str, *, ago: float, lasted: float | None = None, violation_count: int = 1
+    ) -> str:
+        """Add an alert of a rule.
+
+        :param rule_id: id of the rule.
+        :param test_id: id of a test with the rule.
+        :param ago: seconds since the alert started.
+        :param lasted: seconds that it lasted; ``None``: it is still active.
+        :param violation_count: number of agents that met the condition.
+        :returns: id of the alert.
+        :raises ValueError: for an unknown rule or test, and a value out of range.
+        """
+        with self._service.lock:
+            return self._service.world.add_alert(
+                time.time(), rule_id, test_id, ago=ago, lasted=lasted, violation_count=violation_count
+            ).alert_id
+
+    def add_event(self, title: str, *, ago: float, lasted: float | None = None, **spec: Any) -> str:
+        """Add an event.
+
+        :param title: what a person reads.
+        :param ago: seconds since the event started.
+        :param lasted: seconds that it lasted; ``None``: it is still active.
+        :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedEvent`.
+        :returns: id of the event.
+        :raises ValueError: for an unknown field, and a value out of range.
+        """
+        with self._service.lock:
+            return self._service.world.add_event(time.time(), title, ago=ago, lasted=lasted, **spec).event_id
+
     # rounds
 
     def run(self, test_id: str, by: str = "somebody else", **conduct: Any) -> int | None:
         """Run a test without the API: no request, no quota.
 
         :param by: who does.
-        :param conduct: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, for this round alone.
+        :param conduct: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``: for this
+            round alone.
         :returns: the id of the new round; ``None`` when the run was merged into the one that is going on.
         :raises Busy: when one is going on and the switches answer that with 409.
         """
@@ -309,7 +367,7 @@ class Simulator:
     # what was seen
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[LoggedRequest]:
         """The log of all requests to the API (the last 100,000). It has no token and no bodies."""
         with self._service.lock:
             return list(self._service.log)

@@ -79,7 +79,6 @@ class Switches:
         "404",
     )
     listed_in_tests: bool = _switch(False, "GET /tests lists instant tests beside the scheduled ones")
-    labels_listed: bool = _switch(False, "GET /tests reports the labels of scheduled tests")
     run_scheduled: str = _switch(
         "404",
         "a run of a scheduled test, not of an instant one: 404, 400, or a new round",

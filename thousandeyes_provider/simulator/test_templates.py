@@ -59,11 +59,20 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://api.example.com/health",
         "requests": [
             {
-                "name": "Health",
-                "url": "https://api.example.com/health",
-                "method": "get",
+                "name": name,
+                "url": f"https://api.example.com/{path}",
+                "method": method,
                 "verifyCertificate": True,
+                "assertions": [
+                    {"name": "status-code", "operator": "is", "value": "200"},
+                    {"name": "response-body", "operator": "includes", "value": text},
+                ],
             }
+            for name, path, method, text in (
+                ("Health", "health", "get", "ok"),
+                ("Sign in", "session", "post", "token"),
+                ("Cart", "cart", "get", "items"),
+            )
         ],
         "timeLimit": 30,
         "sslVersionId": "0",

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from thousandeyes_provider.simulator.model import World
+from thousandeyes_provider.simulator.operations import ReceivedRequest
 from thousandeyes_provider.simulator.responses import Delivery, SimulatedResponse
-from thousandeyes_provider.simulator.service import ReceivedRequest, Service
+from thousandeyes_provider.simulator.service import Service
 from thousandeyes_provider.simulator.switches import Switches
 
 NOW = 1_800_000_015.0
@@ -54,7 +55,7 @@ class Api:
         return self.service.handle(call, self.now)
 
     def ask(self, method: str, url: str, body: Any = None, **how: str) -> SimulatedResponse:
-        answer = self.send(method, url, body, **how).answer
+        answer = self.send(method, url, body, **how).response
         assert answer is not None
         return answer
 

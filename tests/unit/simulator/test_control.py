@@ -73,7 +73,7 @@ def test_faults_and_throttles_can_be_queued(make_api: MakeApi) -> None:
         "throttles_waiting": 2
     }
     assert [fault["operation"] for fault in ask(api, "GET", "")[1]["faults"]] == ["run", "tests"]
-    assert api.send("POST", f"/tests/{HTTP}/run").answer is None
+    assert api.send("POST", f"/tests/{HTTP}/run").response is None
     assert api.status("GET", "/tests") == 502
     assert api.status("GET", "/agents") == 429
     assert ask(api, "DELETE", "faults") == (200, {"forgotten": 1})

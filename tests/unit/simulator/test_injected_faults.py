@@ -15,7 +15,7 @@ from thousandeyes_provider.simulator.injected_faults import (
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"operation": "runs"}, "operation: 'runs' is none of tests, test, results, run"),
+        ({"operation": "runs"}, "operation: 'runs' is none of tests, test, results, details"),
         ({"operation": "run", "kind": "explode"}, "kind: 'explode' is none of status, cut"),
         ({"operation": "run", "times": 0}, "times"),
         ({"operation": "run", "skip": -1}, "skip"),

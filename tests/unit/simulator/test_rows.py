@@ -14,14 +14,14 @@ SPELLINGS = ("None", "none", "null", "absent", "unknown")
 def test_a_row_where_nothing_failed_is_no_error_however_that_is_spelled(
     result_type: str, spelling: str
 ) -> None:
-    row, _ = measured_row(result_type, HERE, failed=False, spelling=spelling)
+    row, *_ = measured_row(result_type, HERE, failed=False, spelling=spelling)
     assert row_error(result_type, row) is None
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("result_type", [name for name, each in RESULT_TYPES.items() if each.judged])
 def test_a_failed_row_is_an_error_and_its_metric_is_absent(result_type: str, spelling: str) -> None:
-    row, names = measured_row(result_type, HERE, failed=True, spelling=spelling)
+    row, names, _ = measured_row(result_type, HERE, failed=True, spelling=spelling)
     assert row_error(result_type, row)
     headline = [
         metric for metric, _ in RESULT_TYPES[result_type].metrics if metric not in ("loss", "completion")
@@ -32,7 +32,7 @@ def test_a_failed_row_is_an_error_and_its_metric_is_absent(result_type: str, spe
 
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
 def test_every_metric_of_a_result_type_is_in_its_rows(result_type: str) -> None:
-    row, _ = measured_row(result_type, HERE, failed=False, spelling="None")
+    row, *_ = measured_row(result_type, HERE, failed=False, spelling="None")
     assert {metric for metric, _ in RESULT_TYPES[result_type].metrics} <= set(row)
 
 
@@ -59,7 +59,7 @@ def test_an_agent_stays_near_its_level_from_round_to_round() -> None:
 
 
 def test_the_parts_of_a_response_time_add_up() -> None:
-    row, _ = measured_row("http-server", HERE, failed=False, spelling="None")
+    row, *_ = measured_row("http-server", HERE, failed=False, spelling="None")
     assert row["responseTime"] == row["dnsTime"] + row["connectTime"] + row["sslTime"] + row["waitTime"]
     assert row["totalTime"] == row["responseTime"] + row["receiveTime"]
 

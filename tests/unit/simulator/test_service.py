@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
@@ -592,32 +593,12 @@ class TestCreate:
 
 
 class TestScheduled:
-    def test_it_is_listed_with_its_labels_and_schedule(self, make_api: MakeApi) -> None:
-        api = make_api(default_tests=False, labels_listed=True)
+    def test_it_is_listed_with_its_schedule(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False)
         api.world.add_test(NOW, test_type="dnssec")
-        made = api.world.add_test(
-            NOW, test_type="http-server", scheduled=True, labels=["checkout"], definition={"interval": 300}
-        )
+        made = api.world.add_test(NOW, test_type="http-server", scheduled=True, definition={"interval": 300})
         (listed,) = api.get("/tests")["tests"]
         assert (listed["testId"], listed["interval"]) == (made.test_id, 300)
-        (label,) = listed["labels"]
-        assert (label["name"], label["isBuiltin"]) == ("checkout", False)
-        assert label["labelId"].isdigit()
-        assert api.get(f"/tests/http-server/{made.test_id}?expand=label")["labels"] == [label]
-        assert "labels" not in api.get(f"/tests/http-server/{made.test_id}?expand=agent")
-
-    def test_lists_may_not_tell_labels(self, make_api: MakeApi) -> None:
-        api = make_api(default_tests=False)
-        api.world.add_test(NOW, test_type="dnssec", scheduled=True, labels=["checkout"])
-        assert "labels" not in api.get("/tests")["tests"][0]
-
-    def test_instant_tests_never_tell_labels(self, make_api: MakeApi) -> None:
-        api = make_api(listed_in_tests=True, labels_listed=True)
-        assert not any("labels" in test for test in api.get("/tests")["tests"])
-        definition = {"domain": "example.com", "agents": [{"agentId": "14410"}], "labels": ["9842"]}
-        assert "labels" not in json.loads(api.ask("POST", "/tests/dnssec/instant", definition).body)
-        with pytest.raises(ValueError, match="scheduled=True"):
-            api.world.add_test(NOW, test_type="dnssec", labels=["checkout"])
 
     @pytest.mark.parametrize(("choice", "status"), [("404", 404), ("400", 400), ("new-round", 200)])
     def test_whether_it_can_be_run(self, make_api: MakeApi, choice: str, status: int) -> None:
@@ -630,6 +611,346 @@ class TestScheduled:
         told = make_api(sip_credentials="nested").get("/tests/sip-server/202711")
         assert told["targetSipCredentials"]["port"] == 5060
         assert "port" not in told
+
+
+class TestTags:
+    def test_a_tag_lists_its_tests_on_request(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False)
+        cart, payment = (
+            api.world.add_test(NOW, test_type=test_type, scheduled=True, tags=["service:checkout"]).test_id
+            for test_type in ("http-server", "api")
+        )
+        (tag,) = api.get("/tags?expand=assignments")["tags"]
+        assert (tag["key"], tag["value"], tag["objectType"]) == ("service", "checkout", "test")
+        assert tag["assignments"] == [{"id": cart, "type": "test"}, {"id": payment, "type": "test"}]
+        assert "assignments" not in api.get("/tags")["tags"][0]
+        assert api.get(f"/tags/{tag['id']}?expand=assignments")["assignments"] == tag["assignments"]
+
+    def test_a_test_lists_its_tags_on_request(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False)
+        made = api.world.add_test(NOW, test_type="dnssec", scheduled=True, tags=["service:dns", "tier:1"])
+        url = f"/tests/dnssec/{made.test_id}"
+        assert [(tag["key"], tag["value"]) for tag in api.get(f"{url}?expand=tag")["tags"]] == [
+            ("service", "dns"),
+            ("tier", "1"),
+        ]
+        assert "tags" not in api.get(f"{url}?expand=agent")
+
+    def test_a_tag_can_be_on_no_test_and_get_tests_later(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False)
+        tag = api.world.add_tag(NOW, "service:checkout")
+        assert api.get("/tags?expand=assignments")["tags"][0]["assignments"] == []
+        made = api.world.add_test(NOW, test_type="dnssec", scheduled=True)
+        assert api.world.add_tag(NOW, "service:checkout", [made.test_id]) is tag
+        assert len(api.get(f"/tags/{tag.tag_id}?expand=assignments")["assignments"]) == 1
+
+    def test_an_account_group_sees_its_own_tags(self, make_api: MakeApi) -> None:
+        api = make_api()
+        tag = api.world.add_tag(NOW, "service:checkout", account_group_id="1002")
+        assert api.get("/tags")["tags"] == []
+        assert api.status("GET", f"/tags/{tag.tag_id}") == 404
+        assert [listed["aid"] for listed in api.get("/tags?aid=1002")["tags"]] == [1002]
+
+    def test_instant_tests_carry_no_tags(self, make_api: MakeApi) -> None:
+        api = make_api()
+        with pytest.raises(ValueError, match="scheduled=True makes a scheduled test"):
+            api.world.add_test(NOW, test_type="dnssec", tags=["service:dns"])
+        with pytest.raises(ValueError, match="202703 is no scheduled test of account group 1001"):
+            api.world.add_tag(NOW, "service:dns", [HTTP])
+        assert "tags" not in api.get(f"/tests/http-server/{HTTP}?expand=tag")
+
+    @pytest.mark.parametrize("tag", ["checkout", "service:", ":checkout", "", 5])
+    def test_a_tag_needs_a_key_and_a_value(self, make_api: MakeApi, tag: Any) -> None:
+        api = make_api()
+        with pytest.raises(ValueError, match="tag: "):
+            api.world.add_tag(NOW, tag)
+        with pytest.raises(ValueError, match="tag"):
+            api.world.add_test(NOW, test_type="dnssec", scheduled=True, tags=[tag])
+        assert api.world.tags == {}
+
+    def test_2000_tests_and_300_tags_are_cheap(self, make_api: MakeApi) -> None:
+        api = make_api(default_tests=False, organization_limit=1000)
+        started = time.process_time()
+        for number in range(2000):
+            tags = [f"service:{number % 150}", f"team:{number % 150}"]
+            api.world.add_test(NOW, test_type="http-server", scheduled=True, tags=tags)
+        tests, tags = api.get("/tests")["tests"], api.get("/tags?expand=assignments")["tags"]
+        assert time.process_time() - started < 5
+        assert (len(tests), len(tags)) == (2000, 300)
+        assert sum(len(tag["assignments"]) for tag in tags) == 4000
+
+
+class TestDetails:
+    """Of one agent in one round."""
+
+    def details(
+        self, api: Any, test_id: str, result_type: str, agent: str = "Singapore", query: str = ""
+    ) -> Any:
+        agent_id = api.world.agent_id(agent)
+        round_id = max(api.round_ids(test_id, result_type))
+        url = f"/test-results/{test_id}/{result_type}/agent/{agent_id}/round/{round_id}{query}"
+        return api.get(url)["results"]
+
+    def add(self, api: Any, test_type: str, **spec: Any) -> str:
+        return str(api.world.add_test(NOW, test_type=test_type, **spec).test_id)
+
+    def test_they_repeat_the_row(self, make_api: MakeApi) -> None:
+        api = make_api()
+        for result_type in ("page-load", "path-vis"):
+            row = next(
+                row for row in api.rows(PAGE_LOAD, result_type) if row["agent"]["agentName"] == "Singapore"
+            )
+            (details,) = self.details(api, PAGE_LOAD, result_type)
+            assert {name: details[name] for name in row if name != "pathTraces"} == {
+                name: value for name, value in row.items() if name != "pathTraces"
+            }
+
+    def test_an_api_test_has_its_requests_and_their_assertions(self, make_api: MakeApi) -> None:
+        api = make_api()
+        (details,) = self.details(api, default_test_id("api"), "api")
+        assert [(request["stepNumber"], request["name"]) for request in details["requests"]] == [
+            (1, "Health"),
+            (2, "Sign in"),
+            (3, "Cart"),
+        ]
+        for request in details["requests"]:
+            assert (request["completion"], request["assertErrorCount"]) == (100.0, 0)
+            assert request["assertions"] == [{"step": step, "hasFailed": False} for step in (1, 2)]
+
+    def test_a_failed_assertion_ends_an_api_test(self, make_api: MakeApi) -> None:
+        api = make_api()
+        test_id = self.add(api, "api", outcomes={"Singapore": "error"}, failed_step=2)
+        (details,) = self.details(api, test_id, "api")
+        assert (details["errorType"], details["errorDetails"]) == ("Assertion", "Step 2: assertion failed")
+        assert details["completion"] == 33.3
+        first, second = details["requests"]
+        assert (first["completion"], second["completion"]) == (100.0, 0.0)
+        assert second["assertErrorCount"] == 1
+        assert [assertion["hasFailed"] for assertion in second["assertions"]] == [False, True]
+        (other,) = self.details(api, test_id, "api", "Ashburn, VA")
+        assert len(other["requests"]) == 3
+
+    def test_the_request_to_a_host_that_is_down_fails(self, make_api: MakeApi) -> None:
+        api = make_api()
+        hosts = ("one.example", "two.example")
+        definition = {"requests": [{"name": host, "url": f"https://{host}/"} for host in hosts]}
+        api.world.set_target("two.example", "down")
+        test_id = self.add(api, "api", definition=definition)
+        (details,) = self.details(api, test_id, "api")
+        assert details["errorDetails"] == "Step 2: connection refused"
+        assert details["completion"] == 50.0
+        assert details["requests"][1]["completion"] == 0.0
+        assert details["requests"][1]["assertions"] == []
+        assert "responseTime" not in details["requests"][1]
+
+    def test_a_web_transaction_has_its_pages_and_markers(self, make_api: MakeApi) -> None:
+        api = make_api()
+        (details,) = self.details(api, default_test_id("web-transactions"), "web-transactions")
+        assert [page["pageName"] for page in details["pages"]] == ["Home", "Sign in", "Cart"]
+        assert [marker["name"] for marker in details["markers"]] == ["Home", "Sign in", "Cart"]
+        assert {page["errorCount"] for page in details["pages"]} == {0}
+
+    def test_a_web_transaction_ends_with_the_page_that_failed(self, make_api: MakeApi) -> None:
+        api = make_api()
+        test_id = self.add(api, "web-transactions", outcomes="error", failed_step=2)
+        (details,) = self.details(api, test_id, "web-transactions")
+        assert [(page["pageName"], page["errorCount"]) for page in details["pages"]] == [
+            ("Home", 0),
+            ("Sign in", 1),
+        ]
+        assert [marker["name"] for marker in details["markers"]] == ["Home"]
+
+    def test_a_failed_web_transaction_has_console_logs(self, make_api: MakeApi) -> None:
+        api = make_api()
+        test_id = self.add(api, "web-transactions", outcomes="error", failed_step=2)
+        (round_id,) = api.round_ids(test_id, "web-transactions")
+        url = f"/test-results/{test_id}/web-transactions/agent/14419/round/{round_id}/console-logs"
+        (result,) = api.get(url)["results"]
+        assert [(log["level"], log["value"]) for log in result["consoleLogs"]] == [
+            ("INFO", "Transaction started"),
+            ("SEVERE", "Timed out waiting for an element"),
+        ]
+
+    def test_a_page_load_has_its_components(self, make_api: MakeApi) -> None:
+        api = make_api()
+        (details,) = self.details(api, PAGE_LOAD, "page-load")
+        entries = details["har"]["log"]["entries"]
+        assert entries[0]["request"]["url"] == "https://www.example.com/"
+        assert {entry["response"]["status"] for entry in entries} == {200}
+        assert len(entries) == min(details["numObjects"], 40)
+
+    @pytest.mark.parametrize(("step", "statuses"), [(1, [0]), (3, [200, 200, 0])])
+    def test_a_component_of_a_page_load_fails(
+        self, make_api: MakeApi, step: int, statuses: list[int]
+    ) -> None:
+        api = make_api()
+        test_id = self.add(api, "page-load", outcomes={"page-load": "error"}, failed_step=step)
+        (details,) = self.details(api, test_id, "page-load")
+        entries = details["har"]["log"]["entries"]
+        assert [entry["response"]["status"] for entry in entries][: len(statuses)] == statuses
+        assert len(entries) == 1 if step == 1 else len(entries) > 3
+        assert details["numErrors"] == 1
+
+    def test_a_path_visualization_has_its_hops(self, make_api: MakeApi) -> None:
+        api = make_api()
+        traces = {
+            row["direction"]: row["pathTraces"]
+            for row in api.rows(AGENT_TO_AGENT, "path-vis")
+            if row["agent"]["agentName"] == "Singapore"
+        }
+        details = self.details(api, AGENT_TO_AGENT, "path-vis")
+        assert [row["direction"] for row in details] == ["to-target", "from-target"]
+        for row in details:
+            assert [len(trace["hops"]) for trace in row["pathTraces"]] == [
+                trace["numberOfHops"] for trace in traces[row["direction"]]
+            ]
+        (one,) = self.details(api, AGENT_TO_AGENT, "path-vis", query="?direction=from-target")
+        assert one["direction"] == "from-target"
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            (f"{HTTP}/http-server/agent/14419/round/1799999700", 404),
+            (f"{HTTP}/api/agent/14419/round/1799999700", 404),
+            (f"{PAGE_LOAD}/page-load/agent/14419/round/newest", 400),
+            ("1/page-load/agent/14419/round/1799999700", 404),
+        ],
+    )
+    def test_what_has_no_details(self, make_api: MakeApi, path: str, status: int) -> None:
+        assert make_api().status("GET", f"/test-results/{path}") == status
+
+    @pytest.mark.parametrize(("choice", "status"), [("empty", 200), ("404", 404)])
+    def test_an_agent_or_round_without_data(self, make_api: MakeApi, choice: str, status: int) -> None:
+        api = make_api(before_first_data=choice)
+        for agent_id, round_id in (("14419", 1_799_999_760), ("1", 1_799_999_700)):
+            url = f"/test-results/{PAGE_LOAD}/page-load/agent/{agent_id}/round/{round_id}"
+            answer = api.ask("GET", url)
+            assert answer.status == status
+            assert status == 404 or json.loads(answer.body)["results"] == []
+
+
+class TestAlerts:
+    RULE = "((responseTime >= 500 ms))"
+
+    def test_rules_are_listed_and_expanded(self, make_api: MakeApi) -> None:
+        api = make_api()
+        rule = api.world.add_alert_rule(
+            self.RULE, [HTTP, PAGE_LOAD], name="Slow", rounds_required=2, rounds_out_of=3, minimum_sources=2
+        )
+        (listed,) = api.get("/alerts/rules")["alertRules"]
+        assert (listed["ruleId"], listed["ruleName"], listed["expression"]) == (
+            rule.rule_id,
+            "Slow",
+            self.RULE,
+        )
+        assert (listed["alertType"], listed["minimumSources"]) == ("http-server", 2)
+        assert (listed["roundsViolatingRequired"], listed["roundsViolatingOutOf"]) == (2, 3)
+        detail = api.get(f"/alerts/rules/{rule.rule_id}")
+        assert detail["testIds"] == [HTTP, PAGE_LOAD]
+        (expanded,) = api.get(f"/tests/http-server/{HTTP}?expand=alert-rule")["alertRules"]
+        assert expanded["expression"] == self.RULE
+        assert api.get(f"/tests/dnssec/{default_test_id('dnssec')}?expand=alert-rule")["alertRules"] == []
+
+    def test_a_rule_can_count_agents_in_percent(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.world.add_alert_rule(self.RULE, [HTTP], minimum_sources_pct=50)
+        (listed,) = api.get("/alerts/rules")["alertRules"]
+        assert listed["minimumSourcesPct"] == 50
+        assert "minimumSources" not in listed
+
+    def alerts(self, api: Any, query: str = "") -> list[tuple[str, str]]:
+        alerts = api.get(f"/alerts{query}")["alerts"]
+        return [(alert["startDate"], alert["alertState"]) for alert in alerts]
+
+    def test_alerts_are_selected_by_state_and_time(self, make_api: MakeApi) -> None:
+        api = make_api()
+        rule_id = api.world.add_alert_rule(self.RULE, [HTTP]).rule_id
+        for ago, lasted in ((7200, 600), (3600, 3000), (900, None)):
+            api.world.add_alert(NOW, rule_id, HTTP, ago=ago, lasted=lasted)
+        oldest, middle, newest = (
+            ("2027-01-15T06:00:15Z", "clear"),
+            ("2027-01-15T07:00:15Z", "clear"),
+            ("2027-01-15T07:45:15Z", "trigger"),
+        )
+        assert self.alerts(api) == [newest]
+        assert self.alerts(api, "?window=1d") == [newest, middle, oldest]
+        assert self.alerts(api, "?window=1h") == [newest, middle], "a cleared alert counts when it cleared"
+        assert self.alerts(api, "?window=1d&state=clear") == [middle, oldest]
+        assert self.alerts(api, "?window=5m&state=trigger") == []
+        api.now += 600
+        assert self.alerts(api, "?window=10m") == [newest]
+
+    def test_an_alert_has_links_to_its_test_and_rule(self, make_api: MakeApi) -> None:
+        api = make_api()
+        rule_id = api.world.add_alert_rule(self.RULE, [HTTP]).rule_id
+        alert_id = api.world.add_alert(NOW, rule_id, HTTP, ago=3600, lasted=600).alert_id
+        (listed,) = api.get("/alerts?window=1d")["alerts"]
+        detail = api.get(f"/alerts/{alert_id}")
+        assert listed["alertRuleId"] == rule_id
+        assert listed["duration"] == detail["duration"] == 600
+        assert detail["_links"]["test"]["href"].endswith(f"/tests/http-server/{HTTP}")
+        assert detail["_links"]["rule"]["href"].endswith(f"/alerts/rules/{rule_id}")
+
+    def test_alerts_come_in_pages(self, make_api: MakeApi) -> None:
+        api = make_api()
+        rule_id = api.world.add_alert_rule(self.RULE, [HTTP]).rule_id
+        for ago in (100, 200, 300):
+            api.world.add_alert(NOW, rule_id, HTTP, ago=ago)
+        pages = follow(api, "/alerts?max=2&window=1h")
+        assert [len(page["alerts"]) for page in pages] == [2, 1]
+
+    def test_events_need_a_period(self, make_api: MakeApi) -> None:
+        api = make_api()
+        api.world.add_event(NOW, "Outage in Frankfurt", ago=7200, lasted=600, event_type="network-pop")
+        api.world.add_event(NOW, "Slow DNS", ago=60, event_type="dns")
+        assert api.status("GET", "/events") == 400
+
+        def titles(query: str) -> list[str]:
+            return [event["title"] for event in api.get(f"/events?{query}")["events"]]
+
+        assert titles("window=1d") == ["Slow DNS", "Outage in Frankfurt"]
+        assert titles("window=1h") == ["Slow DNS"]
+        assert titles("window=1d&ongoing=false") == ["Outage in Frankfurt"]
+        assert titles("startDate=2027-01-15T06:05:00Z&endDate=2027-01-15T06:06:00Z") == [
+            "Outage in Frankfurt"
+        ]
+        (event, _) = api.get("/events?window=1d")["events"]
+        assert (event["state"], event["endDate"], event["typeName"]) == ("active", None, "DNS Issue")
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/alerts?state=open",
+            "/alerts?max=all",
+            "/alerts?window=soon",
+            "/events?window=1d&ongoing=maybe",
+        ],
+    )
+    def test_a_wrong_parameter_is_400(self, make_api: MakeApi, path: str) -> None:
+        assert make_api().status("GET", path) == 400
+
+    @pytest.mark.parametrize("path", ["/alerts/rules/1", "/alerts/1", "/tags/1"])
+    def test_an_unknown_id_is_404(self, make_api: MakeApi, path: str) -> None:
+        assert make_api().status("GET", path) == 404
+
+    def test_what_cannot_be_added_is_refused_with_the_choices(self, make_api: MakeApi) -> None:
+        world = make_api().world
+        rule_id = world.add_alert_rule(self.RULE, [HTTP]).rule_id
+        for add, message in (
+            (lambda: world.add_alert_rule(self.RULE, []), "tests"),
+            (lambda: world.add_alert_rule(self.RULE, ["1"]), "no test '1'; known: 202701"),
+            (lambda: world.add_alert_rule(self.RULE, [HTTP], level=5), "known: name, alert_type"),
+            (
+                lambda: world.add_alert_rule(self.RULE, [HTTP], severity="bad"),
+                "severity: 'bad' is none of info",
+            ),
+            (lambda: world.add_alert(NOW, rule_id, PAGE_LOAD, ago=5), r"known: 100001 \(202703\)"),
+            (lambda: world.add_alert(NOW, rule_id, HTTP, ago=-5), "ago"),
+            (lambda: world.add_event(NOW, "", ago=5), "title"),
+            (lambda: world.add_event(NOW, "Outage", ago=5, event_type="war"), "event_type: 'war' is none of"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                add()
 
 
 class TestSnapshot:
@@ -811,7 +1132,7 @@ class TestFaults:
         self.fail(api, "run", kind, started=started)
         delivery = api.send("POST", f"/tests/{HTTP}/run")
         assert len(api.world.tests[HTTP].rounds) == 1 + started
-        assert (delivery.answer is None) == (kind == "cut")
+        assert (delivery.response is None) == (kind == "cut")
         assert api.run(HTTP) == 200, "the fault is used up"
 
     def test_a_status_can_be_dressed(self, make_api: MakeApi) -> None:
@@ -838,7 +1159,7 @@ class TestFaults:
         self.fail(api, "account-groups", "cut-body")
         slow, trickling, cut = (api.send("GET", "/account-groups") for _ in range(3))
         assert (slow.first_byte_after, trickling.body_takes, cut.cut_after) == (3, 4, whole // 2)
-        assert [len(each.answer.body) for each in (slow, trickling, cut)] == [whole] * 3
+        assert [len(each.response.body) for each in (slow, trickling, cut)] == [whole] * 3
 
     def test_a_refused_request_uses_no_fault_up(self, make_api: MakeApi) -> None:
         api = make_api(instant_limit=1)
