@@ -217,7 +217,7 @@ def test_details_of_each_type_that_has_them(
     tag=st.sampled_from(["service:checkout", "a:b:c"]),
     mode=st.sampled_from(["any", "exact", "auto"]),
     percent=st.sampled_from([None, 50]),
-    query=st.sampled_from(["window=1d", "window=1h&max=1", "startDate=2027-01-15T07:00:00Z"]),
+    query=st.sampled_from(["window=1d", "window=1h&max=1", "startDate=2027-01-15T05:00:00Z"]),
 )
 def test_tags_alerts_and_events(
     description: Any,

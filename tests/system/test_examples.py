@@ -340,32 +340,32 @@ class TestPreviewEnvironment:
         assert outcome.rendered["validate", -1]["definition"]["url"] == "https://pr-42.preview.example.com"
 
 
-class TestTestsByLabel:
+class TestTestsByTag:
     @pytest.fixture
-    def labelled(self, simulator):
-        """Ids of two tests with the label; beside them one of another type, and one with another label."""
-        simulator.set_switches(labels_listed=True)
+    def tagged(self, simulator):
+        """Ids of two tests with the tag, beside one of another type and one with another tag."""
         found = [
-            simulator.add_test(test_type, name=name, scheduled=True, labels=[label])
-            for name, test_type, label in [
-                ("Cart", "http-server", "Checkout"),
-                ("Payment", "http-server", "Checkout"),
-                ("Resolver", "dns-server", "Checkout"),
-                ("Blog", "http-server", "Content"),
+            simulator.add_test(test_type, name=name, scheduled=True, tags=[tag])
+            for name, test_type, tag in [
+                ("Cart", "http-server", "service:checkout"),
+                ("Payment", "http-server", "service:checkout"),
+                ("Resolver", "dns-server", "service:checkout"),
+                ("Blog", "http-server", "service:content"),
             ]
         ]
         return found[:2]
 
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
-    def test_there_is_one_verdict(self, simulator, run_example, labelled, slowest, state):
-        outcome, states = run_example("thousandeyes_tests_by_label", slowest=slowest)
+    def test_there_is_one_verdict(self, simulator, run_example, tagged, slowest, state):
+        outcome, states = run_example("thousandeyes_tests_by_tag", slowest=slowest)
         assert states == {"find": "success", "validate": ["success"] * 2, "verdict": state}
-        assert [fields["from_test"] for fields in evidence(outcome, "find")] == labelled
+        assert [fields["from_test"] for fields in evidence(outcome, "find")] == tagged
         verdicts = {evidence(outcome, "validate", index)["verdict"] for index in range(2)}
         assert verdicts == {"passed" if state == "success" else "failed"}
 
-    def test_no_test_is_no_pass(self, run_example, labelled):
-        _, states = run_example("thousandeyes_tests_by_label", label="nobody's")
+    def test_no_test_is_no_pass(self, simulator, run_example, tagged):
+        simulator.add_tag("service:search")
+        _, states = run_example("thousandeyes_tests_by_tag", tag="service:search")
         assert states["verdict"] == "failed"
 
 

@@ -1,11 +1,10 @@
-"""All tests with a label, run now, with one verdict at the end.
+"""Run all tests with a tag, with one verdict at the end.
 
-For a team that has marked what belongs to its service in ThousandEyes and wants no list of ids in a DAG: a test that
-gets the label tomorrow is judged tomorrow. Scheduled tests have no run of their own to start, so each of them is run
-once as an instant test with its settings (``from_test``). The tests warn, and ``verdict`` alone fails: one red task,
-which says which of them are bad.
+A team tags the tests of its service in ThousandEyes and keeps no list of ids in the DAG. A test that gets the tag
+tomorrow is judged tomorrow. A scheduled test cannot be run, so each task runs its settings once as an instant test
+(``from_test``). The mapped tasks warn, and only ``verdict`` fails. It names the bad tests.
 
-To make it yours: ``label`` and the limits in ``checks``.
+To adapt it, change ``tag`` and the limits in ``checks``.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator
 
 with DAG(
-    "thousandeyes_tests_by_label",
+    "thousandeyes_tests_by_tag",
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "label": Param("checkout", type="string", description="By name or id"),
+        "tag": Param("service:checkout", type="string", description="key:value"),
         "slowest": Param(1000, type="integer", description="Limit of the response time in ms"),
     },
     doc_md=__doc__,
@@ -26,10 +25,10 @@ with DAG(
 
     @task
     def find(params=None):
-        """The HTTP server tests with the label, as arguments of the operator."""
+        """Return the HTTP server tests with the tag as arguments of the operator."""
         from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
-        tests = ThousandEyesHook().list_tests(labels=params["label"], test_type="http-server")
+        tests = ThousandEyesHook().list_tests(tags=params["tag"], test_type="http-server")
         return [{"from_test": test["testId"], "test_type": test["type"]} for test in tests]
 
     found = find()
