@@ -21,6 +21,9 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from thousandeyes_provider.links.report import ThousandEyesReportLink
+
+LINK = ThousandEyesReportLink()
 
 DAGS = """
 from airflow.sdk import DAG
@@ -89,7 +92,14 @@ def seed(dag_id: str, run_id: str, at: datetime, results: dict[str, Any]) -> Non
                 instance.state = TaskInstanceState.SUCCESS if passed else TaskInstanceState.FAILED
                 instance.start_date, instance.end_date = at, at + timedelta(seconds=75)
                 session.flush()
-                for key, value in (("return_value", evidence), ("thousandeyes_verdict", index_of(evidence))):
+                pushed = {
+                    "return_value": evidence,
+                    "thousandeyes_verdict": index_of(evidence),
+                    LINK.xcom_key: LINK.get_link(
+                        None, ti_key=instance.key
+                    ),  # as a worker does after each task
+                }
+                for key, value in pushed.items():
                     XComModel.set(
                         key=key,
                         value=value,

@@ -1,0 +1,23 @@
+"""An auth manager under which one DAG is hidden from everybody but administrators.
+
+Airflow's simple auth manager knows no permissions on single DAGs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+HIDDEN = "release_search"
+
+
+class OneDagHidden(SimpleAuthManager):
+    """Hides the DAG :data:`HIDDEN` from readers."""
+
+    def is_authorized_dag(self, *, user: SimpleAuthManagerUser, details: Any = None, **more: Any) -> bool:
+        """Return whether a user may use a DAG."""
+        if details is not None and details.id == HIDDEN and user.get_id() != "admin":
+            return False
+        return super().is_authorized_dag(user=user, details=details, **more)
