@@ -1,0 +1,23 @@
+"""Modules that are imported with their first use.
+
+DAG files are parsed all the time, and most tasks give few of the arguments. A module that only one argument needs is
+imported when that argument is given.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+
+class LazyModule:
+    """Stand in for a module: each attribute is read from the module, which is imported with the first one.
+
+    :param name: the full name of the module.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> object:
+        value: object = getattr(import_module(self._name), attribute)
+        return value
