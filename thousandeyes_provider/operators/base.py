@@ -16,12 +16,17 @@ from thousandeyes_provider.links.thousandeyes import (
     ThousandEyesSnapshotLink,
     ThousandEyesTestLink,
 )
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json, OnFailed, OnInconclusive, StartOptions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.operators import telemetry
     from thousandeyes_provider.operators.outcome import Ending
     from thousandeyes_provider.operators.task_run import TaskRun
+
+else:
+    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
 
 LINKS = (*report_links(), ThousandEyesRoundLink(), ThousandEyesTestLink(), ThousandEyesSnapshotLink())
 """The extra links of every task that judges a round."""
@@ -123,6 +128,8 @@ class BaseInstantTestOperator(BaseOperator):
         self.timeout = timeout
         self.queue_timeout = queue_timeout
         self.deferrable = deferrable
+        self.evidence: Json | None = None
+        """The evidence of the run, in the process that ends the task."""
 
     def execute(self, context: Context) -> Json | None:
         """Start a round; wait for it and judge it, unless ``wait_for_results`` is false.
@@ -181,4 +188,13 @@ class BaseInstantTestOperator(BaseOperator):
         result = perform(self, self.options_class, context, entry)
         if isinstance(result, Deferral):
             self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
+        self.evidence = result.evidence
         return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
+        """Return the checks of the run as OpenLineage's test-run facet, where its provider is installed."""
+        return telemetry.openlineage_facets(self.evidence)
+
+    def get_openlineage_facets_on_failure(self, task_instance: object) -> object:
+        """Return the checks of a run whose task failed; see :meth:`get_openlineage_facets_on_complete`."""
+        return telemetry.openlineage_facets(self.evidence)

@@ -20,12 +20,13 @@ from thousandeyes_provider.operators.judge import Judge, Judged
 from thousandeyes_provider.operators.options import JudgeOptions, TaskLog, parse_options, task_label
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final, has_retry_policy
 from thousandeyes_provider.operators.session import Session
+from thousandeyes_provider.operators.telemetry import annotate_assets, record_metrics
 from thousandeyes_provider.operators.wait_record import FirstFailure, Spent, WaitRecord
 from thousandeyes_provider.operators.xcoms import TaskXComs
 from thousandeyes_provider.triggers.instant_test import EVENT_STATES, InstantTestResultsTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 R = TypeVar("R")
 O = TypeVar("O", bound=JudgeOptions)  # noqa: E741
@@ -79,6 +80,7 @@ class Execution:
         test: Mapping[str, str],
     ) -> None:
         self.context = context
+        self._task = cast("BaseOperator", task)
         self.label = task_label(task)
         self.log = task.log
         self.first_failure: FirstFailure | None = None
@@ -124,8 +126,7 @@ class Execution:
     def conclude(self, judged: Judged) -> Ending:
         """End the task with a judged round."""
         result = self.judge.finish(judged)
-        self._verdict = str(result["verdict"])
-        return self.conclusion.of_verdict(result)
+        return self._announce(self.conclusion.of_verdict(result))
 
     # -- deferring -----------------------------------------------------------------------------------------------
 
@@ -195,9 +196,16 @@ class Execution:
             # Nothing was sent: the error says everything.
             return Ending(error=final(error, self.has_retry_policy))
         result = self.judge.evidence_of_error(str(error))
-        self._verdict = str(result["verdict"])
         self.judge.publish(result)
-        return self.conclusion.of_error(error, result)
+        return self._announce(self.conclusion.of_error(error, result))
+
+    def _announce(self, ending: Ending) -> Ending:
+        """Report the verdict to the rest of Airflow: metrics, asset events, and the label of a mapped task."""
+        if ending.evidence is not None:
+            self._verdict = str(ending.evidence["verdict"])
+            record_metrics(ending.evidence, operator=self._task)
+            annotate_assets(self.context, ending.evidence, operator=self._task)
+        return ending
 
     def _keep_evidence(self) -> None:
         try:

@@ -39,10 +39,12 @@ class Ending:
 
     :param value: the return value.
     :param error: the error; raised where it leaves the task, so that its traceback is short.
+    :param evidence: the evidence, whatever the ending; ``None`` when the task ends without one.
     """
 
     value: Json | None = None
     error: Exception | None = None
+    evidence: Json | None = None
 
 
 class Conclusion:
@@ -72,6 +74,7 @@ class Conclusion:
 
     def of_verdict(self, evidence: Json) -> Ending:
         """Return the ending of a run that was judged, or that nothing could be judged of."""
+        evidence = self._in_shadow(evidence)
         verdict, summary = evidence["verdict"], str(evidence["summary"])
         if verdict == "passed":
             return self._succeed(evidence)
@@ -91,9 +94,14 @@ class Conclusion:
         :param evidence: its evidence, with the verdict ``error``.
         """
         if not isinstance(error, MISTAKES):
-            return self._of_inconclusive(evidence, error)
+            return self._of_inconclusive(self._in_shadow(evidence), error)
         self.keep(evidence)
-        return Ending(error=final(error, self._has_retry_policy))
+        return Ending(error=final(error, self._has_retry_policy), evidence=evidence)
+
+    @staticmethod
+    def _in_shadow(evidence: Json) -> Json:
+        """The evidence, marked when ``[thousandeyes] shadow`` keeps a bad verdict from ending the task."""
+        return {**evidence, "shadow": True} if setting("shadow") else evidence
 
     def keep(self, evidence: Json) -> None:
         """Push the evidence of a task that does not succeed."""
@@ -103,23 +111,28 @@ class Conclusion:
     def _of_inconclusive(self, evidence: Json, error: ThousandEyesError) -> Ending:
         """Airflow's retries come first; the policy applies to the last try."""
         policy = self._options.on_inconclusive or setting("on_inconclusive")
+        error = without_chain(error)
         if not self._is_last_try():
-            policy = "fail"
-        return self._apply(policy, "on_inconclusive", evidence, without_chain(error))
+            self.keep(evidence)
+            return Ending(error=error, evidence=evidence)
+        return self._apply(policy, "on_inconclusive", evidence, error)
 
     def _apply(self, policy: str, name: str, evidence: Json, error: ThousandEyesError) -> Ending:
+        if evidence.get("shadow"):
+            self._log.warning("Shadow mode, the task succeeds: %s", evidence["summary"])
+            return self._succeed(evidence)
         if policy == "warn":
             self._log.warning("%s='warn', the task succeeds: %s", name, evidence["summary"])
             return self._succeed(evidence)
         self.keep(evidence)
         if policy == "skip":
             self._log.warning("%s='skip', the task is skipped: %s", name, evidence["summary"])
-            return Ending(error=AirflowSkipException(evidence["summary"]))
-        return Ending(error=error)
+            return Ending(error=AirflowSkipException(evidence["summary"]), evidence=evidence)
+        return Ending(error=error, evidence=evidence)
 
     def _succeed(self, evidence: Json) -> Ending:
         self._xcoms.push_index(evidence)
-        return Ending(value=evidence)
+        return Ending(value=evidence, evidence=evidence)
 
     def _is_last_try(self) -> bool:
         """Whether Airflow does not retry the task. ``task.retries`` is wrong after a task was cleared."""

@@ -472,3 +472,54 @@ class TestArgumentFiles:
     def test_no_argument_is_a_template_file_for_airflow(self):
         assert not RunInstantTestOperator.template_ext
         assert not InstantTestResultsSensor.template_ext
+
+
+class TestShadowMode:
+    """``[thousandeyes] shadow``: the run reports its verdict, and the task succeeds."""
+
+    @pytest.mark.parametrize("cause", [bad_round, *INCONCLUSIVE], ids=name)
+    def test_no_verdict_ends_the_task(self, run, worker, configure, cause):
+        configure(shadow=True)
+        evidence = run(cause, on_failed="fail", on_inconclusive="fail")
+        assert evidence["verdict"] == ("failed" if cause is bad_round else INCONCLUSIVE[cause][0])
+        assert evidence["shadow"] is True
+
+    def test_airflows_retries_come_first(self, run, configure):
+        configure(shadow=True)
+        with pytest.raises(InstantTestNoResults):
+            run(no_fresh_round, retries=1)
+
+    @pytest.mark.parametrize("cause", MISTAKES, ids=name)
+    def test_a_mistake_fails_all_the_same(self, run, configure, cause):
+        configure(shadow=True)
+        with pytest.raises(MISTAKES[cause]):
+            run(cause)
+
+
+class TestTelemetry:
+    """What the rest of Airflow learns of a verdict, whatever it is."""
+
+    @pytest.mark.parametrize(("cause", "verdict"), [(bad_round, "failed"), (no_fresh_round, "no_results")])
+    def test_every_verdict_is_counted(self, run, monkeypatch, cause, verdict):
+        from airflow.providers.common.compat.sdk import Stats
+
+        counted = []
+        monkeypatch.setattr(Stats, "incr", lambda name, *args, **kwargs: counted.append(name))
+        with pytest.raises(ThousandEyesError):
+            run(cause)
+        assert f"thousandeyes.verdict.{verdict}" in counted
+
+    def test_openlineage_gets_the_checks(self, simulator, worker):
+        pytest.importorskip("airflow.providers.openlineage")
+        worker.rerun(
+            simulator.add_test("http-server"), checks={"http-server": {"responseCode": {"equal_to": 200}}}
+        )
+        lineage = worker.operator.get_openlineage_facets_on_complete(None)
+        assert [test.status for test in lineage.run_facets["test"].tests] == ["pass", "pass"]
+
+    def test_openlineage_gets_the_failure(self, run, worker):
+        pytest.importorskip("airflow.providers.openlineage")
+        with pytest.raises(InstantTestFailed):
+            run(bad_round)
+        lineage = worker.operator.get_openlineage_facets_on_failure(None)
+        assert [test.status for test in lineage.run_facets["test"].tests] == ["fail"]
