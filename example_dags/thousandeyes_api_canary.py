@@ -1,11 +1,11 @@
-"""An API behind a canary: widen the release when its calls work from outside, withdraw it quietly when not.
+"""Widen the release of an API when its canary passes, and withdraw the canary when it fails.
 
-For releases where a bad canary is an everyday result and no incident: ``on_failed="skip"`` ends the task
-skipped, so that nothing downstream runs and nobody is paged; ``withdraw`` runs on that alone (``all_skipped``). A bad
-round is shared as a private snapshot, whose link is in the log, for whoever looks into it in the morning. When the
-round is incomplete or ThousandEyes cannot be asked, the task fails as ever: then a person decides.
+Use it when a bad canary is an everyday result and not an incident. ``on_failed="skip"`` ends the task skipped, so that
+nothing downstream runs and nobody is paged; ``withdraw`` runs only then (``all_skipped``). A private snapshot keeps the
+failed round for a later look; its link is in the log. An inconclusive run fails the task: a person decides, and
+``withdraw`` does not run.
 
-To make it yours: ``test_id``, what the tasks do, and the limits in ``checks``.
+To adapt: ``test_id``, the tasks, and the limits in ``checks``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ with DAG(
     "thousandeyes_api_canary",
     schedule=None,
     tags=["thousandeyes"],
-    params={"test_id": Param("202706", type="string", description="An API test that calls the canary")},
+    params={"test_id": Param("202706", type="string", description="API test that calls the canary")},
     doc_md=__doc__,
 ):
 
     @task
     def deploy_canary():
-        """Stands for the release to a small part of the users."""
+        """Replace with the release to a small share of users."""
         print("One call in twenty goes to the new version")
 
     validate = RunInstantTestOperator(
@@ -41,17 +41,18 @@ with DAG(
         },
         max_agent_errors=1,
         on_failed="skip",
+        on_inconclusive="fail",
         snapshot_on_failure=True,
     )
 
     @task
     def widen():
-        """Runs only after a good round."""
+        """Runs after a passing run."""
         print("All calls go to the new version")
 
     @task(trigger_rule="all_skipped")
     def withdraw():
-        """Runs only after a bad one."""
+        """Runs only when the verdict is ``failed``."""
         print("All calls go to the old version")
 
     deploy_canary() >> validate >> [widen(), withdraw()]

@@ -1,10 +1,10 @@
-"""Before and after a deployment: stop when the new version is noticeably slower than the old one was minutes ago.
+"""Run a test before and after a deployment, and roll back when the new version is slower than the old one.
 
-For applications without a fixed limit for "slow", which is most of them: the same test runs before and after, and each
-agent is compared with itself. The median may be a fifth slower, a single agent by half; less than 20 ms more is noise
-whatever the percentage. When "before" could not be measured nothing is deployed, as nothing could be compared.
+Use it for applications without a fixed limit for "slow". Each agent is compared with itself. The median may be 20 %
+slower and a single agent 50 %; differences below 20 ms always pass. Without a usable run before, nothing is deployed,
+because nothing could be compared. An inconclusive run after the deployment holds the release.
 
-To make it yours: ``test_id``, what ``deploy`` and ``roll_back`` do, and the two limits.
+To adapt: ``test_id``, the tasks, and the two limits.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ with DAG(
     "thousandeyes_before_and_after",
     schedule=None,
     tags=["thousandeyes"],
-    params={"test_id": Param("202703", type="string", description="An HTTP server test of the application")},
+    params={"test_id": Param("202703", type="string", description="HTTP server test of the application")},
     doc_md=__doc__,
 ):
     before = RunInstantTestOperator(
         task_id="before",
         test_id="{{ params.test_id }}",
-        on_failed="warn",  # a release that mends what is broken now must be possible
+        on_failed="warn",  # a release must be possible that repairs the current version
     )
 
     @task
     def deploy():
-        """Stands for what brings the new version out; says which one it replaced."""
+        """Replace with your deployment; returns the version that it replaced."""
         return "1.4.1"
 
     after = RunInstantTestOperator(
@@ -44,10 +44,27 @@ with DAG(
         compare_with=before.output,
     )
 
-    @task(trigger_rule="one_failed")
+    @task.branch(trigger_rule="all_done")
+    def decide(evidence):
+        """Route on the verdict. Without evidence, ``after`` did not run or ended without a verdict."""
+        verdict = evidence["verdict"] if evidence else None
+        return {"passed": "finish", "failed": "roll_back"}.get(verdict, "hold")
+
+    @task
+    def finish():
+        """Runs when the new version is as fast as the old one."""
+        print("The new version stays")
+
+    @task
     def roll_back(replaced):
-        """Runs when the new version is slower or broken, and also when there was no "before" and so no deployment."""
-        print(f"Rolled back to {replaced}" if replaced else "Nothing was deployed")
+        """Runs only when the verdict is ``failed``."""
+        print(f"Rolled back to {replaced}")
+
+    @task
+    def hold(ti=None):
+        """Runs when a run was inconclusive, or when nothing was deployed."""
+        evidence = ti.xcom_pull(task_ids="after")
+        print("On hold:", evidence["summary"] if evidence else "there is no verdict about the new version")
 
     deployed = deploy()
-    before >> deployed >> after >> roll_back(deployed)
+    before >> deployed >> after >> decide(after.output) >> [finish(), roll_back(deployed), hold()]

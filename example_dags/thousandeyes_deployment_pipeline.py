@@ -1,7 +1,10 @@
-"""A deployment that is validated from outside: deploy, rerun an instant test, promote or roll back.
+"""Deploy, rerun an instant test, and promote, roll back or hold.
 
-``validate`` fails when the agents report errors, when one of them does not report in time, or when ThousandEyes cannot
-be asked. Then ``promote`` does not run, and ``roll_back`` does.
+``validate`` fails when the agents report errors, and its error names them. ``decide`` routes on the verdict: it rolls
+back only when the verdict is ``failed``. When agents are missing or ThousandEyes is unavailable, nothing is known
+about the deployment, so the release is held and a person is notified.
+
+To adapt: ``test_id``, and the tasks that deploy, promote, roll back and notify.
 """
 
 from __future__ import annotations
@@ -14,17 +17,15 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "test_id": Param(
-            "202703", type="string", description="The instant test that looks at the application"
-        ),
-        "version": Param("1.4.2", type="string", description="What is deployed"),
+        "test_id": Param("202703", type="string", description="Instant test of the application"),
+        "version": Param("1.4.2", type="string", description="Version to deploy"),
     },
     doc_md=__doc__,
 ):
 
     @task
     def deploy(params=None):
-        """Stands for what brings the new version out."""
+        """Replace with your deployment."""
         print(f"Deployed version {params['version']}")
 
     validate = RunInstantTestOperator(
@@ -34,16 +35,26 @@ with DAG(
         timeout=300,
     )
 
+    @task.branch(trigger_rule="all_done")
+    def decide(evidence):
+        """Route on the verdict. An error without evidence, such as a wrong token, holds the release as well."""
+        verdict = evidence["verdict"] if evidence else None
+        return {"passed": "promote", "failed": "roll_back"}.get(verdict, "hold")
+
     @task
     def promote(evidence):
-        """Runs only after a good round; the evidence of the run is what ``validate`` returned."""
-        print(
-            f"Promoted: {len(evidence['agents']['reported'])} agents see it well, {evidence['links']['round']}"
-        )
+        """Runs after a passing run."""
+        print(f"Promoted: {len(evidence['agents']['reported'])} agents passed, {evidence['links']['round']}")
 
-    @task(trigger_rule="one_failed")
+    @task
     def roll_back(params=None):
-        """Runs only when the validation failed."""
+        """Runs only when the verdict is ``failed``."""
         print(f"Rolled back version {params['version']}")
 
-    deploy() >> validate >> [promote(validate.output), roll_back()]
+    @task
+    def hold(ti=None):
+        """Runs when the run was inconclusive: keeps the version where it is and notifies a person."""
+        evidence = ti.xcom_pull(task_ids="validate")
+        print("Release on hold:", evidence["summary"] if evidence else "validation ended without a verdict")
+
+    deploy() >> validate >> decide(validate.output) >> [promote(validate.output), roll_back(), hold()]

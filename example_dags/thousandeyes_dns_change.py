@@ -1,11 +1,11 @@
-"""A DNS change: wait until the world resolves the name to the new address, then take the old one away.
+"""Move a name to a new address, and retire the old address once all resolvers return the new one.
 
-For a move to another address. First a *DNS trace*, which asks the authoritative servers from the root down: what is
-wrong there will not mend itself, so it fails at once and the record is put back. Then a *DNS server* test, which asks
-resolvers that may keep the old answer until its time to live is over: a failed verdict is retried, once every five
-minutes, for half an hour. Only then does the old address go.
+A *dns-trace* test queries the authoritative servers from the root down. A wrong answer there does not repair itself,
+so the record is restored. A *dns-server* test queries resolvers, which may return the old address until its time to
+live expires: ``on_failed="retry"`` spends Airflow's retries, one every five minutes for half an hour. The record is
+restored only when the verdict is ``failed``; an inconclusive run holds the change.
 
-To make it yours: the two test ids, ``address``, and what the tasks do.
+To adapt: the two test ids, ``address``, and the tasks.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "trace_test_id": Param("202709", type="string", description="A DNS trace test of the name"),
-        "resolver_test_id": Param("202708", type="string", description="A DNS server test of the name"),
-        "address": Param("192.0.2.10", type="string", description="The new address"),
+        "trace_test_id": Param("202709", type="string", description="DNS trace test of the name"),
+        "resolver_test_id": Param("202708", type="string", description="DNS server test of the name"),
+        "address": Param("192.0.2.10", type="string", description="New address"),
     },
     doc_md=__doc__,
 ):
 
     @task
     def change_record(params=None):
-        """Stands for the change at the DNS provider."""
-        print(f"The name now points to {params['address']}")
+        """Replace with the change at your DNS provider."""
+        print(f"The name now resolves to {params['address']}")
 
     authority = RunInstantTestOperator(
         task_id="authority",
@@ -50,15 +50,28 @@ with DAG(
         retry_delay=timedelta(minutes=5),
     )
 
+    @task.branch(trigger_rule="all_done")
+    def decide(of_authority, of_resolvers):
+        """Retire after two passes, restore after a failed verdict, otherwise hold."""
+        verdicts = [evidence["verdict"] if evidence else None for evidence in (of_authority, of_resolvers)]
+        if "failed" in verdicts:
+            return "restore_record"
+        return "retire_old_address" if verdicts == ["passed", "passed"] else "hold"
+
     @task
     def retire_old_address():
-        """Runs only when every agent gets the new address from every resolver."""
-        print("Nobody asks for the old address any more")
+        """Runs when every agent receives the new address from every resolver."""
+        print("The old address is retired")
 
-    @task(trigger_rule="one_failed")
-    def put_record_back():
-        """Runs when the authoritative servers have it wrong, or a resolver keeps the old address for too long."""
-        print("The name points to the old address again")
+    @task
+    def restore_record():
+        """Runs only when a verdict is ``failed``."""
+        print("The name resolves to the old address again")
 
-    change_record() >> authority >> resolvers >> retire_old_address()
-    [authority, resolvers] >> put_record_back()
+    @task
+    def hold():
+        """Runs when a run was inconclusive: both addresses stay in service."""
+        print("Both addresses stay in service until a person decides")
+
+    decision = decide(authority.output, resolvers.output)
+    change_record() >> authority >> resolvers >> decision >> [retire_old_address(), restore_record(), hold()]

@@ -1,4 +1,4 @@
-"""The shortest useful DAG: rerun an instant test every morning, and fail when its agents see something bad."""
+"""The shortest useful DAG: rerun an instant test, and fail when its agents report errors."""
 
 from airflow.providers.common.compat.sdk import DAG
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator

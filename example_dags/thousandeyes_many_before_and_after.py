@@ -1,10 +1,10 @@
-"""Before and after for many tests at once: each of them is compared with its own "before".
+"""Run many tests before and after a change, and compare each test with its own earlier run.
 
-For a change that touches everything, such as a new load balancer or an upgrade of a cluster. The tests run as mapped
-tasks that wait without a worker and take turns at the quota of the account; ``expand_kwargs`` pairs each test with the
-evidence of its own run before the change.
+Use it for changes that affect everything, such as a new load balancer or a cluster upgrade. The tests run as mapped
+tasks that wait without a worker and take turns within the quota of the account. ``expand_kwargs`` pairs each test with
+the evidence of its run before the change.
 
-To make it yours: ``test_ids``, what ``change`` does, and the limit.
+To adapt: ``test_ids``, ``change``, and the limit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
 
 def same_test_again(evidence):
-    """The arguments of the run after the change, from the evidence of the one before."""
+    """Return the arguments of the run after the change, from the evidence of the run before."""
     return {"test_id": evidence["test_id"], "test_type": evidence["test_type"], "compare_with": evidence}
 
 
@@ -23,23 +23,23 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "test_ids": Param(["202703", "202704"], type="array", description="HTTP server or page load tests")
+        "test_ids": Param(["202703", "202704"], type="array", description="HTTP server or page-load tests")
     },
     doc_md=__doc__,
 ):
 
     @task
-    def chosen(params=None):
-        """The tests; a list of the hook's would do as well."""
+    def selected(params=None):
+        """The test ids. A list from the hook works as well."""
         return params["test_ids"]
 
     before = RunInstantTestOperator.partial(
         task_id="before", result_types=["http-server"], on_failed="warn", deferrable=True
-    ).expand(test_id=chosen())
+    ).expand(test_id=selected())
 
     @task
     def change():
-        """Stands for the change."""
+        """Replace with your change."""
         print("Changed")
 
     after = RunInstantTestOperator.partial(

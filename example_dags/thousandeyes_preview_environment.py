@@ -1,11 +1,11 @@
-"""A preview environment that exists for an hour: create it, look at it from outside, take it away again.
+"""Create a preview environment, test it from outside, and remove it.
 
-For pull requests, where there is no test to rerun because the address is new each time. The environment is a setup
-task, and its end a teardown: whatever the verdict, nothing is left running, and the DAG run is as good as ``validate``.
-The test is created against the address that ``create_environment`` returns. It is named after this task and run, and
-stays in ThousandEyes with its results.
+Use it for pull requests: the address is new each time, so there is no test to rerun. The environment is a setup task
+and its removal a teardown task. It is removed whatever the verdict, and ``validate`` decides the state of the DAG run.
+The test is created for the address that ``create_environment`` returns. Its name contains the DAG, task and run, and
+it stays in ThousandEyes with its results.
 
-To make it yours: what the two tasks do, ``agents`` (ids or names), and the limits in ``checks``.
+To adapt: the two tasks, ``agents`` (ids or names), and the limits in ``checks``.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ with DAG(
 
     @task
     def create_environment(params=None):
-        """Stands for what brings the environment up; returns its address."""
+        """Replace with the creation of your environment; returns its address."""
         return f"https://pr-{params['pull_request']}.preview.example.com"
 
     @task
     def remove_environment(address):
-        """Stands for what takes it away."""
-        print(f"{address} is gone")
+        """Replace with the removal of your environment."""
+        print(f"Removed {address}")
 
     address = create_environment()
     validate = CreateInstantTestOperator(
@@ -42,7 +42,7 @@ with DAG(
             "url": address,
             "agents": ["Frankfurt, Germany", "Singapore"],
             "httpTimeLimit": 10,
-            "verifyCertificate": False,  # previews have one of their own
+            "verifyCertificate": False,  # previews use a self-signed certificate
         },
         checks={
             "http-server": {

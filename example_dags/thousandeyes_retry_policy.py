@@ -1,11 +1,11 @@
-"""Which failure is worth another try: a retry policy decides by the exception (Airflow 3.3 and later).
+"""Decide by exception class which failures are worth another try (Airflow 3.3 and later).
 
-For teams that want other rules than ours. By itself the operator spends task retries on everything that time may
-mend (agents missing, no results, throttled, no answer), and none on a bad round, a wrong token or a wrong argument.
-With a ``retry_policy`` it leaves *all* of that to the policy, hence ``default=FAIL`` here: what is not named is not
-tried again. This one gives an agent that is rebooting ten minutes, and lets a rate limit pass.
+By default the operator spends task retries on inconclusive runs and none on failed verdicts, wrong tokens or invalid
+arguments. With a ``retry_policy`` it leaves all of these decisions to the policy, hence ``default=FAIL``: classes that
+no rule names are not retried. This policy gives a rebooting agent ten minutes, and waits half an hour when
+ThousandEyes is unavailable.
 
-Earlier versions of Airflow have no retry policies; there the operator's own rules hold.
+Earlier versions of Airflow have no retry policies and use the operator's default.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ else:
                 RetryRule(
                     [ThousandEyesRateLimitError, ThousandEyesServerError, ThousandEyesConnectionError],
                     retry_delay=timedelta(minutes=30),
-                    reason="ThousandEyes is busy or away",
+                    reason="ThousandEyes is busy or unavailable",
                 ),
             ],
             default=RetryAction.FAIL,

@@ -1,10 +1,10 @@
-"""A scheduled test, run once, now, against the new release, and compared with what it saw of the old one all day.
+"""Run the settings of a scheduled test once against a new release, and compare with the history of that test.
 
-For the tests that a team has anyway: ``from_test`` takes over their agents, headers and timeouts, ``overrides`` says
-what is other, here the address of the release before it gets traffic. ``compare_with`` is the history of the scheduled
-test itself, so that nobody has to know what "slow" is. The scheduled test stays as it is.
+``from_test`` copies agents, headers and timeouts of an existing test. ``overrides`` changes the address to the release
+before it receives traffic. ``compare_with`` uses the last 24 hours of the scheduled test as the baseline, so that
+nobody has to choose a limit. The scheduled test itself does not change. Traffic is switched only after a passing run.
 
-To make it yours: ``test_id``, ``url``, and the limits in ``checks``.
+To adapt: ``test_id``, ``url``, and the limits in ``checks``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "test_id": Param("202703", type="string", description="A scheduled HTTP server test"),
-        "url": Param("https://green.example.com/", type="string", description="The new release"),
+        "test_id": Param("202703", type="string", description="Scheduled HTTP server test"),
+        "url": Param("https://green.example.com/", type="string", description="Address of the new release"),
     },
     doc_md=__doc__,
 ):
@@ -38,7 +38,7 @@ with DAG(
 
     @task
     def switch_traffic(params=None):
-        """Runs only when the new release is as good as the old one."""
-        print(f"Users now get {params['url']}")
+        """Runs after a passing run."""
+        print(f"Users are routed to {params['url']}")
 
     validate >> switch_traffic()

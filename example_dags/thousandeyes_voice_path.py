@@ -1,11 +1,11 @@
-"""A voice path before the phones are used: open a ticket when calls would sound bad, and fail nothing.
+"""Check a voice path before phones use it, and open a ticket when calls would sound bad.
 
-For a contact centre that wants to know before the first call of the day, or after a change of QoS. A *voice* test
-sends a stream of RTP; its mean opinion score (MOS) is what people hear, with 4 good and below 3.6 a call that they
-complain about. ``on_failed="warn"`` lets the task succeed whatever the checks say: what to do about it is up to
-the tasks that read the evidence. Missing agents still fail it: nothing is known then.
+Use it in a contact center before the first call of the day, or after a QoS change. A *voice* test sends an RTP stream.
+Its mean opinion score (MOS) describes what callers hear: 4 is good, and below 3.6 callers complain.
+``on_failed="warn"`` lets the task succeed with a failed verdict, and later tasks read the evidence. An inconclusive
+run fails the task, because nothing is known about the path.
 
-To make it yours: ``test_id``, a ``schedule``, and what ``open_ticket`` does.
+To adapt: ``test_id``, a ``schedule``, and ``open_ticket``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ with DAG(
     "thousandeyes_voice_path",
     schedule=None,
     tags=["thousandeyes"],
-    params={"test_id": Param("202712", type="string", description="A voice test of the path")},
+    params={"test_id": Param("202712", type="string", description="Voice test of the path")},
     doc_md=__doc__,
 ):
     listen = RunInstantTestOperator(
@@ -37,17 +37,17 @@ with DAG(
 
     @task.short_circuit
     def sounds_bad(evidence):
-        """Goes on only when a check failed."""
+        """Continues only when the verdict is ``failed``."""
         return evidence["verdict"] == "failed"
 
     @task
     def open_ticket(evidence):
-        """Stands for the ticket; the rows of the failed checks name the agents."""
+        """Replace with your ticket system. The failed checks name the agents."""
         for check in evidence["checks"]:
             if not check["passed"]:
                 agents = [agent["agent_name"] for agent in check["failing_agents"]]
                 print(
-                    f"{check['metric']} is {check['actual']}: {', '.join(agents)}, {evidence['links']['round']}"
+                    f"{check['metric']} is {check['actual']}: {'; '.join(agents)}, {evidence['links']['round']}"
                 )
 
     sounds_bad(listen.output) >> open_ticket(listen.output)

@@ -1,11 +1,11 @@
-"""A WAN failover: move the traffic to the other carrier, and go back unless the branches are served well by it.
+"""Move traffic to another carrier, and move it back when the branches are not served well.
 
-For planned work on a circuit. An *agent to server* test measures loss and latency from the branches. Distance decides
-what a good latency is, so each region has its own limit (``where``). A branch that is itself offline must not hold up
-the night: four of five agents are enough, two minutes after the fourth has reported. The wait takes no worker
-(``deferrable``).
+Use it for planned work on a circuit. An *agent-to-server* test measures loss and latency from the branches. Acceptable
+latency depends on distance, so each region has its own limit (``where``). One offline branch must not block the change:
+four of five agents are enough, two minutes after the fourth has reported. The wait needs no worker (``deferrable``).
+With too few branches the run is inconclusive: traffic stays where it is and a person is notified.
 
-To make it yours: ``test_id``, what the tasks do, and the limits of your regions.
+To adapt: ``test_id``, the tasks, and the limits of your regions.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "test_id": Param("202701", type="string", description="An agent to server test across the WAN"),
-        "carrier": Param("B", type="string", description="Where the traffic goes"),
+        "test_id": Param("202701", type="string", description="Agent to server test across the WAN"),
+        "carrier": Param("B", type="string", description="Carrier that takes over the traffic"),
     },
     doc_md=__doc__,
 ):
 
     @task
     def fail_over(params=None):
-        """Stands for the change of the route."""
-        print(f"Traffic goes through carrier {params['carrier']}")
+        """Replace with the change of the route."""
+        print(f"Traffic uses carrier {params['carrier']}")
 
     validate = RunInstantTestOperator(
         task_id="validate",
@@ -44,18 +44,31 @@ with DAG(
         },
         min_agents=0.8,
         grace=120,
+        on_failed="warn",
+        on_inconclusive="warn",
         deferrable=True,
     )
 
+    @task.branch
+    def decide(evidence):
+        """Route on the verdict."""
+        return {"passed": "close_change", "failed": "fail_back"}.get(evidence["verdict"], "hold")
+
     @task
     def close_change(evidence):
-        """Runs only when the other carrier serves well; the evidence knows who did not report."""
-        absent = [agent["agent_name"] for agent in evidence["agents"]["missing"]]
-        print(f"Done; not heard of: {', '.join(absent) or 'nobody'}")
+        """Runs after a passing run; the evidence lists branches that did not report."""
+        missing = [agent["agent_name"] for agent in evidence["agents"]["missing"]]
+        print(f"Change closed; missing branches: {'; '.join(missing) or 'none'}")
 
-    @task(trigger_rule="one_failed")
+    @task
     def fail_back():
-        """Runs when it does not, or when too few branches reported."""
-        print("Traffic goes through carrier A again")
+        """Runs only when the verdict is ``failed``."""
+        print("Traffic uses carrier A again")
 
-    fail_over() >> validate >> [close_change(validate.output), fail_back()]
+    @task
+    def hold(evidence):
+        """Runs when the run was inconclusive, for example with too few branches."""
+        print("Change on hold:", evidence["summary"])
+
+    routes = [close_change(validate.output), fail_back(), hold(validate.output)]
+    fail_over() >> validate >> decide(validate.output) >> routes

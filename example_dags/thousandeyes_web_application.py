@@ -1,11 +1,13 @@
-"""A web application after a deployment: is the *new* version what browsers get, everywhere, and is it quick enough?
+"""Check after a deployment that browsers receive the new version everywhere, in time, with a valid certificate.
 
-For a release where green pods are not the whole truth (CDN, certificates, a load balancer that still serves the old
-version). A *page load* test opens the page in a real browser; the checks want the new version in the response headers
-of every agent, and a page that is there in time. One flaky agent is no reason to roll back: a bad round has to be
-confirmed by another. The round is also written as a JUnit report, for whoever collects those.
+Use it when a healthy cluster is not enough, because of a CDN, certificates, or a load balancer that still serves the
+old version. A *page-load* test opens the page in a browser. The checks require the new version in the response headers
+of every agent. A second run must confirm a failure, so one flaky agent does not roll back. The run writes a JUnit
+report.
 
-To make it yours: ``test_id``, what ``deploy`` and ``roll_back`` do, and the limits in ``checks``.
+Both policies are ``warn``: ``validate`` succeeds with every verdict, and ``decide`` rolls back only on ``failed``.
+
+To adapt: ``test_id``, the tasks, and the limits in ``checks``.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ with DAG(
     schedule=None,
     tags=["thousandeyes"],
     params={
-        "test_id": Param("202704", type="string", description="A page load test of the application"),
-        "version": Param("1.0.0", type="string", description="What is deployed, and has to be answered"),
+        "test_id": Param("202704", type="string", description="Page-load test of the application"),
+        "version": Param("1.0.0", type="string", description="Deployed version, expected in the headers"),
         "report": Param(
-            "/tmp/thousandeyes.xml", description="Any place that ObjectStoragePath reaches, as s3://…"
+            "/tmp/thousandeyes.xml",
+            description="Path or address for ObjectStoragePath, such as s3://bucket/key.xml",
         ),
     },
     doc_md=__doc__,
@@ -29,7 +32,7 @@ with DAG(
 
     @task
     def deploy(params=None):
-        """Stands for what brings the new version out."""
+        """Replace with your deployment."""
         print(f"Deployed version {params['version']}")
 
     validate = RunInstantTestOperator(
@@ -45,17 +48,29 @@ with DAG(
             },
         },
         confirm_failures=1,
+        on_failed="warn",
+        on_inconclusive="warn",
         report_path="{{ params.report }}",
     )
 
+    @task.branch
+    def decide(evidence):
+        """Route on the verdict."""
+        return {"passed": "promote", "failed": "roll_back"}.get(evidence["verdict"], "hold")
+
     @task
     def promote(params=None):
-        """Runs only when the new version is seen, and good."""
+        """Runs when every agent receives the new version."""
         print(f"Promoted version {params['version']}")
 
-    @task(trigger_rule="one_failed")
+    @task
     def roll_back(params=None):
-        """Runs when the round was bad, was not complete in time, or could not be had."""
+        """Runs only when the verdict is ``failed``."""
         print(f"Rolled back version {params['version']}")
 
-    deploy() >> validate >> [promote(), roll_back()]
+    @task
+    def hold(evidence):
+        """Runs when the run was inconclusive."""
+        print("Release on hold:", evidence["summary"])
+
+    deploy() >> validate >> decide(validate.output) >> [promote(), roll_back(), hold(validate.output)]
