@@ -115,8 +115,20 @@ def on_simulator() -> int:
 
     report({"good deployment": good, "bad deployment": bad})
     expected = (
-        {"deploy": "success", "validate": "success", "promote": "success", "roll_back": "skipped"},
-        {"deploy": "success", "validate": "failed", "promote": "upstream_failed", "roll_back": "success"},
+        {
+            "deploy": "success",
+            "validate": "success",
+            "promote": "success",
+            "roll_back": "skipped",
+            "hold": "skipped",
+        },
+        {
+            "deploy": "success",
+            "validate": "failed",
+            "promote": "upstream_failed",
+            "roll_back": "success",
+            "hold": "skipped",
+        },
     )
     if (good[0], bad[0]) != expected:
         print("The pipelines did not end as they should.", file=sys.stderr)
@@ -190,7 +202,7 @@ def outcome() -> tuple[dict[str, str], dict[str, Any]]:
             )
         ).first()
         evidence = XComModel.deserialize_value(found) if found else {}
-    order = ("deploy", "validate", "promote", "roll_back")
+    order = ("deploy", "validate", "promote", "roll_back", "hold")
     return {name: states.get(name, "missing") for name in order}, evidence
 
 

@@ -44,16 +44,15 @@ with DAG(
         compare_with=before.output,
     )
 
-    @task.branch(trigger_rule="all_done")
-    def decide(evidence):
-        """Route on the verdict. Without evidence, ``after`` did not run or ended without a verdict."""
-        verdict = evidence["verdict"] if evidence else None
-        return {"passed": "finish", "failed": "roll_back"}.get(verdict, "hold")
-
     @task
     def finish():
         """Runs when the new version is as fast as the old one."""
         print("The new version stays")
+
+    @task.branch(trigger_rule="one_failed")
+    def decide(evidence):
+        """Route on the verdict. Without evidence, ``after`` did not run or ended without a verdict."""
+        return "roll_back" if evidence and evidence["verdict"] == "failed" else "hold"
 
     @task
     def roll_back(replaced):
@@ -67,4 +66,5 @@ with DAG(
         print("On hold:", evidence["summary"] if evidence else "there is no verdict about the new version")
 
     deployed = deploy()
-    before >> deployed >> after >> decide(after.output) >> [finish(), roll_back(deployed), hold()]
+    before >> deployed >> after >> finish()
+    decide(after.output) >> [roll_back(deployed), hold()]

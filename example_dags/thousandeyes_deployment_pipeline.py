@@ -1,8 +1,8 @@
 """Deploy, rerun an instant test, and promote, roll back or hold.
 
-``validate`` fails when the agents report errors, and its error names them. ``decide`` routes on the verdict: it rolls
-back only when the verdict is ``failed``. When agents are missing or ThousandEyes is unavailable, nothing is known
-about the deployment, so the release is held and a person is notified.
+``validate`` fails when the agents report errors, and its error names them. Then ``decide`` routes on the verdict: it
+rolls back only when the verdict is ``failed``. When agents are missing or ThousandEyes is unavailable, nothing is known
+about the deployment, so the release is held and a person is notified. The DAG run fails in both cases.
 
 To adapt: ``test_id``, and the tasks that deploy, promote, roll back and notify.
 """
@@ -35,16 +35,15 @@ with DAG(
         timeout=300,
     )
 
-    @task.branch(trigger_rule="all_done")
-    def decide(evidence):
-        """Route on the verdict. An error without evidence, such as a wrong token, holds the release as well."""
-        verdict = evidence["verdict"] if evidence else None
-        return {"passed": "promote", "failed": "roll_back"}.get(verdict, "hold")
-
     @task
     def promote(evidence):
         """Runs after a passing run."""
         print(f"Promoted: {len(evidence['agents']['reported'])} agents passed, {evidence['links']['round']}")
+
+    @task.branch(trigger_rule="one_failed")
+    def decide(evidence):
+        """Route on the verdict. An error without evidence, such as a wrong token, holds the release as well."""
+        return "roll_back" if evidence and evidence["verdict"] == "failed" else "hold"
 
     @task
     def roll_back(params=None):
@@ -57,4 +56,5 @@ with DAG(
         evidence = ti.xcom_pull(task_ids="validate")
         print("Release on hold:", evidence["summary"] if evidence else "validation ended without a verdict")
 
-    deploy() >> validate >> decide(validate.output) >> [promote(validate.output), roll_back(), hold()]
+    deploy() >> validate >> promote(validate.output)
+    decide(validate.output) >> [roll_back(), hold()]

@@ -50,18 +50,16 @@ with DAG(
         retry_delay=timedelta(minutes=5),
     )
 
-    @task.branch(trigger_rule="all_done")
-    def decide(of_authority, of_resolvers):
-        """Retire after two passes, restore after a failed verdict, otherwise hold."""
-        verdicts = [evidence["verdict"] if evidence else None for evidence in (of_authority, of_resolvers)]
-        if "failed" in verdicts:
-            return "restore_record"
-        return "retire_old_address" if verdicts == ["passed", "passed"] else "hold"
-
     @task
     def retire_old_address():
         """Runs when every agent receives the new address from every resolver."""
         print("The old address is retired")
+
+    @task.branch(trigger_rule="one_failed")
+    def decide(of_authority, of_resolvers):
+        """Restore the record only after a failed verdict."""
+        verdicts = [evidence["verdict"] for evidence in (of_authority, of_resolvers) if evidence]
+        return "restore_record" if "failed" in verdicts else "hold"
 
     @task
     def restore_record():
@@ -73,5 +71,5 @@ with DAG(
         """Runs when a run was inconclusive: both addresses stay in service."""
         print("Both addresses stay in service until a person decides")
 
-    decision = decide(authority.output, resolvers.output)
-    change_record() >> authority >> resolvers >> decision >> [retire_old_address(), restore_record(), hold()]
+    change_record() >> authority >> resolvers >> retire_old_address()
+    decide(authority.output, resolvers.output) >> [restore_record(), hold()]

@@ -135,7 +135,9 @@ def test_a_good_deployment_in_the_browser(connected, runs, page, shoot, simulato
             "deploy": "Success",
             "validate": "Success",
             "promote": "Success",
+            "decide": "Skipped",
             "roll_back": "Skipped",
+            "hold": "Skipped",
         }
     )
     shoot(page, "pipeline-good")
@@ -163,7 +165,9 @@ def test_a_bad_deployment_in_the_browser(connected, runs, page, shoot, simulator
             "deploy": "Success",
             "validate": "Failed",
             "promote": "Upstream Failed",
+            "decide": "Success",
             "roll_back": "Success",
+            "hold": "Skipped",
         }
     )
     shoot(page, "pipeline-bad")
