@@ -12,8 +12,8 @@ import zlib
 LARGEST_BODY = 32 * 1024 * 1024
 """Bytes of one response, as sent and decoded; a larger one is not read to its end."""
 
-MOST_VALUES = 600_000
-"""JSON values of one response, about 20,000 rows. Parsing that many takes less than 0.2 s."""
+MOST_VALUES = 400_000
+"""JSON values of one response, about 12,000 rows. Parsing takes about 0.1 s, and no other thread runs meanwhile."""
 
 LARGEST_RESULT = 64 * 1024 * 1024
 """Bytes of all pages of one result together, decoded."""
@@ -84,6 +84,11 @@ class Body:
             piece = self._decoder.unconsumed_tail
             if not piece and len(decoded) < _PIECE:
                 break
+
+    @property
+    def size(self) -> int:
+        """Bytes decoded so far."""
+        return len(self._decoded)
 
     def whole(self) -> bytes:
         """The decoded body, once all of it has arrived.

@@ -17,7 +17,6 @@ from thousandeyes_provider.api.body import (
     MOST_PAGES,
     MOST_RESULT_VALUES,
     MOST_ROWS,
-    count_values,
 )
 from thousandeyes_provider.api.endpoints import ApiRequest
 from thousandeyes_provider.api.response import NoResponse, Response
@@ -220,7 +219,7 @@ def pages_flow(
     while request is not None:
         response = yield from request_flow(request, attempts, clock, time_left)
         size += len(response.body)
-        values += count_values(response.body)
+        values += response.value_count
         items += request.items(response)
         content = content or response.json()
         seen.add(request.url)

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
+from thousandeyes_provider.api.body import count_values
 from thousandeyes_provider.api.coerce import number
 
 _YEAR_2000 = 946_684_800
@@ -45,6 +46,16 @@ class Response:
         if error:
             raise ValueError(error)
         return content
+
+    @cached_property
+    def value_count(self) -> int:
+        """An upper bound of the number of JSON values in the body."""
+        return count_values(self.body)
+
+    def prepare(self) -> Response:
+        """Parse and measure the body now, so that later uses take no time; in a thread, for a large one."""
+        _ = self._content, self.value_count
+        return self
 
     @cached_property
     def _content(self) -> tuple[Any, str]:

@@ -384,7 +384,7 @@ class TestSize:
 
     def test_the_bounds_are_as_documented(self):
         assert (body.LARGEST_BODY, body.LARGEST_RESULT, body.MOST_PAGES) == (2**25, 2**26, 1000)
-        assert (body.MOST_VALUES, body.MOST_RESULT_VALUES, body.MOST_ROWS) == (600_000, 2_000_000, 100_000)
+        assert (body.MOST_VALUES, body.MOST_RESULT_VALUES, body.MOST_ROWS) == (400_000, 2_000_000, 100_000)
 
     def test_pages_without_an_end_are_refused_when_all_of_them_are_too_much(self, server, call, monkeypatch):
         monkeypatch.setattr("thousandeyes_provider.api.flows.LARGEST_RESULT", MEGABYTE)
@@ -589,3 +589,49 @@ class TestToken:
         call(READS["results"])
         assert len(server.requests) == 2
         assert not any(b"cookie:" in request.lower() for request in server.requests)
+
+
+class TestLargeResults:
+    """Rows are bounded, not only bytes, and large bodies are handled off the event loop."""
+
+    def test_a_body_of_many_small_rows_is_refused_before_it_fills_the_memory(self, server, call):
+        server.answer = answer_with(b'{"results": [' + b"{}," * 3_000_000 + b"{}]}")
+        tracemalloc.start()
+        try:
+            with pytest.raises(ThousandEyesConnectionError, match="a body of more than 400000 JSON values"):
+                call(READS["results"], timeout=20)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 60 * MEGABYTE
+
+    @pytest.mark.parametrize(
+        ("bound", "value", "text"),
+        [("MOST_ROWS", 500, "500 rows"), ("MOST_RESULT_VALUES", 900, "900 JSON values")],
+    )
+    def test_all_pages_together_are_bounded(self, server, call, monkeypatch, bound, value, text):
+        monkeypatch.setattr(f"thousandeyes_provider.api.flows.{bound}", value)
+        server.requests.clear()
+
+        def answer(connection):
+            link = f"/v7/test-results/7/http-server?cursor={len(server.requests)}"
+            page = {"results": [{"x": 1}] * 200, "_links": {"next": {"href": link}}}
+            return answer_with(json.dumps(page).encode())(connection)
+
+        server.answer = answer
+        with pytest.raises(ThousandEyesConnectionError, match=f"more than {text} on 3 pages"):
+            call(READS["results"])
+
+    def test_a_large_body_is_parsed_in_a_thread(self, server, call, monkeypatch):
+        parsed_by, loads = [], json.loads
+
+        def record(text):
+            if len(text) > MEGABYTE // 4:
+                parsed_by.append(threading.current_thread())
+            return loads(text)
+
+        monkeypatch.setattr("thousandeyes_provider.api.response.json.loads", record)
+        server.answer = answer_with(json.dumps({"tests": [{"testId": "7"}] * 20_000}).encode())
+        assert len(call(READS["tests"])) == 20_000
+        (thread,) = parsed_by
+        assert (thread is threading.main_thread()) == (call.kind == "sync")
