@@ -6,7 +6,6 @@ Everything that only a worker needs is imported when a task runs, since DAG file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -17,11 +16,19 @@ from thousandeyes_provider.links.thousandeyes import (
     ThousandEyesTestLink,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import Json, OnFailed, OnInconclusive, StartOptions
+from thousandeyes_provider.operators.options import Json, StartOptions
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
     from thousandeyes_provider.operators import telemetry
+    from thousandeyes_provider.operators.argument_types import (
+        Checks,
+        Duration,
+        History,
+        OnFailed,
+        OnInconclusive,
+        ResultType,
+    )
     from thousandeyes_provider.operators.outcome import Ending
     from thousandeyes_provider.operators.task_run import TaskRun
 
@@ -84,25 +91,25 @@ class BaseInstantTestOperator(BaseOperator):
     def __init__(
         self,
         *,
-        account_group_id: str | int | None = None,
-        thousandeyes_conn_id: str = "thousandeyes_default",
-        result_types: Sequence[str] | None = None,
-        expected_agents: int | Sequence[str | int] | str | None = None,
+        account_group_id: str | int | XComArg | None = None,
+        thousandeyes_conn_id: str | XComArg = "thousandeyes_default",
+        result_types: Sequence[ResultType] | ResultType | None = None,
+        expected_agents: int | Sequence[str | int] | str | XComArg | None = None,
         min_agents: int | float | None = None,
-        grace: float | timedelta = 60,
+        grace: Duration = 60,
         max_agent_errors: int | float = 0,
-        checks: Mapping[str, Any] | str | None = None,
-        compare_with: Mapping[str, Any] | str | None = None,
+        checks: Checks | str | XComArg | None = None,
+        compare_with: Mapping[str, object] | History | str | XComArg | None = None,
         confirm_failures: int = 0,
         on_failed: OnFailed = "fail",
         on_inconclusive: OnInconclusive | None = None,
         snapshot_on_failure: bool = False,
-        report_path: str | None = None,
+        report_path: str | XComArg | None = None,
         wait_for_results: bool = True,
         dry_run: bool = False,
-        poll_interval: float | timedelta | None = None,
-        timeout: float | timedelta = 600,
-        queue_timeout: float | timedelta | None = None,
+        poll_interval: Duration | None = None,
+        timeout: Duration = 600,
+        queue_timeout: Duration | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from thousandeyes_provider.operators.base import BaseInstantTestOperator
 from thousandeyes_provider.operators.options import (
@@ -16,7 +16,10 @@ from thousandeyes_provider.operators.options import (
 )
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import XComArg
+    from thousandeyes_provider.operators.argument_types import SdkModel, StartArguments, TestType
 
 SHARED_TEMPLATE_FIELDS = (
     "account_group_id",
@@ -59,7 +62,11 @@ class RunInstantTestOperator(BaseInstantTestOperator):
     options_class = RunOptions
 
     def __init__(
-        self, *, test_id: str | int | XComArg, test_type: str | XComArg | None = None, **kwargs: Any
+        self,
+        *,
+        test_id: str | int | XComArg,
+        test_type: TestType | str | XComArg | None = None,
+        **kwargs: Unpack[StartArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.test_id = test_id
@@ -109,17 +116,17 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         "overrides": "json",
     }
     options_class = CreateOptions
-    _definition: Any = None
-    _overrides: Any = None
+    _definition: object = None
+    _overrides: object = None
 
     def __init__(
         self,
         *,
-        test_type: str | XComArg | None = None,
-        definition: Mapping[str, Any] | str | object | None = None,
+        test_type: TestType | str | XComArg | None = None,
+        definition: Mapping[str, object] | SdkModel | str | XComArg | None = None,
         from_test: str | int | XComArg | None = None,
-        overrides: Mapping[str, Any] | str | XComArg | None = None,
-        **kwargs: Any,
+        overrides: Mapping[str, object] | str | XComArg | None = None,
+        **kwargs: Unpack[StartArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.test_type = test_type
@@ -129,7 +136,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         check_literals(self, CreateOptions)
 
     @property
-    def definition(self) -> Any:
+    def definition(self) -> object:
         """The definition. Setting it masks its secrets in logs and rendered fields."""
         return self._definition
 
@@ -138,7 +145,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         self._definition = _mask_secrets(value)
 
     @property
-    def overrides(self) -> Any:
+    def overrides(self) -> object:
         """The overrides of ``from_test``. Setting them masks their secrets in logs and rendered fields."""
         return self._overrides
 

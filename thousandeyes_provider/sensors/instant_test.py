@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -25,7 +24,17 @@ from thousandeyes_provider.operators.options import (
 )
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context, XComArg
+    from thousandeyes_provider.operators.argument_types import (
+        Checks,
+        Duration,
+        History,
+        OnFailed,
+        OnInconclusive,
+        SensorOwnArguments,
+    )
     from thousandeyes_provider.sensors.sensing import Deferral, Ending, Sensing
 
 
@@ -66,19 +75,19 @@ class InstantTestResultsSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | str | XComArg,
-        thousandeyes_conn_id: str = "thousandeyes_default",
+        run: Mapping[str, object] | str | XComArg,
+        thousandeyes_conn_id: str | XComArg = "thousandeyes_default",
         min_agents: int | float | None = None,
-        grace: float | timedelta = 60,
+        grace: Duration = 60,
         max_agent_errors: int | float = 0,
-        checks: Mapping[str, Any] | str | XComArg | None = None,
-        compare_with: Mapping[str, Any] | str | XComArg | None = None,
+        checks: Checks | str | XComArg | None = None,
+        compare_with: Mapping[str, object] | History | str | XComArg | None = None,
         on_failed: OnFailed = "fail",
         on_inconclusive: OnInconclusive | None = None,
         snapshot_on_failure: bool = False,
-        report_path: str | None = None,
+        report_path: str | XComArg | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        **kwargs: Unpack[SensorOwnArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.run = run

@@ -1,0 +1,85 @@
+"""The types of the arguments: type checkers accept every documented pattern, and find mistakes before Airflow."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PATTERNS, MISTAKES = HERE / "patterns.py", HERE / "mistakes.py"
+
+
+def mypy(path: Path) -> set[int]:
+    """The lines of a file with an error of ``mypy --strict``."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--output=json", str(path)]
+    done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {entry["line"] for entry in found if entry["severity"] == "error" and path.name in entry["file"]}
+
+
+def pyright(path: Path) -> set[int]:
+    """The lines of a file with an error of pyright in its standard mode."""
+    pytest.importorskip("basedpyright", reason="pyright comes with basedpyright")
+    command = [
+        sys.executable,
+        "-m",
+        "basedpyright",
+        "--outputjson",
+        "--level=error",
+        "--pythonpath",
+        sys.executable,
+        str(path),
+    ]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return {entry["range"]["start"]["line"] + 1 for entry in json.loads(done.stdout)["generalDiagnostics"]}
+
+
+@pytest.mark.parametrize("check", [mypy, pyright])
+def test_every_documented_pattern_is_accepted(check):
+    assert check(PATTERNS) == set()
+
+
+@pytest.mark.parametrize("check", [mypy, pyright])
+def test_most_mistakes_are_found(check):
+    lines = MISTAKES.read_text().splitlines()
+    mistakes = {
+        number for number, line in enumerate(lines, 1) if line.startswith(("Run", "Create", "Instant"))
+    }
+    assert len(mistakes) == 20
+    missed = mistakes - check(MISTAKES)
+    assert len(missed) <= 5, [lines[number - 1] for number in sorted(missed)]
+
+
+def test_airflow_parses_the_patterns():
+    assert runpy.run_path(str(PATTERNS))["before"].task_id == "before"
+
+
+def test_the_types_list_every_argument():
+    """The keyword arguments that type checkers know are those that the operators take, and Airflow's."""
+    import inspect
+
+    from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator
+    from thousandeyes_provider.operators import argument_types as types
+    from thousandeyes_provider.operators.base import BaseInstantTestOperator
+
+    def parameters(kind):
+        return {
+            name
+            for name, parameter in inspect.signature(kind.__init__).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+
+    def keys(declared):
+        return declared.__required_keys__ | declared.__optional_keys__
+
+    airflow = parameters(BaseOperator)
+    assert airflow <= keys(types.AirflowArguments)
+    assert keys(types.StartArguments) - keys(types.AirflowArguments) == parameters(BaseInstantTestOperator)
+    assert parameters(BaseSensorOperator) <= keys(types.SensorOwnArguments)
