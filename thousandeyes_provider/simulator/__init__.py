@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thousandeyes_provider.simulator.injected_faults import InjectedFault
-    from thousandeyes_provider.simulator.model import RoundState
     from thousandeyes_provider.simulator.service import LoggedRequest
+    from thousandeyes_provider.simulator.simulated_rounds import RoundState
     from thousandeyes_provider.simulator.simulator import Simulator
     from thousandeyes_provider.simulator.switches import Switches
 
@@ -25,7 +25,7 @@ __all__ = ["InjectedFault", "LoggedRequest", "RoundState", "Simulator", "Switche
 _HOME = {
     "InjectedFault": "injected_faults",
     "LoggedRequest": "service",
-    "RoundState": "model",
+    "RoundState": "simulated_rounds",
     "Simulator": "simulator",
     "Switches": "switches",
 }

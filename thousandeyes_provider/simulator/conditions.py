@@ -207,16 +207,16 @@ def _with_expired(row: Row, started: int) -> Row:
 
 def _scaled(result_type: str, row: Row, factor: float, *, health: float = 1.0) -> Row:
     """``row`` with every time in it longer by ``factor``, and every rate slower."""
-    result = dict(row)
-    for name, metric in METRICS[result_type].items():
-        value = row.get(name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+    result, metrics = dict(row), METRICS[result_type]
+    for name, value in row.items():
+        metric = metrics.get(name)
+        if metric is None or not isinstance(value, int | float) or isinstance(value, bool):
             continue
         if metric.unit in ("ms", "B/s"):
             changed = value * factor if metric.unit == "ms" else value / factor
             result[name] = round(changed) if isinstance(value, int) else round(changed, 3)
         elif name == "healthScore":
-            result[name] = round(value * health, 3)
+            result[name] = min(round(value * health, 3), 1.0)
     if "pathTraces" in row:
         result["pathTraces"] = [
             {**trace, "responseTime": round(trace["responseTime"] * factor)} for trace in row["pathTraces"]

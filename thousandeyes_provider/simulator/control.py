@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from thousandeyes_provider.simulator import responses
+from thousandeyes_provider.simulator.agent_behavior import BEHAVIOR_FIELDS, readable
 from thousandeyes_provider.simulator.injected_faults import InjectedFault
-from thousandeyes_provider.simulator.model import CONDUCT, RunInProgress, SimulatedTest
+from thousandeyes_provider.simulator.model import RunInProgress, SimulatedTest
 from thousandeyes_provider.simulator.responses import SimulatedResponse, problem
 from thousandeyes_provider.simulator.service import BUCKETS, Service
 from thousandeyes_provider.simulator.validators import check_names
@@ -72,6 +73,8 @@ class Control:
                 }
             case ("tests", test_id, "run") if test_id in tests:
                 return {"POST": lambda given, now: self._run(tests[test_id], given, now)}
+            case ("tests", test_id, "history") if test_id in tests:
+                return {"POST": lambda given, now: self._add_history(tests[test_id], given, now)}
             case ("agents",):
                 return {"POST": lambda given, now: (201, asdict(world.add_agent(**given)))}
             case ("agents", ref) if ref in world.agents:
@@ -137,7 +140,7 @@ class Control:
             "directions": list(test.directions),
             "result_types": list(test.result_types),
             "switches": test.switches,
-            "running": world.running(test, now),
+            "running": world.is_running(test, now),
             "rounds": [
                 {**asdict(state), "complete": state.complete} for state in world.round_states(test, now)
             ],
@@ -163,12 +166,20 @@ class Control:
         return 200, asdict(self._service.world.change_agent(ref, given.get("state", "")))
 
     def _run(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        check_names(given, ("by", *CONDUCT), "field of a run")
+        check_names(given, ("by", *BEHAVIOR_FIELDS), "field of a run")
         started = self._service.world.run(test, now, **{"by": "somebody else", **given})
         return 200, {"round_id": None if started is None else started.round_id}
 
+    def _add_history(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
+        summary = asdict(self._service.world.add_history(now, test, **given))
+        outages = [
+            {"first_round_id": first, "last_round_id": last, "agent_ids": sorted(agents)}
+            for first, last, agents in summary["outages"]
+        ]
+        return 201, {**summary, "outages": outages}
+
     def _targets(self) -> dict[str, Any]:
-        return {name: told(condition) for name, condition in self._service.world.targets.items()}
+        return {name: readable(condition) for name, condition in self._service.world.targets.items()}
 
     def _target(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
         check_names(given, ("target", "condition"), "field of a target")
@@ -221,10 +232,3 @@ class Control:
         world = self._service.world
         world.switches = world.switches.changed(given)
         return 200, asdict(world.switches)
-
-
-def told(tree: Any) -> Any:
-    """A conduct as people wrote it: its keys are agents' ids and result types."""
-    if not isinstance(tree, dict):
-        return tree
-    return {key.split(":", 2)[2]: told(part) for key, part in tree.items()}

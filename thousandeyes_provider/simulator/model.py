@@ -1,26 +1,37 @@
-"""The state of the simulated ThousandEyes: agents, tests, their rounds, and which rows can be seen when.
+"""The state of the simulated organization: agents, tests, rounds, tags and alerts.
 
-Nothing here sleeps, sends or looks at a clock: the real time comes in as ``now`` (epoch seconds, float), and
-the simulator's clock is that plus the switch ``clock_offset``. Rows are not stored; a round knows when each
-agent's rows land, and the figures follow from seed, test, agent and round.
+Nothing here sleeps, sends or reads a clock. The real time is an argument, ``now`` (epoch seconds). The simulator's
+clock is ahead of it by the switch ``clock_offset``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
+from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.simulator import conditions, round_details, rows, test_templates
+from thousandeyes_provider.simulator.agent_behavior import (
+    BEHAVIOR_FIELDS,
+    AgentBehavior,
+    BehaviorParser,
+    leaf,
+)
 from thousandeyes_provider.simulator.agents import (
     ACCOUNT_GROUPS,
     AGENT_STATES,
     AGENTS,
     SimulatedAgent,
     further_agent,
+)
+from thousandeyes_provider.simulator.generated_history import (
+    TRAIT_NAMES,
+    GeneratedHistory,
+    HistorySummary,
+    HistoryTraits,
 )
 from thousandeyes_provider.simulator.simulated_alerts import (
     ALERT_TYPES,
@@ -29,6 +40,13 @@ from thousandeyes_provider.simulator.simulated_alerts import (
     SimulatedEvent,
     numbered_uuid,
     period,
+)
+from thousandeyes_provider.simulator.simulated_rounds import (
+    Round,
+    RoundState,
+    TriggeredRound,
+    VisibleRow,
+    shown_rounds,
 )
 from thousandeyes_provider.simulator.simulated_tags import SimulatedTag, parse_tag
 from thousandeyes_provider.simulator.switches import Switches
@@ -42,181 +60,38 @@ from thousandeyes_provider.simulator.validators import (
     check_whole,
 )
 
-OUTCOMES = ("ok", "error")
-CONDUCT = ("outcomes", "condition", "metrics", "delays", "silent", "failed_step")
 DEFAULT_HISTORY = (300.0,)
-MINUTE = 60
-MOST_AGENTS = 1000
-_NOTHING: Any = object()
+"""Age in seconds of the only round with which a test begins."""
+
+MAX_AGENTS = 1000
+_MINUTE = 60
 
 
 class RunInProgress(Exception):
-    """A run was refused because one is going on (switch ``run_while_running``)."""
-
-
-@dataclass(frozen=True)
-class AgentBehavior:
-    """How the agents behave in a round.
-
-    Each part is one value for all agents, or a dict by agent (id or name), by result type, or nested either
-    way; what names the agent counts for more than what names the result type.
-
-    :param outcomes: ``"ok"``, or ``"error"`` for a measurement that fails.
-    :param condition: what is the matter with the target: ``"slow"``, ``"lossy:5"``, … (see
-        :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`), whatever :attr:`World.targets` says of it;
-        ``None``: what that says.
-    :param metrics: fields to put into rows; ``None`` leaves a field out. Fields that stand under no result
-        type go into the rows that have such a field.
-    :param delays: seconds from the start of the round until the rows land (simulated); ``None``: never.
-        Without one, an agent takes 2 to 6 s, always the same.
-    :param silent: ids of agents that never report, whatever ``delays`` says.
-    :param failed_step: number of the step that fails, from 1, in a measurement that fails: the request of an api
-        test, the page of a web transaction, the component of a page load. ``None``: the first one that the
-        condition affects.
-    """
-
-    outcomes: Any = "ok"
-    condition: Any = None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    delays: Any = field(default_factory=dict)
-    silent: tuple[str, ...] = ()
-    failed_step: Any = None
-
-    def step(self, agent_id: str, result_type: str) -> int | None:
-        """Return the number of the step that fails, if the agent's measurement of this type fails."""
-        chosen = _leaf(self.failed_step, agent_id, result_type)
-        return None if chosen is _NOTHING else chosen
-
-    def delay(self, agent_id: str, result_type: str, usual: float) -> float | None:
-        """Seconds until the agent's rows of this type land; ``None``: never."""
-        if agent_id in self.silent:
-            return None
-        found = _leaf(self.delays, agent_id, result_type)
-        return usual if found is _NOTHING else found
-
-    def fails(self, agent_id: str, result_type: str) -> bool:
-        """Whether the agent's measurement of this type fails."""
-        return bool(_leaf(self.outcomes, agent_id, result_type) == "error")
-
-    def finds(self, agent_id: str, result_type: str) -> conditions.Condition | None:
-        """The condition in which the agent's measurements of this type find the target, when the test says so."""
-        found = _leaf(self.condition, agent_id, result_type)
-        return None if found is _NOTHING or found is None else conditions.condition(found)
-
-    def changes(self, agent_id: str, result_type: str, names: Iterable[str]) -> dict[str, Any]:
-        """What ``metrics`` puts into the agent's rows of this type, which as a rule have ``names``."""
-        known = frozenset(names)
-
-        def collect(level: Mapping[str, Any], scoped: bool) -> dict[str, Any]:
-            found = {
-                name: value for name, value in level.items() if name[:1] != ":" and (scoped or name in known)
-            }
-            for key in (f":type:{result_type}", f":agent:{agent_id}"):
-                if key in level:
-                    found = rows.merged_changes(
-                        found, collect(level[key], scoped or key.startswith(":type:"))
-                    )
-            return found
-
-        return collect(self.metrics, False)
-
-
-def _leaf(tree: Any, agent_id: str, result_type: str) -> Any:
-    if not isinstance(tree, Mapping):
-        return tree
-    for key in (f":agent:{agent_id}", f":type:{result_type}"):
-        if key in tree:
-            found = _leaf(tree[key], agent_id, result_type)
-            if found is not _NOTHING:
-                return found
-    return _NOTHING
-
-
-@dataclass(frozen=True)
-class Round:
-    """One run of a test.
-
-    :param number: counted from the first round of the test.
-    :param round_id: epoch second of its start by the simulator's clock, as the API gives it.
-    :param started: its start in real epoch seconds.
-    :param began: the same by the simulator's clock.
-    :param by: who started it.
-    :param agents: ids of the agents that it runs on.
-    :param lands: real epoch seconds at which the rows of an agent and a result type land; ``None``: never.
-    :param conduct: how the agents behave in it.
-    :param targets: target to its condition, when it began.
-    """
-
-    number: int
-    round_id: int
-    started: float
-    began: float
-    by: str
-    agents: tuple[str, ...]
-    lands: Mapping[tuple[str, str], float | None]
-    conduct: AgentBehavior
-    targets: Mapping[str, Any] = field(default_factory=dict)
-
-    def landed(self, agent_id: str, result_type: str, now: float) -> bool:
-        """Whether the rows of this agent and result type can be there at ``now``."""
-        when = self.lands.get((agent_id, result_type))
-        return when is not None and when <= now
-
-    def measured_at(self, agent_id: str, result_type: str) -> int:
-        """Second of the simulator's clock at which this agent measured: halfway until its rows land."""
-        landing = self.lands.get((agent_id, result_type))
-        return math.floor(self.began + (0.0 if landing is None else (landing - self.started) / 2))
-
-    def begun(self, result_type: str, now: float) -> bool:
-        """Whether any row of this type has landed."""
-        return any(self.landed(agent_id, result_type, now) for agent_id in self.agents)
-
-    def complete(self, result_type: str, now: float) -> bool:
-        """Whether every agent's rows of this type have landed; never so when one stays silent."""
-        return all(self.landed(agent_id, result_type, now) for agent_id in self.agents)
-
-    def last_landing(self) -> float:
-        """When the last agent that reports at all has reported, in real epoch seconds."""
-        return max((when for when in self.lands.values() if when is not None), default=self.started)
-
-
-@dataclass(frozen=True)
-class RoundState:
-    """A round as an observer from outside sees it.
-
-    :param round_id: as in the API's rows.
-    :param started: real epoch seconds.
-    :param by: who started it: ``"api"``, ``"history"``, or what :meth:`World.run` was told.
-    :param reported: result type to the ids of the agents whose rows have landed.
-    :param missing: result type to the ids of the agents whose rows have not.
-    """
-
-    round_id: int
-    started: float
-    by: str
-    reported: Mapping[str, tuple[str, ...]]
-    missing: Mapping[str, tuple[str, ...]]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every agent's rows of every result type have landed."""
-        return not any(self.missing.values())
+    """A run was refused because another one is in progress (switch ``run_while_running``)."""
 
 
 @dataclass
 class SimulatedTest:
     """A test.
 
-    :param definition: the fields of its type, as in a test definition.
+    :param test_id: its id.
+    :param test_type: a name from ``TEST_TYPES``.
+    :param name: its name.
+    :param account_group_id: account group that has the test.
     :param agents: ids of its agents.
+    :param definition: fields of its type, as in a test definition.
     :param dns_servers: names of the DNS servers of a dns-server test.
-    :param scheduled: whether it is a scheduled test, not an instant one.
-    :param switches: those that this test has otherwise than the whole API.
-    :param conduct: how its agents behave in rounds that are started from now on.
-    :param coming: the conduct of the very next rounds, one each, before ``conduct`` counts again.
+    :param scheduled: a scheduled test rather than an instant one.
+    :param created: creation date, real epoch seconds.
+    :param switches: switches that apply to this test alone.
+    :param behavior: behavior of its agents in rounds from now on.
+    :param next_behaviors: behaviors of the next rounds, one each, before ``behavior`` applies again.
+    :param rounds: its rounds, the oldest first, without those of ``history``.
+    :param history: its generated history, if any.
     """
 
-    __test__ = False  # not a pytest class, whatever the name says
+    __test__ = False  # not a test class of pytest
 
     test_id: str
     test_type: str
@@ -228,53 +103,26 @@ class SimulatedTest:
     scheduled: bool = False
     created: float = 0.0
     switches: dict[str, Any] = field(default_factory=dict)
-    conduct: AgentBehavior = field(default_factory=AgentBehavior)
-    coming: list[AgentBehavior] = field(default_factory=list)
-    rounds: list[Round] = field(default_factory=list)
+    behavior: AgentBehavior = field(default_factory=AgentBehavior)
+    next_behaviors: list[AgentBehavior] = field(default_factory=list)
+    rounds: list[TriggeredRound] = field(default_factory=list)
+    history: GeneratedHistory | None = None
 
     @property
     def result_types(self) -> tuple[str, ...]:
-        """The result types that it has."""
-        return test_templates.result_types(
-            self.test_type, bool(self.definition.get("networkMeasurements", True))
-        )
+        """The result types that the test has."""
+        network_measurements = bool(self.definition.get("networkMeasurements", True))
+        return test_templates.result_types(self.test_type, network_measurements)
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """The directions in which it measures; only agent-to-agent tests have a choice."""
+        """The directions in which it measures. Only agent-to-agent tests have a choice."""
         if self.test_type != "agent-to-agent":
             return ("to-target",)
         direction = self.definition.get("direction", "to-target")
         return ("to-target", "from-target") if direction == "bidirectional" else (direction,)
 
 
-@dataclass(frozen=True)
-class VisibleRow:
-    """A row that can be seen: of which round, agent, and (DNS server or direction) key."""
-
-    round: Round
-    agent_id: str
-    key: str
-
-
-_ADD_TEST = (
-    "test_type",
-    "test_id",
-    "name",
-    "agents",
-    "dns_servers",
-    "direction",
-    "target_agent",
-    "network_measurements",
-    "account_group_id",
-    "scheduled",
-    "tags",
-    "definition",
-    "history",
-    "switches",
-    "next_runs",
-    *CONDUCT,
-)
 _CHANGE_TEST = (
     "name",
     "agents",
@@ -284,9 +132,18 @@ _CHANGE_TEST = (
     "definition",
     "switches",
     "next_runs",
-    *CONDUCT,
+    *BEHAVIOR_FIELDS,
 )
-
+_ADD_TEST = (
+    "test_type",
+    "test_id",
+    "target_agent",
+    "account_group_id",
+    "scheduled",
+    "tags",
+    "history",
+    *_CHANGE_TEST,
+)
 
 _RULE_FIELDS = (
     "name",
@@ -307,11 +164,11 @@ _EVENT_FIELDS = ("account_group_id", "event_type", "severity", "affected_tests",
 class World:
     """The simulated organization.
 
-    :param now: the real time at which it begins, in epoch seconds.
+    :param now: real time at which it begins, epoch seconds.
     :param switches: how the API behaves.
-    :param speed: by how much simulated durations are shorter than they say.
-    :param seed: what the figures are made from.
-    :param default_tests: whether it begins with one test of each type.
+    :param speed: divides simulated durations.
+    :param seed: the figures follow from it.
+    :param default_tests: begin with one test of each type.
     """
 
     def __init__(
@@ -336,46 +193,50 @@ class World:
         self.alerts: dict[str, SimulatedAlert] = {}
         self.events: dict[str, SimulatedEvent] = {}
         self.targets: Mapping[str, Any] = {}
+        self._behaviors = BehaviorParser(
+            self._find_agent, lambda: [agent.name for agent in self.agents.values()]
+        )
         self._next_id = 202801
         if default_tests:
-            for position, test_type in enumerate(TEST_TYPES):
-                self.add_test(now, **_default_test(position, test_type))
+            for test_type in TEST_TYPES:
+                self.add_test(now, **_default_test(test_type))
 
     # time
 
     def clock(self, now: float) -> float:
-        """The simulator's clock, in epoch seconds."""
+        """Return the simulator's clock, epoch seconds."""
         return now + self.switches.clock_offset
 
     def real(self, seconds: float) -> float:
-        """How many real seconds a simulated duration takes."""
+        """Return how many real seconds a simulated duration takes."""
         return seconds / self.speed
 
     # agents
 
     def add_agent(self, **spec: Any) -> SimulatedAgent:
-        """Add an agent (fields of :class:`SimulatedAgent`; without an id it gets one).
+        """Add an agent.
 
-        :raises ValueError: for an unknown field, and when its id or name is taken.
+        :param spec: fields of :class:`SimulatedAgent`; without ``agent_id`` the agent gets a free id.
+        :raises ValueError: for an unknown field, and an id or name that another agent has.
         """
         check_names(spec, tuple(SimulatedAgent.__dataclass_fields__), "field of an agent")
         if "name" not in spec:
             raise ValueError("name: an agent needs one")
         enterprise = spec.get("agent_type") == "enterprise"
-        agent = SimulatedAgent(
-            **{"agent_id": self._free_agent_id(281474976710803 if enterprise else 15000), **spec}
-        )
+        free_id = self._free_agent_id(281474976710803 if enterprise else 15000)
+        agent = SimulatedAgent(**{"agent_id": free_id, **spec})
         if agent.agent_id in self.agents:
             raise ValueError(f"agent_id: {agent.agent_id!r} is taken")
-        if agent.name in [other.name for other in self.agents.values()]:
+        if self._find_agent(agent.name) is not None:
             raise ValueError(f"name: {agent.name!r} is taken")
         self.agents[agent.agent_id] = agent
         return agent
 
     def change_agent(self, ref: str, state: str) -> SimulatedAgent:
-        """Set the state of an agent; it concerns rounds that start from now on.
+        """Set the state of an agent for rounds that start from now on.
 
-        :raises ValueError: for another state or agent, naming the choices.
+        :param ref: its id or name.
+        :raises ValueError: for an unknown state or agent, naming the choices.
         """
         check_choice("state", state, AGENT_STATES)
         agent_id = self.agent_id(ref)
@@ -383,30 +244,30 @@ class World:
         return self.agents[agent_id]
 
     def agent_id(self, ref: str) -> str:
-        """The id of the agent with this id or name.
+        """Return the id of the agent with this id or name.
 
-        :raises ValueError: when there is none, naming those that there are.
+        :raises ValueError: for an unknown agent, naming the known ones.
         """
-        found = self._find_agent(ref)
-        if found is None:
-            known = ", ".join(f"{agent.name!r} ({agent.agent_id})" for agent in self.agents.values())
+        agent_id = self._find_agent(ref)
+        if agent_id is None:
+            known = "; ".join(f"{agent.name!r} ({agent.agent_id})" for agent in self.agents.values())
             raise ValueError(f"no agent {ref!r}; known: {known}")
-        return found
+        return agent_id
 
     def set_target(self, name: str, condition: Any) -> str:
-        """Say what is the matter with a target, in rounds that start from now on.
+        """Set the condition of a target for rounds that start from now on.
 
-        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent (id or name).
-        :param condition: for all agents, or a dict by agent (id or name), by result type, or nested.
+        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent by id or name.
+        :param condition: for all agents, or a tree by agent and by result type.
         :returns: the target as tests are matched with it.
-        :raises ValueError: for anything that is not one of the choices, naming them.
+        :raises ValueError: for an unknown condition or agent, naming the choices.
         """
         check_text("target", name)
         target = self._find_agent(name) or conditions.host_of(name)
         check_text("target", target)
-        found = self._tree("condition", condition, _condition)
-        # a new dict each time: rounds keep the one of their start
-        self.targets = {**self.targets, target: found}
+        parsed = self._behaviors.tree("condition", condition, conditions.condition)
+        # Rounds keep the dict of their start, so it is replaced rather than changed.
+        self.targets = {**self.targets, target: parsed}
         return target
 
     def _find_agent(self, ref: Any) -> str | None:
@@ -420,10 +281,14 @@ class World:
         return str(first)
 
     def _agent_ids(self, wanted: int | Iterable[str], target: str | None) -> tuple[str, ...]:
-        """The agents that are named, or so many of them; in that case not the one that is the ``target``."""
+        """Return the named agents, or the first ones of a number.
+
+        :param wanted: ids or names, or a number. Further agents are added for a number above that of all agents.
+        :param target: agent that the others measure towards; a number leaves it out.
+        """
         if isinstance(wanted, int) and not isinstance(wanted, bool):
-            if not 1 <= wanted <= MOST_AGENTS:
-                raise ValueError(f"agents: {wanted} is out of range, 1 to {MOST_AGENTS}")
+            if not 1 <= wanted <= MAX_AGENTS:
+                raise ValueError(f"agents: a number must be from 1 to {MAX_AGENTS}, got {wanted}")
             number = 0
             while len(self.agents) - (target in self.agents) < wanted:
                 agent = further_agent(number)
@@ -432,31 +297,47 @@ class World:
                     self.agents[agent.agent_id] = agent
             return tuple(agent_id for agent_id in self.agents if agent_id != target)[:wanted]
         if isinstance(wanted, str | bool) or not isinstance(wanted, Iterable):
-            raise ValueError(f"agents: {wanted!r} is neither a list of ids or names nor a count")
-        found = tuple(dict.fromkeys(self.agent_id(ref) for ref in wanted))
-        if not found:
-            raise ValueError("agents: a test needs one at least")
-        return found
+            raise ValueError(f"agents must be a list of ids or names, or a number, got {wanted!r}")
+        chosen = tuple(dict.fromkeys(self.agent_id(ref) for ref in wanted))
+        if not chosen:
+            raise ValueError("agents must name at least one agent")
+        return chosen
 
     # tests
 
     def add_test(self, now: float, **spec: Any) -> SimulatedTest:
-        """Add a test; an instant one unless it is said to be scheduled.
+        """Add a test, by default an instant one.
 
-        Takes, by name: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a count),
-        ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
-        ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``tags`` (each
-        ``key:value``, of a scheduled test), ``definition`` (further fields of its type),
-        ``history`` (a list of ages of earlier rounds in seconds by the clock, or dicts of ``ago`` and a
-        conduct), ``switches``, ``next_runs`` (a list of conducts, one for each coming run), and the conduct
-        of its agents: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``.
-
-        :raises ValueError: for whatever is not one of the choices, naming them.
+        :param spec: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a number),
+            ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
+            ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``tags`` (each ``key:value``,
+            of a scheduled test), ``definition`` (further fields of its type), ``history`` (ages of earlier rounds in
+            seconds, or dicts of ``ago`` and behavior), ``switches``, ``next_runs`` (behavior of the next runs, one
+            each), and behavior: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``.
+        :raises ValueError: for an unknown field or a wrong value, naming the choices.
         """
         check_names(spec, _ADD_TEST, "field of a test")
         test_type: Any = spec.get("test_type")
         check_choice("test_type", test_type, TEST_TYPES)
         _check_parts(spec)
+        test = self._new_test(now, test_type, spec)
+        tags = _texts("tags", spec["tags"]) if spec.get("tags") is not None else ()
+        if tags and not test.scheduled:
+            raise ValueError("tags: instant tests carry none; scheduled=True makes a scheduled test")
+        for tag in tags:
+            parse_tag(tag)
+        history = _parse_history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
+        self.change_test(test, **{name: value for name, value in spec.items() if name in _CHANGE_TEST})
+        for ago, behavior in sorted(history, key=lambda entry: -entry[0]):
+            check_names(behavior, BEHAVIOR_FIELDS, "field of a round")
+            changed = self._behaviors.changed(test.behavior, behavior)
+            self._start(test, now - ago, "history", changed, aged=ago)
+        self.tests[test.test_id] = test
+        for tag in tags:
+            self.add_tag(now, tag, (test.test_id,), account_group_id=test.account_group_id)
+        return test
+
+    def _new_test(self, now: float, test_type: str, spec: Mapping[str, Any]) -> SimulatedTest:
         test_id = str(spec.get("test_id") or self._free_test_id())
         if test_id in self.tests:
             raise ValueError(f"test_id: {test_id!r} is taken")
@@ -466,62 +347,37 @@ class World:
         account_group_id = self._known_account_group(spec.get("account_group_id"))
         scheduled = spec.get("scheduled", False)
         check_boolean("scheduled", scheduled)
-        tags = _texts("tags", spec["tags"]) if spec.get("tags") is not None else ()
-        if tags and not scheduled:
-            raise ValueError("tags: instant tests carry none; scheduled=True makes a scheduled test")
-        for tag in tags:
-            parse_tag(tag)
-        definition = {**test_templates.TEMPLATES[test_type]}
-        agents: tuple[str, ...] = ()
+        definition, agents = dict(test_templates.TEMPLATES[test_type]), tuple(self.agents)
         if test_templates.has_target_agent(test_type):
             given = spec.get("definition") or {}
-            target = self.agent_id(
-                spec.get("target_agent") or given.get("targetAgentId") or AGENTS[-1].agent_id
-            )
-            definition["targetAgentId"] = target
-            agents = tuple(agent_id for agent_id in self.agents if agent_id != target)
+            named = spec.get("target_agent") or given.get("targetAgentId") or AGENTS[-1].agent_id
+            definition["targetAgentId"] = self.agent_id(named)
+            agents = tuple(agent_id for agent_id in agents if agent_id != definition["targetAgentId"])
         elif spec.get("target_agent") is not None:
             raise ValueError(f"target_agent: a {test_type} test has none")
-        test = SimulatedTest(
+        return SimulatedTest(
             test_id,
             test_type,
             str(name),
             account_group_id,
-            agents or tuple(self.agents),
+            agents,
             definition,
             ("ns1.example.net", "ns2.example.net") if test_type == "dns-server" else (),
             scheduled=scheduled,
             created=now,
         )
-        history = _history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
-        self.change_test(test, **{name: value for name, value in spec.items() if name in _CHANGE_TEST})
-        for ago, conduct in sorted(history, key=lambda entry: -entry[0]):
-            check_names(conduct, CONDUCT, "field of a round")
-            self._start(test, now - ago, "history", self._conducted(test.conduct, conduct), aged=ago)
-        self.tests[test_id] = test
-        for tag in tags:
-            self.add_tag(now, tag, (test_id,), account_group_id=account_group_id)
-        return test
 
     def change_test(self, test: SimulatedTest, **spec: Any) -> None:
-        """Change a test, with the names that :meth:`add_test` takes. Rounds that have begun stay as they are.
+        """Change a test. Rounds that have begun stay as they are.
 
-        :raises ValueError: for whatever is not one of the choices, naming them.
+        :param spec: ``name``, ``agents``, ``dns_servers``, ``direction``, ``network_measurements``, ``definition``,
+            ``switches``, ``next_runs`` and behavior, as in :meth:`add_test`.
+        :raises ValueError: for an unknown field or a wrong value, naming the choices. Nothing is changed then.
         """
         check_names(spec, _CHANGE_TEST, "field of a test")
         _check_parts(spec)
-        definition, agents, servers = dict(test.definition), test.agents, test.dns_servers
-        if spec.get("definition") is not None:
-            definition.update(test_templates.kept(test.test_type, spec["definition"]))
-        if spec.get("direction") is not None:
-            if test.test_type != "agent-to-agent":
-                raise ValueError(f"direction: a {test.test_type} test has none to choose")
-            definition["direction"] = spec["direction"]
-        if test.test_type == "agent-to-agent":
-            check_choice("direction", definition.get("direction"), test_templates.DIRECTIONS)
-        if spec.get("network_measurements") is not None:
-            check_boolean("network_measurements", spec["network_measurements"])
-            definition["networkMeasurements"] = spec["network_measurements"]
+        definition = self._changed_definition(test, spec)
+        agents, servers = test.agents, test.dns_servers
         if spec.get("agents") is not None:
             agents = self._agent_ids(spec["agents"], definition.get("targetAgentId"))
         if spec.get("dns_servers") is not None:
@@ -529,17 +385,50 @@ class World:
                 raise ValueError(f"dns_servers: a {test.test_type} test has none")
             servers = _texts("dns_servers", spec["dns_servers"])
         switches = {**test.switches, **self.switches.checked_for_one_test(spec.get("switches") or {})}
-        conduct = self._conducted(test.conduct, {name: spec[name] for name in CONDUCT if name in spec})
-        coming = [self._conducted(conduct, each) for each in spec.get("next_runs") or ()]
+        changes = {name: spec[name] for name in BEHAVIOR_FIELDS if name in spec}
+        behavior = self._behaviors.changed(test.behavior, changes)
+        following = [self._behaviors.changed(behavior, each) for each in spec.get("next_runs") or ()]
         test.name = str(spec.get("name") or test.name)
         test.definition, test.agents, test.dns_servers = definition, agents, servers
-        test.switches, test.conduct = switches, conduct
+        test.switches, test.behavior = switches, behavior
         if "next_runs" in spec:
-            test.coming = coming
+            test.next_behaviors = following
+
+    @staticmethod
+    def _changed_definition(test: SimulatedTest, spec: Mapping[str, Any]) -> dict[str, Any]:
+        definition = dict(test.definition)
+        if spec.get("definition") is not None:
+            definition.update(test_templates.kept(test.test_type, spec["definition"]))
+        if spec.get("direction") is not None:
+            if test.test_type != "agent-to-agent":
+                raise ValueError(f"direction: a {test.test_type} test has no choice")
+            definition["direction"] = spec["direction"]
+        if test.test_type == "agent-to-agent":
+            check_choice("direction", definition.get("direction"), test_templates.DIRECTIONS)
+        if spec.get("network_measurements") is not None:
+            check_boolean("network_measurements", spec["network_measurements"])
+            definition["networkMeasurements"] = spec["network_measurements"]
+        return definition
 
     def switches_of(self, test: SimulatedTest) -> Switches:
-        """The switches that are in force for a test."""
+        """Return the switches in force for a test."""
         return self.switches.changed(test.switches) if test.switches else self.switches
+
+    def add_history(self, now: float, test: SimulatedTest, **traits: Any) -> HistorySummary:
+        """Give a test a generated history, in place of the rounds with which it began.
+
+        :param traits: fields of :class:`~thousandeyes_provider.simulator.generated_history.HistoryTraits`.
+        :returns: what the history contains.
+        :raises ValueError: for an unknown field, and a value out of range.
+        """
+        check_names(traits, TRAIT_NAMES, "trait of a history")
+        longitudes = {agent_id: self.agents[agent_id].longitude for agent_id in test.agents}
+        chosen = HistoryTraits(**traits)
+        offset = self.switches.clock_offset
+        test.history = GeneratedHistory(test.test_id, longitudes, self.clock(now), offset, chosen)
+        test.rounds = [each for each in test.rounds if each.by != "history"]
+        test.definition = {**test.definition, "interval": chosen.interval}
+        return test.history.summary()
 
     def _known_account_group(self, wanted: Any) -> str:
         """Return the id of an account group; the default one for none."""
@@ -659,100 +548,45 @@ class World:
         self._next_id += 1
         return str(self._next_id - 1)
 
-    def _conducted(self, conduct: AgentBehavior, spec: Mapping[str, Any]) -> AgentBehavior:
-        """``conduct`` with the parts that ``spec`` names replaced."""
-        if not isinstance(spec, Mapping):
-            raise ValueError(f"{spec!r} is no dict of {', '.join(CONDUCT)}")
-        check_names(spec, CONDUCT, "conduct")
-        parts: dict[str, Any] = {}
-        if "outcomes" in spec:
-            parts["outcomes"] = self._tree(
-                "outcomes", "ok" if spec["outcomes"] is None else spec["outcomes"], _outcome
-            )
-        if "condition" in spec:
-            given = spec["condition"]
-            parts["condition"] = None if given is None else self._tree("condition", given, _condition)
-        if "delays" in spec:
-            parts["delays"] = self._tree("delays", spec["delays"], _delay)
-        if "failed_step" in spec:
-            parts["failed_step"] = self._tree("failed_step", spec["failed_step"], _step)
-        if "metrics" in spec:
-            parts["metrics"] = self._fields(spec["metrics"] or {}, False)
-        if "silent" in spec:
-            silent = spec["silent"] or ()
-            if isinstance(silent, str) or not isinstance(silent, Iterable):
-                raise ValueError(f"silent: {silent!r} is no list of agents")
-            parts["silent"] = tuple(self.agent_id(ref) for ref in silent)
-        return replace(conduct, **parts)
-
-    def _key(self, name: Any) -> str | None:
-        """How a conduct names an agent or a result type."""
-        if name in RESULT_TYPES:
-            return f":type:{name}"
-        agent_id = self._find_agent(name)
-        return None if agent_id is None else f":agent:{agent_id}"
-
-    def _tree(self, what: str, value: Any, check: Callable[[Any], None]) -> Any:
-        if not isinstance(value, Mapping):
-            check(value)
-            return value
-        found = {}
-        for name, part in value.items():
-            key = self._key(name)
-            if key is None:
-                known = ", ".join([*RESULT_TYPES, *(agent.name for agent in self.agents.values())])
-                raise ValueError(f"{what}: {name!r} is neither a result type nor an agent; known: {known}")
-            found[key] = self._tree(what, part, check)
-        return found
-
-    def _fields(self, value: Any, scoped: bool) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"metrics: {value!r} is no dict of fields")
-        found: dict[str, Any] = {}
-        for name, part in value.items():
-            key = self._key(name)
-            if key is not None:
-                found[key] = self._fields(part, scoped or key.startswith(":type:"))
-            elif isinstance(part, Mapping) and not scoped and name not in rows.EXPANDED:
-                known = ", ".join([*RESULT_TYPES, *(agent.name for agent in self.agents.values())])
-                raise ValueError(f"metrics: {name!r} is neither a result type nor an agent; known: {known}")
-            else:
-                found[str(name)] = part
-        return found
-
     # rounds
 
-    def run(self, test: SimulatedTest, now: float, by: str = "api", **conduct: Any) -> Round | None:
-        """Run a test; ``conduct`` is for this round alone.
+    def run(self, test: SimulatedTest, now: float, by: str = "api", **behavior: Any) -> TriggeredRound | None:
+        """Run a test.
 
-        :returns: the new round; ``None`` when the run was merged into the one that is going on.
-        :raises Busy: when one is going on and the switches say so.
+        :param now: real time at which the round begins.
+        :param behavior: behavior for this round alone.
+        :returns: the new round; ``None`` if the run was merged into the one in progress.
+        :raises RunInProgress: if one is in progress and the switch ``run_while_running`` refuses another.
         """
-        switches = self.switches_of(test)
-        if switches.run_while_running != "new-round" and self.running(test, now):
-            if switches.run_while_running == "409":
+        mode = self.switches_of(test).run_while_running
+        if mode != "new-round" and self.is_running(test, now):
+            if mode == "409":
                 raise RunInProgress
             return None
-        base = test.coming[0] if test.coming else test.conduct
-        started = self._start(test, now, by, self._conducted(base, conduct))
-        if test.coming:
-            del test.coming[0]
+        base = test.next_behaviors[0] if test.next_behaviors else test.behavior
+        started = self._start(test, now, by, self._behaviors.changed(base, behavior))
+        del test.next_behaviors[:1]
         return started
 
-    def running(self, test: SimulatedTest, now: float) -> bool:
-        """Whether a run of this test is going on."""
+    def is_running(self, test: SimulatedTest, now: float) -> bool:
+        """Return whether a run of the test is in progress."""
         if not test.rounds:
             return False
         last, busy = test.rounds[-1], self.switches_of(test).run_busy
         return now < (last.started + self.real(busy) if busy else last.last_landing())
 
     def _start(
-        self, test: SimulatedTest, now: float, by: str, conduct: AgentBehavior, aged: float = 0.0
-    ) -> Round:
+        self, test: SimulatedTest, now: float, by: str, behavior: AgentBehavior, aged: float = 0.0
+    ) -> TriggeredRound:
+        """Add a round.
+
+        :param aged: seconds by which the round is older than the test. All its rows have landed, however slow the
+            agents are.
+        """
         began = self.clock(now)
         round_id = math.floor(began)
         if self.switches_of(test).round_ids == "minute":
-            round_id -= round_id % MINUTE
+            round_id -= round_id % _MINUTE
         else:
             taken = {earlier.round_id for earlier in test.rounds}
             while round_id in taken:
@@ -760,41 +594,24 @@ class World:
         lands: dict[tuple[str, str], float | None] = {}
         for agent_id in test.agents:
             usual = Random(f"{self.seed}|{test.test_id}|{agent_id}|delay").uniform(2, 6)
+            online = self.agents[agent_id].state == "online"
             for result_type in TEST_TYPES[test.test_type].result_types:
-                delay = conduct.delay(agent_id, result_type, usual)
-                if delay is None or self.agents[agent_id].state != "online":
-                    lands[agent_id, result_type] = None
-                else:
-                    # history has happened: its rows are there, however slow the agents are from now on
-                    lands[agent_id, result_type] = now + (
-                        min(self.real(delay), aged) if aged else self.real(delay)
-                    )
+                delay = behavior.delay(agent_id, result_type, usual) if online else None
+                if delay is not None:
+                    delay = min(self.real(delay), aged) if aged else self.real(delay)
+                lands[agent_id, result_type] = None if delay is None else now + delay
         number = len(test.rounds)
-        test.rounds.append(Round(number, round_id, now, began, by, test.agents, lands, conduct, self.targets))
-        return test.rounds[-1]
+        started = TriggeredRound(number, round_id, now, began, test.agents, by, lands, behavior, self.targets)
+        test.rounds.append(started)
+        return started
 
     def round_states(self, test: SimulatedTest, now: float) -> list[RoundState]:
-        """The rounds of a test, the oldest first."""
-        return [
-            RoundState(
-                each.round_id,
-                each.started,
-                each.by,
-                {
-                    name: tuple(agent for agent in each.agents if each.landed(agent, name, now))
-                    for name in test.result_types
-                },
-                {
-                    name: tuple(agent for agent in each.agents if not each.landed(agent, name, now))
-                    for name in test.result_types
-                },
-            )
-            for each in test.rounds
-        ]
+        """Return the rounds of a test, the oldest first, without those of a generated history."""
+        return [each.state(test.result_types, now) for each in test.rounds]
 
     # results
 
-    def seen_rows(
+    def visible_rows(
         self,
         test: SimulatedTest,
         result_type: str,
@@ -803,54 +620,53 @@ class World:
         between: tuple[float, float] | None = None,
         directions: tuple[str, ...] = ("to-target",),
     ) -> list[VisibleRow]:
-        """The rows that can be seen, the oldest round first, its agents in the order of the test.
+        """Return the rows that the API shows: the oldest round first, its agents in the order of their ids' creation.
 
         :param between: first and last round id; ``None``: only the newest round.
         :param directions: for network and path-vis.
         """
         switches = self.switches_of(test)
-        shown = self._shown(test, result_type, now, switches.newest_round)
-        if between is None:
-            shown = self._newest(shown, result_type, now, switches.newest_round)
-        else:
-            first, last = between[0] - switches.window_slack, between[1]
+        first = None if between is None else math.floor(between[0] - switches.window_slack)
+        rounds = self._rounds(test, now, first)
+        shown = shown_rounds(rounds, result_type, now, switches.newest_round, only_newest=between is None)
+        if between is not None and first is not None:
             # The id of a second round within one second is ahead of its start.
             shown = [
                 each
                 for each in shown
-                if math.floor(first) <= each.round_id and min(each.round_id, math.floor(each.began)) <= last
+                if first <= each.round_id and min(each.round_id, math.floor(each.began)) <= between[1]
             ]
-        seen: dict[tuple[int, str, str], VisibleRow] = {}
+        keys = self._row_keys(test, result_type, directions)
+        visible: dict[tuple[int, str, str], VisibleRow] = {}
         for each in shown:
             for agent_id in each.agents:
                 if each.landed(agent_id, result_type, now):
-                    for key in self._row_keys(test, result_type, directions):
-                        # runs that share a round id (minutes): what the later one reported stands
-                        seen[each.round_id, agent_id, key] = VisibleRow(each, agent_id, key)
+                    for key in keys:
+                        # Where runs share a round id, the later row replaces the earlier one.
+                        visible[each.round_id, agent_id, key] = VisibleRow(each, agent_id, key)
         order = {agent_id: position for position, agent_id in enumerate(self.agents)}
-        return sorted(seen.values(), key=lambda row: (row.round.round_id, order[row.agent_id]))
+        return sorted(visible.values(), key=lambda row: (row.round.round_id, order[row.agent_id]))
 
-    def ever_seen(self, test: SimulatedTest, result_type: str, now: float) -> bool:
-        """Whether the test has any row of this type to show."""
-        return bool(self._shown(test, result_type, now, self.switches_of(test).newest_round))
+    def has_rows(self, test: SimulatedTest, result_type: str, now: float) -> bool:
+        """Return whether the test has any row of this type to show."""
+        newest_round = self.switches_of(test).newest_round
+        rounds = self._rounds(test, now, None)
+        return bool(shown_rounds(rounds, result_type, now, newest_round, only_newest=False))
 
-    @staticmethod
-    def _shown(test: SimulatedTest, result_type: str, now: float, newest_round: str) -> list[Round]:
-        """The rounds with rows to show; "previous" hides an incomplete one until a newer one is complete."""
-        begun = [each for each in test.rounds if each.begun(result_type, now)]
-        if newest_round != "previous":
-            return begun
-        whole = [each.number for each in begun if each.complete(result_type, now)]
-        return [each for each in begun if whole and each.number <= whole[-1]]
+    def _rounds(self, test: SimulatedTest, now: float, first: float | None) -> list[Round]:
+        """Return the rounds of a test, the oldest first; of a generated history only those that may be shown.
 
-    @staticmethod
-    def _newest(shown: list[Round], result_type: str, now: float, newest_round: str) -> list[Round]:
-        if not shown:
-            return []
-        ids = {shown[-1].round_id}
-        if newest_round == "both" and not shown[-1].complete(result_type, now):
-            ids.update([each.round_id for each in shown if each.round_id not in ids][-1:])
-        return [each for each in shown if each.round_id in ids]
+        :param first: lowest round id of the period; ``None``: only the newest round is needed.
+        """
+        if test.history is None:
+            return list(test.rounds)
+        clock = self.clock(now)
+        newest = test.history.newest(clock)
+        generated = newest if first is None else test.history.between(first, clock)
+        # The newest rounds decide what the switch newest_round hides.
+        if first is not None and newest and (not generated or generated[0].round_id > newest[0].round_id):
+            generated = newest
+        return sorted([*generated, *test.rounds], key=lambda each: each.started)
 
     @staticmethod
     def _row_keys(test: SimulatedTest, result_type: str, directions: tuple[str, ...]) -> tuple[str, ...]:
@@ -858,134 +674,117 @@ class World:
             return test.dns_servers
         return directions if result_type in ("network", "path-vis") else ("",)
 
-    @staticmethod
-    def _condition(test: SimulatedTest, result_type: str, seen: VisibleRow) -> rows.Found | None:
-        """The condition in which a row's measurement found its target, and which of its hosts were in it."""
-        own = seen.round.conduct.finds(seen.agent_id, result_type)
-        if own is not None:
-            return rows.Found(own, frozenset())
-        told = {}
-        for host in conditions.targets_of(test.definition, seen.key):
-            leaf = _leaf(seen.round.targets.get(host, _NOTHING), seen.agent_id, result_type)
-            if leaf is not _NOTHING:
-                told[host] = conditions.condition(leaf)
-        worst = _worst(told.values())
-        if worst is None:
-            return None
-        return rows.Found(worst, frozenset(host for host, one in told.items() if one == worst))
-
-    def row(self, test: SimulatedTest, result_type: str, seen: VisibleRow) -> dict[str, Any]:
+    def row(self, test: SimulatedTest, result_type: str, visible: VisibleRow) -> dict[str, Any]:
         """Return the fields of a row that belong to its result type, with all expansions."""
-        return self._measured_row(test, result_type, seen)[1].fields
+        return self._measured_row(test, result_type, visible)[1].fields
 
-    def details(self, test: SimulatedTest, result_type: str, seen: VisibleRow) -> dict[str, Any]:
+    def details(self, test: SimulatedTest, result_type: str, visible: VisibleRow) -> dict[str, Any]:
         """Return the fields of a row that belong to its result type, with the details of the agent."""
-        measured, row = self._measured_row(test, result_type, seen)
+        measured, row = self._measured_row(test, result_type, visible)
         return row.fields | round_details.details_of(result_type, measured, row.fields, row.failed_step)
 
-    def console_logs(self, test: SimulatedTest, seen: VisibleRow) -> list[dict[str, str]]:
+    def console_logs(self, test: SimulatedTest, visible: VisibleRow) -> list[dict[str, str]]:
         """Return what the agent's browser logged during a web transaction."""
-        measured, row = self._measured_row(test, "web-transactions", seen)
+        measured, row = self._measured_row(test, "web-transactions", visible)
         return round_details.console_logs(measured, row.fields, row.failed_step)
 
     def _measured_row(
-        self, test: SimulatedTest, result_type: str, seen: VisibleRow
+        self, test: SimulatedTest, result_type: str, visible: VisibleRow
     ) -> tuple[rows.Measured, rows.MeasuredRow]:
+        the_round, agent_id = visible.round, visible.agent_id
         measured = rows.Measured(
             self.seed,
             test.test_id,
-            seen.agent_id,
-            seen.round.number,
-            seen.round.measured_at(seen.agent_id, result_type),
-            seen.key,
+            agent_id,
+            the_round.number,
+            the_round.measured_at(agent_id, result_type),
+            visible.key,
             test.definition,
         )
-        conduct = seen.round.conduct
         row = rows.measured_row(
             result_type,
             measured,
-            failed=conduct.fails(seen.agent_id, result_type),
+            failed=the_round.fails(agent_id, result_type),
             spelling=self.switches_of(test).error_type_spelling,
-            condition=self._condition(test, result_type, seen),
-            failed_step=conduct.step(seen.agent_id, result_type),
+            condition=self._condition(test, result_type, visible),
+            failed_step=the_round.failed_step(agent_id, result_type),
         )
         if result_type == "dns-server":
-            row.fields["serverId"] = dns_server_id(seen.key)
-        changes = conduct.changes(seen.agent_id, result_type, row.names)
-        return measured, row._replace(fields=rows.merged(row.fields, changes))
+            row.fields["serverId"] = dns_server_id(visible.key)
+        changes = the_round.changes(agent_id, result_type, row.names)
+        return measured, row._replace(fields=rows.merged(row.fields, changes)) if changes else row
 
-
-def _worst(found: Iterable[conditions.Condition]) -> conditions.Condition | None:
-    return max(found, key=lambda one: one.rank, default=None)
+    @staticmethod
+    def _condition(test: SimulatedTest, result_type: str, visible: VisibleRow) -> rows.TargetCondition | None:
+        """Return the condition of the target of a row: its round's own, or the worst one of its hosts."""
+        own = visible.round.condition(visible.agent_id, result_type)
+        if own is not None:
+            return rows.TargetCondition(own, frozenset())
+        by_host = {}
+        for host in conditions.targets_of(test.definition, visible.key):
+            text = leaf(visible.round.target_condition(host), visible.agent_id, result_type, None)
+            if text is not None:
+                by_host[host] = conditions.condition(text)
+        if not by_host:
+            return None
+        worst = max(by_host.values(), key=lambda condition: condition.rank)
+        hosts = frozenset(host for host, condition in by_host.items() if condition == worst)
+        return rows.TargetCondition(worst, hosts)
 
 
 def dns_server_id(name: str) -> str:
-    """The id of a DNS server: some number that belongs to its name."""
+    """Return the id of a DNS server, a number that follows from its name."""
     return str(1000 + Random(name).randrange(9000))
 
 
-def _default_test(position: int, test_type: str) -> dict[str, Any]:
-    spec: dict[str, Any] = {"test_type": test_type, "test_id": default_test_id(test_type)}
-    spec["name"] = f"Demo {test_type}"
-    if test_type == "agent-to-agent":
-        spec["direction"] = "bidirectional"
-    return spec
-
-
 def default_test_id(test_type: str) -> str:
-    """The id of the test of this type with which a simulator begins."""
+    """Return the id of the test of this type with which a simulator begins."""
     return str(202701 + list(TEST_TYPES).index(test_type))
 
 
-def _history(given: Any) -> list[tuple[float, Mapping[str, Any]]]:
+def _default_test(test_type: str) -> dict[str, Any]:
+    spec = {
+        "test_type": test_type,
+        "test_id": default_test_id(test_type),
+        "name": f"Demo {test_type}",
+    }
+    return {**spec, "direction": "bidirectional"} if test_type == "agent-to-agent" else spec
+
+
+def _parse_history(given: Any) -> list[tuple[float, Mapping[str, Any]]]:
+    """Return age in seconds and behavior of earlier rounds."""
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise ValueError(f"history: {given!r} is no list of ages in seconds")
-    found: list[tuple[float, Mapping[str, Any]]] = []
+        raise ValueError(f"history must be a list of ages in seconds, got {given!r}")
+    parsed: list[tuple[float, Mapping[str, Any]]] = []
     for entry in given:
-        conduct = dict(entry) if isinstance(entry, Mapping) else {"ago": entry}
-        ago: Any = conduct.pop("ago", None)
+        behavior = dict(entry) if isinstance(entry, Mapping) else {"ago": entry}
+        ago: Any = behavior.pop("ago", None)
         check_number("history", ago, 0.001)
-        found.append((float(ago), conduct))
-    return found
+        parsed.append((float(ago), behavior))
+    return parsed
 
 
 def _check_parts(spec: Mapping[str, Any]) -> None:
-    """:raises ValueError: when a part of a test is of another kind than it must be."""
+    """Check the types of fields of a test.
+
+    :raises ValueError: for a field of another type.
+    """
     for name in ("test_id", "target_agent", "account_group_id"):
         value = spec.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise ValueError(f"{name}: {value!r} is no text")
+            raise ValueError(f"{name} must be text, got {value!r}")
     if spec.get("name") is not None:
         check_text("name", spec["name"])
     for name in ("definition", "switches"):
         if spec.get(name) is not None:
             check_dict(name, spec[name])
     if not isinstance(spec.get("next_runs"), list | tuple | None):
-        raise ValueError(f"next_runs: {spec['next_runs']!r} is no list of dicts")
+        raise ValueError(f"next_runs must be a list of dicts, got {spec['next_runs']!r}")
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ValueError(f"{name}: {given!r} is no list of texts")
-    found = tuple(given)
-    if not found or not all(isinstance(text, str) and text for text in found):
-        raise ValueError(f"{name}: {given!r} is no list of texts")
-    return found
-
-
-def _outcome(value: Any) -> None:
-    check_choice("outcomes", value, OUTCOMES)
-
-
-def _condition(value: Any) -> None:
-    conditions.condition(value)
-
-
-def _step(value: Any) -> None:
-    if value is not None:
-        check_whole("failed_step", value, 1)
-
-
-def _delay(value: Any) -> None:
-    if value is not None:
-        check_number("delays", value, 0)
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        texts = tuple(given)
+        if texts and all(isinstance(text, str) and text for text in texts):
+            return texts
+    raise ValueError(f"{name} must be a list of texts, got {given!r}")

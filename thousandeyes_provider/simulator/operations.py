@@ -19,13 +19,13 @@ from thousandeyes_provider.simulator.agents import AGENT_TYPES
 from thousandeyes_provider.simulator.model import (
     RunInProgress,
     SimulatedTest,
-    VisibleRow,
     World,
     dns_server_id,
 )
 from thousandeyes_provider.simulator.responses import SimulatedResponse, problem
 from thousandeyes_provider.simulator.routes import Route
 from thousandeyes_provider.simulator.simulated_alerts import SimulatedAlert, SimulatedEvent
+from thousandeyes_provider.simulator.simulated_rounds import VisibleRow
 
 SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
 SNAPSHOTS = 5
@@ -99,6 +99,7 @@ class Operations:
     def __init__(self, world: World) -> None:
         self.world = world
         self._snapshots: list[float] = []
+        self._listing: tuple[tuple[Any, ...], list[VisibleRow]] = ((), [])
         self._by_name: Mapping[str, Callable[[Exchange], SimulatedResponse]] = {
             "tests": self._tests,
             "test": self._test,
@@ -350,11 +351,9 @@ class Operations:
         between = _period(request, self.world.clock(shown_at))
         directions = self._directions(request, test, result_type)
         expand = _expansions(request, tuple(rows.EXPANDED.values())) if result_type == "http-server" else ()
-        if switches.before_first_data == "404" and not self.world.ever_seen(test, result_type, shown_at):
+        if switches.before_first_data == "404" and not self.world.has_rows(test, result_type, shown_at):
             raise Refusal(problem(404, "There is no data for this test", request.path))
-        visible = self.world.seen_rows(test, result_type, shown_at, between=between, directions=directions)
-        if switches.row_order == "shuffled":
-            Random(f"{self.world.seed}|{test.test_id}|{result_type}|{shown_at}").shuffle(visible)
+        visible = self._visible_rows(test, result_type, shown_at, between, directions)
         if request.query.get("direction") == "bidirectional":
             visible = [VisibleRow(row.round, row.agent_id, "bidirectional") for row in visible]
         # Endless pages start over, each under a new cursor.
@@ -369,6 +368,29 @@ class Operations:
         if offset + size < len(visible) or switches.endless_next:
             body["_links"]["next"] = {"href": self._next_page(test, request, offset + size, shown_at)}
         return responses.as_json(self._extended(test, body))
+
+    def _visible_rows(
+        self,
+        test: SimulatedTest,
+        result_type: str,
+        shown_at: float,
+        between: tuple[float, float] | None,
+        directions: tuple[str, ...],
+    ) -> list[VisibleRow]:
+        """Return the rows on all pages of a list.
+
+        Those of a long history are kept until another list is read, so that each page costs its own rows only.
+        """
+        switches = self.world.switches_of(test)
+        key = (test.test_id, test.history, result_type, shown_at, between, directions, switches)
+        if self._listing[0] == key:
+            return self._listing[1]
+        visible = self.world.visible_rows(test, result_type, shown_at, between=between, directions=directions)
+        if switches.row_order == "shuffled":
+            Random(f"{self.world.seed}|{test.test_id}|{result_type}|{shown_at}").shuffle(visible)
+        if test.history is not None:
+            self._listing = (key, visible)
+        return visible
 
     def _lacks(self, test: SimulatedTest, result_type: str, request: ReceivedRequest) -> bool:
         """Return whether the test lacks the result type and the response is an empty list."""
@@ -407,16 +429,16 @@ class Operations:
         started = ended = the_round.measured_at(row.agent_id, result_type)
         if switches.row_times == "round":
             started = the_round.round_id
-            landing = the_round.lands[row.agent_id, result_type] or the_round.started
+            landing = the_round.landing(row.agent_id, result_type) or the_round.started
             ended = started + max(math.ceil(landing - the_round.started), 1)
-        link = {"testId": test.test_id, "roundId": the_round.round_id, "agentId": row.agent_id}
+        query = f"testId={quote(test.test_id)}&roundId={the_round.round_id}&agentId={quote(row.agent_id)}"
         result = {
             "agent": self.world.agents[row.agent_id].as_result(),
             "date": responses.iso(started),
             "roundId": the_round.round_id,
             "startTime": started,
             "endTime": ended,
-            "_links": {"appLink": {"href": f"https://app.thousandeyes.com/view/tests/?{urlencode(link)}"}},
+            "_links": {"appLink": {"href": f"https://app.thousandeyes.com/view/tests/?{query}"}},
             **fields,
         }
         if switches.numbers_as_text:
@@ -471,7 +493,7 @@ class Operations:
             raise _invalid(request, [("roundId", "roundId must be epoch seconds")])
         round_id = int(route.round_id)
         directions = self._directions(request, test, result_type)
-        visible = self.world.seen_rows(
+        visible = self.world.visible_rows(
             test, result_type, exchange.now, between=(round_id, round_id), directions=directions
         )
         found = [row for row in visible if (row.agent_id, row.round.round_id) == (route.agent_id, round_id)]

@@ -355,7 +355,7 @@ _SHAPES: Mapping[str, _Shape] = {
 
 
 @dataclass(frozen=True)
-class Found:
+class TargetCondition:
     """The condition in which a measurement found its target.
 
     :param condition: the condition.
@@ -385,7 +385,7 @@ def measured_row(
     *,
     failed: bool,
     spelling: str,
-    condition: Found | None = None,
+    condition: TargetCondition | None = None,
     failed_step: int | None = None,
 ) -> MeasuredRow:
     """Make up a row.
@@ -427,7 +427,7 @@ def measured_row(
 
 
 def _failed_step(
-    result_type: str, definition: Mapping[str, Any], wanted: int | None, affected: Found | None
+    result_type: str, definition: Mapping[str, Any], wanted: int | None, affected: TargetCondition | None
 ) -> int:
     """Return the number of the step that fails: ``wanted``, else the first affected one; at most the last one."""
     if result_type == "api":

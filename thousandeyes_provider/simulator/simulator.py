@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from thousandeyes_provider.simulator.control import Control
 from thousandeyes_provider.simulator.injected_faults import InjectedFault
-from thousandeyes_provider.simulator.model import RoundState, SimulatedTest, World
+from thousandeyes_provider.simulator.model import SimulatedTest, World
 from thousandeyes_provider.simulator.service import LoggedRequest, Service
+from thousandeyes_provider.simulator.simulated_rounds import RoundState
 from thousandeyes_provider.simulator.switches import Switches
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from thousandeyes_provider.simulator.agents import SimulatedAgent
+    from thousandeyes_provider.simulator.generated_history import HistorySummary
 
 DEFAULT_TOKEN = "simulator-token"
 
@@ -187,6 +189,20 @@ class Simulator:
         """
         with self._service.lock:
             self._service.world.change_test(self._test(test_id), **spec)
+
+    def add_history(self, test_id: str, **traits: Any) -> HistorySummary:
+        """Give a test a realistic history of weeks, in place of the rounds with which it began.
+
+        The history has day and night, slow agents, heavy tails, single errors, outages, an agent that stops reporting
+        and a release that makes everything slower. It goes on for a day. Rows are made when they are read.
+
+        :param traits: fields of :class:`~thousandeyes_provider.simulator.generated_history.HistoryTraits`, such as
+            ``days=28, interval=300, seed=1``.
+        :returns: what the history contains, for a comparison with what a client detects in it.
+        :raises ValueError: for an unknown test or field, and a value out of range.
+        """
+        with self._service.lock:
+            return self._service.world.add_history(time.time(), self._test(test_id), **traits)
 
     def set_switches(self, **switches: Any) -> None:
         """Change switches of the whole API, from now on."""

@@ -119,7 +119,7 @@ class Switches:
         "to-target",
     )
     row_order: str = _switch("sorted", "rows by round and agent, or shuffled", "sorted", "shuffled")
-    page_size: int = _switch(0, "rows on one page of results; 0: all on one page", low=0)
+    page_size: int = _switch(1000, "rows on one page of results; 0: all on one page", low=0)
     links_carry_aid: bool = _switch(
         True, "whether the link to the next page repeats the aid that was asked for"
     )

@@ -30,7 +30,7 @@ def http_test(where: World, **spec: Any) -> SimulatedTest:
 
 
 def seen(where: World, test: SimulatedTest, now: float, **how: Any) -> list[tuple[int, str]]:
-    rows = where.seen_rows(test, "http-server", now, **how)
+    rows = where.visible_rows(test, "http-server", now, **how)
     return [(row.round.number, row.agent_id) for row in rows]
 
 
@@ -119,7 +119,7 @@ class TestRounds:
     def test_history_can_say_how_it_went(self) -> None:
         here = world()
         test = http_test(here, history=[{"ago": 600, "outcomes": "error", "silent": [B]}])
-        (row,) = here.seen_rows(test, "http-server", NOW)
+        (row,) = here.visible_rows(test, "http-server", NOW)
         assert here.row(test, "http-server", row)["errorType"] == "Connect"
         assert here.round_states(test, NOW)[0].missing["http-server"] == (B_ID,)
 
@@ -226,13 +226,13 @@ class TestRunWhileRunning:
         here = world(run_while_running="409")
         test = http_test(here, silent=[B])
         here.run(test, NOW)
-        assert here.running(test, NOW + 0.9)
-        assert not here.running(test, NOW + 1)
+        assert here.is_running(test, NOW + 0.9)
+        assert not here.is_running(test, NOW + 1)
 
 
-class TestConduct:
+class TestBehavior:
     def rows(self, here: World, test: SimulatedTest, result_type: str) -> dict[str, dict[str, Any]]:
-        found = here.seen_rows(test, result_type, NOW + 100)
+        found = here.visible_rows(test, result_type, NOW + 100)
         return {row.agent_id: here.row(test, result_type, row) for row in found}
 
     def test_one_agent_can_fail(self) -> None:
@@ -285,19 +285,23 @@ class TestConduct:
     def test_the_next_runs_can_be_told_one_by_one(self) -> None:
         here = world()
         test = http_test(here, next_runs=[{"outcomes": "error"}, {"silent": [B]}])
-        conducts = [started.conduct for at in range(3) if (started := here.run(test, NOW + at))]
-        assert [(conduct.outcomes, conduct.silent) for conduct in conducts] == [
+        behaviors = [started.behavior for at in range(3) if (started := here.run(test, NOW + at))]
+        assert [(behavior.outcomes, behavior.silent) for behavior in behaviors] == [
             ("error", ()),
             ("ok", (B_ID,)),
             ("ok", ()),
         ]
 
-    def test_a_conduct_can_be_for_one_run(self) -> None:
+    def test_a_behavior_can_be_for_one_run(self) -> None:
         here = world()
         test = http_test(here)
         here.run(test, NOW, outcomes={"http-server": "error"})
         here.run(test, NOW + 5)
-        assert [each.conduct.outcomes for each in test.rounds] == ["ok", {":type:http-server": "error"}, "ok"]
+        assert [each.behavior.outcomes for each in test.rounds] == [
+            "ok",
+            {":type:http-server": "error"},
+            "ok",
+        ]
 
 
 class TestMistakes:
@@ -308,7 +312,7 @@ class TestMistakes:
             ({"agents": ["Atlantis"]}, "no agent 'Atlantis'; known: 'Frankfurt, Germany'"),
             ({"agents": []}, "agents"),
             ({"agents": 0}, "agents"),
-            ({"agents": 10**9}, "agents: 1000000000 is out of range, 1 to 1000"),
+            ({"agents": 10**9}, "agents: a number must be from 1 to 1000, got 1000000000"),
             ({"name": 5}, "name"),
             ({"test_id": ["1"]}, "test_id"),
             ({"definition": "url"}, "definition"),
@@ -334,7 +338,7 @@ class TestMistakes:
             ({"account_group_id": "9"}, "account_group_id: '9' is none of 1001, 1002"),
             ({"network_measurements": "no"}, "network_measurements"),
             ({"switches": {"clock_offset": 5.0}}, "unknown switch of a test clock_offset"),
-            ({"next_runs": [{"outcome": "error"}]}, "unknown conduct outcome; known: outcomes, condition"),
+            ({"next_runs": [{"outcome": "error"}]}, "unknown behavior outcome; known: outcomes, condition"),
             ({"colour": "red"}, "unknown field of a test colour; known: test_type"),
         ],
     )
@@ -368,7 +372,7 @@ def test_every_test_type_has_rows_of_all_its_result_types(test_type: str) -> Non
     here = world()
     test = here.add_test(NOW, test_type=test_type)
     assert test.result_types == TEST_TYPES[test_type].result_types
-    assert all(here.seen_rows(test, result_type, NOW) for result_type in test.result_types)
+    assert all(here.visible_rows(test, result_type, NOW) for result_type in test.result_types)
 
 
 def test_network_measurements_can_be_off() -> None:
@@ -381,7 +385,7 @@ def test_network_measurements_can_be_off() -> None:
 def test_a_dns_test_has_a_row_for_each_server() -> None:
     here = world()
     test = here.add_test(NOW, test_type="dns-server", agents=[A, B], dns_servers=["ns1", "ns2", "ns3"])
-    rows = [here.row(test, "dns-server", row) for row in here.seen_rows(test, "dns-server", NOW)]
+    rows = [here.row(test, "dns-server", row) for row in here.visible_rows(test, "dns-server", NOW)]
     assert [row["server"] for row in rows] == ["ns1", "ns2", "ns3"] * 2
     assert len({row["serverId"] for row in rows}) == 3
 
@@ -404,7 +408,7 @@ def test_no_row_is_seen_before_it_landed_nor_twice(
         here.run(test, at, delays={A: first, B: second})
     now = NOW + look
     test.rounds = [each for each in test.rounds if each.started <= now]
-    rows = here.seen_rows(test, "http-server", now, between=(0, now) if window else None)
+    rows = here.visible_rows(test, "http-server", now, between=(0, now) if window else None)
     assert rows, "the round before is always there to be shown"
     assert all(row.round.landed(row.agent_id, "http-server", now) for row in rows)
     keys = [(row.round.round_id, row.agent_id) for row in rows]

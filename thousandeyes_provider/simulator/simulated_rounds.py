@@ -1,0 +1,187 @@
+"""The rounds of a test, and which of their rows the API shows."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thousandeyes_provider.simulator.agent_behavior import AgentBehavior
+from thousandeyes_provider.simulator.conditions import Condition
+
+
+class Round(ABC):
+    """One round of a test.
+
+    Rows are not stored. A round knows when the rows of each agent land; their figures follow from seed, test, agent and
+    round.
+
+    :param number: differs from that of any other round of the test; the figures follow from it.
+    :param round_id: epoch seconds by the simulator's clock, as the API reports it.
+    :param started: start in real epoch seconds.
+    :param began: start by the simulator's clock.
+    :param agents: ids of its agents.
+    """
+
+    number: int
+    round_id: int
+    started: float
+    began: float
+    agents: tuple[str, ...]
+
+    @abstractmethod
+    def landing(self, agent_id: str, result_type: str) -> float | None:
+        """Return the real time at which the agent's rows of this type land; ``None``: never."""
+
+    @abstractmethod
+    def fails(self, agent_id: str, result_type: str) -> bool:
+        """Return whether the agent's measurement of this type fails."""
+
+    @abstractmethod
+    def condition(self, agent_id: str, result_type: str) -> Condition | None:
+        """Return the condition of the target that this round sets for the agent."""
+
+    @abstractmethod
+    def target_condition(self, host: str) -> Any:
+        """Return the condition, or tree of conditions, that a host had when the round began."""
+
+    def failed_step(self, agent_id: str, result_type: str) -> int | None:
+        """Return the number of the step that fails, if the agent's measurement of this type fails."""
+        return None
+
+    def changes(self, agent_id: str, result_type: str, names: frozenset[str]) -> Mapping[str, Any]:
+        """Return fields to set in the agent's row."""
+        return {}
+
+    def landed(self, agent_id: str, result_type: str, now: float) -> bool:
+        """Return whether the rows of the agent have landed at ``now``."""
+        landing = self.landing(agent_id, result_type)
+        return landing is not None and landing <= now
+
+    def measured_at(self, agent_id: str, result_type: str) -> int:
+        """Return the second of the simulator's clock at which the agent measured: halfway until its rows land."""
+        landing = self.landing(agent_id, result_type)
+        return math.floor(self.began + (0.0 if landing is None else (landing - self.started) / 2))
+
+    def has_rows(self, result_type: str, now: float) -> bool:
+        """Return whether any row of this type has landed."""
+        return any(self.landed(agent_id, result_type, now) for agent_id in self.agents)
+
+    def is_complete(self, result_type: str, now: float) -> bool:
+        """Return whether the rows of all agents have landed; never if one stays silent."""
+        return all(self.landed(agent_id, result_type, now) for agent_id in self.agents)
+
+
+@dataclass(frozen=True)
+class TriggeredRound(Round):
+    """A round that a run started, or that the test began with.
+
+    :param by: who started it.
+    :param lands: agent and result type to the real time at which the rows land; ``None``: never.
+    :param behavior: behavior of the agents.
+    :param targets: condition of each target when the round began.
+    """
+
+    number: int
+    round_id: int
+    started: float
+    began: float
+    agents: tuple[str, ...]
+    by: str
+    lands: Mapping[tuple[str, str], float | None]
+    behavior: AgentBehavior
+    targets: Mapping[str, Any] = field(default_factory=dict)
+
+    def landing(self, agent_id: str, result_type: str) -> float | None:
+        return self.lands.get((agent_id, result_type))
+
+    def fails(self, agent_id: str, result_type: str) -> bool:
+        return self.behavior.fails(agent_id, result_type)
+
+    def condition(self, agent_id: str, result_type: str) -> Condition | None:
+        return self.behavior.condition_of(agent_id, result_type)
+
+    def target_condition(self, host: str) -> Any:
+        return self.targets.get(host)
+
+    def failed_step(self, agent_id: str, result_type: str) -> int | None:
+        return self.behavior.step(agent_id, result_type)
+
+    def changes(self, agent_id: str, result_type: str, names: frozenset[str]) -> Mapping[str, Any]:
+        return self.behavior.changes(agent_id, result_type, names)
+
+    def last_landing(self) -> float:
+        """Return the real time at which the last agent that reports has reported."""
+        return max((when for when in self.lands.values() if when is not None), default=self.started)
+
+    def state(self, result_types: tuple[str, ...], now: float) -> RoundState:
+        """Return what an observer sees of the round."""
+        reported = {
+            name: tuple(agent_id for agent_id in self.agents if self.landed(agent_id, name, now))
+            for name in result_types
+        }
+        missing = {
+            name: tuple(agent_id for agent_id in self.agents if agent_id not in reported[name])
+            for name in result_types
+        }
+        return RoundState(self.round_id, self.started, self.by, reported, missing)
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """A round as an observer sees it.
+
+    :param round_id: as in the API's rows.
+    :param started: real epoch seconds.
+    :param by: who started it: ``"api"``, ``"history"``, or the ``by`` of :meth:`Simulator.run`.
+    :param reported: result type to the ids of the agents whose rows have landed.
+    :param missing: result type to the ids of the agents whose rows have not landed.
+    """
+
+    round_id: int
+    started: float
+    by: str
+    reported: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, tuple[str, ...]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the rows of every agent and result type have landed."""
+        return not any(self.missing.values())
+
+
+@dataclass(frozen=True)
+class VisibleRow:
+    """A row that the API shows.
+
+    :param round: its round.
+    :param agent_id: its agent.
+    :param key: its DNS server or direction, where an agent has several rows.
+    """
+
+    round: Round
+    agent_id: str
+    key: str
+
+
+def shown_rounds(
+    rounds: list[Round], result_type: str, now: float, newest_round: str, *, only_newest: bool
+) -> list[Round]:
+    """Return the rounds with rows to show.
+
+    :param rounds: the oldest first.
+    :param newest_round: the switch of this name. ``previous`` hides an incomplete round until a newer one is complete.
+    :param only_newest: the API was asked for no period.
+    """
+    shown = [each for each in rounds if each.has_rows(result_type, now)]
+    if newest_round == "previous":
+        complete = [position for position, each in enumerate(shown) if each.is_complete(result_type, now)]
+        shown = shown[: complete[-1] + 1] if complete else []
+    if not (only_newest and shown):
+        return shown
+    ids = {shown[-1].round_id}
+    if newest_round == "both" and not shown[-1].is_complete(result_type, now):
+        ids.update([each.round_id for each in shown if each.round_id not in ids][-1:])
+    return [each for each in shown if each.round_id in ids]
