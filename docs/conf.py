@@ -53,7 +53,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!thousandeyes_provider)[\w.\[\], |]+"),
     # Internal classes that signatures name.
     ("py:class", r"thousandeyes_provider\.exceptions\._\w+"),
-    ("py:class", r"thousandeyes_provider\.hooks\.(?!(base|thousandeyes|async_thousandeyes)\.)\w+\.\w+"),
+    ("py:class", r"thousandeyes_provider\.hooks\.(?!(base_hook|thousandeyes|async_thousandeyes)\.)\w+\.\w+"),
     ("py:class", r"thousandeyes_provider\.operators\.(?!(instant_test|suite)\.)\w+\.\w+"),
     ("py:class", r"thousandeyes_provider\.simulator\.service\.\w+"),
 ]

@@ -111,7 +111,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedCall:
     """The end of a call that starts a round.
 
     :param response: the response; ``None`` when it was lost but the call was carried out, or when the call is paused.
@@ -152,7 +152,7 @@ def start_flow(
     verify: Callable[[float], bool | Flow[bool]] | None = None,
     wait: Callable[[Wait], bool] | None = None,
     never_repeat: str = "",
-) -> Flow[Started]:
+) -> Flow[StartedCall]:
     """Send a call that starts a round until ThousandEyes has carried it out.
 
     :param subject: what the call starts, for the log.
@@ -180,18 +180,18 @@ def start_flow(
                 if isinstance(verdict, Generator):
                     verdict = yield from verdict
                 if verdict:
-                    return Started(None, None, lost_at, sent)
+                    return StartedCall(None, None, lost_at, sent)
                 yield Notice(f"{request.label}: {subject} not found")
                 if isinstance(decision, Wait):
                     spent = max(clock.now() - verified_since, 0.0)
                     decision = replace(decision, seconds=max(decision.seconds - spent, 0.0))
         if isinstance(decision, Wait):
             if not (yield _pause(request, attempts, decision, wait)):
-                return Started(None, decision, sent_at if lost_at is None else lost_at, sent)
+                return StartedCall(None, decision, sent_at if lost_at is None else lost_at, sent)
         elif isinstance(decision, Accept) and isinstance(outcome, Response):
             if decision.warning:
                 yield Notice(f"{request.label}: {decision.warning}", True)
-            return Started(outcome, None, sent_at if lost_at is None else lost_at, sent)
+            return StartedCall(outcome, None, sent_at if lost_at is None else lost_at, sent)
         else:
             raise RequestAbandoned(request, outcome, _give_up(decision))
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from thousandeyes_provider.api.flows import MIN_REQUEST_TIME, Clock, Flow, Notice, Pause, Send
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks import reads
-from thousandeyes_provider.hooks.base import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
+from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
 from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.shared_account import SharedAccount
 

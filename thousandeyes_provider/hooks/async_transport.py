@@ -17,7 +17,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
 from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.hooks.base import HEADERS
+from thousandeyes_provider.hooks.base_hook import HEADERS
 from thousandeyes_provider.hooks.connection import authorities_of, proxies_of
 from thousandeyes_provider.hooks.transport import Progress, no_response
 
@@ -30,7 +30,7 @@ LARGE_BODY = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Session:
+class AsyncSession:
     """An ``aiohttp`` session with the options of each request.
 
     :param client: the session.
@@ -47,7 +47,7 @@ class Session:
         await self.client.close()
 
 
-async def open_session(settings: ConnectionSettings, connections: int) -> Session:
+async def open_session(settings: ConnectionSettings, connections: int) -> AsyncSession:
     """A session for a connection.
 
     :param settings: the settings of the connection.
@@ -64,10 +64,10 @@ async def open_session(settings: ConnectionSettings, connections: int) -> Sessio
         timeout=aiohttp.ClientTimeout(total=None),  # each request has its own
         trace_configs=[_recording()],
     )
-    return Session(client, _proxy(settings), context)
+    return AsyncSession(client, _proxy(settings), context)
 
 
-async def send(session: Session, request: ApiRequest, timeout: float) -> Response | NoResponse:
+async def send(session: AsyncSession, request: ApiRequest, timeout: float) -> Response | NoResponse:
     """Send once, read the whole response, and parse a large one in a thread.
 
     :param timeout: seconds until the whole response must have arrived.
@@ -80,7 +80,7 @@ async def send(session: Session, request: ApiRequest, timeout: float) -> Respons
         return no_response(error, connected=progress.connected, timeout=timeout)
 
 
-async def _send(session: Session, request: ApiRequest, progress: Progress) -> Response | NoResponse:
+async def _send(session: AsyncSession, request: ApiRequest, progress: Progress) -> Response | NoResponse:
     import yarl
 
     async with session.client.request(

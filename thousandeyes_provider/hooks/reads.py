@@ -14,7 +14,7 @@ from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.hooks.request_builder import one_of
 
 if TYPE_CHECKING:
-    from thousandeyes_provider.hooks.base import BaseThousandEyesHook
+    from thousandeyes_provider.hooks.base_hook import BaseThousandEyesHook
 
 Listed = Flow[list[dict[str, Any]]]
 

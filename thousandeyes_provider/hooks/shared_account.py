@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from thousandeyes_provider.api.rate_limits import polling_pace
 from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.hooks.async_transport import Session, open_session, send
+from thousandeyes_provider.hooks.async_transport import AsyncSession, open_session, send
 
 if TYPE_CHECKING:
     from thousandeyes_provider.api.endpoints import ApiRequest
@@ -158,7 +158,7 @@ class SharedAccount:
         self._opening = asyncio.Lock()
         self._users = 1
         self._waiting_for_turn = 0
-        self._sessions: dict[tuple[Any, ...], Session] = {}
+        self._sessions: dict[tuple[Any, ...], AsyncSession] = {}
         self._key = _key(settings)
 
     @classmethod
@@ -218,7 +218,7 @@ class SharedAccount:
         """Let no user send for some time: ThousandEyes refused a request and would refuse the others."""
         self.pace.hold(asyncio.get_running_loop().time() + seconds)
 
-    async def _session(self, settings: ConnectionSettings) -> Session:
+    async def _session(self, settings: ConnectionSettings) -> AsyncSession:
         """The session for a route: connections of one account may use different proxies."""
         proxies = tuple(sorted(settings.proxies.items())) if settings.proxies else ()
         route = (proxies, settings.verify, settings.cert, settings.trust_env)

@@ -19,7 +19,7 @@ from thousandeyes_provider.api.flows import (
     Notice,
     Pause,
     Send,
-    Started,
+    StartedCall,
     TimeLeft,
     start_flow,
 )
@@ -35,7 +35,7 @@ from thousandeyes_provider.exceptions import (
 from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from thousandeyes_provider.hooks import reads
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-from thousandeyes_provider.hooks.base import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
+from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
 from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.request_builder import one_of
 from thousandeyes_provider.hooks.transport import open_session, send
@@ -482,7 +482,7 @@ class ThousandEyesHook(BaseThousandEyesHook, HttpHook):
         verify: Callable[[float], bool | Flow[bool]] | None,
         wait: Callable[[Wait], bool] | None,
         never_repeat: str = "",
-    ) -> Flow[Started]:
+    ) -> Flow[StartedCall]:
         attempts = self.attempts(request, queue_timeout)
         flow = start_flow(
             request,

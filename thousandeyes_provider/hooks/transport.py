@@ -19,7 +19,7 @@ from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # typ
 
 from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
-from thousandeyes_provider.hooks.base import HEADERS
+from thousandeyes_provider.hooks.base_hook import HEADERS
 from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, proxies_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BearerAuth(AuthBase):
         return request
 
 
-class Session(requests.Session):
+class BlockingSession(requests.Session):
     """A session that ignores redirects: ``requests`` reads the whole body of one, even when it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
@@ -68,12 +68,12 @@ class Session(requests.Session):
         return None
 
 
-def open_session(settings: ConnectionSettings) -> Session:
+def open_session(settings: ConnectionSettings) -> BlockingSession:
     """A session for a connection: with its token, its proxies and certificates, and without cookies.
 
     :mod:`.connection` reads the environment for both hooks, so ``trust_env`` is off here.
     """
-    session = Session()
+    session = BlockingSession()
     session.auth = BearerAuth(settings.token)
     session.trust_env = False
     session.verify, session.cert = authorities_of(settings), settings.cert

@@ -168,7 +168,7 @@ def _mask_secrets(value: object) -> object:
 
     secrets = [secret for secret in secrets_in(definition) if is_literal(secret)]
     if secrets:
-        from thousandeyes_provider.hooks.base import mask_secret
+        from thousandeyes_provider.hooks.base_hook import mask_secret
 
         for secret in secrets:
             mask_secret(secret)

@@ -89,9 +89,9 @@ def parse_expected(value: object) -> int | tuple[str, ...] | None:
 
 def parse_min_passed(value: object) -> int | float | None:
     """Parse a count of tests, or a fraction of them; ``None`` for all."""
-    from thousandeyes_provider.validation import suite
+    from thousandeyes_provider.validation import suite_evidence
 
-    return suite.parse_min_passed(value)
+    return suite_evidence.parse_min_passed(value)
 
 
 def parse_suite_on_failed(value: object) -> Literal["fail", "skip", "warn"]:

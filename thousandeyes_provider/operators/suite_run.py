@@ -28,7 +28,7 @@ from thousandeyes_provider.operators.telemetry import annotate_assets, record_me
 from thousandeyes_provider.operators.xcoms import TaskXComs
 from thousandeyes_provider.validation.formatting import join_truncated
 from thousandeyes_provider.validation.reports import report_format
-from thousandeyes_provider.validation.suite import SuiteRules, collect_evidence, suite_evidence
+from thousandeyes_provider.validation.suite_evidence import SuiteRules, collect_evidence, suite_evidence
 from thousandeyes_provider.validation.suite_reports import suite_report, suite_table_lines
 
 if TYPE_CHECKING:

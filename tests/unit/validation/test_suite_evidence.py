@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import Observed, evidence
-from thousandeyes_provider.validation.suite import (
+from thousandeyes_provider.validation.suite_evidence import (
     LARGEST_SUITE_EVIDENCE,
     SuiteRules,
     collect_evidence,
