@@ -166,7 +166,7 @@ class JudgedRound:
     :param verdict: what the operator would have returned.
     :param checks: the checks that did not hold, as ``result type metric aggregate expected``.
     :param agents: names of the agents behind it, the worst first.
-    :param reason: one line.
+    :param reason: one line: the first of what failed, and how much more did.
     :param link: the round at the worst agent in ThousandEyes; empty when no row has one.
     :param warned: checks of severity ``warn`` that did not hold.
     """
@@ -303,8 +303,9 @@ class Backtest:
 
     def summary(self) -> str:
         """One line: ``would have failed 4 of 4032 rounds (1 in 1008) in 2 episodes; 3 inconclusive``."""
-        failed, total = len(self.failed), self.judged
-        rate = f" (1 in {round(total / failed)}) in {len(self.episodes)} episodes" if failed else ""
+        failed, total, episodes = len(self.failed), self.judged, len(self.episodes)
+        plural = "" if episodes == 1 else "s"
+        rate = f" (1 in {round(total / failed)}) in {episodes} episode{plural}" if failed else ""
         return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive"
 
 
@@ -397,12 +398,13 @@ def _failed(
         )
         behind = [error.agent for error in judgement.errors] + behind
     worst = tuple(dict.fromkeys(behind))
+    more = f"; and {len(reasons) - 1} more checks" if len(reasons) > 1 else ""
     return JudgedRound(
         round_id,
         Verdict.FAILED,
         tuple(checks),
         tuple(map(str, worst)),
-        "; ".join(reasons),
+        reasons[0] + more,
         _link(rows, worst),
         warned,
     )

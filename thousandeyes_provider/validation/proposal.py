@@ -132,7 +132,7 @@ class Proposal:
         name = f" {history.test_name!r}" if history.test_name else ""
         lines = [
             f"Test {history.test_id}{name} ({history.test_type}): {len(rounds)} rounds{span}, {current} agents.",
-            f"Promise: at most 1 false alarm in {round(1 / self.rate)} rounds ({CONFIDENCE:.0%} confidence)."
+            f"Promise: at most 1 false alarm in {round(1 / self.rate)} rounds ({_percent(CONFIDENCE)} confidence)."
             if self.promised
             else f"No promise: the history does not support 1 false alarm in {round(1 / self.rate)} rounds.",
             f"False alarms in this history: 1 in {round(1 / self.expected_rate)} rounds."
@@ -141,7 +141,8 @@ class Proposal:
         ]
         if self.caught is not None:
             lines.append(
-                f"A slowdown of {REGRESSION:.0%} at all agents would have failed {self.caught:.0%} of the rounds."
+                f"A slowdown of {_percent(REGRESSION)} at all agents would have failed "
+                f"{_percent(self.caught)} of the rounds."
             )
         return lines + list(self.notes)
 
@@ -432,7 +433,7 @@ class _Proposer:
         }
         if outage:
             self.notes.append(
-                f"{len(outage)} rounds in {len(episodes(outage))} episodes are outages: most agents failed in a row. "
+                f"{len(outage)} rounds are outages: most agents failed in a row ({len(episodes(outage))} times). "
                 "The limits are not learned from them, and a gate would fail there."
             )
         return [place for place in range(len(self.rounds)) if place not in outage]
@@ -460,7 +461,7 @@ class _Proposer:
             )
         elif bound > self.rate:
             self.notes.append(
-                f"Too irregular to promise 1 in {round(1 / self.rate)}: with {CONFIDENCE:.0%} confidence the "
+                f"Too irregular to promise 1 in {round(1 / self.rate)}: with {_percent(CONFIDENCE)} confidence the "
                 f"rate is below 1 in {max(math.floor(1 / bound), 1)}."
             )
         self._note_day_and_night(pairs)
@@ -774,7 +775,7 @@ class _Proposer:
             what = f"{RESPONSE_CODE_LIMIT} or above"
         elif one.window:
             comparison = {"change_leq_to": limit, "floor": one.floor}
-            what = f"{limit:.1%} slower than in the {_window_text(one.window)} before".replace("%", " %")
+            what = f"{_percent(limit)} slower than in the {_window_text(one.window)} before"
         else:
             name, figure = ("geq_to", -limit) if one.sign < 0 else ("leq_to", limit)
             comparison = {name: figure}
@@ -840,6 +841,10 @@ def _changes(
 
 def _kind_of(one: _Candidate) -> str:
     return "change limit" if one.window else "fixed limit"
+
+
+def _percent(share: float) -> str:
+    return f"{formatting.format_number(round(100 * share, 1))} %"
 
 
 def _whole(value: Any) -> Any:

@@ -138,7 +138,7 @@ class TestHistory:
     def test_backtest_counts_failures_and_episodes(self, command, checkout, gate):
         code, out, err = command("backtest", checkout, "--gate", gate, "--days", 2)
         assert code == 0
-        assert "would have failed 3 of 144 rounds (1 in 48) in 1 episodes; 0 inconclusive" in out
+        assert "would have failed 3 of 144 rounds (1 in 48) in 1 episode; 0 inconclusive" in out
         assert "by agent" in out
         assert "Traceback" not in err
 

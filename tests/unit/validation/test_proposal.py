@@ -168,7 +168,7 @@ class TestWhatTheHistoryTells:
     def test_outages_are_not_learned(self):
         down = {f"agent_{agent}": {"errorType": "Connect", "completion": None} for agent in range(5)}
         proposal = propose(history(changes=lambda place: down if 500 <= place < 600 else {}))
-        assert any("100 rounds in 1 episodes are outages" in note for note in proposal.notes)
+        assert any("100 rounds are outages" in note for note in proposal.notes)
         assert proposal.promised
 
     def test_an_agent_that_left_is_named_and_not_counted(self):
