@@ -30,9 +30,13 @@ def simulator():
 def checkout(simulator):
     """A test with a day of rounds every ten minutes; in three of them the target is down."""
     simulator.reset()
-    history = [600 * place + 400 for place in range(144)]
-    rounds = [{"ago": ago, "condition": "down"} if 3600 < ago < 5400 else ago for ago in history]
-    return simulator.add_test("http-server", agents=AGENTS, name="Checkout", history=rounds)
+    return simulator.add_test("http-server", agents=AGENTS, name="Checkout", history=down_for_a_while())
+
+
+def down_for_a_while():
+    """A day of rounds every ten minutes; in three of them the target is down."""
+    ages = [600 * place + 400 for place in range(144)]
+    return [{"ago": ago, "condition": "down"} if 3600 < ago < 5400 else ago for ago in ages]
 
 
 @pytest.fixture
@@ -168,6 +172,52 @@ class TestHistory:
         found = json.loads(out)
         assert found["promised"] is False
         assert set(found["arguments"]) >= {"checks", "min_agents", "max_agent_errors"}
+
+
+class TestAlerts:
+    """Alert rules as gates, and alerts and events beside the failures of a backtest."""
+
+    @pytest.fixture
+    def scheduled(self, simulator, checkout):
+        return simulator.add_test(
+            "http-server", agents=AGENTS, name="Search", scheduled=True, history=down_for_a_while()
+        )
+
+    def test_failures_are_shown_beside_alerts_and_events(self, simulator, command, scheduled, gate):
+        rule = simulator.add_alert_rule("((responseTime >= 500 ms))", [scheduled])
+        simulator.add_alert(rule, scheduled, ago=5200, lasted=1500)
+        simulator.add_alert(rule, scheduled, ago=40_000, lasted=600)
+        simulator.add_event("Affecting destinations in example.com", ago=5000, lasted=1000)
+        code, out, _ = command("backtest", scheduled, "--gate", gate, "--days", 2, "--output", "json")
+        (episode,) = json.loads(out)["episodes"]
+        assert code == 0
+        assert episode["incidents"] == ["alert http-server", "event Affecting destinations in example.com"]
+
+    def test_alerts_that_the_token_may_not_read_do_no_harm(
+        self, simulator, command, scheduled, gate, request
+    ):
+        fault = simulator.fail("alerts", status=403, times=10)
+        request.addfinalizer(lambda: simulator.mend(fault))
+        code, out, _ = command("backtest", scheduled, "--gate", gate, "--days", 2)
+        assert code == 0
+        assert "would have failed 3 of 144 rounds" in out
+        assert "note: The alerts could not be read" in out
+        assert "403" in out
+
+    def test_alert_rules_become_a_gate(self, simulator, command, scheduled, tmp_path):
+        simulator.add_alert_rule("((responseTime >= 5 ms))", [scheduled], name="Slow")
+        simulator.add_alert_rule("((Auto(responseTime >= High sensitivity)))", [scheduled], name="Automatic")
+        code, out, err = command("propose", scheduled, "--from-alert-rules")
+        assert code == 0
+        assert list(yaml.safe_load(out)["checks"]["http-server"]) == ["responseTime"]
+        assert "# Not converted: Automatic: Auto(responseTime >= High sensitivity)" in out
+        code, out, err = command("backtest", scheduled, "--from-alert-rules", "--days", 2)
+        assert "would have failed 144 of 144 rounds" in out
+        assert "not converted: Automatic" in err
+
+    def test_a_test_without_alert_rules_has_no_gate_of_them(self, command, scheduled):
+        code, _, err = command("backtest", scheduled, "--from-alert-rules")
+        assert (code, err.splitlines()[-1]) == (2, f"error: no alert rule applies to test {scheduled}")
 
 
 class TestWhatIsWrong:
