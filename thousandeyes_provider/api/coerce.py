@@ -197,8 +197,9 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(f"neither JSON nor YAML of at most {MAX_YAML_TEXT} characters, got {len(text)}")
     import yaml  # type: ignore[import-untyped,unused-ignore]
 
-    loader = yaml.SafeLoader(text)
     try:
+        # The constructor refuses control characters.
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
     except RecursionError:
         raise ValueError("nested too deeply") from None

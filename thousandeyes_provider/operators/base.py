@@ -16,7 +16,7 @@ from thousandeyes_provider.links.thousandeyes import (
     ThousandEyesTestLink,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import Json, StartOptions
+from thousandeyes_provider.operators.options import Json, StartOptions, unknown_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -86,6 +86,8 @@ class BaseInstantTestOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"checks": "json", "compare_with": "json"}
     operator_extra_links = LINKS
     ui_color = "#e8f4fa"
+    default_label: ClassVar[str]
+    """Label of a mapped task while it runs, as a template; the name of the test replaces it at the end."""
     options_class: ClassVar[type[StartOptions]]
 
     def __init__(
@@ -113,6 +115,11 @@ class BaseInstantTestOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
+        self.unknown_arguments = unknown_arguments(BaseOperator, kwargs)
+        """Misspelt arguments. They are reported together with all other problems."""
+        kwargs = {name: value for name, value in kwargs.items() if name not in self.unknown_arguments}
+        if kwargs.get("map_index_template") is None:
+            kwargs["map_index_template"] = self.default_label
         super().__init__(**kwargs)
         self.account_group_id = account_group_id
         self.thousandeyes_conn_id = thousandeyes_conn_id

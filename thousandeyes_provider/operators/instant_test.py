@@ -59,6 +59,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
     """
 
     template_fields: Sequence[str] = ("test_id", "test_type", *SHARED_TEMPLATE_FIELDS)
+    default_label = "{{ test_name | default(task.test_id, true) }}"
     options_class = RunOptions
 
     def __init__(
@@ -71,7 +72,7 @@ class RunInstantTestOperator(BaseInstantTestOperator):
         super().__init__(**kwargs)
         self.test_id = test_id
         self.test_type = test_type
-        check_literals(self, RunOptions)
+        check_literals(self, RunOptions, self.unknown_arguments)
 
 
 class CreateInstantTestOperator(BaseInstantTestOperator):
@@ -115,6 +116,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         "definition": "json",
         "overrides": "json",
     }
+    default_label = "{{ test_name | default(task.from_test or ti.map_index, true) }}"
     options_class = CreateOptions
     _definition: object = None
     _overrides: object = None
@@ -133,7 +135,7 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         self.definition = definition
         self.from_test = from_test
         self.overrides = overrides
-        check_literals(self, CreateOptions)
+        check_literals(self, CreateOptions, self.unknown_arguments)
 
     @property
     def definition(self) -> object:

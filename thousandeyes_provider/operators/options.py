@@ -8,22 +8,36 @@ DAG files are parsed all the time, so a parser imports what it needs when its ar
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import boolean, did_you_mean, parse_structure, seconds, whole_number
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
+from thousandeyes_provider.operators.lazy import LazyModule
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from thousandeyes_provider.api import definition, expected_agents, result_types, run
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
+    from thousandeyes_provider.operators.argument_types import OnFailed, OnInconclusive
+    from thousandeyes_provider.validation import check_parser, reports, verdict
     from thousandeyes_provider.validation.check_model import Checks
+else:
+    definition = LazyModule("thousandeyes_provider.api.definition")
+    expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
+    result_types = LazyModule("thousandeyes_provider.api.result_types")
+    run = LazyModule("thousandeyes_provider.api.run")
+    check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
+    reports = LazyModule("thousandeyes_provider.validation.reports")
+    verdict = LazyModule("thousandeyes_provider.validation.verdict")
 
 Json = dict[str, Any]
 """A JSON object: evidence, a run handle, a definition."""
@@ -40,9 +54,6 @@ class TaskLog(Protocol):
 
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
-
-OnFailed = Literal["fail", "retry", "skip", "warn"]
-OnInconclusive = Literal["fail", "skip", "warn"]
 
 MAX_DURATION = 366 * 86400.0
 """Seconds; a longer duration is taken for a mistake."""
@@ -98,42 +109,38 @@ def parse_test_type(value: object) -> str | None:
     """Parse one of the twelve test types; ``None`` when it is not given."""
     if _is_absent(value):
         return None
-    from thousandeyes_provider.api.result_types import TEST_TYPES
 
-    return choice(value, TEST_TYPES)
+    return choice(value, result_types.TEST_TYPES)
 
 
 def parse_result_types(value: object) -> tuple[str, ...] | None:
     """Parse a result type, or a list of them; at least one must be judged. ``None`` when it is not given."""
     if value is None or value == "":
         return None
-    from thousandeyes_provider.api.result_types import RESULT_TYPES
 
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"expected a list of {', '.join(RESULT_TYPES)}")
-    result_types = tuple(dict.fromkeys(choice(name, RESULT_TYPES) for name in names))
-    if not any(RESULT_TYPES[name].judged for name in result_types):
+        raise ValueError(f"expected a list of {', '.join(result_types.RESULT_TYPES)}")
+    chosen = tuple(dict.fromkeys(choice(name, result_types.RESULT_TYPES) for name in names))
+    if not any(result_types.RESULT_TYPES[name].judged for name in chosen):
         raise ValueError("none of these can be judged, so no run could pass; add a judged result type")
-    return result_types
+    return chosen
 
 
 def parse_expected_agents(value: object) -> ExpectedAgents | None:
     """Parse a number of agents, or a list of ids and names; ``None`` when it is not given."""
     if value is None:
         return None
-    from thousandeyes_provider.api.expected_agents import expected_from_argument
 
-    return expected_from_argument(_from_file_text(value))
+    return expected_agents.expected_from_argument(_from_file_text(value))
 
 
 def parse_min_agents(value: object) -> int | float | str | None:
     """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
     if value is None or value == "":
         return None
-    from thousandeyes_provider.api.expected_agents import share_or_count
 
-    if share_or_count(value, 1000, "min_agents") == 0:
+    if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
         raise ValueError("expected at least one agent")
     return cast("int | float | str", value)
 
@@ -142,17 +149,14 @@ def parse_max_agent_errors(value: object) -> int | float:
     """Parse a count of agents, or a fraction of those that report."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    from thousandeyes_provider.validation.verdict import parse_allowed_errors
 
-    return parse_allowed_errors(value)
+    return verdict.parse_allowed_errors(value)
 
 
 def parse_run(value: object) -> RunHandle:
     """Parse a run handle, as an object or as JSON text."""
-    from thousandeyes_provider.api.run import RunHandle
-
     try:
-        return RunHandle.from_json(cast("Json", read_structure(value)))
+        return run.RunHandle.from_json(cast("Json", read_structure(value)))
     except ValueError as error:
         raise ValueError(
             f"{error}; expected the return value of a task with wait_for_results=False"
@@ -161,14 +165,12 @@ def parse_run(value: object) -> RunHandle:
 
 def parse_checks(value: object) -> Checks:
     """Parse a declaration of checks; text is read as YAML, which includes JSON."""
-    from thousandeyes_provider.validation import check_parser
 
     return check_parser.parse_checks(read_structure(value))
 
 
 def parse_literal_checks(value: object) -> Checks:
     """Parse the part of a declaration of checks that is known when the DAG is parsed."""
-    from thousandeyes_provider.validation import check_parser
 
     return check_parser.parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
 
@@ -226,11 +228,10 @@ def parse_report_path(value: object) -> str | None:
     """Parse where to write the report; the suffix selects the format."""
     if _is_absent(value):
         return None
-    from thousandeyes_provider.validation.reports import report_format
 
     if not isinstance(value, str):
         raise ValueError("expected a path or URL that ends in .xml (JUnit) or .md (Markdown)")
-    report_format(value)
+    reports.report_format(value)
     return value.strip()
 
 
@@ -373,9 +374,7 @@ class StartOptions(JudgeOptions):
         conflicts = super().conflicts(values)
         test_type = values.get("test_type")
         if isinstance(test_type, str):
-            from thousandeyes_provider.api.result_types import TEST_TYPES
-
-            available = TEST_TYPES[test_type].result_types
+            available = result_types.TEST_TYPES[test_type].result_types
             named = cast("tuple[str, ...]", values.get("result_types") or ())
             unfit = [name for name in named if name not in available]
             if unfit:
@@ -421,9 +420,7 @@ class CreateOptions(StartOptions):
                 "overrides: changes the settings of from_test=, which is not given; use definition="
             )
         if "definition" in given and "test_type" in absent:
-            from thousandeyes_provider.api.result_types import TEST_TYPES
-
-            conflicts.append(f"definition: needs test_type=, one of {', '.join(TEST_TYPES)}")
+            conflicts.append(f"definition: needs test_type=, one of {', '.join(result_types.TEST_TYPES)}")
         return conflicts
 
 
@@ -495,24 +492,55 @@ def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) ->
     return options(**values)
 
 
-def check_literals(task: _Task, options: type[Options]) -> None:
+def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] = ()) -> None:
     """Check the arguments that are known when the DAG is parsed.
 
     :param task: the operator or sensor.
     :param options: the class of its options.
+    :param unknown: names of arguments that the task does not have.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
     arguments = {
         name: value for name, value in _arguments(task, options).items() if not names_file(name, value)
     }
-    literals = {name: value for name, value in arguments.items() if is_literal(value)}
+    literals = {
+        # Most tasks have no checks: then nothing of them is imported.
+        name: value
+        for name, value in arguments.items()
+        if is_literal(value) and not (name == "checks" and value is None)
+    }
     values, problems = _parse(options, literals)
+    problems = [_unknown_argument(type(task), name) for name in unknown] + problems
     problems += _problems_of_known_parts(arguments, literals, values)
     problems += options.conflicts({**{name: {} for name in _given_parts(arguments, literals)}, **values})
     if problems:
         error = _error(_dag_file_line() + task_label(task), problems)
         # Mapped tasks are created when they run: then a retry does not correct the arguments either.
         raise error if getattr(task, "retry_policy", None) else without_retry(error)
+
+
+def unknown_arguments(base: type, arguments: Mapping[str, object]) -> list[str]:
+    """Return the names of keyword arguments that a class of Airflow does not take.
+
+    :param base: the class whose constructor gets the arguments.
+    """
+    return [name for name in arguments if name not in _parameters(base)]
+
+
+@cache
+def _parameters(operator: type) -> frozenset[str]:
+    """The names of the arguments of an operator and of its base classes."""
+    initializers = (vars(base)["__init__"] for base in operator.__mro__ if "__init__" in vars(base))
+    return frozenset(
+        name
+        for initializer in initializers
+        for name, parameter in inspect.signature(initializer).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    )
+
+
+def _unknown_argument(operator: type, name: str) -> str:
+    return f"{name}: unknown argument{did_you_mean(name, sorted(_parameters(operator)))}"
 
 
 def _arguments(task: _Task, options: type[Options]) -> dict[str, object]:
@@ -546,16 +574,14 @@ def _problems_of_known_parts(
     problems: list[str] = []
     test_type = values.get("test_type")
     for name in ("definition", "overrides"):
-        definition = plain_definition(arguments.get(name))
-        if isinstance(definition, Mapping) and isinstance(test_type, str):
-            from thousandeyes_provider.api.definition import read_definition
-
+        given = plain_definition(arguments.get(name))
+        if isinstance(given, Mapping) and isinstance(test_type, str):
             try:
-                read_definition(
-                    test_type, definition, name=name, partial=name == "overrides", known=is_literal
+                definition.read_definition(
+                    test_type, given, name=name, partial=name == "overrides", known=is_literal
                 )
             except (ValueError, TypeError) as error:
-                problems += _problems(name, definition, error)
+                problems += _problems(name, given, error)
     checks = values.get("checks")
     if "checks" not in literals and isinstance(arguments.get("checks"), Mapping):
         try:
@@ -563,9 +589,7 @@ def _problems_of_known_parts(
         except (ValueError, TypeError) as error:
             problems += _problems("checks", arguments["checks"], error)
     if checks:
-        from thousandeyes_provider.validation.check_parser import check_conflicts
-
-        problems += check_conflicts(
+        problems += check_parser.check_conflicts(
             cast("Checks", checks),
             test_type=test_type if isinstance(test_type, str) else None,
             has_compare_with="compare_with" not in arguments or arguments["compare_with"] is not None,

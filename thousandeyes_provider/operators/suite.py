@@ -13,7 +13,8 @@ from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOption
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from thousandeyes_provider.operators.options import Json, OnInconclusive
+    from thousandeyes_provider.operators.argument_types import OnInconclusive
+    from thousandeyes_provider.operators.options import Json
 
 
 class SelectTestsOperator(BaseOperator):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from thousandeyes_provider.operators.argument_types import OnInconclusive
 from thousandeyes_provider.operators.options import (
     Json,
-    OnInconclusive,
     choice,
     option,
     parse_account_group_id,

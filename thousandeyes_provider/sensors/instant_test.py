@@ -17,10 +17,9 @@ from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.operators.base import LINKS
 from thousandeyes_provider.operators.options import (
     Json,
-    OnFailed,
-    OnInconclusive,
     SensorOptions,
     check_literals,
+    unknown_arguments,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +88,9 @@ class InstantTestResultsSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Unpack[SensorOwnArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        unknown = unknown_arguments(BaseSensorOperator, kwargs)
+        of_airflow: Json = {name: value for name, value in kwargs.items() if name not in unknown}
+        super().__init__(**of_airflow)
         self.run = run
         self.thousandeyes_conn_id = thousandeyes_conn_id
         self.min_agents = min_agents
@@ -104,7 +105,7 @@ class InstantTestResultsSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._sensing: Sensing | None = None
         self._ending: Ending | None = None
-        check_literals(self, SensorOptions)
+        check_literals(self, SensorOptions, unknown)
 
     def execute(self, context: Context) -> Any:
         """Wait, and judge.

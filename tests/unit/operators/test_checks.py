@@ -300,7 +300,7 @@ class TestDryRun:
     def test_everything_that_is_amiss_is_named(self, simulator, worker):
         simulator.change_agent(ZURICH, "disabled")
         test_id = simulator.add_test("http-server")
-        checks = {"http-server": {"responseTme": {"leq_to": 1}}}
+        checks = {"http-server": {"responseTme": {"leq_to": 1, "unlisted": True}}}
         with pytest.raises(
             ThousandEyesConfigurationError, match="zurich-branch-2 is disabled; no agent reported"
         ) as found:

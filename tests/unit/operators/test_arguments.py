@@ -1,0 +1,175 @@
+"""The arguments of operators and sensor: what is wrong is reported together, with did-you-mean and the DAG's line."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
+
+
+def problems(kind, **arguments):
+    """The lines of the error of a task with these arguments."""
+    with pytest.raises(ThousandEyesConfigurationError) as failure:
+        kind(task_id="validate", **arguments)
+    return str(failure.value).splitlines()
+
+
+class TestOneError:
+    def test_all_problems_are_reported_together(self):
+        first, *lines = problems(
+            RunInstantTestOperator,
+            test_id="",
+            test_type="http_server",
+            on_failed="ignore",
+            on_faild="skip",
+            timeout="soon",
+            checks={"http-server": {"responseTme": {"leq_to": 1}}},
+        )
+        assert first.endswith("RunInstantTestOperator 'validate': 6 invalid arguments:")
+        assert [line.split(":")[0].split("=")[0].removeprefix("- ") for line in lines] == [
+            "on_faild",
+            'checks["http-server"]',
+            "on_failed",
+            "test_type",
+            "timeout",
+            "test_id",
+        ]
+        assert "did you mean 'on_failed'?" in lines[0]
+        assert "did you mean" in lines[1]
+        assert "expected one of fail, retry, skip, warn" in lines[2]
+        assert "did you mean 'http-server'?" in lines[3]
+
+    def test_a_single_problem_is_one_line(self):
+        (line,) = problems(RunInstantTestOperator, test_id="1", grace=-1)
+        assert line.endswith("grace=-1: expected seconds or a timedelta, 0 or more, at most a year")
+
+    def test_the_line_of_the_dag_file_comes_first(self):
+        (line,) = problems(RunInstantTestOperator, test_id="1", grace=-1)
+        assert line.startswith(f"{__file__}:")
+        assert ": RunInstantTestOperator 'validate': " in line
+
+    def test_at_run_time_there_is_no_line(self, simulator, worker):
+        operator = RunInstantTestOperator(task_id="validate", test_id="{{ x }}")
+        operator.test_id, operator.test_type = " ", "htp"
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            worker.execute(operator)
+        assert str(failure.value).startswith("RunInstantTestOperator 'validate': 2 invalid arguments:")
+        assert isinstance(failure.value, AirflowFailException)
+
+    @pytest.mark.parametrize("kind", [CreateInstantTestOperator, InstantTestResultsSensor])
+    def test_a_misspelt_argument_of_the_others(self, kind):
+        own = {"run": "{{ x }}"} if kind is InstantTestResultsSensor else {"from_test": "1"}
+        (line,) = problems(kind, **own, max_agent_eror=1)
+        assert "max_agent_eror: unknown argument; did you mean 'max_agent_errors'?" in line
+
+    def test_a_misspelt_key_of_default_args_is_no_error(self):
+        with DAG("defaults", schedule=None, default_args={"pol_interval": 1, "poll_interval": 3}):
+            assert RunInstantTestOperator(task_id="validate", test_id="1").poll_interval == 3
+
+
+class TestUnusableTypes:
+    """A value of any type is one of our errors, never a bare TypeError."""
+
+    VALUES = [
+        [],
+        {},
+        object(),
+        b"x",
+        1j,
+        float("nan"),
+        float("inf"),
+        -1,
+        "\x00",
+        [[]],
+        {"a": {}},
+        lambda: None,
+    ]
+
+    @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+    @pytest.mark.parametrize(
+        "argument",
+        [
+            "test_id",
+            "test_type",
+            "account_group_id",
+            "thousandeyes_conn_id",
+            "result_types",
+            "min_agents",
+            "grace",
+            "max_agent_errors",
+            "checks",
+            "compare_with",
+            "confirm_failures",
+            "on_failed",
+            "on_inconclusive",
+            "snapshot_on_failure",
+            "report_path",
+            "wait_for_results",
+            "dry_run",
+            "poll_interval",
+            "timeout",
+            "queue_timeout",
+            "deferrable",
+        ],
+    )
+    def test_when_the_dag_is_parsed(self, argument, value):
+        try:
+            RunInstantTestOperator(**{"task_id": "validate", "test_id": "1", argument: value})
+        except ThousandEyesConfigurationError as error:
+            assert argument in str(error)
+
+    @pytest.mark.parametrize(
+        ("argument", "value"), [("test_type", []), ("on_failed", {}), ("on_inconclusive", [])]
+    )
+    def test_an_empty_structure_is_no_choice(self, argument, value):
+        (line,) = problems(RunInstantTestOperator, **{"test_id": "1", argument: value})
+        assert f"{argument}={value!r}: expected one of" in line
+
+
+class TestChecksBeforeTheRun:
+    @pytest.mark.parametrize(
+        ("checks", "more", "says"),
+        [
+            ({"http-server": {"responseTme": {"leq_to": 1}}}, {}, "responseTme"),
+            ({"http-server": {"responseTime": {"change_leq_to": 0.2}}}, {}, "needs compare_with"),
+            ({"rtp-server": {"mos": {"geq_to": 4}}}, {"test_type": "http-server"}, "no rtp-server results"),
+            ({"http-server": {"responseTime": {"equal_to": "fast"}}}, {}, "responseTime"),
+        ],
+    )
+    def test_what_can_be_known_is_an_error_when_the_dag_is_parsed(self, checks, more, says):
+        assert says in "\n".join(problems(RunInstantTestOperator, test_id="1", checks=checks, **more))
+
+    def test_an_unlisted_metric_is_allowed_when_it_says_so(self):
+        checks = {"http-server": {"brandNewField": {"leq_to": 1, "unlisted": True}}}
+        assert RunInstantTestOperator(task_id="validate", test_id="1", checks=checks).checks == checks
+
+    def test_a_result_type_that_the_test_type_lacks(self):
+        (line,) = problems(RunInstantTestOperator, test_id="1", test_type="dnssec", result_types=["network"])
+        assert "a test of type dnssec has no network; expected one of dnssec" in line
+
+
+class TestMapping:
+    """``partial().expand()`` validates along the hierarchy of classes."""
+
+    def test_shared_and_own_arguments_can_be_partial_or_mapped(self):
+        with DAG("mapped", schedule=None):
+            RunInstantTestOperator.partial(task_id="a", poll_interval=5, on_failed="warn", retries=2).expand(
+                test_id=["1", "2"]
+            )
+            RunInstantTestOperator.partial(task_id="b").expand_kwargs([{"test_id": "1", "min_agents": 2}])
+            CreateInstantTestOperator.partial(task_id="c", test_type="http-server", grace=0).expand(
+                definition=[{"url": "a", "agents": [1]}]
+            )
+            InstantTestResultsSensor.partial(task_id="d", on_inconclusive="warn", mode="reschedule").expand(
+                run=[{"test_id": "1"}]
+            )
+
+    @pytest.mark.parametrize(
+        "kind", [RunInstantTestOperator, CreateInstantTestOperator, InstantTestResultsSensor]
+    )
+    def test_a_misspelt_argument_is_an_error(self, kind):
+        with DAG("misspelt", schedule=None), pytest.raises(TypeError, match="on_faild"):
+            kind.partial(task_id="a", on_faild="warn")
