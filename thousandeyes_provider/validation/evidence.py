@@ -22,7 +22,7 @@ from thousandeyes_provider.validation.aggregates import mean
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, plain
 from thousandeyes_provider.validation.summary import agents_by_severity, headline
-from thousandeyes_provider.validation.verdict import NOT_JUDGED, Judgement, Verdict
+from thousandeyes_provider.validation.verdict import NOT_JUDGED, AgentError, Judgement, Verdict
 
 MAX_EVIDENCE_BYTES = 48 * 1024
 """Bytes of the evidence as JSON: an XCom backend has to store it."""
@@ -87,6 +87,8 @@ class Observed:
     :param arrived_at: when the last row of an agent was first seen, by
         :func:`~thousandeyes_provider.validation.samples.agent_key`.
     :param judgement: the judgement; it also holds the rows of the round.
+    :param steps: the failed step of an agent by agent key, as
+        :func:`~thousandeyes_provider.validation.steps.failed_step` returns it.
     :param links: ``test`` and ``snapshot``, where known. ``round`` is added: the round at the worst agent.
     :param from_test: id of the test whose settings were taken over; empty for none.
     :param from_test_name: its name.
@@ -111,6 +113,7 @@ class Observed:
     missing: Sequence[MissingAgent] = ()
     arrived_at: Mapping[str, float] = field(default_factory=dict)
     judgement: Judgement = NOT_JUDGED
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     from_test: str = ""
@@ -156,10 +159,7 @@ def evidence(observed: Observed) -> dict[str, Any]:
         "failed_agents": listed(
             "failed_agents",
             judgement.errors,
-            lambda error: (
-                _agent_entry(error.agent)
-                | {"country": one_line(error.country_id) or None, "errors": _errors(error.reasons)}
-            ),
+            lambda error: _failed_entry(error, observed.steps.get(error.key)),
         ),
         "checks": [check.to_json() for check in judgement.checks],
         "agents": {
@@ -319,6 +319,14 @@ def _name_fewer_agents(evidence: dict[str, Any]) -> bool:
 
 def _agent_entry(agent: Agent) -> dict[str, Any]:
     return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
+
+
+def _failed_entry(error: AgentError, step: Mapping[str, Any] | None) -> dict[str, Any]:
+    entry = _agent_entry(error.agent) | {
+        "country": one_line(error.country_id) or None,
+        "errors": _errors(error.reasons),
+    }
+    return entry | ({"step": dict(step)} if step else {})
 
 
 def _missing_entry(missing: MissingAgent) -> dict[str, Any]:
