@@ -29,6 +29,8 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 
 def number(value: Any) -> float | None:
     """Return the finite number that ``value`` is or spells; ``None`` for anything else, booleans included."""
+    if type(value) is float:  # by far the most values of large rounds
+        return value if math.isfinite(value) else None
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -79,9 +81,12 @@ def short_text(value: Any) -> str:
 
     :return: empty for anything else (booleans, lists, objects).
     """
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    return printable(str(value)[:MAX_SHORT_TEXT])
+    if type(value) is not str:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return ""
+        value = str(value)
+    text: str = value if len(value) <= MAX_SHORT_TEXT else value[:MAX_SHORT_TEXT]
+    return text if text.isprintable() else printable(text)
 
 
 # -- misspelt names --------------------------------------------------------------------------------------------------

@@ -194,16 +194,36 @@ def metric_values(result_type: str, name: str, row: Row) -> tuple[Any, ...]:
     :param name: the metric, dotted into the row.
     :param row: one row of ``results``.
     """
+    return metric_reader(result_type, name)(row)
+
+
+def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...]]:
+    """Return the function of a row that :func:`metric_values` is, for the rows of a large round."""
     metric = METRICS[result_type].get(name)
-    value = row.get(name)
-    if value is None:
-        if metric is not None and metric.derived is not None:
-            value = metric.derived(row)
-        elif "." in name:
-            values = (_plain(inner) for inner in _inside(row, name.split(".")))
-            return tuple(value for value in values if value is not None and not _is_void(metric, name, value))
-    plain = _plain(value)
-    return () if plain is None or _is_void(metric, name, plain) else (plain,)
+    derived = metric.derived if metric is not None else None
+    # A time below zero and a negative health score stand for no value.
+    is_signless = (metric is not None and metric.unit == "ms") or name.rpartition(".")[2] == "healthScore"
+    parts = name.split(".") if derived is None and "." in name else None
+
+    def is_void(value: Any) -> bool:
+        measured = number(value) if is_signless else None
+        return measured is not None and measured < 0
+
+    def read(row: Row) -> tuple[Any, ...]:
+        value = row.get(name)
+        if type(value) is float or type(value) is int:
+            return () if is_signless and value < 0 else (value,)
+        if value is None:
+            if parts is not None:
+                inner = (_plain(part) for part in _inside(row, parts))
+                return tuple(part for part in inner if part is not None and not is_void(part))
+            if derived is None:
+                return ()
+            value = derived(row)
+        plain = _plain(value)
+        return () if plain is None or is_void(plain) else (plain,)
+
+    return read
 
 
 def unit_of(result_type: str, name: str) -> str:
@@ -249,11 +269,3 @@ def _plain(value: Any) -> str | int | float | bool | None:
         entries = [entry for entry in value if isinstance(entry, str) or number(entry) is not None]
         return "\n".join(map(str, entries)) if entries else None
     return value if isinstance(value, str | int | float) else None
-
-
-def _is_void(metric: Metric | None, name: str, value: Any) -> bool:
-    """Whether a value stands for none: a time below zero, or a negative health score."""
-    if (metric is None or metric.unit != "ms") and name.rpartition(".")[2] != "healthScore":
-        return False
-    measured = number(value)
-    return measured is not None and measured < 0

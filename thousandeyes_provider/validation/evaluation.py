@@ -19,7 +19,7 @@ from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_model import Check, Checks, Severity
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.predicates import Predicate, as_text, predicate_for
-from thousandeyes_provider.validation.samples import AgentRows, RoundRows, plain, tidy
+from thousandeyes_provider.validation.samples import AgentRows, MetricValues, RoundRows, plain, tidy
 
 MAX_NAMED_AGENTS = 10
 """Agents in each list of a check row; the count is beside the list."""
@@ -147,7 +147,7 @@ def evaluate(
     """
     of_round = rows if isinstance(rows, RoundRows) else RoundRows(rows)
 
-    def values(check: Check) -> Sequence[tuple[Any, ...]]:
+    def values(check: Check) -> MetricValues:
         as_reported = check.on_text or check.aggregate == "count"
         read = of_round.values if as_reported else of_round.numbers
         return read(check.result_type, check.metric)
@@ -158,41 +158,71 @@ def evaluate(
     )
 
 
-_Scope = Sequence[tuple[AgentRows, tuple[Any, ...]]]
-"""The agents that a check covers, each with its values; ``None`` stands for a row without the metric."""
+@dataclass(frozen=True)
+class _Scope:
+    """The agents that a check covers.
+
+    :param reported: all agents of the result type.
+    :param metric: their values.
+    :param positions: the positions of the agents that the check covers.
+    :param known: the positions of those with a value.
+    """
+
+    reported: Sequence[AgentRows]
+    metric: MetricValues
+    positions: Sequence[int]
+    known: Sequence[int]
+
+    @classmethod
+    def of(cls, check: Check, reported: Sequence[AgentRows], metric: MetricValues) -> _Scope:
+        positions: Sequence[int] = range(len(reported))
+        if matches := check.where.matcher():
+            positions = [
+                position for position, agent in enumerate(reported) if matches(agent.agent, agent.country_id)
+            ]
+        unknown = metric.unknown
+        known = [position for position in positions if position not in unknown] if unknown else positions
+        return cls(reported, metric, positions, known)
+
+    def without_metric(self) -> tuple[Agent, ...]:
+        """The agents with a row without the metric."""
+        incomplete = self.metric.incomplete
+        if not incomplete:
+            return ()
+        return tuple(self.reported[position].agent for position in self.positions if position in incomplete)
+
+
+_Matched = Mapping[str, tuple[float, ...]]
+"""The values in the baseline of the agents on both sides, by agent key."""
 
 
 @dataclass(frozen=True)
 class _Sides:
     """The agents now and in the baseline.
 
-    :param matched: the values in the baseline of the agents on both sides, by agent.
+    :param matched: the values in the baseline of the agents on both sides.
     :param only_now: the agents without a value in the baseline.
     :param only_before: the agents without a value now.
     """
 
-    matched: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    matched: _Matched = field(default_factory=dict)
     only_now: tuple[Agent, ...] = ()
     only_before: tuple[Agent, ...] = ()
 
 
 def _evaluate(
-    check: Check, agents: Sequence[AgentRows], values: Sequence[tuple[Any, ...]], baseline: Baseline | None
+    check: Check, reported: Sequence[AgentRows], metric: MetricValues, baseline: Baseline | None
 ) -> CheckResult:
-    reported = list(zip(agents, values, strict=True))
-    covered = check.where.matcher()
-    scope = [pair for pair in reported if covered(pair[0].agent, pair[0].country_id)] if covered else reported
-    without = tuple(agent.agent for agent, values in scope if None in values)
-    failed = CheckResult(check, False, len(scope), without_metric=without)
-    if not any(_has_value(values) for _, values in scope):
-        return replace(failed, reason=_why_no_value(check, len(scope), len(reported)))
-    if not check.compares:
-        sides = _Sides()
-    else:
+    scope = _Scope.of(check, reported, metric)
+    failed = CheckResult(check, False, len(scope.positions), without_metric=scope.without_metric())
+    if not scope.known:
+        return replace(failed, reason=_why_no_value(check, len(scope.positions), len(reported)))
+    sides = _Sides()
+    if check.compares:
         reason = NO_BASELINE if baseline is None else baseline.missing(check.result_type, check.metric)
         if baseline is None or reason:
             return replace(failed, reason=reason)
-        sides = _sides(check, scope, reported, baseline)
+        sides = _sides(check, scope, baseline)
         if not sides.matched:
             reason = f"no agent has {check.metric} both now and in {baseline.source}"
             return replace(failed, reason=reason, only_now=sides.only_now, only_before=sides.only_before)
@@ -204,49 +234,57 @@ def _evaluate(
     return _agent_by_agent(judged, scope, sides.matched)
 
 
-def _sides(check: Check, scope: _Scope, reported: _Scope, baseline: Baseline) -> _Sides:
+def _sides(check: Check, scope: _Scope, baseline: Baseline) -> _Sides:
     """Match each agent now with the same agent in the baseline that has as many values (servers, directions)."""
     before = baseline.of(check.result_type, check.metric)
-    in_scope = {agent.key: values for agent, values in scope}
-    out_of_scope = {agent.key for agent, _ in reported} - set(in_scope)
+    values, incomplete, reported = scope.metric.values, scope.metric.incomplete, scope.reported
     counts_agents = check.aggregate == "count"
-    matched = {
-        key: before[key]
-        for key, values in in_scope.items()
-        if key in before
-        and (_has_value(values) if counts_agents else None not in values and len(before[key]) == len(values))
+    matched: dict[str, tuple[float, ...]] = {}
+    only_now: list[Agent] = []
+    for position in scope.known:
+        agent = reported[position]
+        then = before.get(agent.key)
+        is_same = counts_agents or (
+            position not in incomplete and then is not None and len(then) == len(values[position])
+        )
+        if then is not None and is_same:
+            matched[agent.key] = then
+        else:
+            only_now.append(agent.agent)
+    covered = set(scope.positions) if len(scope.positions) < len(reported) else None
+    out_of_scope = {
+        agent.key
+        for position, agent in enumerate(reported)
+        if covered is not None and position not in covered
     }
-    return _Sides(
-        matched,
-        tuple(agent.agent for agent, values in scope if agent.key not in matched and _has_value(values)),
-        tuple(
-            baseline.agent(key)
-            for key in sorted(before)
-            if key not in out_of_scope and not _has_value(in_scope.get(key, ()))
-        ),
+    known = {reported[position].key for position in scope.known}
+    only_before = (
+        baseline.agent(key) for key in sorted(before) if key not in known and key not in out_of_scope
     )
+    return _Sides(matched, tuple(only_now), tuple(only_before))
 
 
-def _agent_by_agent(
-    judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[float, ...]]
-) -> CheckResult:
+def _agent_by_agent(judged: CheckResult, scope: _Scope, matched: _Matched) -> CheckResult:
     """Evaluate ``every`` or ``any``: an agent passes when all of its rows have the metric and pass."""
     check = judged.check
     predicate = predicate_for(check)
+    values, incomplete, reported = scope.metric.values, scope.metric.incomplete, scope.reported
     failing: list[tuple[float, AgentValue]] = []
     compared = passing = 0
-    for agent, values in scope:
-        before = matched.get(agent.key, ())
-        if None not in values and not predicate.absolute and not before:
+    for position in scope.positions:
+        if position in incomplete:
+            compared += 1
+            continue
+        agent = reported[position]
+        before = matched.get(agent.key, ()) if matched else ()
+        if not predicate.absolute and not before:
             continue  # on one side only: reported, not judged
         compared += 1
-        if None in values:
-            continue
-        breach = predicate.worst(values, before)
+        breach = predicate.worst(values[position], before)
         if breach is None:
             passing += 1
         else:
-            failing.append((breach, AgentValue(agent.agent, values, before)))
+            failing.append((breach, AgentValue(agent.agent, values[position], before)))
     every = check.aggregate == "every"
     # A quorum of 3.0000000000000004 agents is one of three.
     needed = max(math.ceil(check.quorum * compared - 1e-9), 1) if every else 1
@@ -255,22 +293,30 @@ def _agent_by_agent(
     return replace(judged, passed=passed, actual=passing, needed=needed, failing_agents=named)
 
 
-def _aggregated(judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[float, ...]]) -> CheckResult:
+def _aggregated(judged: CheckResult, scope: _Scope, matched: _Matched) -> CheckResult:
     """Evaluate another aggregate: bounds use all values, changes use the agents on both sides."""
     predicate, aggregate = predicate_for(judged.check), AGGREGATORS[judged.check.aggregate]
-    actual = aggregate([value for _, values in scope for value in values if value is not None])
+    values, reported = scope.metric.values, scope.reported
+    actual = aggregate([value for position in scope.known for value in values[position] if value is not None])
     now = before = None
     passed = Predicate(predicate.absolute, ()).breach(actual) is None
     if matched:
-        now = aggregate([value for agent, values in scope if agent.key in matched for value in values])
-        before = aggregate([value for values in matched.values() for value in values])
+        now = aggregate(
+            [
+                value
+                for position in scope.known
+                if reported[position].key in matched
+                for value in values[position]
+            ]
+        )
+        before = aggregate([value for of_agent in matched.values() for value in of_agent])
         passed = passed and Predicate((), predicate.relative).breach(now, before) is None
     failing: list[tuple[float, AgentValue]] = []
-    for agent, values in scope if not passed else ():
-        known = tuple(value for value in values if value is not None)
-        earlier = matched.get(agent.key, ())
+    for position in scope.known if not passed else ():
+        known = tuple(value for value in values[position] if value is not None)
+        earlier = matched.get(reported[position].key, ())
         if (breach := predicate.worst(known, earlier)) is not None:
-            failing.append((breach, AgentValue(agent.agent, known, earlier)))
+            failing.append((breach, AgentValue(reported[position].agent, known, earlier)))
     return replace(
         judged,
         passed=passed,
@@ -283,15 +329,11 @@ def _aggregated(judged: CheckResult, scope: _Scope, matched: Mapping[str, tuple[
 
 def _counted(judged: CheckResult, scope: _Scope, sides: _Sides) -> CheckResult:
     """Evaluate ``count``: the agents with the metric now, and in the baseline, each side by itself."""
-    count = float(sum(_has_value(values) for _, values in scope))
+    count = float(len(scope.known))
     compares = judged.check.compares
     before = float(len(sides.only_before) + len(sides.matched)) if compares else None
     passed = predicate_for(judged.check).breach(count, before) is None
     return replace(judged, passed=passed, actual=count, before=before, matched=count if compares else None)
-
-
-def _has_value(values: Sequence[Any]) -> bool:
-    return any(value is not None for value in values)
 
 
 def _why_no_value(check: Check, in_scope: int, reported: int) -> str:

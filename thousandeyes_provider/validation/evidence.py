@@ -7,7 +7,7 @@ read. Its keys are in order of importance.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -141,7 +141,7 @@ def evidence(observed: Observed) -> dict[str, Any]:
             cut[name] = len(entries) - MAX_LIST
         return [entry(value) for value in islice(entries, MAX_LIST)]
 
-    samples, metrics = _samples_and_metrics(judgement)
+    samples, samples_left_out = _samples(judgement)
     result: dict[str, Any] = {
         "verdict": observed.verdict.value,
         "summary": "",
@@ -191,8 +191,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
         "requests": observed.requests,
         "throttled_seconds": round(observed.throttled_seconds, 1),
         "paced_seconds": round(observed.paced_seconds, 1),
-        "metrics": metrics,
-        "samples": dict(islice(samples.items(), MAX_LIST)),
+        "metrics": _metrics(judgement),
+        "samples": samples,
     }
     inconclusive = observed.verdict not in (Verdict.PASSED, Verdict.FAILED)
     if observed.verdict is not Verdict.ERROR and not (inconclusive and observed.reason):
@@ -204,8 +204,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
     if round_link := links.pop("round", "") or _worst_round_link(result, judgement.rows):
         links = {"round": round_link} | links
     result["links"] = links
-    if len(samples) > MAX_LIST:
-        cut["samples"] = len(samples) - MAX_LIST
+    if samples_left_out:
+        cut["samples"] = samples_left_out
     if cut:
         result["cut"] = cut
     result["summary"] = headline(result)
@@ -379,49 +379,53 @@ def _seconds_between(sent_at: float | None, arrived_at: float | None) -> float |
     return None if sent_at is None or arrived_at is None else round(max(arrived_at - sent_at, 0.0), 1)
 
 
-def _samples_and_metrics(
-    judgement: Judgement,
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, dict[str, float]]]]:
-    """The values of each judged metric by agent, and minimum, mean and maximum of each metric over all rows.
-
-    The judged metrics of a result type are those that the checks name, else those that summarize a row.
-    """
-    rows = judgement.rows
-    samples: dict[str, dict[str, Any]] = {}
-    metrics: dict[str, dict[str, dict[str, float]]] = {}
-    for result_type in rows.result_types:
+def _judged_metrics(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """The judged metrics of each result type: those that the checks name, else those that summarize a row."""
+    for result_type in judgement.rows.result_types:
         named = [
             result.check.metric for result in judgement.checks if result.check.result_type == result_type
         ]
         for metric in dict.fromkeys(named or [name for name, _ in RESULT_TYPES[result_type].metrics]):
-            name = one_line(metric)
-            numbers: list[float] = []
-            for agent, values in zip(
-                rows.agents(result_type), _sample_values(rows, result_type, metric), strict=True
-            ):
-                if not values:
-                    continue
-                numbers += [value for value in values if isinstance(value, float)]
-                shown = [plain(value) for value in values]
-                samples.setdefault(agent.key, {})[f"{result_type}.{name}"] = (
-                    shown[0] if len(shown) == 1 else shown
-                )
+            yield result_type, metric
+
+
+def _metrics(judgement: Judgement) -> dict[str, dict[str, dict[str, float]]]:
+    """Minimum, mean and maximum of each judged metric over all rows with a number."""
+    metrics: dict[str, dict[str, dict[str, float]]] = {}
+    for result_type, metric in _judged_metrics(judgement):
+        if kind_of(result_type, metric) in (Kind.NUMBER, None):
+            of_agents = judgement.rows.numbers(result_type, metric).values
+            numbers = [value for of_agent in of_agents for value in of_agent if value is not None]
             if numbers:
                 figures = {"min": min(numbers), "mean": round(mean(numbers), 3), "max": max(numbers)}
-                metrics.setdefault(result_type, {})[name] = {
+                metrics.setdefault(result_type, {})[one_line(metric)] = {
                     figure: plain(value) for figure, value in figures.items()
                 }
-    return samples, metrics
+    return metrics
 
 
-def _sample_values(rows: RoundRows, result_type: str, metric: str) -> Iterable[list[Any]]:
-    """The values of a metric that can be samples, for each agent."""
-    if kind_of(result_type, metric) is Kind.NUMBER:
-        for numbers in rows.numbers(result_type, metric):
-            yield [value for value in numbers if value is not None]
-    else:
-        for values in rows.values(result_type, metric):
-            yield [sample for value in values if (sample := _sample(value)) is not None]
+def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
+    """The values of each judged metric by agent, and how many agents were left out."""
+    rows = judgement.rows
+    samples: dict[str, dict[str, Any]] = {}
+    left_out: set[str] = set()
+    for result_type, metric in _judged_metrics(judgement):
+        name = f"{result_type}.{one_line(metric)}"
+        is_number = kind_of(result_type, metric) is Kind.NUMBER
+        of_metric = (rows.numbers if is_number else rows.values)(result_type, metric)
+        for position, agent in enumerate(rows.agents(result_type)):
+            if position in of_metric.unknown:
+                continue
+            if agent.key not in samples and len(samples) >= MAX_LIST:
+                left_out.add(agent.key)
+                continue
+            values = [value for value in of_metric.values[position] if value is not None]
+            if not is_number:
+                values = [sample for value in values if (sample := _sample(value)) is not None]
+            if values:
+                shown = [plain(value) for value in values]
+                samples.setdefault(agent.key, {})[name] = shown[0] if len(shown) == 1 else shown
+    return samples, len(left_out)
 
 
 def _sample(value: Any) -> float | str | bool | None:
@@ -429,8 +433,8 @@ def _sample(value: Any) -> float | str | bool | None:
     as_number = number(value)
     if as_number is not None or isinstance(value, bool):
         return value if as_number is None else as_number
-    fits = isinstance(value, str) and 0 < len(value) <= MAX_SAMPLE_TEXT and one_line(value) == value
-    return value if fits else None
+    fits = isinstance(value, str) and 0 < len(value) <= MAX_SAMPLE_TEXT and value.isprintable()
+    return value if fits and one_line(value) == value else None
 
 
 def _baseline(judgement: Judgement) -> dict[str, Any]:
@@ -440,6 +444,8 @@ def _baseline(judgement: Judgement) -> dict[str, Any]:
     result: dict[str, Any] = {"source": one_line(baseline.source)}
     if baseline.unusable:
         return result | {"reason": one_line(baseline.unusable)}
+    if baseline.warning:
+        result["warning"] = one_line(baseline.warning)
     samples: dict[str, dict[str, Any]] = {}
     compared = dict.fromkeys(
         (result.check.result_type, result.check.metric)

@@ -101,7 +101,7 @@ class TestApi:
 
     def test_an_assertion_has_its_number_when_the_definition_is_not_known(self):
         assert failed_step("api", API)["message"] == "assertion 2 failed"
-        assert failed_step("api", API, test={"requests": [{}, {"assertions": [{}]}]})["message"] == (
+        assert failed_step("api", API, test={"requests": [{}, {"assertions": [{}, {}]}]})["message"] == (
             "assertion 2 failed"
         )
 
