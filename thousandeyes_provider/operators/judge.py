@@ -173,7 +173,7 @@ class Judge:
             return None
         source = options.compare_with
         if source is None or "verdict" in source:
-            return baseline_from_evidence(source)
+            return baseline_from_evidence(source, test_id=handle.plan.test_id)
         test_id, window = str(source["test_id"]), str(source["window"])
         label = f"the last {window} of test {test_id}"
         try:

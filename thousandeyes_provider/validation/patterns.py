@@ -91,9 +91,11 @@ def pattern_error(pattern: str) -> str:
     if len(pattern) > MAX_PATTERN:
         return f"expected a regular expression of at most {MAX_PATTERN} characters, got {len(pattern)}"
     try:
-        re.compile(pattern, re.MULTILINE)
+        compiled = re.compile(pattern, re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
         return f"not a regular expression: {error}"
+    if compiled.flags & re.VERBOSE:
+        return "the verbose mode (?x) is not supported"
     scanned = _scan(pattern)
     if scanned.nested:
         return (
@@ -144,7 +146,7 @@ def _scan(pattern: str) -> _Scanned:
     repeated: _Group | None = None  # the group that a quantifier would repeat; None for a single character
     atom = ""  # the token that a quantifier would repeat
     anchored: bool | None = None
-    multiline = "(?s" in pattern or "(?x" in pattern
+    multiline = re.search(r"\(\?[a-zA-Z]*[sm-]", pattern) is not None  # flags that change what a line end is
     trailing = ""  # the token of an unbounded repeat at the end of the pattern
     for token in _TOKEN.finditer(pattern):
         kind, text, group = token.lastgroup, token.group(), groups[-1]
@@ -171,18 +173,17 @@ def _scan(pattern: str) -> _Scanned:
         if token.group("open"):
             if text.startswith("(?P="):
                 group.repeats += 1
-            if not text.endswith(")"):  # no flags, comment or reference
+            if not text.endswith(")") or text.startswith("(?("):  # no flags, comment or reference
                 groups.append(_Group(atomic=text == "(?>"))
             continue
         if token.group("close"):
-            if len(groups) > 1:
-                repeated = groups.pop()
-                repeated.close()
-                groups[-1].repeats += repeated.repeats
-                groups[-1].ways *= repeated.ways
-                groups[-1].tokens.append("")
-                groups[-1].atoms.append("")
-                atom = ")"
+            repeated = groups.pop()
+            repeated.close()
+            groups[-1].repeats += repeated.repeats
+            groups[-1].ways *= repeated.ways
+            groups[-1].tokens.append("")
+            groups[-1].atoms.append("")
+            atom = ")"
             continue
         repeated = None
         if token.group("either"):
@@ -208,7 +209,7 @@ def _scan(pattern: str) -> _Scanned:
 def _matches_line_end(kind: str | None, text: str) -> bool:
     if kind == "set":
         return text.startswith("[^") or re.search(r"\\[nsWDS]|\n", text) is not None
-    return text in (r"\n", r"\s", r"\W", r"\D", r"\S", "\n")
+    return text in (r"\n", r"\r", r"\s", r"\S", r"\W", r"\D", r"\A", r"\Z", "\n")
 
 
 def _literal(text: str) -> str:

@@ -270,6 +270,8 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     level = _LEVELS.get(evidence["verdict"], logging.WARNING)
     lines = [(level, str(evidence["summary"]))]
     lines += _info(f"{name.ljust(width)}  {value}" for name, value in facts)
+    if warning := (evidence.get("baseline") or {}).get("warning"):
+        lines.append((logging.WARNING, f"warning: {warning}"))
     lines += [(logging.INFO, ""), *_check_lines(evidence), *_agent_lines(evidence)]
     lines += _info(_metric_lines(evidence["metrics"]))
     lines += _info(f"{name}: {link}" for name, link in list(evidence["links"].items())[:MAX_TABLE_LINKS])

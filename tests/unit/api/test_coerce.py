@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import time
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.coerce import boolean, number, printable, seconds, short_text, whole_number
+from thousandeyes_provider.api.coerce import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    MAX_YAML_TEXT,
+    boolean,
+    check_structure,
+    closest,
+    closest_names,
+    did_you_mean,
+    number,
+    parse_structure,
+    printable,
+    seconds,
+    short_text,
+    whole_number,
+)
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=5),
@@ -135,3 +153,122 @@ def test_a_text_that_spells_true_counts_and_an_object_that_does_not():
     assert boolean("true") is True
     assert boolean(Odd()) is None
     assert boolean(1.0) is None
+
+
+class TestMisspeltNames:
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            ("respons_time", "response_time"),
+            ("RESPONSE-TIME", "response_time"),
+            (" Response Time ", "response_time"),
+            ("avg", "mean"),
+            ("AVG", "mean"),
+            ("zzz", None),
+            (5, None),
+            (None, None),
+            ("", None),
+            ("x" * 100_000, None),
+        ],
+    )
+    def test_the_closest_choice(self, value, name):
+        choices = ["response_time", "mean", "loss"]
+        assert closest(value, choices, {"avg": "mean", "lost": "no choice"}) == name
+
+    def test_the_question_names_the_choice(self):
+        assert did_you_mean("los", ["loss", "mean"]) == "; did you mean 'loss'?"
+        assert did_you_mean("zzz", ["loss", "mean"]) == ""
+
+    def test_several_names_are_in_the_order_of_likeness(self):
+        names = closest_names("Berlin 9", [f"Berlin {nth}" for nth in range(5)] + ["Oslo"])
+        assert names == ["Berlin 4", "Berlin 3", "Berlin 2"]
+
+
+def levels(mark):
+    """Aliases of aliases: ten references at each of nine levels."""
+    lines = [f"a0: &a0 {mark}"]
+    for level in range(1, 10):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    return "\n".join(lines)
+
+
+MERGES = "\n".join(
+    ["a0: &a0 {x: 1}"]
+    + [f"a{nth}: &a{nth} {{<<: [{', '.join([f'*a{nth - 1}'] * 10)}], y{nth}: 1}}" for nth in range(1, 10)]
+)
+
+
+class TestStructures:
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ('{"a": [1, 2.5, null]}', {"a": [1, 2.5, None]}),
+            ("{'a': (1, None)}", {"a": (1, None)}),
+            (" [1] ", [1]),
+            ("5", 5),
+        ],
+    )
+    def test_json_and_python_literals(self, text, value):
+        assert parse_structure(text) == value
+        assert parse_structure(text, yaml=True) == value
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("a: 1\nb: [x, y]", {"a": 1, "b": ["x", "y"]}),
+            ("base: &b {x: 1}\nother: {<<: *b, y: 2}", {"base": {"x": 1}, "other": {"x": 1, "y": 2}}),
+            ("plain text", "plain text"),
+            ("", None),
+        ],
+    )
+    def test_yaml_where_it_is_permitted(self, text, value):
+        assert parse_structure(text, yaml=True) == value
+        with pytest.raises(ValueError, match=r"^not JSON: .* at line 1 column 1"):
+            parse_structure(text)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (levels("x"), f"more than {MAX_VALUES} values, aliases included"),
+            (MERGES, f"more than {MAX_VALUES} values, aliases included"),
+            ("&a [*a]", f"nested more than {MAX_DEPTH} levels deep"),
+            ("a: &a {b: *a}", f"nested more than {MAX_DEPTH} levels deep"),
+            ("[" * 100_000, "nested too deeply"),
+            ("- " * 20_000 + "x", "nested too deeply"),
+            ("[" * 60 + "]" * 60, f"nested more than {MAX_DEPTH} levels deep"),
+            ("a: " + "x" * MAX_YAML_TEXT, "neither JSON nor YAML of at most 262144 characters, got 262147"),
+            ("a: [", "neither JSON nor YAML: while parsing"),
+            ("when: 2020-99-99", "neither JSON nor YAML: month must be in 1..12"),
+            ("? {a: 1}\n: 2", "neither JSON nor YAML: while constructing a mapping"),
+            ("!!python/object:os.system x", "neither JSON nor YAML: could not determine a constructor"),
+            ('{"a": 1, "a": 2}', '"a" is there twice in one object'),
+        ],
+        ids=lambda text: text[:20],
+    )
+    def test_a_text_that_cannot_be_read_is_an_error_within_seconds(self, text, message):
+        begun = time.process_time()
+        with pytest.raises(ValueError, match="^" + re.escape(message)):
+            parse_structure(text, yaml=True)
+        assert time.process_time() - begun < 5
+
+    def test_the_size_of_a_list_is_bounded(self):
+        check_structure([0] * (MAX_VALUES - 1))
+        with pytest.raises(ValueError, match=f"more than {MAX_VALUES} values"):
+            parse_structure(json.dumps([0] * MAX_VALUES))
+
+    def test_a_structure_that_refers_to_itself_is_an_error(self):
+        cycle: dict[str, object] = {}
+        cycle["again"] = [cycle]
+        with pytest.raises(ValueError, match="levels deep"):
+            check_structure(cycle)
+
+    @given(ANYTHING)
+    def test_any_structure_is_checked(self, value):
+        check_structure(value)
+
+
+def test_a_text_with_an_object_that_is_no_text_is_shortened_and_printable():
+    class Name(str):
+        __slots__ = ()
+
+    assert short_text(Name("a\nb" + "x" * 600)) == "a b" + "x" * 497

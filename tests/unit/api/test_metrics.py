@@ -35,19 +35,17 @@ def test_every_result_type_has_its_table():
 
 
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_the_metrics_that_sum_a_row_up_are_known_with_the_same_units(result_type):
+def test_summary_metrics_are_listed_with_the_same_units(result_type):
     for name, unit in RESULT_TYPES[result_type].metrics:
         assert (kind_of(result_type, name), unit_of(result_type, name)) == (Kind.NUMBER, unit)
 
 
 @pytest.mark.parametrize("failed", [False, True])
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_every_field_that_the_simulator_sends_is_known(result_type, failed):
-    row, _ = measured_row(
-        result_type, Measured(1, "7", "1", 1, 1_790_000_000), failed=failed, spelling="None"
-    )
+def test_every_field_of_the_simulator_is_listed(result_type, failed):
+    row = measured_row(result_type, Measured(1, "7", "1", 1, 1_790_000_000), failed=failed, spelling="None")
     known = {name.partition(".")[0] for name in METRICS[result_type]}
-    assert set(row) - known - {"packetsBySecond"} == set()
+    assert set(row.fields) - known - {"packetsBySecond"} == set()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +111,7 @@ def test_every_field_that_the_simulator_sends_is_known(result_type, failed):
         ("network", "packetsBySecond", {"packetsBySecond": [[], [0]]}, ()),
     ],
 )
-def test_what_a_row_says_of_a_metric(result_type, name, row, values):
+def test_values_of_a_metric_in_a_row(result_type, name, row, values):
     assert metric_values(result_type, name, row) == values
 
 
@@ -130,7 +128,7 @@ def test_what_a_row_says_of_a_metric(result_type, name, row, values):
         ("network", "headers.responseHeaders", None),
     ],
 )
-def test_what_has_to_be_asked_for(result_type, name, word):
+def test_expand_of_a_metric(result_type, name, word):
     assert expand_of(result_type, name) == word
 
 
@@ -146,11 +144,11 @@ def test_what_has_to_be_asked_for(result_type, name, word):
         ("network", "agentName", None),
     ],
 )
-def test_the_nearest_right_name(result_type, wrong, right):
+def test_closest_name(result_type, wrong, right):
     assert closest_metric(result_type, wrong) == right
 
 
-def test_what_is_said_of_what_nobody_knows():
+def test_a_metric_that_is_not_listed_has_neither_kind_nor_unit():
     assert (unit_of("network", "loss"), unit_of("network", "new"), unit_of("new", "loss")) == ("%", "", "")
     assert kind_of("network", "loss") is Kind.NUMBER
     assert (kind_of("network", "new"), kind_of("new", "loss")) == (None, None)

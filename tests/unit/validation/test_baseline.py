@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
 from thousandeyes_provider.validation.baseline import baseline_from_evidence, baseline_from_rows
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import Observed, evidence
+from thousandeyes_provider.validation.summary import table_lines
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
 AT = 1_790_000_000
@@ -62,6 +64,21 @@ class TestEvidence:
     def test_a_run_that_failed_its_checks_was_measured_all_the_same(self):
         assert baseline_from_evidence(told([row(1, 100)], Verdict.FAILED)).of(*TIME)
 
+    def test_evidence_of_another_test_gets_a_warning(self):
+        earlier = told([row(1, 100), row(2, 200)])
+        baseline = baseline_from_evidence(earlier, test_id="8")
+        assert baseline.warning == "compare_with is the evidence of test 7, this is test 8"
+        judgement = judge({HTTP: [row(1, 100)]}, 0, CHECKS, baseline)
+        run = evidence(Observed("8", "", HTTP, None, Verdict.PASSED, AT, judgement=judgement))
+        assert run["baseline"]["warning"] == baseline.warning
+        assert (logging.WARNING, f"warning: {baseline.warning}") in table_lines(run)
+
+    def test_evidence_of_the_same_test_gets_no_warning(self):
+        earlier = told([row(1, 100)])
+        assert baseline_from_evidence(earlier, test_id="7").warning == ""
+        assert baseline_from_evidence({**earlier, "test_id": ""}, test_id="8").warning == ""
+        assert baseline_from_evidence(earlier).warning == ""
+
     @pytest.mark.parametrize("text", [json.dumps, repr])
     def test_its_text_is_as_good(self, text):
         whole = told([row(1, 100)])
@@ -75,7 +92,7 @@ class TestEvidence:
             ({"verdict": None}, "the run of test 7 at 2026-09-21T14:13:20Z has no verdict"),
             (
                 {"cut": {"samples": 80}},
-                "the run of test 7 at 2026-09-21T14:13:20Z lacks 80 samples, which were left out for size",
+                "the run of test 7 at 2026-09-21T14:13:20Z has no samples of 80 agents: they were cut for size",
             ),
             ({"samples": {}}, "the run of test 7 at 2026-09-21T14:13:20Z has no samples"),
             (
@@ -101,7 +118,7 @@ class TestEvidence:
 
     def test_evidence_that_was_cut_for_its_size_is_not_usable(self):
         many = told([row(nth, 5, errorType="Connect", errorDetails="x" * 90) for nth in range(3000)])
-        assert baseline_from_evidence(many).unusable.endswith("samples, which were left out for size")
+        assert baseline_from_evidence(many).unusable.endswith("agents: they were cut for size")
 
     def test_a_metric_that_it_does_not_have_says_so(self):
         before = baseline_from_evidence(told([row(1, 100)]))

@@ -447,6 +447,11 @@ class TestErrors:
             parse_checks(wrong)
         assert str(caught.value) == "5 errors:\n- " + "\n- ".join(found)
 
+    def test_a_declaration_that_refers_to_itself_is_an_error(self):
+        rules: dict[str, object] = {"leq_to": 1}
+        rules["every"] = [rules]
+        assert errors(http(rules)) == ("checks: nested more than 50 levels deep",)
+
     def test_the_error_can_be_pickled(self):
         error = CheckErrors(["checks: a", "checks: b"])
         assert pickle.loads(pickle.dumps(error)).errors == error.errors
