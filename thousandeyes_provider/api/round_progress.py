@@ -23,6 +23,7 @@ from thousandeyes_provider.api.rounds import (
     RowOrigin,
     agent_id_of,
     agent_name_of,
+    measured_at,
     round_of,
     row_content,
     row_key,
@@ -416,12 +417,29 @@ class RoundProgress:
             for other in self.other_rounds
             if (other.round_id, other.measured_before) not in known
         ]
+        if self.is_indistinct() and not before.is_indistinct():
+            round_id = min(self.rounds().values())
+            lines.append(
+                f"Round {round_id} ({iso_time(round_id)}): the id is a whole minute and the rows have no other time, "
+                "so an earlier run of this test in that minute cannot be told apart"
+            )
         had, have = before._tally, self._tally
         if have.agents.keys() != had.agents.keys() or have.reported != had.reported:
             lines.append(
                 self._describe_agents([have.agents[key] for key in have.agents if key not in had.agents])
             )
         return tuple(lines)
+
+    def is_indistinct(self) -> bool:
+        """Whether our round cannot be told from a run that others started earlier in the same minute.
+
+        That is so when its id is the whole minute of the run call, and a row of it repeats the id as its only time.
+        """
+        return any(
+            round_id % 60 == 0 and round_id < self.sent_at - self.clock_tolerance and measured_at(row) is None
+            for name, round_id in self.rounds().items()
+            for row in self._tally.rows[name]
+        )
 
     def describe_other_rounds(self, limit: int = 3) -> str:
         """The newest rounds that are not ours, for the evidence of an inconclusive run.

@@ -528,6 +528,27 @@ class TestLogLines:
         )
         assert before.poll({HTTP: rows("abc", minute, startTime=minute + 12)}, 20).describe_news(before) == ()
 
+    def test_round_that_cannot_be_told_from_an_earlier_one_is_named_once(self):
+        minute = RUN_AT // 60 * 60 + 60
+        start = progress(sent_at=minute + 30.5)
+        polled = start.poll({HTTP: rows("a", minute, startTime=minute)}, 10)
+        assert polled.describe_news(start)[0] == (
+            f"Round {minute} (2026-09-21T14:14:00Z): the id is a whole minute and the rows have no other time, so "
+            "an earlier run of this test in that minute cannot be told apart"
+        )
+        after = polled.poll({HTTP: rows("abc", minute, startTime=minute)}, 20)
+        assert after.describe_news(polled) == ("3 of 3 agents reported (new: name b; name c)",)
+
+    @pytest.mark.parametrize(
+        ("seconds", "measured"), [(0.5, 0), (30.5, 40)], ids=["minute of the call", "rows with a time"]
+    )
+    def test_round_that_can_be_told_apart_needs_no_word(self, seconds, measured):
+        minute = RUN_AT // 60 * 60 + 60
+        start = progress(sent_at=minute + seconds)
+        polled = start.poll({HTTP: rows("abc", minute, startTime=minute + measured)}, 10)
+        assert len(polled.describe_news(start)) == 1
+        assert not polled.is_indistinct()
+
     def test_rounds_of_others_are_named_for_the_error(self):
         others = [RUN_AT - age for age in (9, 7, 5, 3)]
         polled = progress().poll({HTTP: [row("a", other) for other in others]}, 10)

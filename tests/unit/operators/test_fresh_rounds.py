@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from thousandeyes_provider.exceptions import InstantTestNoResults
+from thousandeyes_provider.hooks.results_reader import plan_of_new
+from thousandeyes_provider.operators.session import Session
 
 
 def test_round_that_shows_its_first_row_after_our_call_is_not_judged(simulator, worker):
@@ -51,3 +56,35 @@ def test_worker_waits_for_the_agents_that_the_trigger_saw(simulator, triggerer, 
     evidence = triggerer.rerun(test_id, timeout=20)
     assert len(evidence["agents"]["reported"]) == 5
     assert len(triggerer.deferrals) == 2
+
+
+class Reader:
+    """Reads a newest round that another run starts at the beginning of each minute."""
+
+    def __init__(self, hook):
+        self.hook = hook
+
+    def remember(self, plan):
+        return replace(plan, remembered={"http-server": int(self.hook.server_now() // 60 * 60)})
+
+
+@pytest.mark.parametrize(("others", "waits"), [(0, 1), (1, 2), (9, 3)])
+def test_run_is_put_off_again_when_another_run_starts_in_the_next_minute(others, waits):
+    clock = [1_790_000_070.0]
+    hook = SimpleNamespace(server_now=lambda: clock[0], paced_seconds=0.0)
+    hook.sleep = lambda seconds: clock.__setitem__(0, clock[0] + seconds)
+    options = SimpleNamespace(checks=SimpleNamespace(result_types=()))
+    session = Session(
+        options, label="task", hook=hook, xcoms=None, log=logging.getLogger(), poll_interval=None
+    )
+    current, old = Reader(hook), plan_of_new("7", "http-server", None, {}, result_types=None, expected=None)
+    reads = []
+
+    def remember(plan):
+        reads.append(plan)
+        return current.remember(plan) if len(reads) <= others else plan
+
+    session.reader = SimpleNamespace(remember=remember)
+    session.wait_for_next_minute(current.remember(old))
+    assert len(reads) == waits
+    assert hook.paced_seconds == pytest.approx(clock[0] - 1_790_000_070)
