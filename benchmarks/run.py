@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "calls": ("calls", "per_call", "A call over TLS"),
     "parsing": ("parsing", "parse_cost", "Parsing a DAG file"),
     "waits": ("waits", "thousand_waits", "A thousand deferred waits in one triggerer"),
+    "schedule": ("schedule", "schedules", "Polling schedules"),
     "polls": ("waits", "cost_of_polls", "What a poll costs"),
     "memory": ("waits", "cost_of_waiting", "What waiting costs"),
     "first": ("waits", "first_trigger", "The first trigger of a triggerer"),
