@@ -24,6 +24,7 @@ from world import Row
 
 MEASUREMENTS = {
     "calls": ("calls", "per_call", "A call over TLS"),
+    "start": ("cold_start", "cold_start", "Cold start of a task"),
     "parsing": ("parsing", "parse_cost", "Parsing a DAG file"),
     "waits": ("waits", "thousand_waits", "A thousand deferred waits in one triggerer"),
     "schedule": ("schedule", "schedules", "Polling schedules"),

@@ -262,9 +262,9 @@ def schedules() -> list[Any]:
     """Replay polling schedules on the same simulated rounds of 3 to 120 s.
 
     The figures are the seconds from the moment at which the last row becomes visible to the poll that sees it. Rows
-    become visible one by one or when the round is complete; the length of the previous round is known or not. In the last
-    rows, 24 runs a minute with rounds of 3 to 60 s run on workers that share the limit of 240 requests per minute and
-    nothing else. Nothing is sent, and no clock is read: the figures are the same on every machine.
+    become visible one by one or when the round is complete; the length of the previous round is known or not. In the
+    last rows, 24 runs a minute with rounds of 3 to 60 s run on workers that share the limit of 240 requests per minute
+    and nothing else. Nothing is sent, and no clock is read: the figures are the same on every machine.
     """
     from world import Row
 

@@ -29,6 +29,10 @@ def _context(pushed: dict[str, Any] | None = None) -> Any:
     instance = SimpleNamespace(
         xcom_push=lambda key, value: xcoms.__setitem__(key, value),
         xcom_pull=lambda task_ids, key, map_indexes: xcoms.get(key),
+        dag_id="measured",
+        task_id="validate",
+        run_id="manual",
+        try_number=1,
         map_index=-1,
         max_tries=0,
     )

@@ -35,6 +35,8 @@ def prepare() -> None:
     """Create a temporary Airflow home without database, examples and the user's configuration."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
+    # Without compiled modules, a measurement would compile what a deployment has compiled at its installation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     home = tempfile.mkdtemp(prefix="thousandeyes-bench-")
     owner = os.getpid()
     atexit.register(lambda: os.getpid() == owner and shutil.rmtree(home, ignore_errors=True))
