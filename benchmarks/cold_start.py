@@ -107,9 +107,10 @@ def fork_runners(paths: list[str], rounds: int) -> list[list[float]]:
 
     :return: the processor seconds of each path's task runners.
     """
+    import workers  # noqa: F401
+
     import airflow.executors.local_executor
     import airflow.sdk.execution_time.supervisor  # noqa: F401
-    import workers  # noqa: F401
 
     gc.freeze()  # as the LocalExecutor does before it forks
     took: list[list[float]] = [[] for _ in paths]

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thousandeyes_provider.api.run import Plan
     from thousandeyes_provider.cli.history_reader import HistoryReader
+    from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
     from thousandeyes_provider.hooks.results_reader import ResultsReader
-    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
     from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident
     from thousandeyes_provider.validation.history import History
 
@@ -359,7 +359,9 @@ def _progress(reader: HistoryReader, title: str) -> Iterator[None]:
         yield
 
 
-def _incidents(hook: ThousandEyesHook, plan: Plan, history: History) -> tuple[list[Incident], list[str]]:
+def _incidents(
+    hook: BlockingThousandEyesHook, plan: Plan, history: History
+) -> tuple[list[Incident], list[str]]:
     """The alerts of the test and the events of the period, and what could not be read."""
     from datetime import UTC, datetime
 
@@ -455,7 +457,7 @@ def simulator(args: Namespace) -> int:
         return main(["--host", args.host, "--port", args.port, "--speed", args.speed])
 
 
-def _hook(args: Namespace) -> ThousandEyesHook:
+def _hook(args: Namespace) -> BlockingThousandEyesHook:
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
     _find_connection(args.conn_id)
@@ -518,7 +520,7 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
     return dict(content)
 
 
-def _alert_rule_arguments(hook: ThousandEyesHook, plan: Plan) -> dict[str, Any]:
+def _alert_rule_arguments(hook: BlockingThousandEyesHook, plan: Plan) -> dict[str, Any]:
     from thousandeyes_provider.validation.alert_rules import checks_from_rules
 
     rules = hook.list_alert_rules(plan.test_id)

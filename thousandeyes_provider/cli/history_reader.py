@@ -12,7 +12,7 @@ from typing import Any
 
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesNotFoundError
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.validation.history import History
 
 PORTION = 6 * 3600
@@ -34,7 +34,7 @@ class HistoryReader:
     :param progress: called with the portions done and in all.
     """
 
-    hook: ThousandEyesHook
+    hook: BlockingThousandEyesHook
     plan: Plan
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keep: Sequence[str] = ()

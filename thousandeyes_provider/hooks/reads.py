@@ -45,7 +45,7 @@ def get_test_results(
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; ``test`` is empty when the response has none.
     :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
     request = hook.builder.results(
         test_id,
@@ -80,7 +80,7 @@ def get_test_details(
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; one row for each direction of ``path-vis``, else one row.
     :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
     request = hook.builder.details(test_id, result_type, agent_id, round_id)
     content = yield from hook.pages(request, time_left=time_left)
@@ -96,7 +96,7 @@ def get_test(
     :param test_type: type of the test.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
     response = yield from hook.request(hook.builder.test(test_id, test_type), time_left=time_left)
     return dict(response.json())
@@ -126,7 +126,7 @@ def list_tests(
     :return: the tests; an empty list when a tag is on no test.
     :raises ThousandEyesConfigurationError: when no such tag exists; the message has similar tags.
     :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.thousandeyes.ThousandEyesHook.run_instant_test>`.
+        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
     if test_type is not None:
         one_of("test_type", test_type, TEST_TYPES)

@@ -37,7 +37,7 @@ from thousandeyes_provider.exceptions import (
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
-    from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+    from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
 AGENT_LOOKUP_TIMEOUT = 5.0
 """Seconds that the lookup of the states of missing agents may take: the evidence waits for it."""
@@ -197,7 +197,7 @@ def _window_until_deadline(
 
 
 def _pace_after_response(
-    pace: QuotaPace, hook: ThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
+    pace: QuotaPace, hook: BlockingThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
 ) -> QuotaPace:
     return pace.after_response(
         hook.quota().get("organization"),
@@ -231,7 +231,7 @@ class ResultsReader:
     :param pace: what the quota asked for after the last response.
     """
 
-    hook: ThousandEyesHook
+    hook: BlockingThousandEyesHook
     log: logging.Logger | Any
     time_left: Callable[[], float] | None = None
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -8,25 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from airflow.triggers.base import BaseTrigger
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.argument_files import TemplatedTask, read_argument_files
-from thousandeyes_provider.operators.judge import Judge, Judged
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import JudgeOptions, TaskLog, parse_options, task_label
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final, has_retry_policy
 from thousandeyes_provider.operators.session import Session
-from thousandeyes_provider.operators.telemetry import annotate_assets, record_metrics
 from thousandeyes_provider.operators.wait_record import FirstFailure, Spent, WaitRecord
 from thousandeyes_provider.operators.xcoms import TaskXComs
-from thousandeyes_provider.triggers.instant_test import EVENT_STATES, InstantTestResultsTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.triggers.base import BaseTrigger
+    from thousandeyes_provider.operators import judge as judging
+    from thousandeyes_provider.operators import telemetry
+    from thousandeyes_provider.operators.judge import Judge, Judged
+    from thousandeyes_provider.triggers import instant_test as results_trigger
+else:
+    # Only what runs before the run call delays it.
+    judging = LazyModule("thousandeyes_provider.operators.judge")
+    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
+    results_trigger = LazyModule("thousandeyes_provider.triggers.instant_test")
 
 R = TypeVar("R")
 O = TypeVar("O", bound=JudgeOptions)  # noqa: E741
@@ -87,7 +95,7 @@ class Execution:
         """The failed run that the present one has to confirm."""
         self.has_retry_policy = has_retry_policy(task)
         self.xcoms = TaskXComs(context, task.task_id, pushes_evidence=task.do_xcom_push)
-        self.hook = ThousandEyesHook(options.thousandeyes_conn_id, account_group_id)
+        self.hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, account_group_id)
         self.session = Session(
             options,
             label=self.label,
@@ -96,7 +104,6 @@ class Execution:
             log=task.log,
             poll_interval=poll_interval,
         )
-        self.judge = Judge(options, self.session, test=test, log=task.log)
         self.conclusion = Conclusion(
             options,
             self.xcoms,
@@ -106,8 +113,13 @@ class Execution:
         )
         self._options = options
         self._poll_interval = poll_interval
-        self._test_id = test["test_id"]
+        self._test = test
         self._verdict = ""
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The judge of the rounds of this execution."""
+        return judging.Judge(self._options, self.session, test=self._test, log=self.log)
 
     def guarded(self, act: Callable[[], R]) -> R | Ending:
         """Act, and turn an error of ours into the ending of the task. Close the hook afterwards."""
@@ -135,7 +147,7 @@ class Execution:
         self.push_wait(run=handle)
         progress = self.session.progress
         return Deferral(
-            InstantTestResultsTrigger(
+            results_trigger.InstantTestResultsTrigger(
                 run=handle.to_json(),
                 thousandeyes_conn_id=self._options.thousandeyes_conn_id,
                 poll_interval=self._poll_interval,
@@ -177,11 +189,13 @@ class Execution:
             raise ThousandEyesError(f"{self.label}: resumed for a round, but the task waits for a turn")
         return run
 
-    def known_event(self, event: object, states: tuple[str, ...] = EVENT_STATES) -> dict[str, object]:
+    def known_event(self, event: object, states: tuple[str, ...] = ()) -> dict[str, object]:
         """Return the event of a trigger.
 
-        :raises ThousandEyesError: when its state is none of ``states``.
+        :param states: the states that it may have; by default those of a wait for a round.
+        :raises ThousandEyesError: when its state is another one.
         """
+        states = states or results_trigger.EVENT_STATES
         if not isinstance(event, dict) or event.get("state") not in states:
             raise ThousandEyesError(
                 f"{self.label}: resumed with an unknown event {str(event)[:200]!r}; "
@@ -203,8 +217,8 @@ class Execution:
         """Report the verdict to the rest of Airflow: metrics, asset events, and the label of a mapped task."""
         if ending.evidence is not None:
             self._verdict = str(ending.evidence["verdict"])
-            record_metrics(ending.evidence, operator=self._task)
-            annotate_assets(self.context, ending.evidence, operator=self._task)
+            telemetry.record_metrics(ending.evidence, operator=self._task)
+            telemetry.annotate_assets(self.context, ending.evidence, operator=self._task)
         return ending
 
     def _keep_evidence(self) -> None:
@@ -216,7 +230,7 @@ class Execution:
     def _label_map_index(self) -> None:
         """Set what ``map_index_template`` of the task can show; the name of the test is the default."""
         context, plan = cast("dict[str, object]", self.context), self.session.plan
-        test_id = plan.test_id if plan else self._test_id
+        test_id = plan.test_id if plan else self._test["test_id"]
         context["test_id"] = test_id
         context["test_name"] = (plan.display_name if plan else "") or test_id
         context["verdict"] = self._verdict

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
-from thousandeyes_provider.api import definition as definitions
 from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import type_implied_by
 from thousandeyes_provider.api.response import iso_time
@@ -24,17 +23,23 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesError,
     ThousandEyesRequestError,
 )
+from thousandeyes_provider.hooks.blocking_hook import PausedCall
 from thousandeyes_provider.hooks.results_reader import plan_of_new
-from thousandeyes_provider.hooks.thousandeyes import PausedCall
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
 from thousandeyes_provider.operators.session import LONG_WAIT, NeedsTurn, Session, Started
 from thousandeyes_provider.operators.wait_record import QueuedRun
-from thousandeyes_provider.validation.formatting import join_truncated
-from thousandeyes_provider.validation.samples import values_of
 
 if TYPE_CHECKING:
+    from thousandeyes_provider.api import definition as definitions
     from thousandeyes_provider.api.retry import Wait
     from thousandeyes_provider.operators.run_store import RunStateStore
+    from thousandeyes_provider.validation import formatting, samples
+else:
+    # Most runs need none of these before the run call.
+    definitions = LazyModule("thousandeyes_provider.api.definition")
+    formatting = LazyModule("thousandeyes_provider.validation.formatting")
+    samples = LazyModule("thousandeyes_provider.validation.samples")
 
 
 @dataclass(frozen=True)
@@ -244,7 +249,7 @@ class Rerun:
         checks: list[Json] = []
         for check in self._options.checks.checks:
             newest = self._session.reader.newest.get(check.result_type, [])
-            values = values_of(check.result_type, check.metric, newest)
+            values = samples.values_of(check.result_type, check.metric, newest)
             has_metric = any(value is not None for value in values)
             checks.append(
                 {"result_type": check.result_type, "metric": check.metric, "in_newest_round": has_metric}
@@ -286,11 +291,13 @@ class Creation:
 
     :param options: the options of the task.
     :param session: the reads of the task.
-    :param default_name: the name of a test whose definition has none.
+    :param default_name: returns the name of a test whose definition has none.
     :param label: the task, for errors.
     """
 
-    def __init__(self, options: CreateOptions, session: Session, *, default_name: str, label: str) -> None:
+    def __init__(
+        self, options: CreateOptions, session: Session, *, default_name: Callable[[], str], label: str
+    ) -> None:
         self._options = options
         self._session = session
         self._default_name = default_name
@@ -381,7 +388,7 @@ class Creation:
         assert test_type is not None, "checked when the arguments were parsed"
         body = hook.complete_definition(test_type, definition or {}, time_left=self._session.reader.time_left)
         if not body.get("testName"):
-            body["testName"] = name or self._default_name
+            body["testName"] = name or self._default_name()
         return test_type, body
 
     def _settings_of(self, source: str) -> tuple[str, Json]:
@@ -473,7 +480,9 @@ class _CreateAttempt:
         return True
 
 
-def starter_of(options: StartOptions, session: Session, *, default_name: str, label: str) -> RoundStarter:
+def starter_of(
+    options: StartOptions, session: Session, *, default_name: Callable[[], str], label: str
+) -> RoundStarter:
     """Return what starts the round of a task with these options."""
     if isinstance(options, CreateOptions):
         return Creation(options, session, default_name=default_name, label=label)
@@ -491,6 +500,8 @@ def _expectation(plan: Plan) -> str:
     if count is None:
         return "an unknown number of agents (complete after 60 s without a new row)"
     names = (
-        f": {join_truncated([str(agent) for agent in plan.expected.agents])}" if plan.expected.agents else ""
+        f": {formatting.join_truncated([str(agent) for agent in plan.expected.agents])}"
+        if plan.expected.agents
+        else ""
     )
     return f"{count} agents (source: {source}){names}"

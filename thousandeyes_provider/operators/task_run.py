@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from thousandeyes_provider.api import definition as definitions
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
@@ -27,7 +26,7 @@ from thousandeyes_provider.operators.execution import (
     JudgingTask,
     parsed_options,
 )
-from thousandeyes_provider.operators.judge import Judged
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import StartOptions
 from thousandeyes_provider.operators.outcome import Ending
 from thousandeyes_provider.operators.run_store import RunStateStore, StoredRun
@@ -38,6 +37,10 @@ from thousandeyes_provider.triggers.turns import TOO_LATE, TURN, RunTurnTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.api import definition as definitions
+    from thousandeyes_provider.operators.judge import Judged
+else:
+    definitions = LazyModule("thousandeyes_provider.api.definition")
 
 
 class TaskRun:
@@ -70,7 +73,7 @@ class TaskRun:
             options,
             self._session,
             label=self._execution.label,
-            default_name=definitions.default_name(
+            default_name=lambda: definitions.default_name(
                 instance.dag_id,
                 task.task_id,
                 instance.run_id,
@@ -111,7 +114,6 @@ class TaskRun:
 
     def _advance(self, step: Ending | Step) -> Ending | Deferral:
         """Take step after step, until the task ends or is deferred."""
-        judge = self._execution.judge
         while not isinstance(step, Ending):
             if isinstance(step, NeedsTurn):
                 return self._defer_for_turn(step.queued)
@@ -123,6 +125,7 @@ class TaskRun:
                 if finished is None and self._options.deferrable:
                     return self._execution.defer_for_round(step.handle)
                 step = finished or self._session.wait(step.handle)
+            judge = self._execution.judge
             judged, failure = judge.confirm(
                 judge.judge(step), self._execution.first_failure, self._options.confirm_failures
             )

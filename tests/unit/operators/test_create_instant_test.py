@@ -17,7 +17,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRateLimitError,
     ThousandEyesRequestError,
 )
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
@@ -176,14 +176,14 @@ class TestLostAnswers:
         assert evidence["run_calls"] == len(sent(simulator)) == (1 if started else 2)
 
     def test_one_test_when_a_try_is_lost_after_it_created_it(self, simulator, tries, monkeypatch):
-        create = ThousandEyesHook.create_instant_test
+        create = BlockingThousandEyesHook.create_instant_test
 
         def create_and_vanish(hook, *arguments, **more):
             create(hook, *arguments, **more)
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "create_instant_test", create_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW)
         tries.try_number = 2
@@ -196,7 +196,7 @@ class TestLostAnswers:
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "create_instant_test", vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", vanish)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW)
         assert created(simulator) == {}
@@ -208,7 +208,7 @@ class TestLostAnswers:
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
+            patch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW, deferrable=False)
         tries.try_number = 2
@@ -233,7 +233,7 @@ class TestLostAnswers:
     def test_one_test_when_a_try_is_lost_on_a_machine_whose_clock_is_wrong(
         self, simulator, tries, monkeypatch, offset
     ):
-        create = ThousandEyesHook.create_instant_test
+        create = BlockingThousandEyesHook.create_instant_test
 
         def create_and_vanish(hook, *arguments, **more):
             create(hook, *arguments, **more)
@@ -242,7 +242,7 @@ class TestLostAnswers:
         simulator.set_switches(clock_offset=offset)
         definition = {**PREVIEW, "agents": ["14410"]}
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "create_instant_test", create_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=definition)
         tries.try_number = 2
@@ -253,7 +253,7 @@ class TestLostAnswers:
     def test_a_try_that_is_lost_while_it_confirms_leaves_the_confirming_run(
         self, simulator, tries, monkeypatch
     ):
-        run = ThousandEyesHook.run_instant_test
+        run = BlockingThousandEyesHook.run_instant_test
 
         def run_and_vanish(hook, *arguments, **more):
             run(hook, *arguments, **more)
@@ -265,7 +265,7 @@ class TestLostAnswers:
             "checks": {"http-server": IMPOSSIBLE["http-server"]},
         }
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "run_instant_test", run_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_vanish)
             with pytest.raises(LostWorker):
                 tries.create("http-server", **arguments)
         tries.try_number = 2
@@ -290,7 +290,7 @@ class TestLostAnswers:
     ):
         # Ten seconds are waited out by the worker, more by the triggerer.
         simulator.throttle(1, seconds, "create")
-        sleep, push = ThousandEyesHook.sleep, triggerer.xcom_push
+        sleep, push = BlockingThousandEyesHook.sleep, triggerer.xcom_push
 
         def somebody_else_creates_it():
             if not created(simulator):
@@ -304,7 +304,7 @@ class TestLostAnswers:
             somebody_else_creates_it()
             push(key, value)
 
-        monkeypatch.setattr(ThousandEyesHook, "sleep", sleep_meanwhile)
+        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", sleep_meanwhile)
         monkeypatch.setattr(triggerer, "xcom_push", push_meanwhile)
         with pytest.raises(ThousandEyesRequestError, match="testName"):
             triggerer.create("http-server", definition={**PREVIEW, "testName": "Preview"})
@@ -479,10 +479,10 @@ class TestSecretsInATemplatedFile:
     @pytest.fixture
     def masked(self, monkeypatch):
         """What was given to Airflow to mask."""
-        from thousandeyes_provider.hooks import base
+        from thousandeyes_provider.hooks import base_hook
 
         told = []
-        monkeypatch.setattr(base, "mask_secret", told.append)
+        monkeypatch.setattr(base_hook, "mask_secret", told.append)
         return told
 
     @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRateLimitError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.operators.judge import Judge
 from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
@@ -247,7 +247,7 @@ class TestReattach:
             time.sleep(seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
+            patch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
             with pytest.raises(LostWorker):
                 tries.rerun(test_id, **{"deferrable": False, **arguments})
 
@@ -282,17 +282,17 @@ class TestReattach:
         assert simulator.run_calls(test_id) == 1
 
     def test_a_run_that_may_have_been_sent_is_looked_for(self, simulator, tries, monkeypatch):
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+        from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
         test_id = simulator.add_test("http-server")
-        run = ThousandEyesHook.run_instant_test
+        run = BlockingThousandEyesHook.run_instant_test
 
         def run_and_vanish(hook, *arguments, **more):
             run(hook, *arguments, **more)
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "run_instant_test", run_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_vanish)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
         assert tries.rerun(test_id)["verdict"] == "passed"
@@ -300,7 +300,7 @@ class TestReattach:
 
     def test_a_run_that_was_never_sent_is_sent(self, simulator, tries, monkeypatch, configure):
         configure(settle_time=0.5)
-        from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+        from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
         test_id = simulator.add_test("http-server")
 
@@ -308,7 +308,7 @@ class TestReattach:
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(ThousandEyesHook, "run_instant_test", vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", vanish)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
         assert tries.rerun(test_id)["verdict"] == "passed"

@@ -24,7 +24,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     ThousandEyesServerError,
 )
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
 
@@ -241,7 +241,7 @@ class TestFreshness:
                 simulator.set_switches(clock_offset=60)
             time.sleep(min(seconds, 0.3))
 
-        monkeypatch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
+        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
         assert worker.rerun(test_id)["verdict"] == "passed"
         first, second = simulator.rounds(test_id)
         assert (first.round_id % 60, second.round_id - first.round_id) == (0, 60)
@@ -281,7 +281,7 @@ class TestCompleteness:
         test_id = simulator.add_test("dns-server", agents=[FRANKFURT, VIENNA])
         # One of the two rows of an agent never comes.
 
-        whole = ThousandEyesHook.get_test_results
+        whole = BlockingThousandEyesHook.get_test_results
 
         def without_one(hook, *args, **kwargs):
             found = whole(hook, *args, **kwargs)
@@ -291,12 +291,12 @@ class TestCompleteness:
             ]
             return found
 
-        ThousandEyesHook.get_test_results = without_one
+        BlockingThousandEyesHook.get_test_results = without_one
         try:
             with pytest.raises(InstantTestIncomplete, match=r"vienna-office-1: missing.*dns-server 1 of 2"):
                 worker.rerun(test_id, timeout=2.5)
         finally:
-            ThousandEyesHook.get_test_results = whole
+            BlockingThousandEyesHook.get_test_results = whole
 
     def test_both_directions_of_a_bidirectional_test_are_waited_for(self, simulator, worker):
         test_id = simulator.add_test("agent-to-agent", direction="bidirectional")
@@ -359,7 +359,7 @@ class TestCompleteness:
         test_id = simulator.add_test("dns-server", history=[])
         from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
 
-        read, read_async = ThousandEyesHook.get_test_results, ThousandEyesAsyncHook.get_test_results
+        read, read_async = BlockingThousandEyesHook.get_test_results, ThousandEyesAsyncHook.get_test_results
 
         def without_one(results):
             results["results"] = [row for row in results["results"] if not row["server"].startswith("ns2")]
@@ -369,7 +369,9 @@ class TestCompleteness:
             return without_one(await read_async(*args, **kwargs))
 
         monkeypatch.setattr(
-            ThousandEyesHook, "get_test_results", lambda *args, **kwargs: without_one(read(*args, **kwargs))
+            BlockingThousandEyesHook,
+            "get_test_results",
+            lambda *args, **kwargs: without_one(read(*args, **kwargs)),
         )
         monkeypatch.setattr(ThousandEyesAsyncHook, "get_test_results", read_async_without_one)
         with pytest.raises(InstantTestIncomplete):
@@ -531,7 +533,7 @@ class TestTheDeadline:
             except StopIteration:
                 raise AirflowTaskTimeout("execution_timeout") from None
 
-        monkeypatch.setattr(ThousandEyesHook, "sleep", staticmethod(sleep))
+        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
         with pytest.raises(AirflowTaskTimeout):
             worker.rerun(test_id, timeout=60, deferrable=False)
         assert worker.evidence["verdict"] == "incomplete"

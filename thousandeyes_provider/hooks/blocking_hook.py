@@ -1,0 +1,405 @@
+"""The operations of ThousandEyes' API v7 that instant tests need, as blocking methods.
+
+Operators use this class: the http provider's hook, which :class:`~.thousandeyes.ThousandEyesHook` extends, imports
+``aiohttp``, and a task would import it before each run.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook
+from thousandeyes_provider.api import definition as definitions
+from thousandeyes_provider.api.flows import (
+    Clock,
+    Flow,
+    Notice,
+    Pause,
+    Send,
+    StartedCall,
+    TimeLeft,
+    start_flow,
+)
+from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.api.retry import Wait
+from thousandeyes_provider.api.test_search import is_older
+from thousandeyes_provider.exceptions import (
+    ThousandEyesApiError,
+    ThousandEyesConfigurationError,
+    ThousandEyesRequestError,
+)
+from thousandeyes_provider.hooks import reads
+from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
+from thousandeyes_provider.hooks.connection import ConnectionSettings
+from thousandeyes_provider.hooks.request_builder import one_of
+from thousandeyes_provider.hooks.transport import open_session, send
+
+if TYPE_CHECKING:
+    from requests import Session
+
+    from thousandeyes_provider.api.endpoints import ApiRequest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NEVER_REPEAT = "not sent again, because a definition without testName cannot be verified"
+
+
+@dataclass(frozen=True)
+class RunCall:
+    """A run that ThousandEyes accepted. Times are epoch seconds of ThousandEyes' clock.
+
+    :param sent_at: when the call that counts was sent, as a lower bound: the round cannot have started before. This is
+        the first call whose response was lost, if a response was lost, else the accepted call.
+    :param accepted_at: when the response arrived; ``sent_at`` when the response was lost.
+    :param sent: how many times the call was sent.
+    """
+
+    sent_at: float
+    accepted_at: float
+    sent: int
+
+
+@dataclass(frozen=True)
+class PausedCall:
+    """A call that is not sent again because the caller's ``wait`` returned ``False``.
+
+    :param pause: the pause that the next call has to respect.
+    :param sent: how many times the call was sent.
+    """
+
+    pause: Wait
+    sent: int
+
+
+def blocking(flow: Callable[Concatenate[Any, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A method of the blocking hook that runs a flow to its result."""
+
+    @functools.wraps(flow)
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self.drive(flow(self, *args, **kwargs))
+        return result
+
+    return method
+
+
+class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
+    """Call ThousandEyes' API v7 through a connection of type ``thousandeyes``.
+
+    Reads are retried with backoff after 5xx, timeouts and lost connections, at most ``retry_limit`` attempts. After a
+    429 the hook waits for the announced reset, within ``queue_timeout``. The methods that write state their own rules.
+    The first request reads and checks the connection.
+
+    :param thousandeyes_conn_id: the connection: password = API token; host, schema, port and extra as documented.
+    :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
+        when ``None``.
+    :param clock: local time and randomness; tests replace them.
+    :param sleep: waits for a number of seconds; tests replace it.
+    """
+
+    def __init__(
+        self,
+        thousandeyes_conn_id: str = "thousandeyes_default",
+        account_group_id: str | int | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        BaseHook.__init__(self)
+        BaseThousandEyesHook.__init__(self, thousandeyes_conn_id, account_group_id, clock)
+        self._wait_seconds = sleep
+        self._session: Session | None = None
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> ConnectionSettings:
+        """The settings of the connection; read with the first use.
+
+        :raises ThousandEyesConfigurationError: when a field is invalid.
+        """
+        if self._settings is None:
+            connection = self.get_connection(self.thousandeyes_conn_id)
+            self._settings = self.read_settings(connection, connection.extra_dejson)
+            for secret in self._settings.secrets():
+                mask_secret(secret)
+        return self._settings
+
+    def get_conn(self) -> Session:
+        """The HTTP session of this hook: one for its life, with the token and the options of the connection."""
+        if self._session is None:
+            self._session = open_session(self.settings)
+        return self._session
+
+    def close(self) -> None:
+        """Close the HTTP session; the next request reads the connection again and opens another."""
+        if self._session is not None:
+            self._session.close()
+        self._session = self._settings = None
+
+    # -- reads ---------------------------------------------------------------------------------------------------
+
+    get_test_results = blocking(reads.get_test_results)
+    get_test_details = blocking(reads.get_test_details)
+    get_test = blocking(reads.get_test)
+    list_tests = blocking(reads.list_tests)
+    list_tags = blocking(reads.list_tags)
+    list_agents = blocking(reads.list_agents)
+    list_account_groups = blocking(reads.list_account_groups)
+    list_alert_rules = blocking(reads.list_alert_rules)
+    list_alerts = blocking(reads.list_alerts)
+    list_events = blocking(reads.list_events)
+
+    # -- writes --------------------------------------------------------------------------------------------------
+
+    def run_instant_test(
+        self,
+        test_id: str | int,
+        *,
+        queue_timeout: float | None = None,
+        verify: Callable[[float], bool] | None = None,
+        wait: Callable[[Wait], bool] | None = None,
+    ) -> RunCall | PausedCall:
+        """Start another round of an instant test: ``POST /tests/{testId}/run``.
+
+        Without ``verify`` the run is started *at least once*: after a lost response (5xx, timeout, connection lost) the
+        hook backs off and sends the call again, at most ``retry_limit`` times, although the round may have started.
+
+        :param test_id: the test.
+        :param queue_timeout: seconds that the call may spend on rate limits (429) and on a busy test (409); the
+            connection's when ``None``.
+        :param verify: called after a lost response with the ``sent_at`` of the first lost call; returns whether the
+            round has started. The hook sends the call again only when it has not.
+        :param wait: sleeps out a pause in place of the hook and returns ``True``; the hook then sends the call again.
+            When it returns ``False``, the hook sends nothing more and returns a :class:`PausedCall`.
+        :return: the accepted run, or the paused call.
+        :raises ThousandEyesRateLimitError: when the limit lasts longer than ``queue_timeout``.
+        :raises ThousandEyesAuthError: on 401 and 403.
+        :raises ThousandEyesNotFoundError: on 404.
+        :raises ThousandEyesRequestError: on 400 and other 4xx, and for a test that stays busy.
+        :raises ThousandEyesServerError: on 5xx, also on the last attempt.
+        :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
+        :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
+        """
+        request = self.builder.run(test_id)
+
+        def verify_at(lost_at: float) -> bool:
+            return verify is not None and verify(self.server_clock.time_at(lost_at))
+
+        started = self.drive(
+            self._start(request, queue_timeout, "the round", verify_at if verify else None, wait)
+        )
+        if started.pause is not None:
+            return PausedCall(started.pause, started.sent)
+        sent_at = self.server_clock.time_at(started.sent_at)
+        return RunCall(sent_at, sent_at if started.response is None else self.server_now(), started.sent)
+
+    def complete_definition(
+        self, test_type: str, definition: Mapping[str, Any], *, time_left: TimeLeft | None = None
+    ) -> dict[str, Any]:
+        """Check the body that creates an instant test, and replace the names of agents by their ids.
+
+        Agents in ``agents`` may be ids, names, or objects with ``agentId`` or ``agentName``; ``targetAgentId`` may be a
+        name, too. The hook lists the agents once when there is a name. Its secrets are masked in logs from now on.
+
+        :param test_type: one of the twelve types that have an instant form.
+        :param definition: the body as the API defines it for the type.
+        :param time_left: seconds until the caller's deadline; no retry waits longer.
+        :raises ThousandEyesConfigurationError: with all problems of the definition, before anything is sent; for an
+            unknown or ambiguous name of an agent, with similar ones.
+        :raises ThousandEyesError: when the agents cannot be listed.
+        """
+        one_of("test_type", test_type, TEST_TYPES)
+        for secret in definitions.secrets_in(definition):
+            self._secrets.add(secret)
+            mask_secret(secret)
+        try:
+            body = definitions.read_definition(test_type, definition)
+            if definitions.names_agents(body):
+                body = definitions.with_agent_ids(body, self.list_agents(time_left=time_left))
+        except definitions.DefinitionErrors as error:
+            raise ThousandEyesConfigurationError(str(error)) from None
+        return body
+
+    def create_instant_test(
+        self,
+        test_type: str,
+        definition: Mapping[str, Any],
+        *,
+        queue_timeout: float | None = None,
+        wait: Callable[[Wait], bool] | None = None,
+    ) -> dict[str, Any] | PausedCall:
+        """Create an instant test, which runs it at once: ``POST /tests/{type}/instant?expand=agent``.
+
+        After a lost response the hook looks for a test of this ``testName``, which is unique, before it sends the call
+        again. It never sends a definition without a name again.
+
+        :param test_type: one of the twelve types that have an instant form.
+        :param definition: the body as the API defines it for the type; see :meth:`complete_definition`.
+        :param queue_timeout: seconds that the call may wait for rate limits; the connection's when ``None``.
+        :param wait: as for :meth:`run_instant_test`.
+        :return: the created test, or the paused call.
+        :raises ThousandEyesConfigurationError: when the definition is invalid; nothing is sent.
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        body = self.complete_definition(test_type, definition)
+        for warning in definitions.definition_warnings(test_type, body):
+            self.log.warning("%s", self.redact(warning))
+        return self.drive(self._create(test_type, body, queue_timeout, wait))
+
+    def _create(
+        self,
+        test_type: str,
+        body: Mapping[str, Any],
+        queue_timeout: float | None,
+        wait: Callable[[Wait], bool] | None,
+    ) -> Flow[dict[str, Any] | PausedCall]:
+        name, since = body.get("testName"), self.clock.now()
+        found: dict[str, Any] | None = None
+        is_lost = False
+
+        def verify(_: float) -> Flow[bool]:
+            nonlocal found, is_lost
+            is_lost = True
+            found = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
+            return found is not None
+
+        request = self.builder.create(test_type, body)
+        try:
+            started = yield from self._start(
+                request,
+                queue_timeout,
+                "the test",
+                verify if name else None,
+                wait,
+                never_repeat="" if name else _NEVER_REPEAT,
+            )
+        except ThousandEyesRequestError:
+            # The name may be taken by the test of the lost response, when the list of tests did not show it yet. A call
+            # that a rate limit refused has created none: then the test of that name is somebody else's.
+            if not is_lost or not (yield from verify(0.0)):
+                raise
+            return found or {}
+        if started.pause is not None:
+            return PausedCall(started.pause, started.sent)
+        return dict(started.response.json()) if started.response is not None else found or {}
+
+    def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
+        """Find the test of a creation whose response was lost.
+
+        :param test_type: its type.
+        :param name: its unique name.
+        :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
+        :return: ``None`` when there is no test of that name.
+        :raises ThousandEyesError: when the tests cannot be listed.
+        """
+        return self.drive(self._find_created(test_type, name, age))
+
+    def _find_created(self, test_type: str, name: str, age: TimeLeft) -> Flow[dict[str, Any] | None]:
+        for test in (yield from reads.list_tests(self)):
+            if test.get("testName") != name or not test.get("testId"):
+                continue
+            test_id = str(test["testId"])
+            if is_older(test, self.server_now() - age()):
+                yield Notice(f"Test {test_id}: name {name!r} is the same, but the test is older")
+                continue
+            yield Notice(f"Test {test_id}: created as {name!r}")
+            try:
+                return (yield from reads.get_test(self, test_id, test_type))
+            except ThousandEyesApiError as error:
+                # Whether ThousandEyes returns the definition of an instant test is not documented.
+                yield Notice(f"Test {test_id}: the definition is not available: {error}")
+                return test
+        return None
+
+    def create_snapshot(
+        self,
+        test_id: str | int,
+        display_name: str,
+        start_date: str | datetime,
+        end_date: str | datetime,
+        is_public: bool = False,
+        *,
+        queue_timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """Share a range of results: ``POST /tests/{testId}/snapshot``.
+
+        An organization has five snapshots in five minutes. The hook never sends the call again after a lost response.
+
+        :param test_id: the test.
+        :param display_name: title of the snapshot.
+        :param start_date: start of the range, ISO 8601 or a datetime (UTC without a zone).
+        :param end_date: end of the range, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
+        :param is_public: always sent, because ThousandEyes' descriptions of the default contradict each other.
+        :param queue_timeout: seconds that the call may wait for rate limits; the connection's when ``None``.
+        :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
+        :raises ThousandEyesError: as :meth:`run_instant_test`.
+        """
+        request = self.builder.snapshot(test_id, display_name, start_date, end_date, is_public)
+        return dict(self.drive(self.request(request, attempts=self.attempts(request, queue_timeout))).json())
+
+    # -- the driver ----------------------------------------------------------------------------------------------
+
+    def drive(self, flow: Flow[T]) -> T:
+        """Run a flow to its result: send, sleep and log as it asks for."""
+        reply: Response | NoResponse | bool | None = None
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = None
+            if isinstance(step, Send):
+                reply = self._send(step)
+            elif isinstance(step, Pause):
+                reply = self._pause(step)
+            elif isinstance(step, Notice):
+                self._log_notice(step)
+            else:
+                self.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for a number of seconds."""
+        self._wait_seconds(seconds)
+
+    def _start(
+        self,
+        request: ApiRequest,
+        queue_timeout: float | None,
+        subject: str,
+        verify: Callable[[float], bool | Flow[bool]] | None,
+        wait: Callable[[Wait], bool] | None,
+        never_repeat: str = "",
+    ) -> Flow[StartedCall]:
+        attempts = self.attempts(request, queue_timeout)
+        flow = start_flow(
+            request,
+            attempts,
+            self.clock,
+            subject=subject,
+            verify=verify,
+            wait=wait,
+            never_repeat=never_repeat,
+        )
+        return self.translated(flow)
+
+    def _send(self, step: Send) -> Response | NoResponse:
+        session, sent_at = self.get_conn(), self.clock.now()
+        self.requests_sent += 1
+        return self._take(step, send(session, step.request, self._timeout(step)), sent_at)
+
+    def _pause(self, step: Pause) -> bool:
+        self._log_pause(step)
+        if step.instead is None:
+            self.sleep(step.wait.seconds)
+        elif not step.instead(step.wait):
+            return False
+        self.throttled_seconds += step.wait.seconds if step.wait.throttled else 0.0
+        return True
