@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.simulator.conditions import CONDITIONS
+from thousandeyes_provider.simulator.control import ACTIONS, Control
 from thousandeyes_provider.simulator.model import World, default_test_id
 from thousandeyes_provider.simulator.service import Service
 from thousandeyes_provider.simulator.switches import Switches
@@ -20,24 +21,39 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _parser() -> argparse.ArgumentParser:
+def _epilog() -> str:
     tests = "\n".join(f"  {default_test_id(test_type)}  {test_type}" for test_type in TEST_TYPES)
+    width = max(len(action.path) for action in ACTIONS)
+    controls = "\n".join(
+        f"  {action.method:<6} {action.path:<{width}}  {action.about}"
+        + (f"\n  {'':<6} {'':<{width}}  {action.example}" if action.example else "")
+        for action in ACTIONS
+    )
+    return (
+        f"tests at the start; run one with POST /v7/tests/ID/run:\n{tests}\n\n"
+        "control endpoint; needs no token, counts in no rate limit, takes and returns JSON:\n"
+        f"{controls}\n\n"
+        "example:\n"
+        "  curl -X POST http://127.0.0.1:8080/control/throttle -d '{\"times\": 1, \"operation\": \"run\"}'"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m thousandeyes_provider.simulator",
-        description="A local ThousandEyes v7 API. Prints its base URL, then serves until interrupted.",
-        epilog=f"tests at the start, to be run with POST /v7/tests/ID/run:\n{tests}\n\n"
-        "GET /control tells the state; see the documentation for what else is under /control.",
+        description="A local ThousandEyes v7 API. Prints its base URL and serves until it is interrupted.",
+        epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on; 0: a free one (default: %(default)s)"
+        "--port", type=int, default=0, help="port to listen on; 0: any free one (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
         action="append",
         metavar="T",
-        help="accept only this bearer token; may be given again (default: any)",
+        help="accept only this bearer token; can be repeated (default: any token)",
     )
     parser.add_argument(
         "--speed",
@@ -46,13 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         help="divides simulated durations, not the clock (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=7, help="what the figures are made from (default: %(default)s)"
+        "--seed", type=int, default=7, help="the figures follow from it (default: %(default)s)"
     )
     parser.add_argument(
         "--default-tests",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="begin with one test of each type (default: yes)",
+        help="start with one test of each type (default: yes)",
     )
     conditions = "; ".join(f"{name}: {about}" for name, about in CONDITIONS.items())
     parser.add_argument(
@@ -60,9 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="HOST=CONDITION",
-        help=f"what is the matter with a target; may be given again. {conditions}".replace("%", "%%"),
+        help=f"condition of a target; can be repeated. {conditions}".replace("%", "%%"),
     )
-    switches = parser.add_argument_group("switches", "what the API does not document")
+    switches = parser.add_argument_group("switches", "behavior that ThousandEyes does not document")
     for switch in fields(Switches):
         flag, about = "--" + switch.name.replace("_", "-"), switch.metadata["help"]
         if isinstance(switch.default, bool):
@@ -85,7 +101,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(service: Service, host: str, port: int) -> None:
-    from thousandeyes_provider.simulator.control import Control
     from thousandeyes_provider.simulator.server import serve
 
     stopping = asyncio.Event()
@@ -102,21 +117,21 @@ async def _serve(service: Service, host: str, port: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
-    :returns: the exit code: 0, or 1 when the port cannot be had.
+    :returns: the exit code: 0, or 1 if the port is not available.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
     if not 0 <= given.port <= 65535:
-        parser.error(f"--port: {given.port} is no port")
+        parser.error(f"--port must be from 0 to 65535, got {given.port}")
     try:
         switches = Switches(**{switch.name: getattr(given, switch.name) for switch in fields(Switches)})
         world = World(
             time.time(), switches, speed=given.speed, seed=given.seed, default_tests=given.default_tests
         )
-        for each in given.target:
-            name, equals, condition = each.rpartition("=")
+        for target in given.target:
+            name, equals, condition = target.rpartition("=")
             if not equals:
-                raise ValueError(f"--target: {each!r} is not HOST=CONDITION")
+                raise ValueError(f"--target must be HOST=CONDITION, got {target!r}")
             world.set_target(name, condition)
     except ValueError as error:
         parser.error(str(error))

@@ -1,13 +1,14 @@
-"""The control endpoint: sets the simulator up from outside, and tells what it has seen.
+"""The control endpoint: what :class:`Simulator` offers in Python, over HTTP.
 
-It wants no token and counts in no rate limit. Its names are those of the Python handle.
+It needs no token and does not count in any rate limit.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from thousandeyes_provider.simulator import responses
 from thousandeyes_provider.simulator.agent_behavior import BEHAVIOR_FIELDS, readable
@@ -17,10 +18,42 @@ from thousandeyes_provider.simulator.responses import SimulatedResponse, problem
 from thousandeyes_provider.simulator.service import BUCKETS, Service
 from thousandeyes_provider.simulator.validators import check_names
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
 _JSON = "application/json"
+
+Answer = tuple[int, Any]
+"""Status and body of a response."""
+
+
+@dataclass(frozen=True)
+class ControlAction:
+    """Something that the control endpoint does.
+
+    :param method: HTTP method.
+    :param path: below the base URL; ``ID`` stands for an id.
+    :param about: what it does.
+    :param example: a request body; empty if it takes none.
+    :param call: does it. It gets the endpoint, the id, the body and the time.
+    """
+
+    method: str
+    path: str
+    about: str
+    example: str
+    call: Callable[[Control, str, dict[str, Any], float], Answer]
+
+    def id_in(self, segments: tuple[str, ...]) -> str | None:
+        """Return the id in a path, ``""`` for a path without one; ``None`` if it is another path."""
+        pattern = self.path.split("/")[2:]
+        given = segments if segments != ("",) else ()
+        if len(pattern) != len(given):
+            return None
+        object_id = ""
+        for expected, part in zip(pattern, given, strict=True):
+            if expected == "ID":
+                object_id = part
+            elif expected != part:
+                return None
+        return object_id
 
 
 class Control:
@@ -30,75 +63,44 @@ class Control:
         self._service = service
 
     def handle(self, method: str, segments: tuple[str, ...], body: bytes, now: float) -> SimulatedResponse:
-        """Answer a request to ``/control/…``.
+        """Respond to a request to ``/control/…``.
 
-        :param segments: the parts of the path behind ``control``.
-        :param now: the real time in epoch seconds.
+        :param segments: parts of the path after ``control``.
+        :param now: real epoch seconds.
         """
         path = "/".join(("/control", *segments))
-        found = self._found(segments)
-        if not found:
-            return problem(404, "There is no such control", path)
-        if method not in found:
-            return problem(405, f"Possible here: {', '.join(found)}", path).with_headers(
-                {"Allow": ", ".join(found)}
-            )
+        actions = {
+            action.method: (action, object_id)
+            for action in ACTIONS
+            if (object_id := action.id_in(segments)) is not None and self._exists(action.path, object_id)
+        }
+        if not actions:
+            known = "; ".join(f"{action.method} {action.path}" for action in ACTIONS)
+            return problem(404, f"There is no such control or object; controls: {known}", path)
+        if method not in actions:
+            allowed = ", ".join(actions)
+            return problem(405, f"Allowed here: {allowed}", path).with_headers({"Allow": allowed})
+        action, object_id = actions[method]
         try:
             given = json.loads(body) if body.strip() else {}
             if not isinstance(given, dict):
                 raise ValueError("the body must be a JSON object")
             with self._service.lock:
-                status, told = found[method](given, now)
+                status, answer = action.call(self, object_id, given, now)
         except RunInProgress:
             return problem(409, "The test is running", path)
         except (ValueError, TypeError) as error:
             return problem(400, str(error), path, title="Bad Request")
-        return responses.as_json(told, status, _JSON)
+        return responses.as_json(answer, status, _JSON)
 
-    def _found(
-        self, segments: tuple[str, ...]
-    ) -> Mapping[str, Callable[[dict[str, Any], float], tuple[int, Any]]]:
-        tests, world = self._service.world.tests, self._service.world
-        match segments:
-            case () | ("",):
-                return {"GET": lambda given, now: (200, self.state(now))}
-            case ("requests",):
-                return {"GET": self._requests, "DELETE": self._forget}
-            case ("tests",):
-                return {"POST": self._add_test}
-            case ("tests", test_id) if test_id in tests:
-                return {
-                    "GET": lambda given, now: (200, self._test(tests[test_id], now)),
-                    "PATCH": lambda given, now: self._change(tests[test_id], given, now),
-                }
-            case ("tests", test_id, "run") if test_id in tests:
-                return {"POST": lambda given, now: self._run(tests[test_id], given, now)}
-            case ("tests", test_id, "history") if test_id in tests:
-                return {"POST": lambda given, now: self._add_history(tests[test_id], given, now)}
-            case ("agents",):
-                return {"POST": lambda given, now: (201, asdict(world.add_agent(**given)))}
-            case ("agents", ref) if ref in world.agents:
-                return {"PATCH": lambda given, now: self._change_agent(ref, given)}
-            case ("targets",):
-                return {"POST": self._target, "DELETE": self._mend}
-            case ("tags",):
-                return {"POST": self._add_tag}
-            case ("alert-rules",):
-                return {"POST": self._add_alert_rule}
-            case ("alerts",):
-                return {"POST": self._add_alert}
-            case ("events",):
-                return {"POST": self._add_event}
-            case ("faults",):
-                return {"POST": self._fail, "DELETE": self._no_more_faults}
-            case ("throttle",):
-                return {"POST": self._throttle}
-            case ("switches",):
-                return {"GET": lambda given, now: (200, asdict(world.switches)), "PATCH": self._switch}
-        return {}
+    def _exists(self, path: str, object_id: str) -> bool:
+        world = self._service.world
+        if path.startswith("/control/tests/ID"):
+            return object_id in world.tests
+        return object_id in world.agents if path == "/control/agents/ID" else True
 
     def state(self, now: float) -> dict[str, Any]:
-        """All that can be seen from outside."""
+        """Return everything that an observer can see."""
         service, world = self._service, self._service.world
         limits = {"organization": world.switches.organization_limit, "instant": world.switches.instant_limit}
         window_end = service.quota_window_end(now)
@@ -120,6 +122,7 @@ class Control:
             "faults": [{**asdict(fault), "times": times} for fault, times in service.faults.waiting],
             "switches": asdict(world.switches),
             "targets": self._targets(),
+            "tags": {tag.text: list(tag.test_ids) for tag in world.tags.values()},
             "account_groups": [asdict(group) for group in world.account_groups],
             "agents": [asdict(agent) for agent in world.agents.values()],
             "tests": [self._test(test, now) for test in world.tests.values()],
@@ -146,52 +149,63 @@ class Control:
             ],
         }
 
-    def _requests(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _read_state(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+        return 200, self.state(now)
+
+    def _read_requests(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         return 200, {"requests": [asdict(request) for request in self._service.log]}
 
-    def _forget(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _clear_requests(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         count = len(self._service.log)
         self._service.log.clear()
-        return 200, {"forgotten": count}
+        return 200, {"cleared": count}
 
-    def _add_test(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _add_test(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         return 201, self._test(self._service.world.add_test(now, **given), now)
 
-    def _change(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        self._service.world.change_test(test, **given)
-        return 200, self._test(test, now)
+    def _read_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+        return 200, self._test(self._service.world.tests[test_id], now)
 
-    def _change_agent(self, ref: str, given: dict[str, Any]) -> tuple[int, Any]:
-        check_names(given, ("state",), "field of an agent to change")
-        return 200, asdict(self._service.world.change_agent(ref, given.get("state", "")))
+    def _change_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+        self._service.world.change_test(self._service.world.tests[test_id], **given)
+        return self._read_test(test_id, given, now)
 
-    def _run(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _run_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
         check_names(given, ("by", *BEHAVIOR_FIELDS), "field of a run")
-        started = self._service.world.run(test, now, **{"by": "somebody else", **given})
+        world = self._service.world
+        started = world.run(world.tests[test_id], now, **{"by": "another client", **given})
         return 200, {"round_id": None if started is None else started.round_id}
 
-    def _add_history(self, test: SimulatedTest, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        summary = asdict(self._service.world.add_history(now, test, **given))
+    def _add_history(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+        world = self._service.world
+        summary = asdict(world.add_history(now, world.tests[test_id], **given))
         outages = [
             {"first_round_id": first, "last_round_id": last, "agent_ids": sorted(agents)}
             for first, last, agents in summary["outages"]
         ]
         return 201, {**summary, "outages": outages}
 
+    def _add_agent(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+        return 201, asdict(self._service.world.add_agent(**given))
+
+    def _change_agent(self, agent_id: str, given: dict[str, Any], now: float) -> Answer:
+        check_names(given, ("state",), "field of an agent to change")
+        return 200, asdict(self._service.world.change_agent(agent_id, given.get("state", "")))
+
     def _targets(self) -> dict[str, Any]:
         return {name: readable(condition) for name, condition in self._service.world.targets.items()}
 
-    def _target(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _set_target(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         check_names(given, ("target", "condition"), "field of a target")
         self._service.world.set_target(given.get("target", ""), given.get("condition"))
         return 201, {"targets": self._targets()}
 
-    def _mend(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _clear_targets(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         count = len(self._service.world.targets)
         self._service.world.targets = {}
-        return 200, {"forgotten": count}
+        return 200, {"cleared": count}
 
-    def _add_tag(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _add_tag(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         check_names(given, ("tag", "tests", "account_group_id"), "field of a tag")
         tag = self._service.world.add_tag(
             now,
@@ -201,34 +215,121 @@ class Control:
         )
         return 201, {"tag_id": tag.tag_id, "tag": tag.text, "tests": list(tag.test_ids)}
 
-    def _add_alert_rule(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
-        return 201, asdict(self._service.world.add_alert_rule(**{"expression": "", "tests": (), **given}))
+    def _add_alert_rule(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+        rule = self._service.world.add_alert_rule(**{"expression": "", "tests": (), **given})
+        return 201, asdict(rule)
 
-    def _add_alert(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _add_alert(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         required = {"rule_id": "", "test_id": "", "ago": None}
         return 201, asdict(self._service.world.add_alert(now, **{**required, **given}))
 
-    def _add_event(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _add_event(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         return 201, asdict(self._service.world.add_event(now, **{"title": "", "ago": None, **given}))
 
-    def _fail(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _inject_fault(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         fault = InjectedFault.from_json(given)
         self._service.faults.add(fault)
         return 201, asdict(fault)
 
-    def _no_more_faults(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _clear_faults(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         count = len(self._service.faults.waiting)
         self._service.faults.clear()
-        return 200, {"forgotten": count}
+        return 200, {"cleared": count}
 
-    def _throttle(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _throttle(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         check_names(given, ("times", "seconds", "operation", "bucket"), "field of a throttle")
         self._service.throttle(
             given.get("times", 1), given.get("seconds", 60.0), given.get("operation"), given.get("bucket")
         )
         return 201, {"throttles_waiting": self._service.throttles_waiting}
 
-    def _switch(self, given: dict[str, Any], now: float) -> tuple[int, Any]:
+    def _read_switches(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+        return 200, asdict(self._service.world.switches)
+
+    def _set_switches(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
         world = self._service.world
         world.switches = world.switches.changed(given)
-        return 200, asdict(world.switches)
+        return self._read_switches(object_id, given, now)
+
+
+ACTIONS = tuple(
+    ControlAction(method, f"/control{path}", about, example, call)
+    for method, path, about, example, call in (
+        ("GET", "", "read the state: clock, quota, tests, rounds, faults, switches", "", Control._read_state),
+        ("GET", "/requests", "read the log of requests to the API", "", Control._read_requests),
+        ("DELETE", "/requests", "clear the log", "", Control._clear_requests),
+        (
+            "POST",
+            "/tests",
+            "add a test",
+            '{"test_type": "http-server", "outcomes": {"Singapore": "error"}}',
+            Control._add_test,
+        ),
+        ("GET", "/tests/ID", "read a test and its rounds", "", Control._read_test),
+        ("PATCH", "/tests/ID", "change a test", '{"silent": ["Singapore"]}', Control._change_test),
+        ("POST", "/tests/ID/run", "run a test as another client", '{"outcomes": "error"}', Control._run_test),
+        (
+            "POST",
+            "/tests/ID/history",
+            "give a test weeks of history",
+            '{"days": 14, "seed": 1}',
+            Control._add_history,
+        ),
+        ("POST", "/agents", "add an agent", '{"name": "lab-1"}', Control._add_agent),
+        ("PATCH", "/agents/ID", "set the state of an agent", '{"state": "offline"}', Control._change_agent),
+        (
+            "POST",
+            "/targets",
+            "set the condition of a target",
+            '{"target": "www.example.com", "condition": "slow:1.3"}',
+            Control._set_target,
+        ),
+        ("DELETE", "/targets", "clear the conditions of all targets", "", Control._clear_targets),
+        (
+            "POST",
+            "/tags",
+            "add a tag, or assign it to scheduled tests",
+            '{"tag": "service:checkout", "tests": ["202801"]}',
+            Control._add_tag,
+        ),
+        (
+            "POST",
+            "/alert-rules",
+            "add an alert rule to tests",
+            '{"expression": "((responseTime >= 500 ms))", "tests": ["202703"]}',
+            Control._add_alert_rule,
+        ),
+        (
+            "POST",
+            "/alerts",
+            "add an alert",
+            '{"rule_id": "100001", "test_id": "202703", "ago": 900, "lasted": 300}',
+            Control._add_alert,
+        ),
+        (
+            "POST",
+            "/events",
+            "add an event",
+            '{"title": "Network outage", "ago": 900, "lasted": 300}',
+            Control._add_event,
+        ),
+        (
+            "POST",
+            "/faults",
+            "inject a fault",
+            '{"operation": "run", "status": 502, "times": 1}',
+            Control._inject_fault,
+        ),
+        ("DELETE", "/faults", "clear all faults", "", Control._clear_faults),
+        (
+            "POST",
+            "/throttle",
+            "refuse requests with 429",
+            '{"times": 1, "seconds": 20, "operation": "run"}',
+            Control._throttle,
+        ),
+        ("GET", "/switches", "read the switches", "", Control._read_switches),
+        ("PATCH", "/switches", "set switches", '{"newest_round": "previous"}', Control._set_switches),
+    )
+)
+"""Everything that the control endpoint does."""

@@ -309,5 +309,5 @@ class TestSayingIt:
             assert requests.get(control, timeout=5).json()["targets"]["www.example.com"] == "lossy:7"
             wrong = requests.post(f"{control}/targets", json={"target": "x", "condition": "bad"}, timeout=5)
             assert (wrong.status_code, "slow, lossy" in wrong.text) == (400, True)
-            assert requests.delete(f"{control}/targets", timeout=5).json() == {"forgotten": 2}
+            assert requests.delete(f"{control}/targets", timeout=5).json() == {"cleared": 2}
             assert requests.get(control, timeout=5).json()["targets"] == {}

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).parents[3]
 TESTS = """
 import requests
 
@@ -21,19 +26,40 @@ def test_two(thousandeyes_simulator):
         requests.get(urls[0] + "/control", timeout=5)
     except requests.ConnectionError:
         return
-    assert thousandeyes_simulator.url == urls[0], "the one before is stopped"
+    assert thousandeyes_simulator.url == urls[0], "the first simulator is stopped"
 """
 
 
-def test_the_fixture_gives_each_test_a_fresh_simulator(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    installed = "thousandeyes_simulator" in entry_points(group="pytest11").names
-    plugin = [] if installed else ["-p", "thousandeyes_provider.simulator.pytest_plugin"]
-    done = subprocess.run(
-        [*command, *plugin, f"--rootdir={tmp_path}", str(tmp_path)],
+def run_pytest(folder: Path, tests: str) -> str:
+    """Run tests in an empty folder with an Airflow home that does not exist yet.
+
+    :returns: the output.
+    """
+    (folder / "test_pipeline.py").write_text(tests)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    environment |= {"AIRFLOW_HOME": str(folder / "airflow"), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    if "thousandeyes_simulator" not in entry_points(group="pytest11").names:
+        command += ["-p", "thousandeyes_provider.simulator.pytest_plugin"]
+    finished = subprocess.run(
+        [*command, str(folder)],
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    return finished.stdout + finished.stderr
+
+
+def test_each_test_gets_a_new_simulator(tmp_path: Path) -> None:
+    output = run_pytest(tmp_path, TESTS)
+    assert "2 passed" in output, output
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/testing.md"])
+def test_the_documented_example_works_in_an_empty_folder(tmp_path: Path, page: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    (example,) = (block for block in blocks if "thousandeyes_run_dag" in block)
+    output = run_pytest(tmp_path, example)
+    assert "1 passed" in output, output
