@@ -129,6 +129,8 @@ class Judge:
             run_calls=session.run_calls,
             judgement=judgement,
             links=self._links(),
+            task_id=session.xcoms.task_id,
+            map_index=session.xcoms.map_index,
         )
         if plan:
             observed = replace(observed, expected=plan.expected)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.links.report import report_links
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.operators.options import check_literals
 from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
@@ -131,6 +132,7 @@ class SuiteVerdictOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("results", "expected", "min_passed", "non_blocking", "report_path")
     ui_color = "#e8f4fa"
+    operator_extra_links = report_links()
 
     def __init__(
         self,

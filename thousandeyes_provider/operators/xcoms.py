@@ -45,6 +45,17 @@ class TaskXComs:
         self._task_id = task_id
         self._pushes_evidence = pushes_evidence
 
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        return self._task_id
+
+    @property
+    def map_index(self) -> int:
+        """The map index of the task instance; -1 when the task is not mapped."""
+        index = getattr(self._instance, "map_index", None)
+        return index if isinstance(index, int) else -1
+
     def push_index(self, evidence: Json) -> None:
         """Push the index entry."""
         if self._pushes_evidence:

@@ -92,6 +92,8 @@ class Observed:
     :param links: ``test`` and ``snapshot``, where known. ``round`` is added: the round at the worst agent.
     :param from_test: id of the test whose settings were taken over; empty for none.
     :param from_test_name: its name.
+    :param task_id: the task that judged it; empty outside of Airflow.
+    :param map_index: its map index; -1 for a task that is not mapped.
     :param reason: why the run could not be judged, for inconclusive verdicts: the error, or the rounds of other runs.
     """
 
@@ -118,6 +120,8 @@ class Observed:
     reason: str = ""
     from_test: str = ""
     from_test_name: str = ""
+    task_id: str = ""
+    map_index: int = -1
 
 
 def evidence(observed: Observed) -> dict[str, Any]:
@@ -191,6 +195,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
         "requests": observed.requests,
         "throttled_seconds": round(observed.throttled_seconds, 1),
         "paced_seconds": round(observed.paced_seconds, 1),
+        "task_id": one_line(observed.task_id),
+        "map_index": observed.map_index,
         "metrics": _metrics(judgement),
         "samples": samples,
     }
@@ -199,6 +205,8 @@ def evidence(observed: Observed) -> dict[str, Any]:
         del result["reason"]
     if not observed.from_test:
         del result["from_test"]
+    if not observed.task_id:
+        del result["task_id"], result["map_index"]
     if judgement.baseline is not None:
         result["baseline"] = _baseline(judgement)
     if round_link := links.pop("round", "") or _worst_round_link(result, judgement.rows):

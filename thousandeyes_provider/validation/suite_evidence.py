@@ -175,7 +175,17 @@ def suite_evidence(
         "requests": sum(int(item.get("requests") or 0) for item in evidences),
     }
     evidence["summary"] = suite_headline(evidence)
+    _share_task_id(evidence)
     return _fit(evidence)
+
+
+def _share_task_id(evidence: dict[str, Any]) -> None:
+    """Name the task of all tests once, as ``run_task_id``, where it is the same, as in a mapped task."""
+    task_ids = {row.get("task_id") for row in evidence["tests"]}
+    if len(task_ids) == 1 and None not in task_ids:
+        evidence["run_task_id"] = task_ids.pop()
+        for row in evidence["tests"]:
+            del row["task_id"]
 
 
 def _verdict(counts: Mapping[str, int], absent: int, rules: SuiteRules) -> tuple[Verdict, str]:
@@ -213,6 +223,9 @@ def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
         row["summary"] = str(evidence.get("summary") or "")
         row["worst_agent"] = _worst_agent(evidence)
         row["worst_check"] = _worst_check(evidence)
+    if task_id := evidence.get("task_id"):
+        # Where the evidence of the run is: its report page is opened from the page of the suite.
+        row |= {"task_id": str(task_id), "map_index": evidence.get("map_index", -1)}
     links = evidence.get("links") or {}
     row["link"] = links.get("round") or links.get("test")
     return row

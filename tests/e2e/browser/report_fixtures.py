@@ -244,7 +244,7 @@ def hostile_evidence() -> dict[str, Any]:
     return evidence
 
 
-def suite_evidence(evidences: list[dict[str, Any]], task_id: str | None = "run_test") -> dict[str, Any]:
+def suite_evidence(evidences: list[dict[str, Any]], task_id: str = "run_test") -> dict[str, Any]:
     """The evidence of a suite of these runs, by map index."""
     rows = []
     for index, evidence in enumerate(evidences):
@@ -287,7 +287,7 @@ def suite_evidence(evidences: list[dict[str, Any]], task_id: str | None = "run_t
                     else {}
                 ),
                 "link": evidence["links"].get("round"),
-                **({"task_id": task_id, "map_index": index} if task_id else {}),
+                "map_index": index,
             }
         )
     counts: dict[str, int] = {}
@@ -301,6 +301,7 @@ def suite_evidence(evidences: list[dict[str, Any]], task_id: str | None = "run_t
         "counts": counts,
         "expected_count": len(rows),
         "min_passed": None,
+        "run_task_id": task_id,
         "tests": rows,
         "missing": [],
         "shadow": False,

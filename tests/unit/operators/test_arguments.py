@@ -116,10 +116,12 @@ class TestUnusableTypes:
         ],
     )
     def test_when_the_dag_is_parsed(self, argument, value):
+        problem = argument
         try:
             RunInstantTestOperator(**{"task_id": "validate", "test_id": "1", argument: value})
         except ThousandEyesConfigurationError as error:
-            assert argument in str(error)
+            problem = str(error)
+        assert argument in problem
 
     @pytest.mark.parametrize(
         ("argument", "value"), [("test_type", []), ("on_failed", {}), ("on_inconclusive", [])]

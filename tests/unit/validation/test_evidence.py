@@ -120,6 +120,11 @@ class TestContents:
             "links": {"test": LINK},
         }
 
+    def test_the_task_that_judged_it_is_named(self):
+        result = evidence(observed(task_id="gate.run", map_index=3))
+        assert (result["task_id"], result["map_index"]) == ("gate.run", 3)
+        assert not {"task_id", "map_index"} & evidence(observed()).keys()
+
     def test_keys_are_in_order_of_importance(self):
         keys = list(evidence(observed(verdict=Verdict.ERROR, reason="no response after 5 attempts")))
         assert keys[:9] == [

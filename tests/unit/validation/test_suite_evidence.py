@@ -195,6 +195,30 @@ def test_the_evidence_of_a_large_suite_fits_into_48_kib(count):
     assert result["counts"]["passed"] + result["counts"]["failed"] == count
 
 
+def test_the_tests_of_one_mapped_task_name_it_once():
+    runs = [run("1", task_id="gate.run", map_index=0), run("2", task_id="gate.run", map_index=1)]
+    result = judged(runs)
+    assert result["run_task_id"] == "gate.run"
+    assert [(row["map_index"], "task_id" in row) for row in result["tests"]] == [(0, False), (1, False)]
+
+
+def test_tests_of_several_tasks_name_their_own():
+    result = judged([run("1", task_id="a", map_index=-1), run("2", task_id="b", map_index=-1), run("3")])
+    assert [row.get("task_id") for row in result["tests"]] == ["a", "b", None]
+    assert "run_task_id" not in result
+
+
+def test_400_tests_of_a_mapped_task_all_keep_their_row():
+    runs = [
+        run(f"{number:06}", "failed" if number % 40 == 0 else "passed", task_id="gate.run", map_index=number)
+        for number in range(400)
+    ]
+    result = judged(runs)
+    assert len(json.dumps(result).encode()) <= LARGEST_SUITE_EVIDENCE
+    assert "cut" not in result
+    assert {row["map_index"] for row in result["tests"]} == set(range(400))
+
+
 class TestCollecting:
     @pytest.mark.parametrize(
         "results",

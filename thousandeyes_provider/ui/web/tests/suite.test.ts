@@ -61,6 +61,8 @@ describe("the rows of a gate", () => {
     });
     expect(suite.rows[0]?.worstCheck?.passed).toBe(false);
     expect(suite.rows[1]).toMatchObject({ taskId: null, mapIndex: -1, blocking: true });
+    const shared = parseSuite({ run_task_id: "gate.run", tests: [{ test_id: "1", map_index: 7 }] });
+    expect(shared.rows[0]).toMatchObject({ taskId: "gate.run", mapIndex: 7 });
     expect(suite).toMatchObject({ expectedCount: 3, minPassed: "50 %", missing: ["7"] });
   });
 

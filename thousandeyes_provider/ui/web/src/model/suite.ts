@@ -59,7 +59,8 @@ export interface SuiteEvidence {
 
 export function parseSuite(value: unknown): SuiteEvidence {
   const raw = asObject(value);
-  const rows = asList(raw.tests).map(parseRow);
+  const runTaskId = asText(raw.run_task_id);
+  const rows = asList(raw.tests).map((row, index) => parseRow(row, index, runTaskId));
   const counts = new Map<Verdict, number>();
   for (const [verdict, count] of entriesOf(raw.counts)) {
     const known = asVerdict(verdict);
@@ -91,7 +92,7 @@ function minPassedText(value: unknown): string {
   return Number.isInteger(number) ? String(number) : `${Number((number * 100).toFixed(1))} %`;
 }
 
-function parseRow(value: unknown, index: number): GateRow {
+function parseRow(value: unknown, index: number, runTaskId: string): GateRow {
   const raw = asObject(value);
   const agent = asObject(raw.worst_agent);
   return {
@@ -107,7 +108,7 @@ function parseRow(value: unknown, index: number): GateRow {
     // Only failed checks stand in the row of a suite, without saying so.
     worstCheck: isObject(raw.worst_check) ? parseCheck({ passed: false, ...raw.worst_check }) : null,
     strip: null,
-    taskId: asText(raw.task_id) || null,
+    taskId: asText(raw.task_id) || runTaskId || null,
     mapIndex: asNumber(raw.map_index) ?? -1,
     link: safeUrl(raw.link),
   };
