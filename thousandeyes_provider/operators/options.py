@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import boolean, did_you_mean, parse_structure, seconds, whole_number
@@ -452,10 +452,16 @@ def task_label(task: _Task) -> str:
     return f"{type(task).__name__} {task.task_id!r}"
 
 
+_PLAIN = (int, float, type(None))
+"""Types of values that hold no others, texts left out; a bool is an int."""
+
+
 def is_literal(value: object) -> bool:
     """Whether a value is known when the DAG is parsed: neither a template nor the output of a task."""
     if isinstance(value, str):
-        return not any(mark in value for mark in ("{{", "{%", "{#"))
+        return not ("{{" in value or "{%" in value or "{#" in value)
+    if isinstance(value, _PLAIN):
+        return True
     if hasattr(value, "resolve"):
         # The output of a task, a parameter of the DAG, or an argument of a mapped task group.
         return False
@@ -543,22 +549,36 @@ def _unknown_argument(operator: type, name: str) -> str:
     return f"{name}: unknown argument{did_you_mean(name, sorted(_parameters(operator)))}"
 
 
+@cache
+def _declared(options: type) -> tuple[tuple[str, str, Callable[[object], object]], ...]:
+    """Name, attribute of the task, and parser of each option."""
+    return tuple(
+        (option.name, option.metadata["attribute"] or option.name, option.metadata["parse"])
+        for option in fields(options)
+    )
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _parse_plain(parse: Callable[[object], object], value: float | None) -> object:
+    """The parsed value of a number, a boolean or ``None``: most arguments of most tasks have their defaults."""
+    return parse(value)
+
+
 def _arguments(task: _Task, options: type[Options]) -> dict[str, object]:
-    return {
-        option.name: getattr(task, option.metadata["attribute"] or option.name) for option in fields(options)
-    }
+    return {name: getattr(task, attribute) for name, attribute, _ in _declared(options)}
 
 
 def _parse(options: type[Options], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
     """The parsed arguments, and what is wrong with the others."""
     values: Json = {}
     problems: list[str] = []
-    for option in fields(options):
-        if option.name in arguments:
+    for name, _, parse in _declared(options):
+        if name in arguments:
+            value = arguments[name]
             try:
-                values[option.name] = option.metadata["parse"](arguments[option.name])
+                values[name] = _parse_plain(parse, value) if isinstance(value, _PLAIN) else parse(value)
             except (ValueError, TypeError) as error:
-                problems += _problems(option.name, arguments[option.name], error)
+                problems += _problems(name, value, error)
     return values, problems
 
 

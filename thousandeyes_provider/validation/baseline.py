@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number, parse_structure
 from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.metrics import metric_reader
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import round_of, row_key
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.check_model import Checks
 from thousandeyes_provider.validation.formatting import one_line
-from thousandeyes_provider.validation.samples import agent_key, agent_of, numbers_of, rows_by_agent
+from thousandeyes_provider.validation.samples import agent_key, agent_of, rows_by_agent
 
 AgentValues = Mapping[str, tuple[float, ...]]
 """Values of a metric by agent key; several when an agent has several rows, ordered by server and direction."""
@@ -115,13 +116,14 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
         metrics = dict.fromkeys(
             check.metric for check in checks.checks if check.result_type == result_type and check.compares
         )
+        readers = {metric: metric_reader(result_type, metric) for metric in metrics}
         of_type = list(rows.get(result_type, ()))
         rounds.update(at for row in of_type if (at := round_of(row)) is not None)
         for key, of_agent in sorted(rows_by_agent(of_type).items()) if metrics else ():
             agents.setdefault(key, agent_of(of_agent))
             row_keys = [row_key(result_type, row) for row in of_agent]
-            for metric in metrics:
-                if medians := _medians(result_type, metric, of_agent, row_keys):
+            for metric, read in readers.items():
+                if medians := _medians(read, of_agent, row_keys):
                     values.setdefault((result_type, one_line(metric)), {})[key] = medians
     if not rounds:
         return _unusable(source, "has no rounds")
@@ -131,14 +133,20 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
 
 
 def _medians(
-    result_type: str, metric: str, rows: Iterable[Row], row_keys: Iterable[tuple[str, ...]]
+    read: Callable[[Row], tuple[Any, ...]], rows: Iterable[Row], row_keys: Iterable[tuple[str, ...]]
 ) -> tuple[float, ...]:
-    """The median over the rounds for each row that an agent has in a round, ordered by server and direction."""
+    """The median over the rounds for each row that an agent has in a round, ordered by server and direction.
+
+    :param read: returns the values of the metric in a row.
+    """
     series: dict[tuple[tuple[str, ...], int], list[float]] = {}
     for row, key in zip(rows, row_keys, strict=True):
-        for position, value in enumerate(numbers_of(result_type, metric, (row,))):
+        for position, reported in enumerate(read(row)):
+            value = number(reported)
             if value is not None:
                 series.setdefault((key, position), []).append(value)
+    if len(series) == 1:
+        return tuple(map(median, series.values()))
     return tuple(median(values) for _, values in sorted(series.items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from thousandeyes_provider.api.coerce import boolean, check_structure, closest, number, parse_structure
@@ -534,6 +535,7 @@ def _inner(path: str, key: str) -> str:
     return f"{path}[{_quoted(key)}]"
 
 
+@lru_cache(maxsize=1024)
 def _quoted(text: str) -> str:
     return json.dumps(text if len(text) <= 60 else text[:59] + "\N{HORIZONTAL ELLIPSIS}", ensure_ascii=False)
 

@@ -289,15 +289,30 @@ def _shorten(
     # The count has most digits when everything goes: with room for that, whatever is kept fits.
     cut[name] = before + len(entries)
     excess += _cut_size(evidence)
-    kept = len(entries)
-    while kept > least and excess > 0:
-        kept -= 1
-        entry = entries[kept]
-        text = json.dumps({entry[0]: entry[1]})[1:-1] if isinstance(whole, dict) else json.dumps(entry)
-        excess -= len(text) + len(", ")
+    kept = _most_kept(entries, type(whole), excess, least)
     holder[key] = dict(entries[:kept]) if isinstance(whole, dict) else entries[:kept]
     cut[name] = before + len(entries) - kept
     return len(json.dumps(evidence))
+
+
+def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> int:
+    """How many of the first entries can stay when the others have to make up ``excess`` bytes; at least ``least``.
+
+    :param entries: the entries of a list, or the items of a dict.
+    :param kind: ``list`` or ``dict``.
+    """
+    low, high, removed = least, len(entries), 0
+    if excess <= 0 or high <= low:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        # The brackets of these entries are as long as the comma and the space that go with them.
+        size = len(json.dumps(kind(entries[middle:high])))
+        if removed + size >= excess:
+            low = middle
+        else:
+            high, removed = middle, removed + size
+    return low
 
 
 def _cut_size(evidence: Mapping[str, Any]) -> int:

@@ -44,6 +44,8 @@ class Predicate:
         if len(values) == 1:
             if not before and len(self.absolute) == 1:  # the most common case, a thousand times a round
                 return self.absolute[0](values[0])
+            if before and not self.absolute and len(self.relative) == 1:
+                return self.relative[0](values[0], before[0])
             return self.breach(values[0], before[0] if before else None)
         earlier: Sequence[float | None] = before or [None] * len(values)
         breaches = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,8 @@ def tidy(value: float) -> float:
 
 def plain(value: Any) -> Any:
     """Return a value for JSON: whole numbers without a point; ``None`` for a number that no float can hold."""
+    if type(value) is float and not value.is_integer():  # by far the most values of large rounds
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if number(value) is None:  # not finite, or hundreds of digits
