@@ -540,8 +540,9 @@ def _parameters(operator: type) -> frozenset[str]:
     return frozenset(
         name
         for initializer in initializers
-        for name, parameter in inspect.signature(initializer).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        for name, parameter in list(inspect.signature(initializer).parameters.items())[1:]
+        # On Airflow 2.11, task_id can be positional.
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.operators.options import unknown_arguments
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
 
@@ -64,6 +65,15 @@ class TestOneError:
         own = {"run": "{{ x }}"} if kind is InstantTestResultsSensor else {"from_test": "1"}
         (line,) = problems(kind, **own, max_agent_eror=1)
         assert "max_agent_eror: unknown argument; did you mean 'max_agent_errors'?" in line
+
+    def test_positional_arguments_of_airflow_are_known(self):
+        # On Airflow 2.11, task_id is one.
+        class Base:
+            def __init__(self, task_id, owner="airflow", *, retries=0, **kwargs):
+                pass
+
+        arguments = {"task_id": "validate", "owner": "me", "retries": 1, "self": 1, "retires": 1}
+        assert unknown_arguments(Base, arguments) == ["self", "retires"]
 
     def test_a_misspelt_key_of_default_args_is_no_error(self):
         with DAG("defaults", schedule=None, default_args={"pol_interval": 1, "poll_interval": 3}):
