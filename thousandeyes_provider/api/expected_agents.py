@@ -17,6 +17,9 @@ from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
 DIRECTIONS = ("to-target", "from-target")
 """The one-way directions of an agent-to-agent test."""
 
+SOURCES = ("argument", "test", "remembered", "unknown")
+"""Where the expected agents come from."""
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -41,7 +44,7 @@ class Agent:
 class ExpectedAgents:
     """The agents that report in a complete round.
 
-    :param source: where they come from: ``argument``, ``test``, ``remembered`` or ``unknown``.
+    :param source: where they come from, one of :data:`SOURCES`.
     :param agents: the agents, where they are listed.
     :param count: how many there are; ``None`` when that is unknown.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number, short_text, whole_number
-from thousandeyes_provider.api.expected_agents import DIRECTIONS, Agent, ExpectedAgents
+from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import YEAR_10000
 
@@ -165,10 +165,8 @@ class RunHandle:
                 account_group_id=_account_group(value.get("account_group_id")),
                 directions={name: _directions(directions.get(name)) for name in result_types},
                 rows_per_agent={name: whole_number(rows.get(name, 1)) for name in result_types},
-                expected=_expected(
-                    value.get("expected_agents"), str(value.get("expected_source", "unknown"))
-                ),
-                remembered={name: whole_number(remembered.get(name)) for name in result_types},
+                expected=_expected(value.get("expected_agents"), value.get("expected_source", "unknown")),
+                remembered={name: _round(remembered.get(name)) for name in result_types},
                 round_length=_seconds(value.get("round_length")),
                 test_name=short_text(value.get("test_name")),
                 test_link=str(value.get("test_link", "")),
@@ -185,6 +183,13 @@ class RunHandle:
 def _seconds(value: Any) -> float | None:
     seconds = number(value)
     return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
+
+
+def _round(value: Any) -> int | None:
+    round_id = whole_number(value)
+    if value is not None and (round_id is None or not 0 < round_id < YEAR_10000):
+        raise ValueError(f"remembered of the run handle must be round ids, got {_shown(value)}")
+    return round_id
 
 
 def _account_group(value: Any) -> str | None:
@@ -213,7 +218,11 @@ def _by_result_type(handle: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _expected(value: Any, source: str) -> ExpectedAgents:
+def _expected(value: Any, source: Any) -> ExpectedAgents:
+    if source not in SOURCES:
+        raise ValueError(
+            f"expected_source of the run handle is not one of {', '.join(SOURCES)}, got {_shown(source)}"
+        )
     if isinstance(value, list):
         if not all(isinstance(agent, Mapping | str) for agent in value):
             raise ValueError(f"expected_agents of the run handle must be objects or ids, got {_shown(value)}")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.rounds import YEAR_10000
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.operators.options import Json
@@ -97,7 +98,7 @@ class QueuedRun:
             plan=None if plan is None else RunHandle.from_json(plan).plan,
             run_calls=max(whole_number(value.get("run_calls")) or 0, 0),
             limit=number(value.get("limit")),
-            not_before=number(value.get("not_before")),
+            not_before=_time(value.get("not_before")),
             sent_since=number(value.get("sent_since")),
         )
 
@@ -132,6 +133,9 @@ class FirstFailure:
             raise ValueError("the first failure has no remaining, failed_positions and run")
         if not all(isinstance(position, int) for position in positions):
             raise ValueError("failed_positions of the first failure are not whole numbers")
+        kinds = {"started_at": str, "rounds": Mapping, "links": Mapping}
+        if not all(isinstance(run.get(name), kind) for name, kind in kinds.items()):
+            raise ValueError("run of the first failure has no started_at, rounds and links")
         return cls(remaining, tuple(positions), dict(run))
 
 
@@ -184,6 +188,12 @@ class WaitRecord:
                 f"XCom {XCOM_KEY!r} of this task is damaged: expected either queued or run"
             )
         return record
+
+
+def _time(value: object) -> float | None:
+    """Return epoch seconds that a date can have; ``None`` for anything else."""
+    epoch = number(value)
+    return epoch if epoch is not None and 0 <= epoch < YEAR_10000 else None
 
 
 def _handle_of(plan: Plan) -> RunHandle:

@@ -34,7 +34,7 @@ def _epilog() -> str:
         "control endpoint; needs no token, counts in no rate limit, takes and returns JSON:\n"
         f"{controls}\n\n"
         "example:\n"
-        "  curl -X POST http://127.0.0.1:8080/control/throttle -d '{\"times\": 1, \"operation\": \"run\"}'"
+        '  curl -X POST http://127.0.0.1:8080/control/throttle -d \'{"times": 1, "operation": "run"}\''
     )
 
 

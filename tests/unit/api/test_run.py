@@ -161,6 +161,11 @@ def test_missing_field_is_named(name):
         ("directions", {"network": [["to-target"]]}),
         ("rows_per_agent", 2),
         ("remembered", [1]),
+        ("remembered", {"network": "x"}),
+        ("remembered", {"network": 10**40}),
+        ("remembered", {"network": -1}),
+        ("expected_source", "somewhere"),
+        ("expected_source", ["test"]),
         ("expected_agents", [7]),
         ("sent_at", "soon"),
         ("accepted_at", "soon"),
@@ -228,7 +233,6 @@ def test_missing_fields_are_reported_together():
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"expected_source": "gone"}, UNKNOWN),
         ({"expected_agents": None, "expected_source": "argument"}, UNKNOWN),
         ({"expected_agents": 0, "expected_source": "argument"}, UNKNOWN),
         ({"expected_agents": 3, "expected_source": "argument"}, ExpectedAgents("argument", count=3)),

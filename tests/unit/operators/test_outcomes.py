@@ -321,7 +321,10 @@ class TestDamagedXComs:
         lambda stored: {**stored, "run": {**stored["run"], "test_type": ["x"]}},
         lambda stored: {**stored, "run": {**stored["run"], "result_types": {}}},
         lambda stored: {**stored, "run": {**stored["run"], "expected_agents": [1]}},
+        lambda stored: {**stored, "run": {**stored["run"], "expected_source": ["test"]}},
+        lambda stored: {**stored, "run": {**stored["run"], "remembered": {"http-server": 10**40}}},
         lambda stored: {**stored, "first_failure": "x"},
+        lambda stored: {**stored, "first_failure": {"remaining": 1, "failed_positions": [], "run": {}}},
         lambda stored: {**stored, "first_failure": {"remaining": 1, "failed_positions": ["x"], "run": {}}},
     ]
 
