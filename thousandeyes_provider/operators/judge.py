@@ -13,6 +13,7 @@ from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.links.thousandeyes import test_url
+from thousandeyes_provider.operators.failed_steps import StepReader
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
 from thousandeyes_provider.operators.session import Done, Session
 from thousandeyes_provider.operators.wait_record import FirstFailure
@@ -46,11 +47,13 @@ class Judged:
 
     :param done: the wait for it.
     :param judgement: the judgement.
+    :param observed: what the evidence is made of.
     :param evidence: its evidence.
     """
 
     done: Done
     judgement: Judgement
+    observed: Observed
     evidence: Json
 
     @property
@@ -86,7 +89,7 @@ class Judge:
         verdict = verdict_of(done.state, done.progress, judgement)
         states = self._session.reader.agent_states(done.progress.missing())
         observed = self._observed(verdict, judgement, states)
-        return Judged(done, judgement, evidence(observed))
+        return Judged(done, judgement, observed, evidence(observed))
 
     def evidence_of_error(self, reason: str) -> Json:
         """Return the evidence of a run that an error ended, without a further request.
@@ -216,7 +219,9 @@ class Judge:
     # -- after the verdict ---------------------------------------------------------------------------------------
 
     def finish(self, judged: Judged) -> Json:
-        """Share a bad round, write the report, log the table; return the evidence."""
+        """Read the failed steps of a bad round, share it, write the report, log the table; return the evidence."""
+        if judged.has_failed:
+            judged = self._with_steps(judged)
         result = judged.evidence
         if judged.has_failed and self._options.snapshot_on_failure:
             result = self._with_snapshot(judged)
@@ -231,6 +236,19 @@ class Judge:
         for level, line in table_lines(result):
             if line:
                 self._log.log(level, "%s", line)
+
+    def _with_steps(self, judged: Judged) -> Judged:
+        """The round with the failed steps of its worst agents in the evidence."""
+        steps = StepReader(self._session, self._log).read(
+            judged.done.handle.plan, judged.judgement, judged.done.progress.rounds()
+        )
+        if not steps:
+            return judged
+        requests = self._session.spent.requests
+        result = evidence(replace(judged.observed, steps=steps, requests=requests))
+        if "confirms" in judged.evidence:
+            result = confirmed(result, judged.evidence["confirms"], same=True)
+        return replace(judged, evidence=result)
 
     def _with_snapshot(self, judged: Judged) -> Json:
         """The evidence with the link of a private snapshot; without it when there is none."""

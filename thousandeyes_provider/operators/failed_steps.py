@@ -1,0 +1,83 @@
+"""The step at which an agent failed: read for few agents after a failed verdict, which it never changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from thousandeyes_provider.api.run import Plan
+from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesNotFoundError
+from thousandeyes_provider.operators.options import Json, TaskLog
+from thousandeyes_provider.operators.session import Session
+from thousandeyes_provider.validation.steps import FailedAt, agents_to_detail, failed_step
+from thousandeyes_provider.validation.verdict import Judgement
+
+DETAILS_TIMEOUT = 20.0
+"""Seconds for all reads of details: the verdict waits for them."""
+
+
+class StepReader:
+    """Read the failed steps of a round.
+
+    :param session: the reads of the task.
+    :param log: the log of the task.
+    """
+
+    def __init__(self, session: Session, log: TaskLog) -> None:
+        self._session = session
+        self._log = log
+        self._ends = 0.0
+
+    def read(self, plan: Plan, judgement: Judgement, rounds: Mapping[str, int]) -> dict[str, Json]:
+        """Return the failed step of the worst agents, by agent key.
+
+        Reads keep the reserved share of the quota free, and stop when there is no time left or a read fails.
+
+        :param plan: the plan of the run.
+        :param judgement: the judgement of its round.
+        :param rounds: the round of each result type.
+        """
+        self._ends = time.monotonic() + DETAILS_TIMEOUT
+        steps: dict[str, Json] = {}
+        wanted = [agent for agent in agents_to_detail(judgement) if agent.result_type in rounds]
+        try:
+            test = self._definition(plan, wanted)
+            for agent in wanted:
+                if not self._keep_pace():
+                    break
+                step = self._step(plan, agent, rounds[agent.result_type], test)
+                if step is not None:
+                    steps[agent.key] = step
+        except ThousandEyesError as error:
+            self._log.info("Could not read all details of the failed agents: %s", error)
+        return steps
+
+    def _definition(self, plan: Plan, wanted: list[FailedAt]) -> Mapping[str, object]:
+        """The definition of an API test, which has the text of its assertions; empty where it is not available."""
+        if not any(agent.result_type == "api" for agent in wanted) or not self._keep_pace():
+            return {}
+        try:
+            return self._session.hook.get_test(plan.test_id, plan.test_type, time_left=self._time_left)
+        except ThousandEyesError as error:
+            self._log.info("The definition of test %s is not available: %s", plan.test_id, error)
+            return {}
+
+    def _step(self, plan: Plan, agent: FailedAt, round_id: int, test: Mapping[str, object]) -> Json | None:
+        try:
+            details = self._session.hook.get_test_details(
+                plan.test_id, agent.result_type, agent.agent_id, round_id, time_left=self._time_left
+            )
+        except ThousandEyesNotFoundError:
+            return None
+        return failed_step(agent.result_type, details, test=test)
+
+    def _keep_pace(self) -> bool:
+        """Wait as the quota asks for; ``False`` when there is no time for another read."""
+        gap = self._session.hook.polling_gap()
+        if gap >= self._time_left():
+            return False
+        self._session.pace(gap)
+        return True
+
+    def _time_left(self) -> float:
+        return self._ends - time.monotonic()
