@@ -23,7 +23,7 @@ else:
 VERDICT_KEY = "thousandeyes_verdict"
 """Key of the index entry: a few fields of the evidence, for pages that list many tasks."""
 
-INDEX_FIELDS = ("verdict", "test_id", "test_name", "summary", "finished_at")
+INDEX_FIELDS = ("verdict", "test_id", "test_name", "test_type", "summary", "finished_at")
 
 _LINKS: dict[str, type[PushedLink]] = {
     "test": ThousandEyesTestLink,

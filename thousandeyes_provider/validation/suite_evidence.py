@@ -242,10 +242,10 @@ def _worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first failed check of a run; ``None`` when every check holds."""
-    keys = ("result_type", "metric", "aggregate", "comparison", "actual")
+    keys = ("result_type", "metric", "aggregate", "comparison", "actual", "agents", "needed")
     for check in evidence["checks"]:
         if isinstance(check, Mapping) and not check.get("passed") and check.get("severity") != "warn":
-            return {key: check.get(key) for key in keys}
+            return {key: value for key in keys if (value := check.get(key)) is not None}
     return None
 
 

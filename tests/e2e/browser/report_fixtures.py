@@ -9,6 +9,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from thousandeyes_provider.validation.summary import headline
+
 CITIES = (
     ("Singapore", "SG"),
     ("London, England", "GB"),
@@ -25,9 +27,25 @@ CITIES = (
     ("Stockholm, Sweden", "SE"),
     ("Dubai, UAE", "AE"),
 )
-ROW_OF_CHECK = ("result_type", "metric", "aggregate", "comparison", "actual", "agents", "needed")
 START = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
-METRIC = "http-server.responseTime"
+
+METRICS = {"http-server": ("responseTime", "availability"), "api": ("apiTransactionTime", "completion")}
+"""A time and a share of success for each type of test here, whose result type has the same name."""
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "http-server": {"errors": ["http-server: Connect: Connection refused"]},
+    "api": {
+        "errors": ["api: Assertion: Step 2: assertion failed"],
+        "step": {
+            "kind": "request",
+            "name": "Log in",
+            "message": "assertion failed: status-code is 200",
+            "number": 2,
+            "url": "https://api.example.com/v2/login",
+        },
+    },
+}
+"""What an agent reports whose measurement failed."""
 
 HOSTILE_NAME = '<img src=x onerror="window.hacked=1">'
 HOSTILE_LINK = "javascript:window.hacked=1"
@@ -64,6 +82,7 @@ def run_evidence(
     test_id: str = "202703",
     test_name: str = "Checkout",
     baseline: bool = True,
+    test_type: str = "http-server",
 ) -> dict[str, Any]:
     """The evidence of a run.
 
@@ -83,23 +102,12 @@ def run_evidence(
     middle = sorted(values.values())[len(values) // 2] if values else None
     before = {key: response_time(int(key) - 1000, run + 1) for key in values}
     before_middle = sorted(before.values())[len(before) // 2] if before else None
-    failed_agents = [
-        {
-            **agent,
-            "errors": ["http-server: Connect: Connection refused"],
-            "step": {
-                "kind": "phase",
-                "name": "connect",
-                "message": "Connection refused by 203.0.113.7:443",
-                "server_ip": "203.0.113.7",
-            },
-        }
-        for agent in there[:failed]
-    ]
+    metric, success = METRICS[test_type]
+    failed_agents = [{**agent, **FAILURES[test_type]} for agent in there[:failed]]
     checks = [
         {
-            "result_type": "http-server",
-            "metric": "responseTime",
+            "result_type": test_type,
+            "metric": metric,
             "aggregate": "every",
             "comparison": {"leq_to": limit},
             "passed": not over,
@@ -115,8 +123,8 @@ def run_evidence(
             ],
         },
         {
-            "result_type": "http-server",
-            "metric": "responseTime",
+            "result_type": test_type,
+            "metric": metric,
             "aggregate": "median",
             "comparison": {"change_leq_to": 0.25},
             "passed": middle is not None and middle <= (before_middle or 0) * 1.25,
@@ -132,8 +140,8 @@ def run_evidence(
             "without_metric": [],
         },
         {
-            "result_type": "http-server",
-            "metric": "availability",
+            "result_type": test_type,
+            "metric": success,
             "aggregate": "mean",
             "comparison": {"geq_to": 99},
             "passed": failed == 0,
@@ -148,50 +156,39 @@ def run_evidence(
     ]
     bad = bool(failed or over)
     verdict = "incomplete" if missing else "failed" if bad else "passed"
-    if failed_agents:
-        headline = (
-            f"FAILED: {there[0]['agent_name']}: Connection refused; {len(measured)} of {count} agents ok"
-        )
-    elif missing:
-        headline = (
-            f"INCOMPLETE: {gone[0]['agent_name']} did not report; {len(there)} of {count} agents reported"
-        )
-    elif over:
-        headline = f"FAILED: responseTime every <= {limit} ms: {over[0][1]['agent_name']} {over[0][0]} ms"
-    else:
-        headline = f"PASSED: {count} of {count} agents ok"
     finished = at + timedelta(seconds=620 if missing else 74)
-    return {
+    evidence = {
         "verdict": verdict,
-        "summary": f"{headline}. http-server test {test_id} '{test_name}'",
+        "summary": "",
         "test_id": test_id,
         "test_name": test_name,
-        "test_type": "http-server",
+        "test_type": test_type,
         "account_group_id": "1234",
         "failed_agents": failed_agents,
         "checks": checks,
         "agents": {
             "expected": [{key: agent[key] for key in ("agent_id", "agent_name")} for agent in everybody],
             "expected_count": count,
-            "expected_source": "the test definition",
+            "expected_source": "test",
+            "ok_count": len(measured) - len(over),
             "reported": [
                 {**agent, "arrived_after": round(9 + 41 * ((index * 5) % 13) / 13 + index * 0.4, 1)}
                 for index, agent in enumerate(there)
             ],
-            "missing": [{**agent, "state": "offline", "missing_rows": "http-server"} for agent in gone],
+            "missing": [{**agent, "state": "offline", "missing_rows": test_type} for agent in gone],
             "allowed_errors": 0,
         },
         "sent_at": _iso(at),
         "started_at": _iso(at + timedelta(seconds=1)),
         "finished_at": _iso(finished),
-        "rounds": {"http-server": int(at.timestamp())},
+        "rounds": {test_type: int(at.timestamp())},
         "run_calls": 1,
         "requests": 11,
         "throttled_seconds": 4.2 if bad else 0.0,
         "paced_seconds": 0.0,
         "metrics": {
-            "http-server": {
-                "responseTime": {
+            test_type: {
+                metric: {
                     "min": min(values.values()),
                     "mean": round(sum(values.values()) / len(values), 3),
                     "max": max(values.values()),
@@ -201,12 +198,15 @@ def run_evidence(
         if values
         else {},
         "samples": {
-            **{key: {METRIC: value, "http-server.availability": 100} for key, value in values.items()},
-            **{agent["agent_id"]: {"http-server.availability": 0} for agent in there[:failed]},
+            **{
+                key: {f"{test_type}.{metric}": value, f"{test_type}.{success}": 100}
+                for key, value in values.items()
+            },
+            **{agent["agent_id"]: {f"{test_type}.{success}": 0} for agent in there[:failed]},
         },
         "baseline": {
-            "source": "the run of test 202703 at 2026-11-24T18:00:00Z",
-            "samples": {key: {METRIC: value} for key, value in before.items()},
+            "source": f"the run of test {test_id} at 2026-11-24T18:00:00Z",
+            "samples": {key: {f"{test_type}.{metric}": value} for key, value in before.items()},
         }
         if baseline
         else None,
@@ -215,6 +215,8 @@ def run_evidence(
             "test": f"https://app.thousandeyes.com/view/tests?testId={test_id}",
         },
     }
+    evidence["summary"] = headline(evidence)
+    return evidence
 
 
 def cut_evidence() -> dict[str, Any]:
@@ -231,7 +233,13 @@ def hostile_evidence() -> dict[str, Any]:
     evidence = run_evidence(failed=2, test_name=f"{HOSTILE_NAME}</script><script>window.hacked=1</script>")
     evidence["failed_agents"][0]["agent_name"] = HOSTILE_NAME
     evidence["failed_agents"][0]["errors"] = ["<script>window.hacked=1</script>", "</script><!--"]
-    evidence["failed_agents"][0]["step"]["message"] = HOSTILE_NAME
+    evidence["failed_agents"][0]["step"] = {
+        "kind": "page",
+        "name": HOSTILE_NAME,
+        "message": HOSTILE_NAME,
+        "url": HOSTILE_LINK,
+        "console": [HOSTILE_NAME],
+    }
     evidence["agents"]["reported"][0]["agent_name"] = HOSTILE_NAME
     evidence["agents"]["reported"][1]["country"] = "__proto__"
     evidence["checks"][0]["metric"] = "constructor"
@@ -245,71 +253,13 @@ def hostile_evidence() -> dict[str, Any]:
 
 
 def suite_evidence(evidences: list[dict[str, Any]], task_id: str = "run_test") -> dict[str, Any]:
-    """The evidence of a suite of these runs, by map index."""
-    rows = []
-    for index, evidence in enumerate(evidences):
-        failed = evidence["failed_agents"]
-        broken = [
-            check for check in evidence["checks"] if not check["passed"] and check["severity"] == "error"
-        ]
-        rows.append(
-            {
-                "test_id": evidence["test_id"],
-                "test_name": evidence["test_name"],
-                "test_type": evidence["test_type"],
-                "verdict": evidence["verdict"],
-                "blocking": index % 10 != 9,
-                **(
-                    {
-                        "summary": evidence["summary"][:120],
-                        "worst_agent": {
-                            "agent_name": failed[0]["agent_name"],
-                            "reason": failed[0]["errors"][0],
-                        }
-                        if failed
-                        else None,
-                        "worst_check": {
-                            key: broken[0].get(key)
-                            for key in (
-                                "result_type",
-                                "metric",
-                                "aggregate",
-                                "comparison",
-                                "actual",
-                                "agents",
-                                "needed",
-                            )
-                        }
-                        if broken
-                        else None,
-                    }
-                    if evidence["verdict"] != "passed"
-                    else {}
-                ),
-                "link": evidence["links"].get("round"),
-                "map_index": index,
-            }
-        )
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
-    verdict = "failed" if counts.get("failed") else "incomplete" if counts.get("incomplete") else "passed"
-    figures = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return {
-        "verdict": verdict,
-        "summary": f"{verdict.upper()}: {len(rows)} tests: {figures}",
-        "counts": counts,
-        "expected_count": len(rows),
-        "min_passed": None,
-        "run_task_id": task_id,
-        "tests": rows,
-        "missing": [],
-        "shadow": False,
-        "run_calls": len(rows),
-        "requests": len(rows) * 11,
-        "started_at": evidences[0]["started_at"],
-        "finished_at": evidences[-1]["finished_at"],
-    }
+    """The evidence of a suite of these runs, by map index, as the provider computes it; every tenth only reports."""
+    from thousandeyes_provider.validation.suite_evidence import SuiteRules, suite_evidence
+
+    runs = [evidence | {"task_id": task_id, "map_index": index} for index, evidence in enumerate(evidences)]
+    optional = tuple(evidence["test_id"] for evidence in evidences[9::10])
+    finished = max(datetime.fromisoformat(evidence["finished_at"]) for evidence in evidences)
+    return suite_evidence(runs, SuiteRules(non_blocking=optional), judged_at=finished.timestamp())
 
 
 def suite_runs(count: int, agents_each: int = 8) -> list[dict[str, Any]]:

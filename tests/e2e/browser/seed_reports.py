@@ -22,24 +22,26 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from thousandeyes_provider.links.report import ThousandEyesReportLink
+from thousandeyes_provider.operators.xcoms import INDEX_FIELDS
 
 LINK = ThousandEyesReportLink()
 
 DAGS = """
 from airflow.sdk import DAG
-from airflow.providers.standard.operators.empty import EmptyOperator
+from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
 for dag_id, tasks in {dags!r}.items():
     with DAG(dag_id, schedule=None) as dag:
         for task in tasks:
-            EmptyOperator(task_id=task)
+            RunInstantTestOperator(task_id=task, test_id=202703)
     globals()[dag_id] = dag
 """
-"""The file of the DAGs: what the tasks are does not matter to the pages."""
+"""The file of the DAGs. No task of them runs; their operator brings the extra link "Report"."""
 
 GATES: dict[str, list[str]] = {
     "release_checkout": ["verify_checkout"],
     "release_search": ["verify_search"],
+    "release_api": ["verify_login"],
     "release_mobile": ["verify_mobile"],
     "big_report": ["verify_cut"],
     "hostile": ["verify_hostile"],
@@ -51,8 +53,7 @@ GATES: dict[str, list[str]] = {
 
 def index_of(evidence: dict[str, Any]) -> dict[str, Any]:
     """The index entry that a task pushes beside its evidence."""
-    names = ("verdict", "test_id", "test_name", "summary", "finished_at")
-    return {name: evidence.get(name) for name in names}
+    return {name: evidence.get(name) for name in INDEX_FIELDS}
 
 
 def seed(dag_id: str, run_id: str, at: datetime, results: dict[str, Any]) -> None:
@@ -126,6 +127,8 @@ def main() -> None:
     )
     seed("release_search", "good", at, {"verify_search": good})
     seed("release_search", "bad", at + timedelta(hours=1), {"verify_search": bad})
+    steps = fixtures.run_evidence(failed=1, count=8, test_id="202711", test_name="Login API", test_type="api")
+    seed("release_api", "bad", at, {"verify_login": steps})
     inconclusive = fixtures.run_evidence(missing=2, test_name="Mobile API")
     seed("release_mobile", "inconclusive", at, {"verify_mobile": inconclusive})
     seed("big_report", "cut", at, {"verify_cut": fixtures.cut_evidence()})

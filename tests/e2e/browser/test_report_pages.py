@@ -84,6 +84,7 @@ def open_report(page: Page, airflow: ReportAirflow, **query: str) -> None:
 
 BAD = {"dag_id": HIDDEN, "run_id": "bad", "task_id": "verify_search"}
 GOOD = BAD | {"run_id": "good"}
+STEP = {"dag_id": "release_api", "run_id": "bad", "task_id": "verify_login"}
 INCONCLUSIVE = {"dag_id": "release_mobile", "run_id": "inconclusive", "task_id": "verify_mobile"}
 CUT = {"dag_id": "big_report", "run_id": "cut", "task_id": "verify_cut"}
 HOSTILE = {"dag_id": "hostile", "run_id": "hostile", "task_id": "verify_hostile"}
@@ -92,6 +93,7 @@ TREND = {"dag_id": "release_checkout", "run_id": "run_29", "task_id": "verify_ch
 PAGES = {
     "good": GOOD,
     "bad": BAD,
+    "step": STEP,
     "inconclusive": INCONCLUSIVE,
     "suite": SUITE,
     "trend": TREND,
@@ -113,7 +115,7 @@ def test_a_good_run(page, airflow, shoot):
     shoot(page, "report-good")
 
 
-def test_a_bad_run_names_agents_limits_and_the_failing_step(page, airflow, shoot):
+def test_a_bad_run_names_agents_and_limits(page, airflow, shoot):
     open_report(page, airflow, **BAD)
     assert "Failed" in banner(page)
     assert "Singapore: Connection refused" in banner(page)
@@ -121,10 +123,19 @@ def test_a_bad_run_names_agents_limits_and_the_failing_step(page, airflow, shoot
     assert "Failing: Singapore; London, England; Ashburn, VA" in picture.get_attribute("aria-label")
     assert "every ≤ 800 ms" in picture.text_content().replace("\u00a0", " ")
     assert picture.locator(".te-dot-base").count() == 10  # the baseline
-    failures = page.get_by_role("region", name="Agents with errors and missing agents").inner_text()
-    assert "Failing phase: connect" in failures
     page.set_viewport_size({"width": 1280, "height": 1960})
     shoot(page, "report-bad")
+
+
+def test_a_failed_step_is_named_without_scrolling(page, airflow, shoot):
+    open_report(page, airflow, **STEP)
+    assert "Singapore: request 'Log in': assertion failed: status-code is 200" in banner(page)
+    assert page.locator(".te-headline").first.bounding_box()["y"] < DESK["height"]
+    failures = page.get_by_role("region", name="Agents with errors and missing agents").inner_text()
+    assert "Failed request: Log in" in failures
+    assert "assertion failed: status-code is 200" in failures
+    assert "https://api.example.com/v2/login" in failures
+    shoot(page, "report-step")
 
 
 def test_an_inconclusive_run_is_not_called_failed(page, airflow, shoot):

@@ -359,7 +359,8 @@ class TestXComs:
     def test_the_index_entry_has_what_a_list_shows(self, simulator, worker):
         evidence = worker.rerun(simulator.add_test("http-server"))
         assert worker.pushed["thousandeyes_verdict"] == {
-            name: evidence[name] for name in ("verdict", "test_id", "test_name", "summary", "finished_at")
+            name: evidence[name]
+            for name in ("verdict", "test_id", "test_name", "test_type", "summary", "finished_at")
         }
 
     def test_the_test_link_has_no_round_and_the_round_link_is_at_the_worst_agent(self, simulator, worker):

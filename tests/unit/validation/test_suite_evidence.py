@@ -176,6 +176,10 @@ def test_the_worst_tests_come_first_and_keep_agent_check_and_link():
     result = judged([run("1"), run("2", "failed", checks=checks)], SuiteRules())
     worst = result["tests"][0]
     assert (worst["test_id"], worst["worst_check"]["actual"]) == ("2", 90)
+    assert "needed" not in worst["worst_check"]
+    every = {"http-server": {"responseTime": {"every": {"leq_to": 50}}}}
+    (row,) = judged([run("3", "failed", checks=every)], SuiteRules())["tests"]
+    assert (row["worst_check"]["agents"], row["worst_check"]["needed"]) == (2, 2)
     assert worst["worst_agent"] == {"agent_name": "Singapore", "reason": "Connection refused"}
     assert worst["link"] == "https://app.thousandeyes.com/test/2"
     assert result["started_at"] == "2025-11-25T10:00:01Z"

@@ -136,7 +136,7 @@ function useReading(
         setError(
           reason instanceof ApiError
             ? reason.message
-            : "The page could not be drawn from the data that Airflow has.",
+            : "This page cannot be rendered from the data in Airflow.",
         );
         if (!(reason instanceof ApiError)) console.error(reason);
       })
@@ -167,7 +167,7 @@ function RunPage({ task }: { readonly task: TaskPlace }) {
   if (!report) return <Message busy>Loading the evidence…</Message>;
   const links = (
     <>
-      <a href={taskUrl(task)}>Log of the task</a>
+      <a href={taskUrl(task)}>Task log</a>
       <PageLink href={pageUrl({ ...task, page: "trend", metric: "" })}>Trend</PageLink>
       <PageLink href={pageUrl({ page: "gate", dagId, runId })}>All tests of this DAG run</PageLink>
     </>
@@ -193,9 +193,9 @@ function RunPage({ task }: { readonly task: TaskPlace }) {
           <p role="status">
             {report.reason}{" "}
             {report.pending
-              ? `The task is ${report.state.replaceAll("_", " ")}; this page looks again every 10 seconds.`
+              ? `The task is ${report.state.replaceAll("_", " ")}; this page refreshes every 10 seconds.`
               : report.state
-                ? `The state of the task is "${report.state}". Its log says why.`
+                ? `The state of the task is "${report.state}". See the task log for the reason.`
                 : "The task has not run."}
           </p>
           <div className="te-links">{links}</div>
@@ -262,7 +262,7 @@ function TrendPage({ task, metric }: { readonly task: TaskPlace; readonly metric
       {isReading ? <Message busy>{`Loading: ${runs.length} of ${total} DAG runs`}</Message> : null}
       {withEvidence.length === 0 ? (
         isReading ? null : (
-          <Message>No DAG run has evidence of this task yet.</Message>
+          <Message>This task has no evidence in any DAG run yet.</Message>
         )
       ) : (
         <TrendReport
@@ -288,7 +288,7 @@ function GatesPage() {
       <h1>ThousandEyes gates</h1>
       {gates.length === 0 ? (
         <Message>
-          No DAG that you may read has ThousandEyes results yet. They appear here after the first run of a
+          No DAG that you can read has ThousandEyes results yet. Results appear here after the first run of a
           ThousandEyes operator.
         </Message>
       ) : (

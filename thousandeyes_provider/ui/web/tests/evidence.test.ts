@@ -9,10 +9,11 @@ describe("evidence", () => {
     const evidence = parseEvidence(EVIDENCE);
     expect(evidence.verdict).toBe("failed");
     expect(evidence.failedAgents[0]?.step).toEqual({
-      kind: "phase",
-      name: "connect",
+      kind: "page",
+      name: "Log in",
       message: "refused",
-      details: [["server ip", "203.0.113.7"]],
+      details: [["number", "2"]],
+      console: ["TypeError: x"],
     });
     expect(evidence.samples.get("http-server.responseTime")?.get("4")).toEqual([408, 410]);
     expect(evidence.baseline?.samples.get("http-server.responseTime")?.get("2")).toEqual([230]);

@@ -35,7 +35,7 @@ export const EVIDENCE = {
     {
       ...AGENTS[0],
       errors: ["http-server: Connection refused"],
-      step: { kind: "phase", name: "connect", message: "refused", server_ip: "203.0.113.7" },
+      step: { kind: "page", name: "Log in", message: "refused", number: 2, console: ["TypeError: x", ""] },
     },
   ],
   checks: [CHECK],

@@ -3,6 +3,7 @@ import * as React from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 import { parseEvidence } from "../src/model/evidence";
+import { SHADOW_TEXT } from "../src/model/format";
 import { parseSuite } from "../src/model/suite";
 import { trendOf } from "../src/model/trend";
 import { GateReport } from "../src/pages/GateReport";
@@ -35,11 +36,18 @@ describe("the report of a run", () => {
       "Singapore: Connection refused",
       "every ≤ 500\u00a0ms",
       "Ashburn, VA",
-      "connect",
+      "Failed page",
+      "Log in",
+      "TypeError: x",
     ]) {
       expect(markup).toContain(text);
     }
     expect(markup).not.toContain("This report is not complete");
+  });
+
+  it("says that a run in shadow mode does not fail the task", () => {
+    expect(draw({ ...EVIDENCE, shadow: true })).toContain(SHADOW_TEXT);
+    expect(draw(EVIDENCE)).not.toContain(SHADOW_TEXT);
   });
 
   it("says what was cut", () => {
@@ -107,6 +115,23 @@ describe("the report of a gate", () => {
 });
 
 describe("the trend", () => {
+  it("shows which runs were in shadow mode", () => {
+    const trend = (shadow: boolean) =>
+      renderToStaticMarkup(
+        <TrendReport
+          runs={[{ runId: "run 1", time: 0, evidence: parseEvidence({ ...EVIDENCE, shadow }) }]}
+          metric=""
+          onMetric={() => undefined}
+          urlOf={() => "plugin/thousandeyes"}
+          Link={Link}
+          onOpen={() => undefined}
+        />,
+      );
+    expect(trend(true)).toContain("Failed (shadow run)");
+    expect(trend(true)).toContain("shadow run: reported only");
+    expect(trend(false)).not.toContain("shadow");
+  });
+
   it("has a mark to open each run, and a table of the values", () => {
     const runs = [1, 2, 3].map((index) => ({
       runId: `run ${index}`,

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { measureOf } from "../src/components/CheckPicture";
 import { parseCheck, parseEvidence, VERDICTS } from "../src/model/evidence";
+import { actualText } from "../src/model/format";
 import {
   filterRows,
   parseSuite,
@@ -64,6 +65,21 @@ describe("the rows of a gate", () => {
     const shared = parseSuite({ run_task_id: "gate.run", tests: [{ test_id: "1", map_index: 7 }] });
     expect(shared.rows[0]).toMatchObject({ taskId: "gate.run", mapIndex: 7 });
     expect(suite).toMatchObject({ expectedCount: 3, minPassed: "50 %", missing: ["7"] });
+  });
+
+  it("count agents without a unit", () => {
+    const check = (more: object) =>
+      parseCheck({
+        result_type: "http-server",
+        metric: "responseTime",
+        aggregate: "every",
+        actual: 2,
+        ...more,
+      });
+    expect(actualText(check({}))).toBe("2 agents");
+    expect(actualText(check({ agents: 3, needed: 3 }))).toBe("2 of 3 agents");
+    expect(measureOf(check({ agents: 3, needed: 3 }))).toEqual({ actual: 2, limit: 3, max: 3 });
+    expect(measureOf(check({}))).toBeNull();
   });
 
   it("are read whatever the evidence of the suite is", () => {

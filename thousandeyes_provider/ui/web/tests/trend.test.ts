@@ -39,6 +39,11 @@ describe("a trend", () => {
     expect(path).toBe("M0.0,100.0M2.0,300.0");
   });
 
+  it("marks runs in shadow mode", () => {
+    const { points } = trendOf([run(1, [100], { shadow: true }), run(2, [300])], METRIC);
+    expect(points.map(({ shadow }) => shadow)).toEqual([true, false]);
+  });
+
   it("leaves out the values of another test", () => {
     const { points } = trendOf([run(1, [100], { test_id: "other" }), run(2, [300])], METRIC);
     expect(points[0]).toMatchObject({ otherTest: true, median: null });

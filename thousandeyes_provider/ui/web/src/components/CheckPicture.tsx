@@ -1,7 +1,7 @@
 /** A small picture for a row: the value that a check compared, against its limit. */
 import * as React from "react";
 import type { Check } from "../model/evidence";
-import { unitOfCheck, withUnit } from "../model/format";
+import { countsAgents, unitOfCheck, withUnit } from "../model/format";
 import { asNumber } from "../model/json";
 import { domainOfValues, limitsOf } from "../model/picture";
 import type { Strip } from "../model/suite";
@@ -17,7 +17,7 @@ export function measureOf(
 ): { readonly actual: number; readonly limit: number; readonly max: number } | null {
   const actual = asNumber(check.actual);
   if (actual === null) return null;
-  if (check.needed !== null || check.aggregate === "every" || check.aggregate === "any") {
+  if (countsAgents(check)) {
     if (check.agents <= 0) return null;
     return { actual, limit: check.needed ?? check.agents, max: check.agents };
   }

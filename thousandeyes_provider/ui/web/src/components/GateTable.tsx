@@ -114,7 +114,7 @@ const Rows = React.memo(function Rows({ rows, sorting, onSort, linksOf, Link }: 
                 </button>
               </th>
             ))}
-            <th scope="col">Against limit</th>
+            <th scope="col">Actual and limit</th>
             <th scope="col">Links</th>
           </tr>
         </thead>
@@ -146,7 +146,7 @@ function Row({ row, links, Link }: RowProps) {
         {links ? <Link href={links.report}>{name}</Link> : name}
         <span className="te-row-meta te-inline">
           {row.testType} {row.testId}
-          {row.blocking ? "" : " · does not block"}
+          {row.blocking ? "" : " · non-blocking"}
         </span>
       </th>
       <td data-label="Worst agent">

@@ -94,7 +94,7 @@ function Drawing({ times, width }: { readonly times: WaitTimes; readonly width: 
         x={scale(times.end)}
         top={top}
         bottom={bottom}
-        label="judged"
+        label="evaluated"
         anchor={width < 480 ? "end" : "start"}
       />
       {times.arrivals.map((arrival, index) => (
@@ -169,7 +169,7 @@ function describeWait(times: WaitTimes): string {
       ? `${counted(times.arrivals.length, "agent")} reported, the last, ${last.name}, after ${durationText(last.after)}.`
       : "No arrival times.",
     times.missing.length > 0 ? `Missing: ${times.missing.slice(0, 10).join("; ")}.` : "",
-    `Judged after ${durationText(times.end)}.`,
+    `Evaluated after ${durationText(times.end)}.`,
   ]
     .filter(Boolean)
     .join(" ");
@@ -179,10 +179,10 @@ export function waitText(evidence: RunEvidence, times: WaitTimes): string {
   return [
     `${counted(evidence.requests, "request")}, ${counted(evidence.runCalls, "run call")}`,
     evidence.throttledSeconds > 0
-      ? `${durationText(evidence.throttledSeconds)} waiting for rate limits of ThousandEyes`
+      ? `${durationText(evidence.throttledSeconds)} waiting for rate limits`
       : "no wait for rate limits",
     evidence.pacedSeconds > 0 ? `${durationText(evidence.pacedSeconds)} of pacing to keep quota free` : "",
-    times.untimed > 0 ? `arrival time not known of ${counted(times.untimed, "agent")}` : "",
+    times.untimed > 0 ? `arrival time unknown for ${counted(times.untimed, "agent")}` : "",
     times.missing.length > 0
       ? `missing: ${times.missing.slice(0, 5).join("; ")}${evidence.missingCount > 5 ? ` and ${evidence.missingCount - 5} more` : ""}`
       : "",

@@ -47,7 +47,15 @@ export function TrendPlot({
             limit
           </li>
         ) : null}
-        <li>the row of shapes: verdict of each run; click to open it</li>
+        {trend.points.some((point) => point.shadow) ? (
+          <li>
+            <svg width="18" height="18" aria-hidden="true">
+              <rect x="1" y="1" width="16" height="16" rx="4" className="te-shadow-run" />
+            </svg>
+            shadow run: reported only
+          </li>
+        ) : null}
+        <li>bottom row: verdict of each run; select one to open its report</li>
       </ul>
     </div>
   );
@@ -141,7 +149,7 @@ interface RunMarkProps {
 function RunMark({ point, x, y, step, unit, onOpen }: RunMarkProps) {
   const size = Math.max(8, Math.min(15, step - 2));
   const text = [
-    `${shortTimeText(point.time)}: ${VERDICT_NAMES[point.verdict]}`,
+    `${shortTimeText(point.time)}: ${VERDICT_NAMES[point.verdict]}${point.shadow ? " (shadow run)" : ""}`,
     point.median === null ? "" : `median ${withUnit(point.median, unit)}`,
     point.worst === null ? "" : `worst ${withUnit(point.worst, unit)}`,
   ]
@@ -163,6 +171,16 @@ function RunMark({ point, x, y, step, unit, onOpen }: RunMarkProps) {
     >
       <title>{text}</title>
       <rect x={x - step / 2} y={TOP} width={step} height={y - TOP + STRIP - 6} fill="transparent" />
+      {point.shadow ? (
+        <rect
+          x={x - size / 2 - 2.5}
+          y={y - 2.5}
+          width={size + 5}
+          height={size + 5}
+          rx="4"
+          className="te-shadow-run"
+        />
+      ) : null}
       <svg x={x - size / 2} y={y} width={size} height={size} viewBox="0 0 16 16">
         <VerdictShape verdict={point.verdict} />
       </svg>

@@ -15,7 +15,7 @@ export function WorstTests({
   const patterns = patternsOf(rows).slice(0, MAX_PATTERNS);
   if (patterns.length === 0) return null;
   return (
-    <Card title="What the tests that did not pass have in common">
+    <Card title="Common failures">
       <ul className="te-failures">
         {patterns.map(({ label, rows: affected }) => (
           <li key={label}>

@@ -143,7 +143,7 @@ export function CutNotice({ cut }: { readonly cut: readonly (readonly [string, n
   const list = cut.map(([name, count]) => `${count} of ${name.replaceAll(/[._]/g, " ")}`).join("; ");
   return (
     <p className="te-notice te-notice-cut" role="note">
-      <strong>This report is not complete.</strong> The evidence was shortened to 48 KiB. Left out: {list}.
+      <strong>This report is not complete.</strong> The evidence was shortened to 48 KiB. Omitted: {list}.
     </p>
   );
 }
@@ -223,8 +223,8 @@ export class ErrorBoundary extends React.Component<
     if (!this.state.isBroken) return this.props.children;
     return (
       <Message>
-        This report cannot be drawn from its evidence. The evidence itself is in the XCom return_value of the
-        task.
+        This report cannot be rendered from its evidence. The XCom return_value of the task contains the
+        evidence.
       </Message>
     );
   }

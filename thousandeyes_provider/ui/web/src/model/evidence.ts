@@ -23,11 +23,13 @@ export interface Agent {
 }
 
 export interface FailedStep {
-  /** What it is a step of: `phase`, `page`, `request`. */
+  /** `request` of an API test, `page` of a web transaction, `component` of a page load. */
   readonly kind: string;
   readonly name: string;
   readonly message: string;
   readonly details: readonly (readonly [string, string])[];
+  /** Lines of the browser's console with an error. */
+  readonly console: readonly string[];
 }
 
 export interface FailedAgent extends Agent {
@@ -89,6 +91,8 @@ export interface RunEvidence {
   readonly verdict: Verdict;
   readonly summary: string;
   readonly reason: string;
+  /** Whether the verdict only reports: the task succeeds, whatever it is. */
+  readonly shadow: boolean;
   readonly testId: string;
   readonly testName: string;
   readonly testType: string;
@@ -134,7 +138,7 @@ export function agentKey(agent: Agent): string {
   return agent.id || agent.name;
 }
 
-/** A suite judges tests, a run judges one. */
+/** The evidence of a suite lists tests; that of a run is about one test. */
 export function isSuiteEvidence(value: unknown): value is JsonObject {
   return isObject(value) && Array.isArray(value.tests) && "verdict" in value;
 }
@@ -154,6 +158,7 @@ export function parseEvidence(value: unknown): RunEvidence {
     verdict: asVerdict(raw.verdict),
     summary: asText(raw.summary),
     reason: asText(raw.reason),
+    shadow: raw.shadow === true,
     testId: asText(raw.test_id),
     testName: asText(raw.test_name),
     testType: asText(raw.test_type),
@@ -211,7 +216,7 @@ function parseFailed(value: unknown): FailedAgent {
 
 function parseStep(value: unknown): FailedStep | null {
   if (!isObject(value)) return null;
-  const { kind, name, message, ...rest } = value;
+  const { kind, name, message, console, ...rest } = value;
   return {
     kind: asText(kind),
     name: asText(name),
@@ -219,6 +224,7 @@ function parseStep(value: unknown): FailedStep | null {
     details: Object.entries(rest)
       .map(([key, detail]) => [key.replaceAll("_", " "), asText(detail)] as const)
       .filter(([, detail]) => detail !== ""),
+    console: asList(console).map(asText).filter(Boolean),
   };
 }
 

@@ -15,13 +15,16 @@ export const VERDICT_NAMES: Readonly<Record<Verdict, string>> = {
 };
 
 export const VERDICT_SENTENCES: Readonly<Record<Verdict, string>> = {
-  passed: "The round is complete and every check holds.",
-  failed: "The round was judged, and it is bad.",
-  incomplete: "Inconclusive: agents were missing at the deadline. The round was not judged.",
-  no_results: "Inconclusive: there was no new round at the deadline.",
-  error: "Inconclusive: ThousandEyes could not be used to the end.",
-  unknown: "The evidence has no verdict that this version knows.",
+  passed: "The round is complete and every check passed.",
+  failed: "The round was evaluated and failed.",
+  incomplete: "Inconclusive: agents were missing at the deadline, so the round was not evaluated.",
+  no_results: "Inconclusive: no new round arrived before the deadline.",
+  error: "Inconclusive: requests to ThousandEyes failed.",
+  unknown: "This version does not support the verdict in the evidence.",
 };
+
+/** What shadow mode means, as a label next to a verdict. */
+export const SHADOW_TEXT = "Shadow mode: this verdict does not fail the task";
 
 export function unitOf(resultType: string, metric: string): string {
   const units: Readonly<Record<string, Readonly<Record<string, string>>>> = UNITS;
@@ -79,6 +82,11 @@ export function unitOfCheck(check: Check): string {
   return check.aggregate === "count" ? "" : unitOf(check.resultType, check.metric);
 }
 
+/** Whether the actual value of a check is a number of agents: `every`, `any`, and any check with a quorum. */
+export function countsAgents(check: Check): boolean {
+  return check.needed !== null || check.aggregate === "every" || check.aggregate === "any";
+}
+
 /** What a check asks for: `≤ 800 ms`, `change ≤ +20 %`. */
 export function expectedText(check: Check): string {
   const unit = unitOfCheck(check);
@@ -126,9 +134,13 @@ function whereText(value: unknown): string {
 /** What came of a check: `912 ms`, `3 of 5 agents`. */
 export function actualText(check: Check): string {
   if (check.actual === null || check.actual === undefined) return check.reason || "no value";
-  if (check.needed !== null) {
+  if (countsAgents(check)) {
+    // The row of a suite may leave the number of agents out.
+    if (check.agents <= 0) return counted(asNumber(check.actual) ?? 0, "agent");
     const agents = `${valueText(check.actual)} of ${check.agents} agents`;
-    return check.needed === check.agents ? agents : `${agents}, ${check.needed} needed`;
+    return check.needed === null || check.needed === check.agents
+      ? agents
+      : `${agents}, ${check.needed} needed`;
   }
   const unit = unitOfCheck(check);
   const actual = valueText(check.actual, unit);
@@ -142,8 +154,8 @@ export function checkName(check: Check): string {
 }
 
 export function stateText(check: Check): string {
-  if (check.passed) return "Holds";
-  return check.warnOnly ? "Warning" : "Fails";
+  if (check.passed) return "Passed";
+  return check.warnOnly ? "Warning" : "Failed";
 }
 
 /** A headline without the verdict in front and the test behind, for places that show both. */

@@ -16,10 +16,12 @@ export interface TrendPoint {
   readonly runId: string;
   readonly time: number;
   readonly verdict: Verdict;
+  /** Whether the verdict of the run only reported. */
+  readonly shadow: boolean;
   readonly summary: string;
   readonly median: number | null;
   readonly worst: number | null;
-  /** Whether the run judged another test than the newest one, whose values are then not comparable. */
+  /** Whether the run evaluated another test than the newest run; its values are not comparable. */
   readonly otherTest: boolean;
 }
 
@@ -67,6 +69,7 @@ export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
     limits,
     test: { testType: newest?.testType ?? "", testId: newest?.testId ?? "" },
     points: ordered.map(({ runId, time, evidence }) => {
+      const shadow = evidence?.shadow ?? false;
       const otherTest = evidence !== null && newest !== null && evidence.testId !== newest.testId;
       const values = otherTest ? [] : [...(evidence?.samples.get(metric)?.values() ?? [])].flat();
       const summary = otherTest ? undefined : evidence?.metrics.get(metric);
@@ -74,6 +77,7 @@ export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
         runId,
         time,
         verdict: evidence?.verdict ?? "unknown",
+        shadow,
         summary: evidence?.summary ?? "No evidence",
         // Where the samples were cut for size, the mean stands in for the median.
         median: median(values) ?? summary?.mean ?? null,

@@ -12,7 +12,7 @@ import {
 import { GateTable, type GateTableProps } from "../components/GateTable";
 import { WorstTests } from "../components/WorstTests";
 import type { Verdict } from "../model/evidence";
-import { counted, durationText, shortSummary, timeText, VERDICT_NAMES } from "../model/format";
+import { counted, durationText, SHADOW_TEXT, shortSummary, timeText, VERDICT_NAMES } from "../model/format";
 import { countVerdicts, SEVERITY, worstVerdict, type GateRow, type SuiteEvidence } from "../model/suite";
 
 export interface GateReportProps extends Pick<GateTableProps, "linksOf" | "Link"> {
@@ -35,7 +35,7 @@ export function GateReport({ title, rows, suites, links, progress, linksOf, Link
         <div className="te-banner-head">
           <VerdictBadge verdict={verdict} />
           <h1>{title}</h1>
-          {suite?.shadow ? <span className="te-muted">shadow: reports only, never fails</span> : null}
+          {suite?.shadow ? <span className="te-muted">{SHADOW_TEXT}</span> : null}
         </div>
         {suites.map((one, index) => (
           <p key={index} className="te-headline">
@@ -80,7 +80,7 @@ function factsOf(
     value: suite ? `${rows.length} of ${suite.expectedCount}` : String(rows.length),
   });
   if (suite) {
-    if (suite.minPassed) facts.push({ name: "Needed to pass", value: suite.minPassed });
+    if (suite.minPassed) facts.push({ name: "Required to pass", value: suite.minPassed });
     if (suite.startedAt !== null && suite.finishedAt !== null) {
       facts.push({
         name: "Duration",
@@ -99,7 +99,7 @@ function MissingTests({ suites }: { readonly suites: readonly SuiteEvidence[] })
   return (
     <p className="te-notice te-notice-cut">
       <strong>{counted(missing.length, "test")} without evidence:</strong> {missing.slice(0, 20).join("; ")}
-      {more}. Their tasks ended before a verdict, or did not run.
+      {more}. Their tasks did not run or ended without a verdict.
     </p>
   );
 }

@@ -19,6 +19,7 @@ import {
   counted,
   countryName,
   durationText,
+  SHADOW_TEXT,
   shortSummary,
   timeText,
   VERDICT_SENTENCES,
@@ -60,7 +61,7 @@ export function RunReport({ evidence, links, jsonAddress }: RunReportProps) {
           ))}
         </div>
       ) : (
-        <p className="te-notice">The evidence has no values to draw.</p>
+        <p className="te-notice">The evidence contains no measured values.</p>
       )}
       <BaselineNote evidence={evidence} />
       {isHealthy ? null : <Failures evidence={evidence} />}
@@ -88,8 +89,8 @@ function countriesNote(agents: number, countries: number): string {
 }
 
 function checksNote(evidence: RunEvidence): string {
-  const holding = evidence.checks.filter((check) => check.passed).length;
-  return `${holding} of ${evidence.checks.length} hold`;
+  const passed = evidence.checks.filter((check) => check.passed).length;
+  return `${passed} of ${evidence.checks.length} passed`;
 }
 
 /** The headline without the verdict and the test, which stand beside it. */
@@ -108,7 +109,7 @@ function Banner({ evidence, links }: { readonly evidence: RunEvidence; readonly 
     { name: "Agents reported", value: `${evidence.reportedCount}${expected}` },
     { name: "Failing agents", value: String(bad) },
     {
-      name: "Checks holding",
+      name: "Checks passed",
       value:
         evidence.checks.length > 0
           ? `${evidence.checks.filter((check) => check.passed).length} of ${evidence.checks.length}`
@@ -128,6 +129,7 @@ function Banner({ evidence, links }: { readonly evidence: RunEvidence; readonly 
         </span>
       </div>
       <p className="te-headline">{headlineOf(evidence)}</p>
+      {evidence.shadow ? <p className="te-muted">{SHADOW_TEXT}</p> : null}
       {evidence.reason ? <p className="te-headline te-muted">{evidence.reason}</p> : null}
       <Facts facts={facts} />
       <div className="te-links">
@@ -185,10 +187,13 @@ function FailedItem({ agent }: { readonly agent: FailedAgent }) {
       <div>{agent.errors.join("; ") || "error"}</div>
       {agent.step ? (
         <div className="te-row-meta">
-          Failing {agent.step.kind.replaceAll("_", " ") || "step"}:{" "}
+          Failed {agent.step.kind.replaceAll("_", " ") || "step"}:{" "}
           <strong>{agent.step.name || "unnamed"}</strong>
           {agent.step.message ? `: ${agent.step.message}` : ""}
           {agent.step.details.map(([name, value]) => ` · ${name}: ${value}`)}
+          {agent.step.console.map((line, index) => (
+            <div key={index}>Console: {line}</div>
+          ))}
         </div>
       ) : null}
     </li>
@@ -221,7 +226,7 @@ function OtherPictures({ pictures }: { readonly pictures: readonly MetricPicture
   const [isOpen, setOpen] = React.useState(false);
   return (
     <details className="te-details" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{counted(pictures.length, "more metric")} that no check judges</summary>
+      <summary>{counted(pictures.length, "more metric")} without checks</summary>
       {isOpen ? (
         <div className="te-columns te-columns-2">
           {pictures.map((picture) => (

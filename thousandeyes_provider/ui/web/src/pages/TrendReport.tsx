@@ -50,7 +50,7 @@ export function TrendReport({ runs, metric, onMetric, urlOf, Link, onOpen }: Tre
         <TrendPlot trend={trend} onOpen={onOpen} />
         {others > 0 ? (
           <p className="te-muted te-small">
-            {counted(others, "run")} judged another test; values of those are left out.
+            {counted(others, "run")} evaluated a different test; their values are not shown.
           </p>
         ) : null}
       </Card>
@@ -72,6 +72,7 @@ export function TrendReport({ runs, metric, onMetric, urlOf, Link, onOpen }: Tre
                 <tr key={point.runId}>
                   <td className="te-fit">
                     <VerdictBadge verdict={point.verdict} plain />
+                    {point.shadow ? <div className="te-row-meta">shadow run</div> : null}
                   </td>
                   <th scope="row">
                     <span className="te-date">
@@ -98,6 +99,7 @@ export function TrendReport({ runs, metric, onMetric, urlOf, Link, onOpen }: Tre
 
 function driftText(drift: number | null): string {
   if (drift === null) return "";
-  if (Math.abs(drift) < 0.05) return "the median is steady";
-  return `newest third against oldest third: median ${percentText(Number(figure(drift).replace("\u2212", "-")) || drift)}`;
+  const change =
+    Math.abs(drift) < 0.05 ? "steady" : percentText(Number(figure(drift).replace("\u2212", "-")) || drift);
+  return `median ${change}, newest third of the runs compared with the oldest`;
 }
