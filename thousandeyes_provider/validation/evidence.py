@@ -270,49 +270,55 @@ def fit(evidence: dict[str, Any], largest: int = MAX_EVIDENCE_BYTES) -> dict[str
             if name == "samples" and _name_fewer_agents(evidence):
                 size = len(json.dumps(evidence))
             if size > largest and len(holder[key]) > least:
-                size = _shorten(evidence, name, holder, key, size - largest, least)
+                size = _shorten(evidence, name, holder, key, size, largest, least)
     return evidence
 
 
 def _shorten(
-    evidence: dict[str, Any], name: str, holder: dict[str, Any], key: str, excess: int, least: int
+    evidence: dict[str, Any], name: str, holder: dict[str, Any], key: str, size: int, largest: int, least: int
 ) -> int:
-    """Keep the first entries of a list, as many as fit and at least ``least``; return the new size.
+    """Keep the first entries of a list, as many as fit and at least ``least``; return the new size of the evidence.
 
-    :param excess: bytes that have to go.
+    :param size: the size of the evidence.
+    :param largest: the size that it may have.
     """
     whole = holder[key]
     entries: list[Any] = list(whole.items()) if isinstance(whole, dict) else list(whole)
-    excess -= _cut_size(evidence)
+    size -= _cut_size(evidence)
     cut = evidence.setdefault("cut", {})
     before = cut.get(name, 0)
     # The count has most digits when everything goes: with room for that, whatever is kept fits.
     cut[name] = before + len(entries)
-    excess += _cut_size(evidence)
-    kept = _most_kept(entries, type(whole), excess, least)
-    holder[key] = dict(entries[:kept]) if isinstance(whole, dict) else entries[:kept]
+    kept, removed = _most_kept(entries, type(whole), size + _cut_size(evidence) - largest, least)
+    holder[key] = type(whole)(entries[:kept])
     cut[name] = before + len(entries) - kept
-    return len(json.dumps(evidence))
+    return size - removed + _cut_size(evidence)
 
 
-def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> int:
+def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> tuple[int, int]:
     """How many of the first entries can stay when the others have to make up ``excess`` bytes; at least ``least``.
 
     :param entries: the entries of a list, or the items of a dict.
     :param kind: ``list`` or ``dict``.
+    :return: how many stay, and how many bytes the others take up.
     """
+
+    def measure(first: int, end: int) -> int:
+        # The brackets of these entries are as long as the comma and the space that go with them.
+        return len(json.dumps(kind(entries[first:end])))
+
     low, high, removed = least, len(entries), 0
     if excess <= 0 or high <= low:
-        return high
+        return high, 0
     while high - low > 1:
         middle = (low + high) // 2
-        # The brackets of these entries are as long as the comma and the space that go with them.
-        size = len(json.dumps(kind(entries[middle:high])))
+        size = measure(middle, high)
         if removed + size >= excess:
             low = middle
         else:
             high, removed = middle, removed + size
-    return low
+    removed += measure(low, high)
+    return low, removed if low else removed - len(", ")
 
 
 def _cut_size(evidence: Mapping[str, Any]) -> int:
@@ -436,26 +442,30 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
         name = f"{result_type}.{one_line(metric)}"
         is_number = kind_of(result_type, metric) is Kind.NUMBER
         of_metric = (rows.numbers if is_number else rows.values)(result_type, metric)
-        for position, agent in enumerate(rows.agents(result_type)):
-            if position in of_metric.unknown:
+        as_sample = plain if is_number else _sample
+        for agent, values in zip(rows.agents(result_type), of_metric.values, strict=True):
+            shown = [
+                sample for value in values if value is not None and (sample := as_sample(value)) is not None
+            ]
+            if not shown:
                 continue
-            if agent.key not in samples and len(samples) >= MAX_LIST:
-                left_out.add(agent.key)
-                continue
-            values = [value for value in of_metric.values[position] if value is not None]
-            if not is_number:
-                values = [sample for value in values if (sample := _sample(value)) is not None]
-            if values:
-                shown = [plain(value) for value in values]
-                samples.setdefault(agent.key, {})[name] = shown[0] if len(shown) == 1 else shown
+            of_agent = samples.get(agent.key)
+            if of_agent is None:
+                if len(samples) >= MAX_LIST:
+                    left_out.add(agent.key)
+                    continue
+                of_agent = samples[agent.key] = {}
+            of_agent[name] = shown[0] if len(shown) == 1 else shown
     return samples, len(left_out)
 
 
 def _sample(value: Any) -> float | str | bool | None:
     """A value as a sample: a number, also when it is spelled, a boolean, or a short text."""
-    as_number = number(value)
-    if as_number is not None or isinstance(value, bool):
-        return value if as_number is None else as_number
+    if isinstance(value, bool):
+        return value
+    if (as_number := number(value)) is not None:
+        sample: float = plain(as_number)
+        return sample
     fits = isinstance(value, str) and 0 < len(value) <= MAX_SAMPLE_TEXT and value.isprintable()
     return value if fits and one_line(value) == value else None
 
