@@ -31,7 +31,14 @@ class MappedTask:
     def __init__(self, operator: Any, map_index: int) -> None:
         self.operator, self.pushed = operator, {}
         instance = SimpleNamespace(
-            xcom_push=self._push, xcom_pull=self._pull, map_index=map_index, max_tries=0
+            xcom_push=self._push,
+            xcom_pull=self._pull,
+            dag_id="measured",
+            task_id="validate",
+            run_id="manual",
+            try_number=1,
+            map_index=map_index,
+            max_tries=0,
         )
         self.context = {"ti": instance}
 

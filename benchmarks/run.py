@@ -1,7 +1,9 @@
 """``make bench``: measure the provider beside its alternatives, print tables and write RESULTS.md.
 
 Each measurement runs in its own process, in which the alternatives take turns. ``--only NAME`` runs one measurement
-(see ``--list``) and writes nothing. ``--again NAME`` replaces its section of RESULTS.md.
+(see ``--list``) and writes nothing. ``--again NAME`` replaces its section of RESULTS.md. ``--quick`` runs some
+measurements with fewer repeats, in less than 3 minutes, writes nothing, and reports what got worse by more than a
+quarter since RESULTS.md.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +29,7 @@ MEASUREMENTS = {
     "calls": ("calls", "per_call", "A call over TLS"),
     "start": ("cold_start", "cold_start", "Cold start of a task"),
     "parsing": ("parsing", "parse_cost", "Parsing a DAG file"),
+    "large": ("large_rounds", "large_rounds", "Large rounds"),
     "waits": ("waits", "thousand_waits", "A thousand deferred waits in one triggerer"),
     "schedule": ("schedule", "schedules", "Polling schedules"),
     "polls": ("waits", "cost_of_polls", "What a poll costs"),
@@ -38,6 +42,18 @@ MEASUREMENTS = {
     "sdk": ("workers", "official_sdk", "The official SDK in a loop"),
 }
 """Module, function and heading of each measurement."""
+
+QUICK: dict[str, dict[str, int]] = {
+    "start": {"rounds": 4},
+    "calls": {"rounds": 6},
+    "parsing": {"rounds": 2},
+    "schedule": {},
+    "large": {"repeats": 3},
+}
+"""The measurements of ``--quick``, and the arguments that make them shorter."""
+
+TOLERATED = 1.25
+"""A ratio may grow by this factor until ``--quick`` reports it."""
 
 LIMIT = 420
 """Seconds after which a measurement is aborted."""
@@ -71,16 +87,17 @@ def machine() -> str:
     return ", ".join([*parts, *(f"{name} {version(package)}" for name, package in packages.items())])
 
 
-def measure(name: str) -> list[Row]:
+def measure(name: str, *, quick: bool) -> list[Row]:
     """Run one measurement in this process."""
     module, function, _ = MEASUREMENTS[name]
-    rows: list[Row] = getattr(importlib.import_module(module), function)()
+    arguments = QUICK.get(name, {}) if quick else {}
+    rows: list[Row] = getattr(importlib.import_module(module), function)(**arguments)
     return rows
 
 
-def in_child(name: str) -> list[Row]:
+def in_child(name: str, *, quick: bool = False) -> list[Row]:
     """Run one measurement in its own process."""
-    command = [sys.executable, __file__, "--only", name, "--json"]
+    command = [sys.executable, __file__, "--only", name, "--json", *(["--quick"] if quick else [])]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired:
@@ -135,11 +152,60 @@ def with_sections(old: str, sections: Mapping[str, str]) -> str:
     return f"{INTRODUCTION}\n{machine()}.\n\n{body}"
 
 
+def row_key(heading: str, what: str, alternative: str) -> tuple[str, str, str]:
+    """Return what identifies a row in any run: its figures left out."""
+    return heading, what, re.sub(r"^[\d.,; ]+", "", alternative)
+
+
+def ratios_in(text: str) -> dict[tuple[str, str, str], float]:
+    """Return the ratio of each row of RESULTS.md that has one."""
+    ratios, heading = {}, ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            heading = line.removeprefix("## ")
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 6 and (match := re.match(r"([\d.]+) x", cells[3])):
+            ratios[row_key(heading, cells[0], cells[2])] = float(match[1])
+    return ratios
+
+
+def worse_rows(heading: str, rows: list[Row], before: Mapping[tuple[str, str, str], float]) -> list[str]:
+    """Return one line for each row whose ratio is more than a quarter above the earlier one."""
+    lines = []
+    for row in rows:
+        now = re.match(r"([\d.]+) x", row.ratio)
+        then = before.get(row_key(heading, row.what, row.other))
+        if now and then and float(now[1]) > TOLERATED * then:
+            lines.append(f"{heading}: {row.what}: {row.ratio} of {row.other}; RESULTS.md: {then:.2f} x")
+    return lines
+
+
+def run_quick() -> int:
+    """Run the short version and report what got worse; return the exit status."""
+    began = time.monotonic()
+    before = ratios_in(RESULTS.read_text() if RESULTS.exists() else "")
+    worse, failed = [], []
+    for name in QUICK:
+        heading = MEASUREMENTS[name][2]
+        rows = in_child(name, quick=True)
+        print(f"\n{heading}\n{table(rows)}", flush=True)
+        worse += worse_rows(heading, rows, before)
+        failed += [f"{heading}: {row.ours}" for row in rows if row.what == name and row.met is False]
+    print(f"\n{time.monotonic() - began:.0f} s")
+    for title, lines in (("Failed", failed), ("Worse by more than a quarter", worse)):
+        if lines:
+            print(f"{title}:", *(f"- {line}" for line in lines), sep="\n")
+    if not worse and not failed:
+        print("Nothing got worse by more than a quarter.")
+    return 1 if worse or failed else 0
+
+
 def main() -> int:
     """Run all measurements, or some."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=MEASUREMENTS)
     parser.add_argument("--again", choices=MEASUREMENTS, nargs="+")
+    parser.add_argument("--quick", action="store_true", help="the short version")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
@@ -148,9 +214,11 @@ def main() -> int:
         return 0
     if given.only:
         world.prepare()
-        rows = measure(given.only)
+        rows = measure(given.only, quick=given.quick)
         print(json.dumps([asdict(row) for row in rows]) if given.json else table(rows))
         return 0
+    if given.quick:
+        return run_quick()
     began, missed = time.monotonic(), 0
     old = RESULTS.read_text() if given.again and RESULTS.exists() else ""
     for name in given.again or MEASUREMENTS:

@@ -293,11 +293,12 @@ def cost_of_waiting(count: int = 500) -> list[Row]:
             for _ in range(count + 1)
         ]
         for kind, tests in (("ours", empty), ("theirs", empty), ("partial", partial)):
+            started_at = time.time()
             for test, _ in tests:
                 world.start_round(test["test_id"])
             for traced in (True, False):
                 world.forget()
-                figures[kind, traced] = _in_child(_memory, world, tests, kind, traced)
+                figures[kind, traced] = _in_child(_memory, world, tests, kind, started_at, traced)
     ours, theirs, partial_ = (figures[kind, True] / 1024 for kind in ("ours", "theirs", "partial"))
     resident = [figures[kind, False] / 1024 for kind in ("ours", "theirs", "partial")]
     return [
@@ -341,7 +342,9 @@ def _in_child(work: Callable[..., float], *arguments: Any) -> float:
     return float(figure)
 
 
-def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, traced: bool) -> float:
+def _memory(
+    world: World, tests: list[tuple[dict[str, Any], float]], kind: str, started_at: float, traced: bool
+) -> float:
     import psutil
 
     from thousandeyes_provider.hooks import shared_account
@@ -356,7 +359,7 @@ def _memory(world: World, tests: list[tuple[dict[str, Any], float]], kind: str, 
     def make(test: dict[str, Any]) -> Any:
         if kind == "theirs":
             return their_trigger(test["test_id"], 600.0)
-        return our_trigger(handle_of(test, time.time()), 600.0)
+        return our_trigger(handle_of(test, started_at), 600.0)
 
     async def measure() -> float:
         # Skip the interval before the first poll.
@@ -409,10 +412,11 @@ def first_trigger() -> list[Row]:
     with World(organization_limit=10_000_000, before_first_data="404", newest_round="previous") as world:
         world.connections()
         tests = waiting_tests(world, 1, 0, 0)
+        started_at = time.time()
         world.start_round(tests[0][0]["test_id"])
         for _ in range(3):
             for kind in figures:
-                figures[kind].append(_in_child(_first, tests, kind))
+                figures[kind].append(_in_child(_first, tests, started_at, kind))
     ours, theirs = median(figures["ours"]) * 1000, median(figures["theirs"]) * 1000
     return [
         Row(
@@ -426,11 +430,11 @@ def first_trigger() -> list[Row]:
     ]
 
 
-def _first(tests: list[tuple[dict[str, Any], float]], kind: str) -> float:
+def _first(tests: list[tuple[dict[str, Any], float]], started_at: float, kind: str) -> float:
     import airflow.jobs.triggerer_job_runner  # noqa: F401
 
     test = tests[0][0]
-    handle = json.loads(json.dumps(handle_of(test, time.time())))
+    handle = json.loads(json.dumps(handle_of(test, started_at)))
     for name in [name for name in sys.modules if name.startswith("thousandeyes_provider")]:
         del sys.modules[name]
 
