@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
-from thousandeyes_provider.api import definition as definitions
 from thousandeyes_provider.api.flows import (
     Clock,
     Flow,
@@ -215,6 +214,9 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             unknown or ambiguous name of an agent, with similar ones.
         :raises ThousandEyesError: when the agents cannot be listed.
         """
+        # Only tests that are created need the schema of definitions.
+        from thousandeyes_provider.api import definition as definitions
+
         one_of("test_type", test_type, TEST_TYPES)
         for secret in definitions.secrets_in(definition):
             self._secrets.add(secret)
@@ -248,8 +250,10 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :raises ThousandEyesConfigurationError: when the definition is invalid; nothing is sent.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
+        from thousandeyes_provider.api.definition import definition_warnings
+
         body = self.complete_definition(test_type, definition)
-        for warning in definitions.definition_warnings(test_type, body):
+        for warning in definition_warnings(test_type, body):
             self.log.warning("%s", self.redact(warning))
         return self.drive(self._create(test_type, body, queue_timeout, wait))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import socket
 import ssl
 import time
 from contextvars import ContextVar
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # type: ignore[import-untyped]
 
 from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
@@ -170,7 +171,22 @@ def _read_body(response: requests.Response) -> bytes:
 _progress: ContextVar[Progress] = ContextVar("thousandeyes_request_progress")
 
 
-class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
+def _keep_alive_options() -> list[tuple[int, int, int]]:
+    """Socket options that detect a dead connection: 5 probes every 20 s, the first after 60 s of silence."""
+    probes = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 5))
+    return [
+        *urllib3.connection.HTTPConnection.default_socket_options,
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        # Not every system has each of them.
+        *(
+            (socket.IPPROTO_TCP, getattr(socket, name), value)
+            for name, value in probes
+            if hasattr(socket, name)
+        ),
+    ]
+
+
+class DeadlineAdapter(HTTPAdapter):
     """Applies the read timeout to the whole response, and records when a connection is established.
 
     Without a deadline, a server that sends a header byte by byte could hold a worker for any time.
@@ -178,7 +194,7 @@ class DeadlineAdapter(TCPKeepAliveAdapter):  # type: ignore[misc]
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of direct connections."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, socket_options=_keep_alive_options(), **kwargs)
         _use_our_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
     from thousandeyes_provider.operators.argument_types import OnFailed, OnInconclusive
-    from thousandeyes_provider.validation import check_parser, reports, verdict
+    from thousandeyes_provider.validation import check_model, check_parser, reports, verdict
     from thousandeyes_provider.validation.check_model import Checks
 else:
     definition = LazyModule("thousandeyes_provider.api.definition")
     expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
     result_types = LazyModule("thousandeyes_provider.api.result_types")
     run = LazyModule("thousandeyes_provider.api.run")
+    check_model = LazyModule("thousandeyes_provider.validation.check_model")
     check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
     reports = LazyModule("thousandeyes_provider.validation.reports")
     verdict = LazyModule("thousandeyes_provider.validation.verdict")
@@ -165,13 +166,13 @@ def parse_run(value: object) -> RunHandle:
 
 def parse_checks(value: object) -> Checks:
     """Parse a declaration of checks; text is read as YAML, which includes JSON."""
-
+    if value is None:
+        return check_model.NO_CHECKS
     return check_parser.parse_checks(read_structure(value))
 
 
 def parse_literal_checks(value: object) -> Checks:
     """Parse the part of a declaration of checks that is known when the DAG is parsed."""
-
     return check_parser.parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import socket
 import time
 from importlib import metadata
 
@@ -145,6 +146,15 @@ class TestOperations:
         first, second = (request.query for request in simulator.requests)
         assert first == {"window": "2h", "expand": "header,certificate"}
         assert second == {"startDate": "2026-10-31T23:00:00Z", "direction": "to-target"}
+
+    @pytest.mark.parametrize("prefix", ["https://", "http://"])
+    def test_connections_are_kept_alive_so_that_a_dead_one_is_detected(self, hook, prefix):
+        options = hook.get_conn().get_adapter(prefix).poolmanager.connection_pool_kw["socket_options"]
+        with socket.socket() as kept:
+            for option in options:
+                kept.setsockopt(*option)
+            assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def test_one_session_for_the_life_of_the_hook(self, hook):
         assert hook.get_conn() is hook.get_conn()
