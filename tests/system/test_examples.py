@@ -405,15 +405,21 @@ class TestTestsByTag:
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
     def test_there_is_one_verdict(self, simulator, run_example, tagged, slowest, state):
         outcome, states = run_example("thousandeyes_tests_by_tag", slowest=slowest)
-        assert states == {"find": "success", "validate": ["success"] * 2, "verdict": state}
-        assert [fields["from_test"] for fields in evidence(outcome, "find")] == tagged
-        verdicts = {evidence(outcome, "validate", index)["verdict"] for index in range(2)}
-        assert verdicts == {"passed" if state == "success" else "failed"}
+        assert states == {
+            "gate.select": "success",
+            "gate.run": ["success"] * 2,
+            "gate.verdict": state,
+            "promote": "success" if state == "success" else "upstream_failed",
+        }
+        assert [run["from_test"] for run in evidence(outcome, "gate.select")] == tagged
+        verdict = "passed" if state == "success" else "failed"
+        assert evidence(outcome, "gate.verdict")["counts"] == {verdict: 2}
 
     def test_no_test_is_no_pass(self, simulator, run_example, tagged):
         simulator.add_tag("service:search")
-        _, states = run_example("thousandeyes_tests_by_tag", tag="service:search")
-        assert states["verdict"] == "failed"
+        outcome, states = run_example("thousandeyes_tests_by_tag", tag="service:search")
+        assert (states["gate.verdict"], states["promote"]) == ("failed", "upstream_failed")
+        assert evidence(outcome, "gate.verdict")["verdict"] == "no_results"
 
 
 class TestScheduledTestNow:

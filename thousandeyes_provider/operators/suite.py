@@ -9,13 +9,18 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.links.report import report_links
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import check_literals
 from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from thousandeyes_provider.operators import suite_run, telemetry
     from thousandeyes_provider.operators.argument_types import OnInconclusive
     from thousandeyes_provider.operators.options import Json
+else:
+    suite_run = LazyModule("thousandeyes_provider.operators.suite_run")
+    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
 
 
 class SelectTestsOperator(BaseOperator):
@@ -98,9 +103,7 @@ class SelectTestsOperator(BaseOperator):
             and for too many tests.
         :raises ThousandEyesError: when tests or tags cannot be listed.
         """
-        from thousandeyes_provider.operators.suite_run import select
-
-        runs, error = select(self)
+        runs, error = suite_run.select(self)
         if error is not None:
             raise error
         return runs
@@ -159,6 +162,8 @@ class SuiteVerdictOperator(BaseOperator):
         self.report_path = report_path
         # Rendering replaces the references by their values.
         self._source_task_ids = [task.task_id for task, _ in XComArg.iter_xcom_references(results)]
+        self.evidence: Json | None = None
+        """The evidence of the suite, in the process that ends the task."""
         check_literals(self, SuiteOptions)
 
     def execute(self, context: Context) -> Json | None:
@@ -170,12 +175,19 @@ class SuiteVerdictOperator(BaseOperator):
         :raises InstantTestInconclusive: the suite has no verdict.
         :raises ThousandEyesConfigurationError: for invalid arguments.
         """
-        from thousandeyes_provider.operators.suite_run import judge
-
-        ending = judge(self, context, self._source_task_ids)
+        ending = suite_run.judge(self, context, self._source_task_ids)
+        self.evidence = ending.evidence
         if ending.error is not None:
             raise ending.error
         return ending.value
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
+        """Return the tests of the suite as OpenLineage's test-run facet, where its provider is installed."""
+        return telemetry.openlineage_facets(self.evidence)
+
+    def get_openlineage_facets_on_failure(self, task_instance: object) -> object:
+        """Return the tests of a suite whose task failed; see :meth:`get_openlineage_facets_on_complete`."""
+        return telemetry.openlineage_facets(self.evidence)
 
 
 def instant_test_suite(

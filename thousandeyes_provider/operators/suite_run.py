@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from thousandeyes_provider.api.coerce import did_you_mean
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import matches_test, select_tests
 from thousandeyes_provider.config import setting
@@ -119,9 +119,8 @@ def _scheduled_tests(
     return [test for test in selected.values() if test.get("type") in TEST_TYPES]
 
 
-def _unknown(argument: str, value: str, known: Any) -> str:
-    near = next(iter(get_close_matches(value, list(known), 1)), None)
-    return f"{argument}: no test {value!r} in GET /tests" + (f", did you mean {near!r}?" if near else "")
+def _unknown(argument: str, value: str, known: Iterable[str]) -> str:
+    return f"{argument}: no test {value!r} in GET /tests{did_you_mean(value, known)}"
 
 
 def _fits_any(patterns: Sequence[str], test: Mapping[str, Any]) -> bool:
@@ -203,11 +202,10 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
             reason = "Shadow mode" if shadow else f"{argument}='warn'"
             task.log.warning("%s, the task succeeds: %s", reason, evidence["summary"])
         annotate_assets(context, evidence, operator=task)
-        return Ending(value=evidence)
+        return Ending(value=evidence, evidence=evidence)
     xcoms.push_evidence(evidence)
-    if action == "skip":
-        return Ending(error=AirflowSkipException(evidence["summary"]))
-    return Ending(error=_error(evidence))
+    ends_with = AirflowSkipException(evidence["summary"]) if action == "skip" else _error(evidence)
+    return Ending(error=ends_with, evidence=evidence)
 
 
 def _error(evidence: Json) -> ThousandEyesError:
