@@ -53,18 +53,17 @@ class Response:
         return count_values(self.body)
 
     def prepare(self) -> Response:
-        """Parse and measure the body now, so that later uses take no time; in a thread, for a large one."""
-        _ = self._content, self.value_count
+        """Parse and measure the body now, so that later uses take no time; in a thread, for a large one.
+
+        Takes a quarter longer than :meth:`json` and lets other threads run meanwhile.
+        """
+        vars(self)["_content"] = _parse(self.body, **_INTERRUPTIBLE)
+        _ = self.value_count
         return self
 
     @cached_property
     def _content(self) -> tuple[Any, str]:
-        try:
-            return json.loads(self.body), ""
-        except RecursionError:
-            return None, "nested too deeply"
-        except ValueError:
-            return None, "not JSON"
+        return _parse(self.body)
 
     def time(self, default: float) -> float:
         """The server's clock (``Date``), epoch seconds; ``default`` when there is none.
@@ -73,6 +72,24 @@ class Response:
         """
         date = http_date(self.headers.get("date"))
         return date if date is not None and _YEAR_2000 <= date < _YEAR_2100 else default
+
+
+_INTERRUPTIBLE: Mapping[str, Any] = {
+    "object_hook": lambda content: content,
+    "parse_int": lambda digits: int(digits),
+    "parse_float": lambda digits: float(digits),
+}
+"""Functions in Python. The parser alone would keep all other threads waiting until it has parsed the whole body."""
+
+
+def _parse(body: bytes, **hooks: Any) -> tuple[Any, str]:
+    """The content of a JSON body, or why there is none."""
+    try:
+        return json.loads(body, **hooks), ""
+    except RecursionError:
+        return None, "nested too deeply"
+    except ValueError:
+        return None, "not JSON"
 
 
 @dataclass(frozen=True)

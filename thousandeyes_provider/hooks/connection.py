@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -49,7 +50,7 @@ class ConnectionSettings:
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
-        """The token and the passwords of proxies, as written and decoded; never shown."""
+        """The token, and the passwords of proxies as written, decoded and in Base64; never shown."""
         secrets = [self.token]
         for proxy in proxies_of(self).values():
             secrets += _passwords(proxy)
@@ -73,7 +74,7 @@ def proxies_of(settings: ConnectionSettings) -> dict[str, str]:
 
 
 def _passwords(proxy: str) -> list[str]:
-    """The password in the address of a proxy, as written and decoded; the user name where there is no password.
+    """The password in the address of a proxy in all forms; the user name where there is no password.
 
     Also of an address that no parser accepts: everything between the scheme and the last ``@`` counts.
     """
@@ -81,7 +82,11 @@ def _passwords(proxy: str) -> list[str]:
     scheme, slashes, rest = user_info.partition("//")
     user, colon, password = (rest if slashes else scheme).partition(":")
     secret = password if colon else user
-    return [secret, unquote(secret)] if secret else []
+    if not secret:
+        return []
+    # As Proxy-Authorization has it.
+    basic = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode("utf-8", "replace")).decode()
+    return [secret, unquote(secret), basic]
 
 
 def authorities_of(settings: ConnectionSettings) -> bool | str:

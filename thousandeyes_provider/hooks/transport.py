@@ -253,6 +253,9 @@ class _Response(http.client.HTTPResponse):
         while http.client.SWITCHING_PROTOCOLS < self.status < http.client.OK:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
+        # urllib3 would log lines that are no headers, and they may hold secrets.
+        self.headers.defects = []
+        self.headers.set_payload("")
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,8 +173,11 @@ class TestPlainHttp:
 
 
 class TestSecrets:
-    def test_the_passwords_of_proxies_are_masked_as_written_and_decoded(self):
-        assert read({"proxies": {"https": PROXY, "http": PROXY}}).secrets() == (TOKEN, "t1ger%21", "t1ger!")
+    def test_the_passwords_of_proxies_are_masked_as_written_decoded_and_in_base64(self):
+        user = unquote(urlsplit(PROXY).username)
+        header = b64encode(f"{user}:t1ger!".encode()).decode()
+        secrets = read({"proxies": {"https": PROXY, "http": PROXY}}).secrets()
+        assert secrets == (TOKEN, "t1ger%21", "t1ger!", header)
 
     @pytest.mark.parametrize(
         "extra",

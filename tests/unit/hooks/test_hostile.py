@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import sys
 import threading
 import time
 import tracemalloc
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.api import body
 from thousandeyes_provider.api.flows import Clock
+from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.exceptions import (
     ThousandEyesConnectionError,
     ThousandEyesError,
@@ -625,13 +627,35 @@ class TestLargeResults:
     def test_a_large_body_is_parsed_in_a_thread(self, server, call, monkeypatch):
         parsed_by, loads = [], json.loads
 
-        def record(text):
+        def record(text, **hooks):
             if len(text) > MEGABYTE // 4:
                 parsed_by.append(threading.current_thread())
-            return loads(text)
+            return loads(text, **hooks)
 
         monkeypatch.setattr("thousandeyes_provider.api.response.json.loads", record)
         server.answer = answer_with(json.dumps({"tests": [{"testId": "7"}] * 20_000}).encode())
         assert len(call(READS["tests"])) == 20_000
         (thread,) = parsed_by
         assert (thread is threading.main_thread()) == (call.kind == "sync")
+
+    def test_other_threads_may_run_between_the_values_of_a_large_body(self):
+        """Threads take turns at calls of Python functions. json alone makes none from the first value to the last."""
+        body = json.dumps({"results": [{"a": 12345, "b": 1.5, "c": {}}] * 1000}).encode()
+        response, calls = Response(200, {}, body, ""), []
+        sys.setprofile(lambda frame, event, argument: calls.append(event) if event == "call" else None)
+        try:
+            response.prepare()
+        finally:
+            sys.setprofile(None)
+        assert len(calls) > 4000
+        assert response.json() == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "line", ["{token}", "Bearer {token}", "Set-Cookie : {token}", " {token}", "\x00{token}"]
+)
+def test_lines_that_are_no_headers_are_not_logged(server, call, log, line):
+    line = line.format(token=TOKEN)
+    server.answer = says(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+    check(call, READS["results"])
+    assert TOKEN not in log()
