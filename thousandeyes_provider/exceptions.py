@@ -100,11 +100,15 @@ class InstantTestFailed(_Judged):
     """The round was judged and found bad."""
 
 
-class InstantTestIncomplete(_Judged):
+class InstantTestInconclusive(_Judged):
+    """The run could not be judged, so it says nothing about the deployment."""
+
+
+class InstantTestIncomplete(InstantTestInconclusive):
     """At the deadline, agents were missing."""
 
 
-class InstantTestNoResults(_Judged):
+class InstantTestNoResults(InstantTestInconclusive):
     """At the deadline, there was no fresh round at all."""
 
 

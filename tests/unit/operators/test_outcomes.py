@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from itertools import product
 
 import pytest
 
@@ -11,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
+    InstantTestInconclusive,
     InstantTestNoResults,
     ThousandEyesAuthError,
     ThousandEyesConfigurationError,
@@ -21,6 +23,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesServerError,
 )
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.operators.suite import SuiteVerdictOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
 SINGAPORE, ZURICH = "Singapore", "zurich-branch-2"
@@ -527,3 +530,125 @@ class TestTelemetry:
             run(bad_round)
         lineage = worker.operator.get_openlineage_facets_on_failure(None)
         assert [test.status for test in lineage.run_facets["test"].tests] == ["fail"]
+
+
+# -- suites: a good run and another one ---------------------------------------------------------------------------
+
+GOOD = {
+    "verdict": "passed",
+    "summary": "PASSED: 1 of 1 agents ok",
+    "test_id": "good",
+    "test_name": "Good",
+    "failed_agents": [],
+    "checks": [],
+    "agents": {"missing": []},
+}
+POLICIES = ("fail", "skip", "warn")
+
+
+def wrong_definition(simulator):
+    return {
+        "test_id": simulator.add_test("http-server"),
+        "checks": {"dns-server": {"resolutionTime": {"leq_to": 1}}},
+    }
+
+
+VERDICT_OF_RUN = {
+    bad_round: "failed",
+    agents_missing: "incomplete",
+    no_fresh_round: "no_results",
+    run_rate_limited: "error",
+    run_fails_with_503: "error",
+    results_fail_with_503: "error",
+    no_connection: "error",
+    token_refused: "error",
+    unknown_test: "error",
+    wrong_definition: None,
+}
+
+
+def next_step(state, evidence):
+    """What a pipeline does after a gate: the three ways to route that the documentation shows."""
+    if state != "success":
+        return "stop"
+    return {"passed": "promote", "failed": "roll back"}.get(evidence["verdict"], "hold")
+
+
+@pytest.fixture
+def judge(worker_alone):
+    """Judge a good run and another one; return the state of the task, its evidence, and what comes next."""
+
+    def judge(other, test_id, on_failed, on_inconclusive):
+        operator = SuiteVerdictOperator(
+            task_id="verdict",
+            results=[GOOD, other],
+            expected=["good", test_id],
+            on_failed=on_failed,
+            on_inconclusive=on_inconclusive,
+        )
+        try:
+            evidence, state = worker_alone.execute(operator), "success"
+        except AirflowSkipException:
+            evidence, state = worker_alone.evidence, "skipped"
+        except (InstantTestFailed, InstantTestInconclusive) as error:
+            evidence, state = worker_alone.evidence, "failed"
+            is_failed = isinstance(error, InstantTestFailed)
+            if is_failed != (evidence["verdict"] == "failed"):
+                raise
+        assert worker_alone.pushed["thousandeyes_verdict"]["verdict"] == evidence["verdict"]
+        return state, evidence, next_step(state, evidence)
+
+    return judge
+
+
+def assert_every_policy_holds(judge, evidence, test_id, verdict):
+    """Judge a suite with this run under every policy.
+
+    :param verdict: of the suite.
+    """
+    for on_failed, on_inconclusive in product(POLICIES, POLICIES):
+        state, suite, then = judge(evidence, test_id, on_failed, on_inconclusive)
+        policy = on_failed if verdict == "failed" else on_inconclusive
+        assert suite["verdict"] == verdict
+        assert state == {"fail": "failed", "skip": "skipped", "warn": "success"}[policy]
+        assert then == ("stop" if policy != "warn" else "roll back" if verdict == "failed" else "hold")
+        assert suite["expected_count"] == 2
+
+
+@pytest.mark.parametrize("cause", VERDICT_OF_RUN, ids=name)
+def test_a_mapped_run_in_a_suite(simulator, worker, connection, configure, judge, cause):
+    connection(retry_limit=1)
+    configure(settle_time=0.3)
+    worker.map_index = 1
+    arguments = {**KNOWN, **cause(simulator)}
+    try:
+        evidence = worker.rerun(**arguments, on_failed="warn", on_inconclusive="warn")
+    except ThousandEyesError:
+        assert cause in (*MISTAKES, wrong_definition), "only mistakes fail the mapped task"
+        evidence = worker.pushed.get("return_value")
+    assert (evidence and evidence["verdict"]) == VERDICT_OF_RUN[cause]
+    verdict = "failed" if cause is bad_round else "incomplete"
+    assert_every_policy_holds(judge, evidence, arguments["test_id"], verdict)
+
+
+def test_every_cause_is_covered():
+    assert VERDICT_OF_RUN.keys() >= {bad_round, *INCONCLUSIVE, *MISTAKES}
+
+
+@pytest.mark.parametrize("left_behind", [None, {}, "text", [None]], ids=["none", "empty", "text", "list"])
+def test_a_killed_worker_leaves_no_evidence(judge, left_behind):
+    assert_every_policy_holds(judge, left_behind, "killed", "incomplete")
+
+
+def test_a_missing_triggerer(simulator, triggerer, judge):
+    triggerer.map_index = 1
+    test_id = simulator.add_test("http-server", delays=500)
+    operator = RunInstantTestOperator(
+        task_id="run", test_id=test_id, deferrable=True, timeout=1, on_failed="warn", on_inconclusive="warn"
+    )
+    triggerer.operator = operator
+    with pytest.raises(TaskDeferred):
+        operator.execute(triggerer.context)
+    evidence = operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
+    assert evidence["verdict"] == "error"
+    assert_every_policy_holds(judge, evidence, test_id, "incomplete")
