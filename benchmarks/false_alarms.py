@@ -153,6 +153,7 @@ class Outcome:
     alarms: int = 0
     caught: int = 0
     blocked: int = 0
+    blocked_with_another: int = 0
 
 
 def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
@@ -184,8 +185,12 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
                 outcome.caught += verdict(slower) is Verdict.FAILED
             if place in outages and plain is Verdict.PASSED:
                 kind = ("error", "silent", "slow")[place % 3]
-                lost = {result_type: rows_of(world, place, outage=(chance.randrange(len(expected)), kind))}
-                outcome.blocked += verdict(lost) is not Verdict.PASSED
+                agent = chance.randrange(len(expected))
+                lost = {result_type: rows_of(world, place, outage=(agent, kind))}
+                if verdict(lost) is not Verdict.PASSED:
+                    outcome.blocked += 1
+                    others = [state for other, state in enumerate(world.states[place]) if other != agent]
+                    outcome.blocked_with_another += others != ["ok"] * len(others)
         if rolling:
             rolling.add(at, rows)
     return outcome
@@ -260,6 +265,7 @@ def main(tests: int, seed: int) -> None:
             within += DEFAULT_RATE / 2 <= rate <= 2 * DEFAULT_RATE
             total["caught"] += outcome.caught
             total["blocked"] += outcome.blocked
+            total["with another"] += outcome.blocked_with_another
             if one["possible"] >= 0.95:
                 total["possible"] += REGRESSIONS
                 total["possible caught"] += outcome.caught
@@ -267,7 +273,8 @@ def main(tests: int, seed: int) -> None:
             f"{name:<15} rate at most twice 1/500 in {below} of {tests} tests, within a factor of 2 in {within}; "
             f"caught {total['caught'] / (tests * REGRESSIONS):.0%} of all regressions, "
             f"{total['possible caught'] / max(total['possible'], 1):.0%} of the detectable ones; "
-            f"single-agent outages that block: {total['blocked']} of {tests * OUTAGES}"
+            f"single-agent outages that block: {total['blocked']} of {tests * OUTAGES}, "
+            f"in {total['with another']} of them a second agent failed by itself"
         )
     worse = [
         one["name"]

@@ -42,6 +42,9 @@ MIN_ROUNDS = 100
 REGRESSION = 0.3
 """The slowdown of all agents for which the summary states how often it would have been caught."""
 
+INSTABILITY = 0.02
+"""Probability of the exceedances outside of the learned part below which a limit is not proposed."""
+
 TAIL = 20
 """Largest values that a limit is fitted to, at least."""
 
@@ -132,7 +135,8 @@ class Proposal:
         name = f" {history.test_name!r}" if history.test_name else ""
         lines = [
             f"Test {history.test_id}{name} ({history.test_type}): {len(rounds)} rounds{span}, {current} agents.",
-            f"Promise: at most 1 false alarm in {round(1 / self.rate)} rounds ({_percent(CONFIDENCE)} confidence)."
+            f"Promise: at most 1 false alarm in {round(1 / self.rate)} rounds ({_percent(CONFIDENCE)} confidence), "
+            "while rounds stay like these."
             if self.promised
             else f"No promise: the history does not support 1 false alarm in {round(1 / self.rate)} rounds.",
             f"False alarms in this history: 1 in {round(1 / self.expected_rate)} rounds."
@@ -451,7 +455,7 @@ class _Proposer:
             )
             return self._result([], 0.0, math.inf)
         candidates = self._stable(self._chosen(self._candidates()))
-        check_rate, supported = self._check_rate(candidates)
+        check_rate, supported, run = self._check_rate(candidates)
         pairs = self._limits(candidates, check_rate, LOSS_FACTOR * self.rate)
         bound = rate_upper(self._alarms(pairs, check_rate), rounds)
         if supported > self.rate:
@@ -463,6 +467,11 @@ class _Proposer:
             self.notes.append(
                 f"Too irregular to promise 1 in {round(1 / self.rate)}: with {_percent(CONFIDENCE)} confidence the "
                 f"rate is below 1 in {max(math.floor(1 / bound), 1)}."
+            )
+        elif run < 1.5 and pairs:
+            self.notes.append(
+                "Slow rounds come one by one in this history. The promise does not cover a spell of slow rounds: "
+                "the gate would fail for as long as it lasts."
             )
         self._note_day_and_night(pairs)
         return self._result(pairs, check_rate, max(bound, supported))
@@ -509,11 +518,11 @@ class _Proposer:
         return any(value is not None for rows in recent for value in numbers_of(result_type, metric, rows))
 
     def _windows(self) -> list[float]:
-        """Windows of the baseline to choose from, in whole hours: at least six rounds, at most a day."""
-        least = max(math.ceil(6 * self.history.interval / 3600), 1) * 3600.0
+        """Windows of the baseline to choose from, in whole hours: at least three rounds, at most a day."""
+        least = max(math.ceil(3 * self.history.interval / 3600), 1) * 3600.0
         span = self.rounds[-1] - self.rounds[0]
         return sorted(
-            {window for window in (least, 6 * 3600.0, 86400.0) if least <= window <= span / 10}
+            {window for window in (least, 3 * 3600.0, 86400.0) if least <= window <= span / 10}
         ) or [least]
 
     def _fill(self, groups: Sequence[Sequence[_Candidate]], times: Sequence[tuple[str, str]]) -> None:
@@ -630,15 +639,16 @@ class _Proposer:
             cut = math.floor(len(self.normal) * share)
             learned, rest = self.normal[:cut], self.normal[cut:]
             limit = one.limit(self.rate, learned, LOSS_FACTOR * self.rate)
-            before, after = len(one.beyond(limit, learned)), one.beyond(limit, rest)
-            expected = max(before, poisson_upper(0, 0.5)) * len(rest) / len(learned)
+            after = one.beyond(limit, rest)
             runs = len(episodes(after))
-            size = len(after) / max(runs, 1)
-            if runs > 2 and 1 - poisson_at_most(runs - 1, expected / min(size, 2)) < 0.01:
+            # Rounds in a row are one event. The limit was set for the whole rate of the gate.
+            rounds_in_a_row = min(max(len(after) / max(runs, 1), 1), 2)
+            expected = self.rate * len(rest) / rounds_in_a_row
+            if runs > 2 and 1 - poisson_at_most(runs - 1, expected) < INSTABILITY:
                 since = iso_time(self.rounds[learned[-1]])
                 return (
                     f"learned from the rounds up to {since}, it fires in {len(after)} of the {len(rest)} later "
-                    f"rounds; {expected:.0f} were expected."
+                    f"rounds; at most {self.rate * len(rest):.0f} were expected."
                 )
         return "" if one.window else self._trend(one)
 
@@ -667,8 +677,9 @@ class _Proposer:
 
     # -- the rate of the whole gate --------------------------------------------------------------------------------
 
-    def _check_rate(self, candidates: Sequence[_Candidate]) -> tuple[float, float]:
-        """The rate for each check with which the whole gate stays below the promised one, and the supported rate.
+    def _check_rate(self, candidates: Sequence[_Candidate]) -> tuple[float, float, float]:
+        """The rate for each check with which the whole gate stays below the promised one, the rate that the history
+        supports, and the number of rounds in which checks fail in a row.
 
         How far the checks fail in the same rounds, and how long they fail in a row, is measured where there are enough
         exceedances to measure it: at one round in a hundred.
@@ -690,7 +701,7 @@ class _Proposer:
             if rate_upper(alarms, rounds) <= self.rate:
                 break
             rate *= 0.7
-        return rate, supported
+        return rate, supported, size
 
     def _limits(
         self, candidates: Sequence[_Candidate], rate: float, lost_rate: float | None = None
