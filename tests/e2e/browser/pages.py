@@ -13,6 +13,7 @@ ENDING = 300_000
 # A page of a log is a list of which the browser has only those lines that fit on the screen.
 TALL = {"width": 1280, "height": 2400}
 USUAL = {"width": 1280, "height": 900}
+DESK = {"width": 1280, "height": 800}
 
 
 class Connections3:

@@ -175,7 +175,9 @@ def run_evidence(
                 {**agent, "arrived_after": round(9 + 41 * ((index * 5) % 13) / 13 + index * 0.4, 1)}
                 for index, agent in enumerate(there)
             ],
-            "missing": [{**agent, "state": "offline", "missing_rows": test_type} for agent in gone],
+            "missing": [
+                {**agent, "state": "offline", "missing_rows": f"{test_type} 0 of 1"} for agent in gone
+            ],
             "allowed_errors": 0,
         },
         "sent_at": _iso(at),

@@ -37,11 +37,13 @@ class Standalone:
     def __init__(self, folder: Path, python: Path, major: int) -> None:
         self.folder, self._home, self._major = folder, folder / "airflow", major
         self._python = python
+        dags = shutil.copytree(ROOT / "example_dags", folder / "dags")
+        shutil.copytree(ROOT / "tests" / "e2e" / "dags" / "browser", dags, dirs_exist_ok=True)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         settings: dict[str, Any] = {
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "CORE__DAGS_FOLDER": shutil.copytree(ROOT / "example_dags", folder / "dags"),
+            "CORE__DAGS_FOLDER": dags,
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__TEST_CONNECTION": "Enabled",
             "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",

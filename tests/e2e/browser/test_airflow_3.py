@@ -145,7 +145,7 @@ def test_a_good_deployment_in_the_browser(connected, runs, page, shoot, simulato
     runs.open("validate")
     lines = runs.log("round")
     shoot(page, "log-good")
-    assert_table(lines, "PASSED")
+    assert_table(lines, "PASSED: 5 of 5 agents ok")
     assert_links(runs.links())
     shoot(page, "links-good")
 
@@ -175,20 +175,87 @@ def test_a_bad_deployment_in_the_browser(connected, runs, page, shoot, simulator
     runs.open("validate")
     runs.log_list.get_by_text("InstantTestFailed").wait_for()
     shoot(page, "log-bad-as-it-opens")
-    lines = runs.log("The whole evidence is this task's XCom")
+    lines = runs.log("InstantTestFailed")
     runs.fold_traceback("InstantTestFailed")
     shoot(page, "log-bad")
-    assert_table(lines, "FAILED")
-    assert one(lines, r"Singapore +ERROR +http-server: Connect: Connection refused")
+    assert_table(lines, "FAILED: Singapore: Connection refused; 4 of 5 agents ok")
+    assert one(lines, r"Singapore +ERROR +.*Connection refused")
     (failure,) = [line for line in lines if "InstantTestFailed" in line]
-    assert "5 of 5 agents reported" in failure
-    assert "1 with an error" in failure
+    assert "FAILED: Singapore: Connection refused; 4 of 5 agents ok" in failure
     assert_links(runs.links())
     shoot(page, "links-bad")
 
     scenario.tasks, scenario.run_calls = 1, simulator.count("run") - known
     scenario.verdicts = Counter(failed=1)
     assert scenario.run_calls == 1
+
+
+@pytest.fixture(scope="module")
+def failures(connected, logged_in, airflow, simulator):
+    """The DAG runs of ``tests/e2e/dags/browser``, ended."""
+    from browser.pages import Runs3
+
+    simulator.add_test("api", "880001", name="Login API", outcomes={"Singapore": "error"}, failed_step=2)
+    for index in range(20):
+        outcomes = {"Singapore": "error"} if index in (4, 11, 17) else {}
+        simulator.add_test(
+            "http-server", str(881000 + index), name=f"Service {index + 1:02d}", outcomes=outcomes
+        )
+    page = logged_in.new_page()
+    runs = Runs3(page, airflow.url)
+    for dag_id in ("release_login", "release_services"):
+        runs.trigger(dag_id, {})
+        assert runs.state() == "Failed"
+    page.close()
+
+
+@pytest.fixture
+def desk(failures, page, airflow):
+    """The home page in a window of 1280 by 800."""
+    from browser.pages import DESK
+
+    page.set_viewport_size(DESK)
+    page.goto(airflow.url)
+    return page
+
+
+ASSERTION = "request 'Sign in': assertion failed: response-body includes token"
+
+
+def test_two_clicks_lead_from_the_home_page_to_the_failed_assertion(desk, shoot):
+    from playwright.sync_api import expect
+
+    desk.get_by_role("button", name="Browse").click()
+    desk.get_by_role("menuitem", name="ThousandEyes").click()
+    expect(desk.get_by_text(ASSERTION)).to_be_in_viewport()
+    shoot(desk, "failed-assertion")
+
+
+def test_three_clicks_lead_from_the_home_page_to_the_log_with_the_failed_assertion(desk, shoot):
+    from playwright.sync_api import expect
+
+    desk.get_by_role("link", name=re.compile("Failed Dags")).click()
+    desk.locator("a[href*='release_login/runs/']").first.click()
+    desk.locator("a[href*='/runs/'][href$='/tasks/verify_login']").first.click()
+    expect(
+        desk.get_by_text(re.compile(f"^InstantTestFailed: FAILED: Singapore: {ASSERTION}"))
+    ).to_be_in_viewport()
+    shoot(desk, "failed-assertion-log")
+
+
+def test_the_list_of_a_mapped_task_names_the_tests_that_failed(desk, shoot):
+    from playwright.sync_api import expect
+
+    desk.get_by_role("link", name=re.compile("Failed Dags")).click()
+    desk.locator("a[href*='release_services/runs/']").first.click()
+    desk.locator("a[href*='/runs/'][href$='/tasks/verify/mapped']").first.click()
+    desk.mouse.move(900, 30)  # away from the tooltip
+    desk.get_by_role("button", name="sort").filter(has_text="State").click()
+    failed = desk.locator("tbody tr").filter(has_text="Failed")
+    expect(failed).to_have_count(3)
+    for name in ("Service 05", "Service 12", "Service 18"):
+        expect(failed.get_by_role("link", name=name, exact=True)).to_be_in_viewport()
+    shoot(desk, "mapped-failures")
 
 
 def test_nothing_of_the_token_is_left(airflow, connected, simulator, search, secret, scenario):
@@ -214,24 +281,25 @@ def one(lines: list[str], pattern: str) -> str:
     return found[0]
 
 
-def assert_table(lines: list[str], verdict: str) -> None:
-    """The table is whole, each row of it on a line, its columns below each other."""
-    begin = one(lines, rf"verdict +{verdict}$").index(verdict)
-    for name in ("test", "account group", "time", "rounds", "requests", "agents"):
+def assert_table(lines: list[str], headline: str) -> None:
+    """The headline and the table below it: each row on a line, its columns below each other."""
+    one(lines, rf" - {re.escape(headline)}")
+    begin = re.search(r"account group +", one(lines, r" - account group {2}")).end()
+    for name in ("time", "rounds", "requests", "agents"):
         row = one(lines, rf" - {name} {{2,}}\S")
-        assert re.search(r" {2}\S", row[begin - 2 : begin + 1]), f"not below each other: {row}"
+        assert re.search(rf"{name} +", row).end() == begin, f"not aligned: {row}"
     for agent in ("Frankfurt, Germany", "Ashburn, VA", "vienna-office-1", "zurich-branch-2"):
         one(lines, rf"{agent} +ok +responseTime \d+ ms")
     one(lines, r"http-server responseTime +\d+")
 
 
 def assert_links(links: dict[str, str]) -> None:
-    """Both lead to the test in ThousandEyes' web application, each to a round of its own."""
+    """Both lead to the test in ThousandEyes' web application: one to the test, one to an agent in its round."""
     assert set(links) == {"ThousandEyes test", "ThousandEyes round"}
-    rounds = set()
-    for link in links.values():
-        address, query = urlsplit(link), parse_qs(urlsplit(link).query)
+    queries = {}
+    for name, link in links.items():
+        address, queries[name] = urlsplit(link), parse_qs(urlsplit(link).query)
         assert (address.scheme, address.netloc) == ("https", "app.thousandeyes.com")
-        assert query["testId"] == [TEST_ID]
-        rounds |= set(query["roundId"])
-    assert len(rounds) == 2
+        assert queries[name]["testId"] == [TEST_ID]
+    assert "roundId" not in queries["ThousandEyes test"]
+    assert {"roundId", "agentId"} <= set(queries["ThousandEyes round"])

@@ -142,7 +142,7 @@ def test_an_inconclusive_run_is_not_called_failed(page, airflow, shoot):
     open_report(page, airflow, **INCONCLUSIVE)
     assert "Incomplete" in banner(page)
     assert "Failed" not in banner(page)
-    assert "Toronto, Canada did not report" in banner(page)
+    assert "Toronto, Canada: missing, state offline" in banner(page)
     shoot(page, "report-inconclusive")
 
 
@@ -198,7 +198,7 @@ def test_two_clicks_lead_from_the_failed_task_to_the_picture(page, airflow):
     page.get_by_role("link", name="Report", exact=True).click()
     page.get_by_role("img", name=re.compile("^http-server responseTime")).wait_for()
     assert "Singapore: Connection refused" in banner(page)
-    page.get_by_role("link", name="Log of the task").click()
+    page.get_by_role("link", name="Task log").click()
     page.wait_for_url(f"{airflow.url}/dags/{HIDDEN}/runs/bad/tasks/verify_search*")
 
 

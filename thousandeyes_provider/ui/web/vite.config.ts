@@ -25,6 +25,6 @@ export default defineConfig(({ mode }) => {
       },
       rollupOptions: isPlugin ? { external: ["react"], output: { globals: { react: "React" } } } : {},
     },
-    test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node" },
+    test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node", testTimeout: 60_000 },
   };
 });

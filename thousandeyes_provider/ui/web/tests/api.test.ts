@@ -212,6 +212,38 @@ describe("the newest gates", () => {
     ]);
   });
 
+  it("show the suite of a gate with more tests than a page of entries", async () => {
+    const run = "api/v2/dags/dag/dagRuns/run/taskInstances";
+    const suite = {
+      verdict: "failed",
+      summary: "FAILED: 1 of 400",
+      counts: { failed: 1, passed: 399 },
+      tests: [],
+    };
+    const requests: string[] = [];
+    const api = airflow(
+      {
+        "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries[0]": {
+          xcom_entries: [entry("verify", 0)],
+          total_entries: 1,
+        },
+        "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries[-1]": { xcom_entries: [], total_entries: 0 },
+        [`${run}/~/xcomEntries`]: {
+          xcom_entries: Array.from({ length: 100 }, (_, index) => entry("verify", index)),
+          total_entries: 401,
+        },
+        [`${run}/~/xcomEntries[-1]`]: { xcom_entries: [entry("verdict", -1)], total_entries: 1 },
+        [`${run}/verdict/xcomEntries/thousandeyes_verdict`]: xcom({ verdict: "failed", test_id: null }),
+        [`${run}/verdict/xcomEntries/return_value`]: xcom(suite),
+      },
+      requests,
+    );
+    let gates: readonly Gate[] = [];
+    await readGates(api, (read) => (gates = read));
+    expect(gates[0]?.content?.suite?.counts.get("passed")).toBe(399);
+    expect(requests.length).toBe(6);
+  });
+
   it("of an Airflow that does not sort are those of the last days", async () => {
     const all = "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries";
     const asked: (string | null)[] = [];

@@ -24,7 +24,7 @@ describe("the rows of a gate", () => {
   it("name the worst agent and the worst check", () => {
     expect(rowOfEvidence(parseEvidence(EVIDENCE), "verify", 3)).toMatchObject({
       worstAgent: "Singapore",
-      worstReason: "http-server: Connection refused",
+      worstReason: "refused",
       worstCheck: { metric: "responseTime", passed: false },
       mapIndex: 3,
     });

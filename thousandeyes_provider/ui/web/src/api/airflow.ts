@@ -197,8 +197,8 @@ export interface GateContent {
 }
 
 const MAX_GATES = 25;
-/** Tests of a gate that are read for the list of gates, where no suite speaks for them. */
-const MAX_LISTED_TESTS = 12;
+/** Index entries that are read for the list of gates, of tests for which there is no suite; the newest gates first. */
+const MAX_LISTED_TESTS = 200;
 
 /** The newest DAG runs with tasks of ours, of all DAGs that the reader may see. */
 export async function readGates(api: Api, onProgress: (gates: readonly Gate[]) => void): Promise<void> {
@@ -218,20 +218,31 @@ export async function readGates(api: Api, onProgress: (gates: readonly Gate[]) =
     .sort((left, right) => right.time - left.time)
     .slice(0, MAX_GATES);
   onProgress([...gates]);
+  const budget = { tests: MAX_LISTED_TESTS };
   await Promise.all(
     [...gates].map(async (gate, index) => {
-      gates[index] = { ...gate, content: await readGateContent(api, gate) };
+      gates[index] = { ...gate, content: await readGateContent(api, gate, budget) };
       onProgress([...gates]);
     }),
   );
 }
 
-async function readGateContent(api: Api, { dagId, runId }: Gate): Promise<GateContent> {
-  const page = asObject(await api.xcomEntries(dagId, runId, "~", { xcom_key: INDEX_KEY, limit: PAGE_SIZE }));
-  const entries = asList(page.xcom_entries).map(parseEntry);
-  const total = Math.max(asCount(page.total_entries), entries.length);
-  const single = entries.filter((entry) => entry.mapIndex < 0);
-  const reads = total <= MAX_LISTED_TESTS ? entries : single.slice(0, MAX_LISTED_TESTS);
+async function readGateContent(
+  api: Api,
+  { dagId, runId }: Gate,
+  budget: { tests: number },
+): Promise<GateContent> {
+  const read = async (more: Readonly<Record<string, number>>) => {
+    const parameters = { xcom_key: INDEX_KEY, limit: PAGE_SIZE, ...more };
+    const page = asObject(await api.xcomEntries(dagId, runId, "~", parameters));
+    const found = asList(page.xcom_entries).map(parseEntry);
+    return { found, count: Math.max(asCount(page.total_entries), found.length) };
+  };
+  const { found: entries, count: total } = await read({});
+  const isWhole = total <= entries.length && total <= budget.tests;
+  if (isWhole) budget.tests -= total;
+  // A suite is not mapped. Among many tests, its entry may be on another page.
+  const reads = isWhole ? entries : (await read({ map_index: -1 })).found;
   const rows: GateRow[] = [];
   let suite: SuiteEvidence | null = null;
   await Promise.all(
@@ -247,7 +258,7 @@ async function readGateContent(api: Api, { dagId, runId }: Gate): Promise<GateCo
       if (isSuiteEvidence(evidence)) suite = parseSuite(evidence);
     }),
   );
-  return { tests: total, rows: total <= MAX_LISTED_TESTS ? rows : [], suite };
+  return { tests: total, rows: isWhole ? rows : [], suite };
 }
 
 /**

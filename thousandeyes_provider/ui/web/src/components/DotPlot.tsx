@@ -326,11 +326,37 @@ function Row({ point, y, scale, left, right, nameWidth, letters, unit, width }: 
           {shorten(valueText(point.values, unit), 14)}
         </text>
       ) : (
-        <text x={left + 6} y={y + 4} className={`te-t-halo ${bad ? "te-t-failed" : "te-t-incomplete"}`}>
-          {`${bad ? "✕" : "○"} ${shorten(point.reason, Math.floor((width - left - 24) / (bad ? 7.6 : 6.8)))}`}
-        </text>
+        <Reason text={point.reason} bad={bad} left={left} y={y} width={width} />
       )}
     </g>
+  );
+}
+
+interface ReasonProps {
+  readonly text: string;
+  readonly bad: boolean;
+  readonly left: number;
+  readonly y: number;
+  readonly width: number;
+}
+
+/** Why an agent has no value, in place of its dot. The lines of limits do not go through it. */
+function Reason({ text, bad, left, y, width }: ReasonProps) {
+  const letter = bad ? 7.1 : 6.6;
+  const shown = `${bad ? "✕" : "○"} ${shorten(text, Math.floor((width - left - 24) / letter))}`;
+  return (
+    <>
+      <rect
+        x={left + 1}
+        y={y - ROW / 2 + 1}
+        width={Math.min(shown.length * letter + 10, width - left)}
+        height={ROW - 2}
+        fill="var(--te-raised)"
+      />
+      <text x={left + 6} y={y + 4} className={bad ? "te-t-failed" : "te-t-incomplete"}>
+        {shown}
+      </text>
+    </>
   );
 }
 

@@ -44,6 +44,7 @@ export function GateTable({ rows, linksOf, Link }: GateTableProps) {
     [rows, words, verdicts, sorting],
   );
   const counts = React.useMemo(() => countVerdicts(rows), [rows]);
+  const hasChecks = React.useMemo(() => rows.some((row) => row.worstCheck !== null), [rows]);
   const toggle = (verdict: Verdict) => {
     const next = new Set(verdicts);
     if (!next.delete(verdict)) next.add(verdict);
@@ -78,25 +79,34 @@ export function GateTable({ rows, linksOf, Link }: GateTableProps) {
             : `${shown.length} of ${rows.length} tests`}
         </span>
       </div>
-      <Rows rows={shown} sorting={sorting} onSort={setSorting} linksOf={linksOf} Link={Link} />
+      <Rows
+        rows={shown}
+        hasChecks={hasChecks}
+        sorting={sorting}
+        onSort={setSorting}
+        linksOf={linksOf}
+        Link={Link}
+      />
       {shown.length === 0 ? <p className="te-body te-muted">No test matches.</p> : null}
     </>
   );
 }
 
 interface RowsProps extends GateTableProps {
+  /** Whether any test of the gate has checks; without them, their columns would be empty. */
+  readonly hasChecks: boolean;
   readonly sorting: Sorting;
   readonly onSort: (sorting: Sorting) => void;
 }
 
-const Rows = React.memo(function Rows({ rows, sorting, onSort, linksOf, Link }: RowsProps) {
+const Rows = React.memo(function Rows({ rows, hasChecks, sorting, onSort, linksOf, Link }: RowsProps) {
   return (
     <div className="te-scroll">
       <table className="te-table te-gate-table te-stackable">
         <caption className="te-visually-hidden">Tests of this gate</caption>
         <thead>
           <tr>
-            {COLUMNS.map(([key, name]) => (
+            {COLUMNS.filter(([key]) => hasChecks || key !== "check").map(([key, name]) => (
               <th
                 key={key}
                 scope="col"
@@ -114,13 +124,13 @@ const Rows = React.memo(function Rows({ rows, sorting, onSort, linksOf, Link }: 
                 </button>
               </th>
             ))}
-            <th scope="col">Actual and limit</th>
+            {hasChecks ? <th scope="col">Actual and limit</th> : null}
             <th scope="col">Links</th>
           </tr>
         </thead>
         <tbody>
           {rows.map((row) => (
-            <Row key={row.key} row={row} links={linksOf(row)} Link={Link} />
+            <Row key={row.key} row={row} hasChecks={hasChecks} links={linksOf(row)} Link={Link} />
           ))}
         </tbody>
       </table>
@@ -130,11 +140,12 @@ const Rows = React.memo(function Rows({ rows, sorting, onSort, linksOf, Link }: 
 
 interface RowProps {
   readonly row: GateRow;
+  readonly hasChecks: boolean;
   readonly links: RowLinks | null;
   readonly Link: GateTableProps["Link"];
 }
 
-function Row({ row, links, Link }: RowProps) {
+function Row({ row, hasChecks, links, Link }: RowProps) {
   const name = row.testName || `Test ${row.testId}`;
   const check = row.worstCheck;
   return (
@@ -161,20 +172,24 @@ function Row({ row, links, Link }: RowProps) {
           </>
         ) : null}
       </td>
-      <td data-label="Worst check" className="te-num te-check">
-        {check ? (
-          <>
-            {check.metric}{" "}
-            <span className="te-muted">
-              {check.aggregate} {expectedText(check)}
-            </span>
-            <div className="te-row-meta">{actualText(check)}</div>
-          </>
-        ) : null}
-      </td>
-      <td>
-        {row.strip ? <StripPicture strip={row.strip} /> : check ? <CheckPicture check={check} /> : null}
-      </td>
+      {hasChecks ? (
+        <>
+          <td data-label="Worst check" className="te-num te-check">
+            {check ? (
+              <>
+                {check.metric}{" "}
+                <span className="te-muted">
+                  {check.aggregate} {expectedText(check)}
+                </span>
+                <div className="te-row-meta">{actualText(check)}</div>
+              </>
+            ) : null}
+          </td>
+          <td>
+            {row.strip ? <StripPicture strip={row.strip} /> : check ? <CheckPicture check={check} /> : null}
+          </td>
+        </>
+      ) : null}
       <td className="te-fit te-small">
         {links ? <Link href={links.trend}>Trend</Link> : null}
         {links && row.link ? " · " : null}

@@ -78,9 +78,11 @@ function Drawing({ times, width }: { readonly times: WaitTimes; readonly width: 
       {scale.ticks(Math.max(2, Math.floor(width / 110))).map((tick) => (
         <g key={tick}>
           <line x1={scale(tick)} x2={scale(tick)} y1={top} y2={bottom} className="te-grid-line" />
-          <text x={Math.max(scale(tick), 12)} y={bottom + 15} textAnchor="middle" className="te-t-muted">
-            {figure(tick)}
-          </text>
+          {scale(tick) > right - 14 ? null : (
+            <text x={Math.max(scale(tick), 12)} y={bottom + 15} textAnchor="middle" className="te-t-muted">
+              {figure(tick)}
+            </text>
+          )}
         </g>
       ))}
       <text x={width} y={bottom + 15} textAnchor="end" className="te-t-muted">

@@ -1,5 +1,5 @@
 /** Every agent of a run once, with its state. */
-import { agentKey, agentName, type Agent, type RunEvidence } from "./evidence";
+import { agentKey, agentName, type Agent, type FailedAgent, type RunEvidence } from "./evidence";
 
 /** `failing`: measured, and part of what a check does not allow. `error`: the measurement itself failed. */
 export type AgentState = "ok" | "failing" | "error" | "missing";
@@ -44,8 +44,17 @@ export function agentStatuses(evidence: RunEvidence): readonly AgentStatus[] {
   return [...statuses.values()];
 }
 
+/** Why the measurement of an agent failed: the message of the failed step, else its first error of a result type. */
+export function failureText({ errors, step }: FailedAgent, resultType: string): string {
+  if (step?.message) return step.message;
+  const prefix = `${resultType}: `;
+  const error = errors.find((text) => text.startsWith(prefix)) ?? errors[0] ?? "error";
+  return error.startsWith(prefix) ? error.slice(prefix.length) : error;
+}
+
 export function missingText(state: string, missingRows: string): string {
-  return ["did not report", state && `state ${state}`, missingRows].filter(Boolean).join(", ");
+  const results = missingRows ? `results are not complete: ${missingRows}` : "did not report";
+  return [results, state && `agent ${state}`].filter(Boolean).join(", ");
 }
 
 export function isBad(state: AgentState): boolean {

@@ -1,6 +1,6 @@
 /** What the picture of a metric shows: a value for each agent, the limits of its checks, the baseline. */
 import { max, median, min } from "d3-array";
-import { agentNames } from "./agents";
+import { agentNames, failureText } from "./agents";
 import { agentKey, type Check, type RunEvidence, type Samples } from "./evidence";
 import { expectedText, unitOf } from "./format";
 import { asMeasure, asNumber } from "./json";
@@ -76,7 +76,7 @@ function pictureOf(evidence: RunEvidence, key: string, judged: boolean): MetricP
     limits.length > 0
       ? limits.filter(({ upper }) => upper).length * 2 >= limits.length
       : !LOW_IS_BAD.test(metric);
-  const points = pointsOf(evidence, samples, before, checks, higherIsWorse);
+  const points = pointsOf(evidence, resultType, samples, before, checks, higherIsWorse);
   const values = points.flatMap((point) => point.values);
   return {
     key,
@@ -116,15 +116,17 @@ export function limitsOf(check: Check, unit: string): readonly Limit[] {
 
 function pointsOf(
   evidence: RunEvidence,
+  resultType: string,
   samples: Samples,
   before: Samples,
   checks: readonly Check[],
   higherIsWorse: boolean,
 ): readonly AgentPoint[] {
   const names = agentNames(evidence);
-  const failing = new Set(
-    checks.filter((check) => !check.passed).flatMap((check) => check.failingAgents.map(agentKey)),
-  );
+  const failing = new Set([
+    ...evidence.failedAgents.map(agentKey),
+    ...checks.filter((check) => !check.passed).flatMap((check) => check.failingAgents.map(agentKey)),
+  ]);
   const point = (key: string, reason: string, bad: boolean): AgentPoint => ({
     key,
     name: names.get(key) ?? `agent ${key}`,
@@ -136,7 +138,7 @@ function pointsOf(
   const withValue = [...samples.keys()].map((key) => point(key, "", false));
   const without = evidence.failedAgents
     .filter((agent) => !samples.has(agentKey(agent)))
-    .map((agent) => point(agentKey(agent), agent.errors[0] ?? "no value", true));
+    .map((agent) => point(agentKey(agent), failureText(agent, resultType), true));
   const missing = evidence.missing
     .filter((agent) => !samples.has(agentKey(agent)))
     .map((agent) => point(agentKey(agent), "did not report", false));

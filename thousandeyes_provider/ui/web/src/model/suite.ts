@@ -1,4 +1,5 @@
 /** The evidence of a suite, and the rows of a gate: one for each test. */
+import { failureText } from "./agents";
 import {
   agentName,
   asVerdict,
@@ -150,9 +151,9 @@ export function worstCheck(checks: readonly Check[]): Check | null {
 }
 
 /** Why the worst agent is bad: its error, the value that a check does not allow, or that it is missing. */
-function reasonOf({ failedAgents, missing }: RunEvidence, check: Check | null): string {
+function reasonOf({ failedAgents, missing, testType }: RunEvidence, check: Check | null): string {
   const failed = failedAgents[0];
-  if (failed) return failed.errors[0] ?? "error";
+  if (failed) return failureText(failed, testType);
   const failing = check && !check.passed ? check.failingAgents[0] : undefined;
   if (check && failing) return `${check.metric} ${valueText(failing.actual, unitOfCheck(check))}`;
   return missing.length > 0 ? "did not report" : "";

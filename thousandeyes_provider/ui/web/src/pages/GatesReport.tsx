@@ -56,7 +56,7 @@ function GateItem({
         {verdict ? (
           <VerdictBadge verdict={verdict} plain />
         ) : (
-          <span className="te-muted">{content ? "Open to see" : "Loading…"}</span>
+          <span className="te-muted">{content ? "Not loaded" : "Loading…"}</span>
         )}
       </td>
       <th scope="row">
