@@ -21,8 +21,9 @@ _AIRFLOW_HOME = tempfile.mkdtemp(prefix="thousandeyes-tests-")
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = _AIRFLOW_HOME
-for _folder in ("tests/system/dags", "example_dags"):
-    shutil.copytree(Path(__file__).parents[1] / _folder, Path(_AIRFLOW_HOME, "dags"), dirs_exist_ok=True)
+# The processes of pytest-xdist inherit the variable and share the folder of the process that starts them.
+os.environ.setdefault("THOUSANDEYES_SHARED_FOLDER", _AIRFLOW_HOME)
+Path(_AIRFLOW_HOME, "dags").mkdir()
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(_AIRFLOW_HOME, "dags"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"

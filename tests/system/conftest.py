@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import operator
 import os
 import re
+import shutil
+import sqlite3
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,18 +18,37 @@ import pytest
 
 from thousandeyes_provider.simulator import Simulator
 
+ROOT = Path(__file__).parents[2]
+DAG_FILES = [*(ROOT / "tests" / "system" / "dags").glob("*.py"), *(ROOT / "example_dags").glob("*.py")]
 DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-"""A folder with the DAGs of the tests and the examples."""
+"""The DAGs folder. It contains only the file that a test runs: dag.test() parses and stores all DAGs of the folder."""
 
 TOKEN = "t0ken-that-nobody-may-see"
 
 
 @pytest.fixture(scope="session")
 def airflow():
-    """The Airflow of this session with a migrated database."""
-    from airflow.utils.db import initdb
+    """The Airflow of this session with a migrated database.
 
-    initdb()
+    The first process of pytest-xdist that needs it migrates a database; the others copy it.
+    """
+    shared, own = Path(os.environ["THOUSANDEYES_SHARED_FOLDER"], "migrated.db"), DAGS.parent / "airflow.db"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shared.exists():
+            _copy_database(shared, own)
+            return
+        from airflow.utils.db import initdb
+
+        initdb()
+        _copy_database(own, shared)
+
+
+def _copy_database(source, target):
+    with sqlite3.connect(source) as reading, sqlite3.connect(target) as writing:
+        reading.backup(writing)
+    reading.close()
+    writing.close()
 
 
 @pytest.fixture
@@ -65,7 +87,9 @@ def run_dag(airflow, simulator, monkeypatch):
         change(dag)
         return _outcome(dag.test(run_conf=conf))
 
-    return run
+    yield run
+    for file in DAGS.glob("*.py"):
+        file.unlink()
 
 
 def _dag(dag_id):
@@ -73,7 +97,8 @@ def _dag(dag_id):
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:
         from airflow.models.dagbag import DagBag
-    bag = DagBag(dag_folder=str(DAGS))
+    (file,) = (path for path in DAG_FILES if re.search(rf'DAG\(\s*"{dag_id}"', path.read_text()))
+    bag = DagBag(dag_folder=shutil.copy(file, DAGS))
     assert not bag.import_errors
     return bag.dags[dag_id]
 

@@ -13,6 +13,7 @@ from thousandeyes_provider.exceptions import (
     InstantTestIncomplete,
     ThousandEyesConfigurationError,
 )
+from thousandeyes_provider.operators import judge
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
@@ -277,7 +278,8 @@ class TestSnapshot:
         assert simulator.count("snapshot") == 0
 
     @pytest.mark.parametrize("status", [400, 403, 429, 500])
-    def test_that_it_cannot_be_shared_makes_nothing_worse(self, simulator, worker, status, log):
+    def test_that_it_cannot_be_shared_makes_nothing_worse(self, simulator, worker, status, log, monkeypatch):
+        monkeypatch.setattr(judge, "SNAPSHOT_QUEUE_TIMEOUT", 0.5)
         test_id = simulator.add_test("http-server", outcomes={FRANKFURT: "error"})
         simulator.fail("snapshot", status=status, times=None, headers={"Retry-After": "600"})
         with pytest.raises(InstantTestFailed):
