@@ -13,8 +13,8 @@ from typing import Any
 MAX_SHORT_TEXT = 500
 """Characters of :func:`short_text`."""
 
-MAX_YAML_TEXT = 256 * 1024
-"""Characters of a text that is read as YAML; the parser takes seconds for more."""
+MAX_YAML_TEXT = 64 * 1024
+"""Characters of a text that is read as YAML; the parser takes almost a second for as many."""
 
 MAX_DEPTH = 50
 """Levels of lists and objects in :func:`parse_structure` and :func:`check_structure`."""

@@ -17,6 +17,9 @@ from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
 DIRECTIONS = ("to-target", "from-target")
 """The one-way directions of an agent-to-agent test."""
 
+LARGEST_COUNT = 10**9
+"""A number of agents that no count reaches."""
+
 SOURCES = ("argument", "test", "remembered", "unknown")
 """Where the expected agents come from."""
 
@@ -190,7 +193,7 @@ def share_or_count(value: Any, of: int | None, name: str) -> int | None:
     """
     text = value.strip() if isinstance(value, str) else value
     count = whole_number(text) if not isinstance(text, float) and "." not in str(text) else None
-    if count is not None and count >= 0:
+    if count is not None and 0 <= count < LARGEST_COUNT:
         return count
     fraction = number(text)
     if fraction is None or count is not None or not 0 <= fraction <= 1:

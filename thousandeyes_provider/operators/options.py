@@ -16,8 +16,16 @@ from dataclasses import dataclass, field, fields
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
-from thousandeyes_provider.api.coerce import boolean, did_you_mean, parse_structure, seconds, whole_number
+from thousandeyes_provider.api.coerce import (
+    boolean,
+    check_structure,
+    did_you_mean,
+    parse_structure,
+    seconds,
+    whole_number,
+)
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
+from thousandeyes_provider.api.redaction import shorten
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
 from thousandeyes_provider.operators.lazy import LazyModule
 
@@ -148,7 +156,7 @@ def parse_min_agents(value: object) -> int | float | str | None:
 
 def parse_max_agent_errors(value: object) -> int | float:
     """Parse a count of agents, or a fraction of those that report."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < expected_agents.LARGEST_COUNT:
         return value
 
     return verdict.parse_allowed_errors(value)
@@ -453,6 +461,12 @@ def task_label(task: _Task) -> str:
     return f"{type(task).__name__} {task.task_id!r}"
 
 
+MAX_PROBLEMS = 40
+"""Invalid arguments that an error lists."""
+
+MAX_SHOWN = 200
+"""Characters of an invalid argument that an error repeats."""
+
 _PLAIN = (int, float, type(None))
 """Types of values that hold no others, texts left out; a bool is an int."""
 
@@ -492,8 +506,11 @@ def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) ->
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
     arguments = {**_arguments(task, options), **files}
-    values, problems = _parse(options, arguments)
-    problems = problems or options.conflicts(values)
+    malformed = _malformed(arguments)
+    values, problems = _parse(
+        options, {name: arguments[name] for name in arguments.keys() - malformed.keys()}
+    )
+    problems = [*malformed.values(), *problems] or options.conflicts(values)
     if problems:
         raise _error(task_label(task), problems)
     return options(**values)
@@ -510,6 +527,8 @@ def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] =
     arguments = {
         name: value for name, value in _arguments(task, options).items() if not names_file(name, value)
     }
+    malformed = _malformed(arguments)
+    arguments = {name: value for name, value in arguments.items() if name not in malformed}
     literals = {
         # Most tasks have no checks: then nothing of them is imported.
         name: value
@@ -517,9 +536,10 @@ def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] =
         if is_literal(value) and not (name == "checks" and value is None)
     }
     values, problems = _parse(options, literals)
-    problems = [_unknown_argument(type(task), name) for name in unknown] + problems
+    problems = [_unknown_argument(type(task), name) for name in unknown] + [*malformed.values(), *problems]
     problems += _problems_of_known_parts(arguments, literals, values)
-    problems += options.conflicts({**{name: {} for name in _given_parts(arguments, literals)}, **values})
+    given = [*_given_parts(arguments, literals), *malformed]
+    problems += options.conflicts({**{name: {} for name in given}, **values})
     if problems:
         error = _error(_dag_file_line() + task_label(task), problems)
         # Mapped tasks are created when they run: then a retry does not correct the arguments either.
@@ -568,6 +588,18 @@ def _parse_plain(parse: Callable[[object], object], value: float | None) -> obje
 
 def _arguments(task: _Task, options: type[Options]) -> dict[str, object]:
     return {name: getattr(task, attribute) for name, attribute, _ in _declared(options)}
+
+
+def _malformed(arguments: Mapping[str, object]) -> dict[str, str]:
+    """What is wrong with arguments that no parser can walk through: too deep, too large, or within themselves."""
+    problems: dict[str, str] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            try:
+                check_structure(value)
+            except ValueError as error:
+                problems[name] = f"{name}: {error}"
+    return problems
 
 
 def _parse(options: type[Options], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
@@ -625,13 +657,19 @@ def _problems(name: str, value: object, error: Exception) -> list[str]:
         return list(error.errors)
     if isinstance(error, ConfidentialArgument):
         return [f"{name}: {error}"]
-    return [f"{name}={value!r}: {error}"]
+    try:
+        shown = shorten(repr(value), MAX_SHOWN)
+    except ValueError:  # an integer of thousands of digits
+        shown = f"({type(value).__name__})"
+    return [f"{name}={shown}: {shorten(str(error), MAX_SHOWN * 2)}"]
 
 
 def _error(label: str, problems: Sequence[str]) -> ThousandEyesConfigurationError:
     if len(problems) == 1:
         return ThousandEyesConfigurationError(f"{label}: {problems[0]}")
-    lines = "".join(f"\n- {problem}" for problem in problems)
+    lines = "".join(f"\n- {problem}" for problem in problems[:MAX_PROBLEMS])
+    if len(problems) > MAX_PROBLEMS:
+        lines += f"\n- and {len(problems) - MAX_PROBLEMS} more"
     return ThousandEyesConfigurationError(f"{label}: {len(problems)} invalid arguments:{lines}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from thousandeyes_provider.api.coerce import number, whole_number
-from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.expected_agents import LARGEST_COUNT, Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.baseline import Baseline
@@ -182,6 +182,6 @@ def parse_allowed_errors(value: object) -> int | float:
     text = value.strip() if isinstance(value, str) else value
     is_fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
     parsed = number(text) if is_fraction else whole_number(text)
-    if parsed is None or parsed < 0 or (is_fraction and parsed > 1):
+    if parsed is None or not 0 <= parsed < LARGEST_COUNT or (is_fraction and parsed > 1):
         raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
     return parsed

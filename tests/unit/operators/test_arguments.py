@@ -80,6 +80,61 @@ class TestOneError:
             assert RunInstantTestOperator(task_id="validate", test_id="1").poll_interval == 3
 
 
+def within_itself():
+    value = {}
+    value["http-server"] = value
+    return value
+
+
+def nested(levels):
+    value = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def multiplied():
+    value = ["x"] * 10
+    for _ in range(10):
+        value = [value] * 10
+    return {"http-server": value}
+
+
+class TestStructures:
+    """Objects and numbers that cannot be walked through or shown end in a short error, in bounded time."""
+
+    @pytest.mark.parametrize("value", [within_itself(), nested(100_000), multiplied()], ids=lambda _: "")
+    @pytest.mark.parametrize("name", ["checks", "compare_with", "expected_agents", "test_type", "grace"])
+    def test_too_deep_or_too_large(self, name, value):
+        (line,) = problems(RunInstantTestOperator, test_id="1", **{name: value})
+        assert (
+            f"{name}: nested more than 50 levels deep" in line or f"{name}: more than 100000 values" in line
+        )
+
+    @pytest.mark.parametrize("value", [within_itself(), nested(100_000), multiplied()], ids=lambda _: "")
+    @pytest.mark.parametrize("name", ["definition", "overrides"])
+    def test_too_deep_or_too_large_definition(self, name, value):
+        others = {"from_test": "1"} if name == "overrides" else {"test_type": "http-server"}
+        (line,) = problems(CreateInstantTestOperator, **others, **{name: value})
+        assert (
+            f"{name}: nested more than 50 levels deep" in line or f"{name}: more than 100000 values" in line
+        )
+
+    @pytest.mark.parametrize(
+        "value", [10**5000, [10**5000], "x" * 300_000, ["x" * 300_000]], ids=lambda _: ""
+    )
+    @pytest.mark.parametrize("name", ["checks", "compare_with", "min_agents", "max_agent_errors", "timeout"])
+    def test_values_that_are_too_long_to_be_shown(self, name, value):
+        assert sum(map(len, problems(RunInstantTestOperator, test_id="1", **{name: value}))) < 2000
+
+    def test_many_problems_are_listed_in_part(self):
+        checks = {f"type {number}": {} for number in range(200)}
+        lines = problems(RunInstantTestOperator, test_id="1", checks=checks)
+        assert lines[0].endswith("200 invalid arguments:")
+        assert lines[-1] == "- and 160 more"
+        assert len(lines) == 42
+
+
 class TestUnusableTypes:
     """A value of any type is one of our errors, never a bare TypeError."""
 
