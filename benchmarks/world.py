@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,22 +211,15 @@ class Budget:
 
 
 def budget(log: Sequence[dict[str, Any]], limit: int, window: float) -> Budget:
-    """Recount the windows from the simulator's log. A window starts with its first request.
+    """Recount the windows from the simulator's log. Windows end at the multiples of their length.
 
     :param window: length of a window in real seconds.
     """
-    used, ends, left = 0, 0.0, []
-    for request in log:
-        if request["status"] in (401, 429):
-            continue
-        if request["at"] >= ends:
-            if used:
-                left.append(limit - used)
-            used, ends = 0, request["at"] + window
-        used += 1
-    left.append(limit - used)
+    used = Counter(
+        math.floor(request["at"] / window) for request in log if request["status"] not in (401, 429)
+    )
     refused = sum(request["status"] == 429 for request in log)
-    return Budget(refused, min(left), len(left))
+    return Budget(refused, limit - max(used.values(), default=0), len(used))
 
 
 def scale_pace(speed: float) -> None:

@@ -164,6 +164,9 @@ def parse_structure(text: str, *, yaml: bool = False) -> Any:
     return value
 
 
+_SCALARS = (str, int, float, type(None))
+
+
 def check_structure(value: Any) -> None:
     """Check that a structure of lists and objects is a tree of bounded size.
 
@@ -179,6 +182,8 @@ def check_structure(value: Any) -> None:
             count += 1
             if count > MAX_VALUES:
                 raise ValueError(f"more than {MAX_VALUES} values, aliases included")
+            if isinstance(part, _SCALARS):
+                continue
             if isinstance(part, Mapping | list | tuple | set | frozenset):
                 if len(open_levels) > MAX_DEPTH:
                     raise ValueError(f"nested more than {MAX_DEPTH} levels deep")

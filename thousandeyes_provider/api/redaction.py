@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -35,6 +36,12 @@ class Redactor:
         if self._pattern is not None:
             text = self._pattern.sub("***", text)
         return shorten(printable(text).strip(), limit)
+
+
+@lru_cache(maxsize=64)
+def redactor_of(secrets: frozenset[str]) -> Redactor:
+    """The redactor of some secrets: each poll of each wait needs one, and most have the secrets of one connection."""
+    return Redactor(secrets)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -29,7 +29,7 @@ from thousandeyes_provider.api.flows import (
     request_flow,
 )
 from thousandeyes_provider.api.rate_limits import PollingPace, RateLimit, polling_pace, quotas
-from thousandeyes_provider.api.redaction import MAX_TEXT, Redactor, describe
+from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Attempts, RequestKind
 from thousandeyes_provider.api.server_clock import ServerClock
@@ -222,7 +222,7 @@ class BaseThousandEyesHook:
     def redact(self, text: str, limit: int = MAX_TEXT) -> str:
         """``text`` as it may be shown: without the token, passwords and secrets of definitions, on one line."""
         secrets = (*(self._settings.secrets() if self._settings else ()), *self._secrets)
-        return Redactor(secrets)(text, limit)
+        return redactor_of(frozenset(secrets))(text, limit)
 
     # -- what the drivers share ----------------------------------------------------------------------------------
 

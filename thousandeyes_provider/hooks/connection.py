@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -51,6 +52,11 @@ class ConnectionSettings:
 
     def secrets(self) -> tuple[str, ...]:
         """The token, and the passwords of proxies as written, decoded and in Base64; never shown."""
+        return self._secrets
+
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        # Each text of a response is redacted, and the environment's proxies take long to read.
         secrets = [self.token]
         for proxy in proxies_of(self).values():
             secrets += _passwords(proxy)

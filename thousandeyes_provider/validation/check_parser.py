@@ -195,7 +195,7 @@ class _Parser:
             return []
         if isinstance(value, list | tuple):
             return self._comparisons(value, path, result_type, metric, "every")
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             self._error(path, f'expected a comparison such as {{"equal_to": 200}}, got {_shown(value)}')
             return []
         names = [name for name in value if isinstance(name, str)]
@@ -239,7 +239,7 @@ class _Parser:
         value = self._structured(value, path)
         if self._is_skipped(value):
             return None
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             self._error(path, f'expected a comparison such as {{"leq_to": 800}}, got {_shown(value)}')
             return None
         errors_before = len(self.errors)
@@ -390,6 +390,8 @@ class _Parser:
 
     def _fit_bounds(self, path: str, values: Mapping[str, Any]) -> None:
         """Check that two bounds do not repeat each other or exclude every value."""
+        if len(values) < 2:
+            return
         for strict, loose in (LOWER_BOUNDS, UPPER_BOUNDS):
             if strict in values and loose in values:
                 self._error(path, f"both {_quoted(strict)} and {_quoted(loose)}; keep one of them")
@@ -444,15 +446,17 @@ class _Parser:
         value = self._structured(value, path)
         if self._is_skipped(value):
             return []
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             self._error(path, f"expected a dict {expected}, got {_shown(value)}")
             return []
         if not value and empty:
             self._error(path, empty)
-        for key in value:
-            if not isinstance(key, str):
-                self._error(path, f"expected names as keys, got {_shown(key)}")
-        return [(key, part) for key, part in value.items() if isinstance(key, str)]
+        named = [(key, part) for key, part in value.items() if isinstance(key, str)]
+        if len(named) < len(value):
+            for key in value:
+                if not isinstance(key, str):
+                    self._error(path, f"expected names as keys, got {_shown(key)}")
+        return named
 
     def _structured(self, value: Any, path: str) -> Any:
         """The dict or list that a text spells; the value itself when it is no text that looks like one."""
@@ -471,11 +475,13 @@ class _Parser:
         if not self._literals_only:
             return False
         if isinstance(value, str):
-            return any(mark in value for mark in ("{{", "{%", "{#"))
+            return "{{" in value or "{%" in value or "{#" in value
         plain = (Mapping, list, tuple, set, frozenset, int, float)
         return value is not None and not isinstance(value, plain)
 
     def _has_skipped_part(self, value: Any) -> bool:
+        if isinstance(value, str | int | float):
+            return self._is_skipped(value)
         if isinstance(value, Mapping):
             return any(map(self._has_skipped_part, value.values()))
         if isinstance(value, list | tuple | set | frozenset):
@@ -493,6 +499,11 @@ class _Parser:
 
     def _error(self, path: str, text: str) -> None:
         self.errors.append(f"{path}: {text}")
+
+
+def _is_mapping(value: Any) -> bool:
+    """Whether a value is a mapping; nearly all are dicts, for which the check of the abstract class is slow."""
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 _INVALID = object()
