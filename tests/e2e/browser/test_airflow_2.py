@@ -57,7 +57,7 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
 @pytest.mark.parametrize(
     ("name", "change", "account_group", "said"),
     [
-        ("good", {}, "", ["Sam Simulated", "'Network Operations' (1001), the token's default"]),
+        ("good", {}, "", ["Sam Simulated", "'Network Operations' (1001), default of the token"]),
         ("bad token", {"API token (bearer)": "n0-token-of-anybody"}, "", ["401", "Invalid access token"]),
         ("unreachable host", {"Port": "9"}, "", ["could not connect", "Connection refused"]),
         ("wrong account group", {}, "999", ["account group 999", "'Web Platform' (1002)"]),
@@ -75,4 +75,4 @@ def test_the_test_button_says_how_it_is(
     for secret in (token, "n0-token-of-anybody"):
         assert secret not in message
     if name == "good":
-        assert re.search(r"\d+ of 240 requests are left", message)
+        assert re.search(r"\d+ of 240 requests left", message)

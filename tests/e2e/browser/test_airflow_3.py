@@ -88,8 +88,8 @@ def test_a_good_token_is_told_whose_it_is(connections, connected, page, shoot):
     shoot(page, "test-good")
     assert title == "Test Connection Successful"
     assert "Sam Simulated" in message
-    assert "'Network Operations' (1001), the token's default" in message
-    assert re.search(r"\d+ of 240 requests are left", message)
+    assert "'Network Operations' (1001), default of the token" in message
+    assert re.search(r"\d+ of 240 requests left", message)
 
 
 @pytest.mark.xfail(

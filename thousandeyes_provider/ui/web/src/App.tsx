@@ -5,6 +5,7 @@ import type { Gate, GateProgress, RunReport as Report } from "./api/airflow";
 import { Api, ApiError, xcomUrl } from "./api/client";
 import { ErrorBoundary, Message } from "./components/basics";
 import type { RowLinks } from "./components/GateTable";
+import { runName } from "./model/format";
 import {
   pageUrl,
   parsePlace,
@@ -98,7 +99,7 @@ function Crumbs({ place }: { readonly place: Place }) {
   if (place.page !== "gates") {
     const gate = place.runId ? pageUrl({ page: "gate", dagId: place.dagId, runId: place.runId }) : null;
     items.push([
-      place.runId ? `${place.dagId} · ${place.runId}` : place.dagId,
+      place.runId ? `${place.dagId} · ${runName(place.runId)}` : place.dagId,
       place.page === "gate" ? null : gate,
     ]);
   }

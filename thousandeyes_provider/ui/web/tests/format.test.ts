@@ -8,6 +8,7 @@ import {
   expectedText,
   figure,
   percentText,
+  runName,
   timeText,
   unitOf,
   withUnit,
@@ -85,5 +86,16 @@ describe("places and times", () => {
     expect(countryName("__proto__")).toBe("__proto__");
     expect(timeText(Date.UTC(2026, 10, 25, 18, 1, 14))).toBe("25 Nov 2026, 18:01:14 UTC");
     expect(timeText(null)).toBe("unknown");
+  });
+});
+
+describe("the id of a DAG run", () => {
+  it("is short where Airflow made it up, and whole where a person chose it", () => {
+    const runId = "manual__2026-11-26T00:53:24.702880+00:00";
+    expect(runName(runId)).toBe("manual run, 2026-11-26 00:53:24 UTC");
+    expect(runName("asset_triggered__2026-11-26T00:53:24+00:00_x", { withTime: false })).toBe(
+      "asset triggered run",
+    );
+    expect(runName("release 1.4__2")).toBe("release 1.4__2");
   });
 });

@@ -205,6 +205,15 @@ export function shortTimeText(time: number): string {
   });
 }
 
+const GENERATED_RUN_ID = /^([a-z_]+)__(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)/;
+
+/** The id of a DAG run for people: `manual run, 2026-11-26 00:53:24 UTC` for an id that Airflow made up. */
+export function runName(runId: string, { withTime = true } = {}): string {
+  const [, kind, date, time] = GENERATED_RUN_ID.exec(runId) ?? [];
+  if (kind === undefined) return runId;
+  return `${kind.replaceAll("_", " ")} run${withTime ? `, ${date} ${time} UTC` : ""}`;
+}
+
 /** `1 agent`, `5 agents`. */
 export function counted(count: number, noun: string): string {
   return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;

@@ -2,7 +2,7 @@
 import * as React from "react";
 import type { Gate } from "../api/airflow";
 import { Card, CountsBar, VerdictBadge } from "../components/basics";
-import { counted, shortSummary, shortTimeText } from "../model/format";
+import { counted, runName, shortSummary, shortTimeText } from "../model/format";
 import { countVerdicts, worstVerdict } from "../model/suite";
 
 export interface GatesReportProps {
@@ -62,7 +62,8 @@ function GateItem({
       <th scope="row">
         <Link href={url}>{gate.dagName}</Link>
         <div className="te-row-meta">
-          {shortTimeText(gate.time)} UTC · {gate.runId}
+          {shortTimeText(gate.time)} UTC ·{" "}
+          <span title={gate.runId}>{runName(gate.runId, { withTime: false })}</span>
         </div>
       </th>
       <td data-label="Tests" style={{ minWidth: 140 }}>

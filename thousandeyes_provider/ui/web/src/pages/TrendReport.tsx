@@ -2,7 +2,15 @@
 import * as React from "react";
 import { Card, VerdictBadge } from "../components/basics";
 import { TrendPlot } from "../components/TrendPlot";
-import { counted, figure, percentText, shortSummary, shortTimeText, withUnit } from "../model/format";
+import {
+  counted,
+  figure,
+  percentText,
+  runName,
+  shortSummary,
+  shortTimeText,
+  withUnit,
+} from "../model/format";
 import { driftOf, trendMetrics, trendOf, type TrendRun } from "../model/trend";
 
 export interface TrendReportProps {
@@ -78,7 +86,9 @@ export function TrendReport({ runs, metric, onMetric, urlOf, Link, onOpen }: Tre
                     <span className="te-date">
                       <Link href={urlOf(point.runId)}>{shortTimeText(point.time)}</Link>
                     </span>
-                    <div className="te-row-meta">{point.runId}</div>
+                    <div className="te-row-meta" title={point.runId}>
+                      {runName(point.runId, { withTime: false })}
+                    </div>
                   </th>
                   <td data-label="Median" className="te-num te-fit">
                     {point.median === null ? "" : withUnit(point.median, trend.unit)}
