@@ -1,10 +1,11 @@
 """The demonstration: a deployment pipeline in a real Airflow, validated by a ThousandEyes instant test.
 
-Without an account it asks the simulator, which is made to throttle and to lose an answer: the first pipeline gets
-through and is promoted; the second meets an agent that reports an error, and is rolled back. With
-AIRFLOW_CONN_THOUSANDEYES_DEFAULT set, the first pipeline runs once against that account and the test TEST_ID.
+Without an account it runs against the simulator. The first pipeline meets a 429 and a lost response, passes, and is
+promoted. The second is gated by a suite of three tests; an agent of one of them reports an error, and the release is
+rolled back. At the end, checks are proposed from the history of a test. With AIRFLOW_CONN_THOUSANDEYES_DEFAULT set, the
+first pipeline runs once against that account and the test TEST_ID.
 
-Airflow's own command line runs the pipelines, in a throw-away home below .demo.
+Airflow's own command line runs the pipelines, in a temporary home below .demo.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo" / "airflow"
 LOG = ROOT / ".demo" / "airflow.log"
 PIPELINE = "thousandeyes_deployment_pipeline"
+SUITE_PIPELINE = "thousandeyes_release_gate"
+GATES = {PIPELINE: "validate", SUITE_PIPELINE: "gate.verdict"}
+"""The task of each pipeline whose evidence is shown."""
 CONNECTION = "AIRFLOW_CONN_THOUSANDEYES_DEFAULT"
 
 _RECORD = re.compile(
     r"\d{4}-\d\d-\d\dT(?P<time>\d\d:\d\d:\d\d)\S* \[\w+ *\] (?P<text>.*?) *\[(?P<logger>[\w.]+)\]"
 )
-_TASK = re.compile(r"\[DAG TEST\] starting task_id=(\w+)")
+_TASK = re.compile(r"\[DAG TEST\] starting task_id=([\w.]+)(?: map_index=(-?\d+))?")
 
 
 def main() -> int:
     """Run the demonstration.
 
-    :return: the exit status: 0 when everything went as it should.
+    :return: the exit status: 0 when all ended as expected.
     """
     os.environ.update(
         AIRFLOW_HOME=str(HOME),
@@ -50,23 +54,21 @@ def main() -> int:
     if own_account and not test_id:
         return 2
 
-    heading("Setting up a throw-away Airflow")
+    heading("Setting up a temporary Airflow")
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     begun = time.monotonic()
     airflow("db", "migrate")
-    say(
-        f"its database is ready after {time.monotonic() - begun:.0f} s; everything Airflow says is in {shown(LOG)}"
-    )
+    say(f"Its database is ready after {time.monotonic() - begun:.0f} s; the full output is in {shown(LOG)}")
     return on_own_account(test_id) if own_account else on_simulator()
 
 
 def own_test_id() -> str:
-    """The instant test to rerun on somebody's own account."""
+    """Return the instant test to rerun on the user's own account."""
     say(f"{CONNECTION} is set: the pipeline runs against that account, and its units are charged.")
     test_id = os.environ.get("TEST_ID", "").strip()
     if not test_id and sys.stdin.isatty():
-        test_id = input("Which instant test shall be rerun? TEST_ID = ").strip()
+        test_id = input("Instant test to rerun: TEST_ID = ").strip()
     if not test_id:
         print(f"TEST_ID is not set: name the instant test to rerun, as in\n\n  TEST_ID=281474976710706 make demo\n\n"
               f"or unset {CONNECTION} to see the demonstration against the simulator.", file=sys.stderr)  # fmt: skip
@@ -74,24 +76,24 @@ def own_test_id() -> str:
 
 
 def on_own_account(test_id: str) -> int:
-    """The pipeline, once, against a real account."""
+    """Run the first pipeline against a real account."""
     heading(f"Deploying, validated by instant test {test_id} of your account")
-    states, evidence = run_pipeline(test_id, "1.4.2")
+    states, evidence = run_pipeline(PIPELINE, test_id=test_id, version="1.4.2")
     report({"your account": (states, evidence)})
     return 0 if states.get("validate") == "success" else 1
 
 
 def on_simulator() -> int:
-    """Both pipelines, against a simulated ThousandEyes."""
+    """Run both pipelines and propose checks, against a simulated ThousandEyes."""
     from thousandeyes_provider.simulator import Simulator
 
     test_id = "202703"
-    # Ten simulated seconds pass in one.
+    # Ten simulated seconds pass per second.
     with Simulator(speed=10) as simulator:
         os.environ[CONNECTION] = json.dumps(simulator.connection())
-        say(f"a simulated ThousandEyes answers at {simulator.url}")
+        say(f"A simulated ThousandEyes responds at {simulator.url}")
 
-        heading("1 of 2: a good deployment, on a bad day for the API (one 429, one 502)")
+        heading("1 of 3: a good deployment, while the API returns a 429 and a 502")
         simulator.change_test(
             test_id,
             delays={
@@ -104,57 +106,73 @@ def on_simulator() -> int:
         )
         simulator.throttle(1, 40, "run")
         simulator.fail("run", status=502, started=True)
-        good = run_pipeline(test_id, "1.4.2")
+        good = run_pipeline(PIPELINE, test_id=test_id, version="1.4.2")
 
-        heading("2 of 2: a bad deployment: Singapore cannot connect")
-        # A test of its own: a rerun in the minute of the first round would wait for the next minute.
-        test_id = simulator.add_test(
-            "http-server", name="Demo checkout", outcomes={"Singapore": "error"}, delays=20
-        )
-        bad = run_pipeline(test_id, "1.5.0")
+        heading("2 of 3: a bad deployment, gated by three tests: one passes, one fails, one is inconclusive")
+        tests = [
+            simulator.add_test("http-server", name="Demo search", delays=20),
+            simulator.add_test(
+                "http-server", name="Demo checkout", outcomes={"Singapore": "error"}, delays=20
+            ),
+            simulator.add_test("dns-server", name="Demo names", silent=["zurich-branch-2"], delays=20),
+        ]
+        bad = run_pipeline(SUITE_PIPELINE, test_ids=tests, timeout=15, version="1.5.0")
+
+        heading("3 of 3: checks for the demo's test, proposed from its rounds of two weeks")
+        simulator.add_history(test_id, days=14, seed=2)
+        proposed = propose(test_id)
 
     report({"good deployment": good, "bad deployment": bad})
-    expected = (
-        {
-            "deploy": "success",
-            "validate": "success",
-            "promote": "success",
-            "roll_back": "skipped",
-            "hold": "skipped",
-        },
-        {
-            "deploy": "success",
-            "validate": "failed",
-            "promote": "upstream_failed",
-            "roll_back": "success",
-            "hold": "skipped",
-        },
-    )
-    if (good[0], bad[0]) != expected:
-        print("The pipelines did not end as they should.", file=sys.stderr)
+    route = ("promote", "roll_back", "hold")
+    ends = [tuple(states[task] for task in route) for states, _ in (good, bad)]
+    verdicts = [evidence.get("verdict") for _, evidence in (good, bad)]
+    expected = [("success", "skipped", "skipped"), ("skipped", "failed", "skipped")]
+    if (ends, verdicts, proposed) != (expected, ["passed", "failed"], 0):
+        print("The demonstration did not end as it should.", file=sys.stderr)
         return 1
     say("Both pipelines ended as they should: the good one was promoted, the bad one rolled back.")
     return 0
 
 
-def run_pipeline(test_id: str, version: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Run the pipeline with Airflow's command line, and tell what happens in it.
+def propose(test_id: str) -> int:
+    """Print the checks that the history of a test supports.
 
-    :return: the state of each task, and the evidence of the validation.
+    :return: the exit status of the command.
     """
-    conf = json.dumps({"test_id": test_id, "version": version})
-    file = ROOT / "example_dags" / f"{PIPELINE}.py"
-    command = [sys.executable, "-m", "airflow", "dags", "test", PIPELINE, "-f", str(file), "-c", conf]
+    command = [sys.executable, "-m", "thousandeyes_provider", "propose", test_id]
+    options = ["--days", "14", "--one-in", "100"]
+    say(f"$ {' '.join(['python', *command[1:], *options])}")
+    return subprocess.run([*command, *options], cwd=ROOT, check=False).returncode
+
+
+def run_pipeline(dag_id: str, **conf: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Run a pipeline with Airflow's command line, and print what happens in it.
+
+    :return: the state of each task, and the evidence of the gate.
+    """
+    file = ROOT / "example_dags" / f"{dag_id}.py"
+    command = [
+        sys.executable,
+        "-m",
+        "airflow",
+        "dags",
+        "test",
+        dag_id,
+        "-f",
+        str(file),
+        "-c",
+        json.dumps(conf),
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as running:
         for line in progress(running.stdout or ()):
             say(line)
-    return outcome()
+    return outcome(dag_id)
 
 
 def progress(lines: Any) -> Iterator[str]:
-    """Of all that Airflow says, what a person wants to follow: tasks, this provider, what tasks print."""
+    """Select what a person wants to follow from Airflow's output: tasks, this provider, what tasks print."""
     in_task = in_traceback = in_table = False
     with LOG.open("a") as log:
         for line in lines:
@@ -166,7 +184,8 @@ def progress(lines: Any) -> Iterator[str]:
                 task = _TASK.search(text)
                 if task:
                     in_task, in_table = True, False
-                    yield f"{record['time']}  -- {task[1]}"
+                    index = "" if task[2] in (None, "-1") else f"[{task[2]}]"
+                    yield f"{record['time']}  -- {task[1]}{index}"
                 elif "thousandeyes_provider" in record["logger"] and not in_table:
                     # The rest of the table is shown at the end.
                     in_table = record["text"].startswith("verdict")
@@ -180,9 +199,9 @@ def progress(lines: Any) -> Iterator[str]:
                 yield f"              {text}"
 
 
-def outcome() -> tuple[dict[str, str], dict[str, Any]]:
-    """The states of the tasks of the newest run, and the evidence that its validation left in XCom."""
-    # Only now, since Airflow reads its environment when it is imported.
+def outcome(dag_id: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Read the states of the tasks of the newest run, and the evidence that its gate left in XCom."""
+    # Airflow reads its environment when it is imported.
     from sqlalchemy import select
 
     from airflow.models.dagrun import DagRun
@@ -191,28 +210,37 @@ def outcome() -> tuple[dict[str, str], dict[str, Any]]:
 
     with create_session() as session:
         newest = session.scalars(
-            select(DagRun).where(DagRun.dag_id == PIPELINE).order_by(DagRun.id.desc()).limit(1)
+            select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
         ).one()
+        instances = newest.get_task_instances(session=session)
         states = {
-            instance.task_id: str(instance.state) for instance in newest.get_task_instances(session=session)
+            instance.task_id + (f"[{instance.map_index}]" if instance.map_index >= 0 else ""): str(
+                instance.state
+            )
+            for instance in sorted(
+                instances, key=lambda instance: (instance.end_date is None, instance.end_date)
+            )
         }
-        found = session.scalars(
+        stored = session.scalars(
             XComModel.get_many(
-                key="return_value", run_id=newest.run_id, dag_ids=PIPELINE, task_ids="validate"
+                key="return_value", run_id=newest.run_id, dag_ids=dag_id, task_ids=GATES[dag_id]
             )
         ).first()
-        evidence = XComModel.deserialize_value(found) if found else {}
-    order = ("deploy", "validate", "promote", "roll_back", "hold")
-    return {name: states.get(name, "missing") for name in order}, evidence
+        evidence = XComModel.deserialize_value(stored) if stored else {}
+    return states, evidence
 
 
 def report(runs: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]]) -> None:
-    """The evidence of each run as a table, and how its tasks ended."""
+    """Print the evidence of each run as a table, and how its tasks ended."""
+    from thousandeyes_provider.validation.suite_reports import suite_table_lines
     from thousandeyes_provider.validation.summary import table
 
     for name, (_, evidence) in runs.items():
         heading(f"Evidence of the {name}, as it is in XCom")
-        print(table(evidence) if evidence else "none")
+        if "tests" in evidence:
+            print("\n".join(line for _, line in suite_table_lines(evidence)))
+        else:
+            print(table(evidence) if evidence else "none")
     heading("How the tasks ended")
     width = max(map(len, runs))
     for name, (states, _) in runs.items():
@@ -223,7 +251,7 @@ def report(runs: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]]) -> N
 def airflow(*arguments: str) -> None:
     """Run a command of Airflow.
 
-    :raises SystemExit: when it fails, with what it said.
+    :raises SystemExit: when it fails, with its output.
     """
     done = subprocess.run(
         [sys.executable, "-m", "airflow", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
@@ -234,17 +262,17 @@ def airflow(*arguments: str) -> None:
 
 
 def heading(text: str) -> None:
-    """Begin a part."""
+    """Print the title of a part."""
     print(f"\n=== {text}", flush=True)
 
 
 def say(text: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     print(text, flush=True)
 
 
 def shown(path: Path) -> str:
-    """A path as seen from the project."""
+    """Return a path relative to the project."""
     return str(path.relative_to(ROOT))
 
 

@@ -422,6 +422,29 @@ class TestTestsByTag:
         assert evidence(outcome, "gate.verdict")["verdict"] == "no_results"
 
 
+@pytest.mark.parametrize(
+    ("conditions", "verdict", "ends"),
+    [
+        ({}, "passed", "promote"),
+        ({"outcomes": {SINGAPORE: "error"}}, "failed", "roll_back"),
+        ({"silent": [ZURICH]}, "incomplete", "hold"),
+    ],
+    ids=["good", "bad", "missing"],
+)
+def test_a_release_gate_promotes_rolls_back_or_holds(simulator, run_example, conditions, verdict, ends):
+    tests = [simulator.add_test("http-server"), simulator.add_test("http-server", **conditions)]
+
+    def with_the_timeout_of_the_example(dag):
+        dag.get_task("gate.run").partial_kwargs.pop("timeout")
+
+    outcome, states = run_example(
+        "thousandeyes_release_gate", with_the_timeout_of_the_example, test_ids=tests, timeout=3
+    )
+    assert evidence(outcome, "gate.verdict")["verdict"] == verdict
+    ran = {task for task in ("promote", "roll_back", "hold") if states[task] != "skipped"}
+    assert ran == {ends}
+
+
 class TestScheduledTestNow:
     @pytest.mark.parametrize(
         ("before", "states"),
