@@ -239,7 +239,9 @@ def parse_report_path(value: object) -> str | None:
         return None
 
     if not isinstance(value, str):
-        raise ValueError("expected a path or URL that ends in .xml (JUnit) or .md (Markdown)")
+        raise ValueError(
+            "expected a path or URL that ends in .xml (JUnit), .md (Markdown) or .html (report page)"
+        )
     reports.report_format(value)
     return value.strip()
 

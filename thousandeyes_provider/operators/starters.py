@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import type_implied_by
 from thousandeyes_provider.api.response import iso_time
+from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
@@ -275,15 +276,37 @@ class Rerun:
         """Read what has to be known before the run."""
         options = self._options
         checked = options.checks.result_types
+        implied = None if options.test_type else type_implied_by(checked)
         plan = self._session.reader.plan(
             options.test_id,
-            test_type=options.test_type or type_implied_by(checked),
+            test_type=options.test_type or implied,
             result_types=options.result_types or checked or None,
             expected=options.expected_agents,
         )
+        if implied and not plan.test_name and not any(plan.remembered.values()):
+            self._verify_implied_type(implied)
         self._caller.announce(plan)
         self._session.xcoms.push_link("test", plan.test_link)
         return plan
+
+    def _verify_implied_type(self, implied: str) -> None:
+        """Compare the type that only tests with the checked results have with the type of the test.
+
+        :raises ThousandEyesConfigurationError: when the test is of another type.
+        """
+        test_id = self._options.test_id
+        try:
+            test_type, _ = self._session.reader.find_test_type(test_id)
+        except ThousandEyesConfigurationError as error:
+            # The run call reports a test that does not exist.
+            self._session.log.info("Test %s: type %s (from checks). %s", test_id, implied, error)
+            return
+        if test_type != implied:
+            checked = ", ".join(self._options.checks.result_types)
+            raise ThousandEyesConfigurationError(
+                f"checks: test {test_id} is of type {test_type}, which has no {checked} results; "
+                f"expected {', '.join(TEST_TYPES[test_type].result_types)}"
+            )
 
 
 class Creation:

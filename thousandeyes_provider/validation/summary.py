@@ -198,11 +198,18 @@ def _result_counts(evidence: Evidence) -> str:
         of = _total(evidence, "agents.reported") if total is None else total
         counts = [f"{agents['ok_count']} of {of} agents ok"]
     else:
-        of_expected = "" if total is None else f" of {total}"
-        counts = [f"{_total(evidence, 'agents.reported')}{of_expected} agents reported"]
+        counts = [_reported_count(evidence)]
     if checks := check_counts(evidence):
         counts.append(checks)
     return ", ".join(counts)
+
+
+def _reported_count(evidence: Evidence) -> str:
+    """``4 of 5 agents reported``; ``2 agents reported, 1 expected`` when other agents than expected reported."""
+    reported, expected = _total(evidence, "agents.reported"), evidence["agents"]["expected_count"]
+    if expected is None or reported > expected:
+        return f"{reported} agents reported" + ("" if expected is None else f", {expected} expected")
+    return f"{reported} of {expected} agents reported"
 
 
 def summary(evidence: Evidence) -> str:
@@ -445,9 +452,8 @@ def display_name(evidence: Evidence) -> str:
 
 def agent_counts(evidence: Evidence) -> str:
     """Return how many agents reported, are missing and have an error."""
-    expected, allowed = evidence["agents"]["expected_count"], evidence["agents"]["allowed_errors"]
-    of_expected = "" if expected is None else f" of {expected}"
-    parts = [f"{_total(evidence, 'agents.reported')}{of_expected} agents reported"]
+    allowed = evidence["agents"]["allowed_errors"]
+    parts = [_reported_count(evidence)]
     if missing := _total(evidence, "agents.missing"):
         parts.append(f"{missing} missing")
     failed = _total(evidence, "failed_agents")

@@ -12,6 +12,7 @@ from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
     ThousandEyesConfigurationError,
+    ThousandEyesNotFoundError,
 )
 from thousandeyes_provider.operators import judge
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
@@ -314,3 +315,29 @@ class TestDryRun:
     def test_a_test_of_which_nothing_is_known_is_amiss(self, simulator, worker):
         with pytest.raises(ThousandEyesConfigurationError, match="neither a definition nor a round"):
             worker.rerun("404", test_type="http-server", dry_run=True)
+
+
+class TestTypeImpliedByChecks:
+    """Only voice tests have rtp-server results, so these checks imply the type of the test."""
+
+    CHECKS = {"rtp-server": {"mos": {"geq_to": 4}}}
+
+    def test_a_test_of_another_type_is_not_run(self, simulator, worker_alone):
+        simulator.add_test("http-server", "1", name="Demo")
+        with pytest.raises(ThousandEyesConfigurationError, match="type http-server, which has no rtp-server"):
+            worker_alone.rerun("1", checks=self.CHECKS)
+        assert [request.path for request in simulator.requests if request.method == "POST"] == []
+
+    def test_the_run_call_reports_a_test_that_does_not_exist(self, simulator, worker_alone):
+        with pytest.raises(ThousandEyesNotFoundError):
+            worker_alone.rerun("1", checks=self.CHECKS)
+
+    def test_a_voice_test_without_a_round_is_run(self, simulator, worker_alone):
+        simulator.add_test("voice", "1", name="Demo")
+        evidence = worker_alone.rerun("1", checks=self.CHECKS, expected_agents=1)
+        assert evidence["checks"][0]["metric"] == "mos"
+
+    def test_agents_that_are_not_expected_are_counted_apart(self, simulator, worker_alone):
+        test_id = simulator.add_test("http-server", agents=[FRANKFURT, "Singapore"])
+        with pytest.raises(InstantTestIncomplete, match="Oslo: missing.*2 agents reported, 1 expected"):
+            worker_alone.rerun(test_id, expected_agents=["Oslo"], timeout=2)
