@@ -27,7 +27,7 @@ from thousandeyes_provider.get_provider_info import (
     get_provider_info,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("packaging")]
 
 AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 """Airflow's major and minor version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,23 +11,38 @@ import pytest
 HEAVY = ("requests", "urllib3", "aiohttp", "airflow.providers.http", "thousandeyes_provider.hooks")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "thousandeyes_provider.operators.instant_test",
-        "thousandeyes_provider.sensors.instant_test",
-        "thousandeyes_provider.simulator.pytest_plugin",
-    ],
+MODULES = (
+    "thousandeyes_provider.operators.instant_test",
+    "thousandeyes_provider.sensors.instant_test",
+    "thousandeyes_provider.simulator.pytest_plugin",
 )
-def test_it_imports_nothing_that_only_a_worker_needs(module):
-    code = (
-        "import sys\n"
-        "from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator\n"
-        f"before = set(sys.modules)\nimport {module}\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    added = done.stdout.splitlines()[-1].split()
+
+# Airflow takes seconds to import: one process imports it, and forks for each module.
+PROBE = """
+import json, os, sys
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator
+before = set(sys.modules)
+for module in sys.argv[1:]:
+    if os.fork() == 0:
+        __import__(module)
+        print(json.dumps([module, sorted(set(sys.modules) - before)]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """The modules that the import of each module adds."""
+    command = [sys.executable, "-c", PROBE, *MODULES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+
+
+@pytest.mark.xdist_group("imports")
+@pytest.mark.parametrize("module", MODULES)
+def test_it_imports_nothing_that_only_a_worker_needs(module, imported):
+    added = imported[module]
     assert module in added
     assert [name for name in added if name.startswith(HEAVY)] == []
     assert len([name for name in added if name.startswith("thousandeyes_provider.validation")]) == 0
