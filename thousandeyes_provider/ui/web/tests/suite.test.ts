@@ -5,6 +5,7 @@ import { parseCheck, parseEvidence, VERDICTS } from "../src/model/evidence";
 import { actualText } from "../src/model/format";
 import {
   filterRows,
+  mergePatterns,
   parseSuite,
   patternsOf,
   rowOfEvidence,
@@ -172,5 +173,21 @@ describe("the small picture of a check", () => {
     const median = { ...CHECK, aggregate: "median", actual: 612, needed: undefined };
     expect(measureOf(parseCheck(median))).toMatchObject({ actual: 612, limit: 500 });
     expect(measureOf(parseCheck({ ...median, actual: null }))).toBeNull();
+  });
+});
+
+describe("patterns of the same tests", () => {
+  it("are one", () => {
+    const [first, second, third] = ["1", "2", "3"].map((key) => row({ key }));
+    if (!first || !second || !third) throw new Error("no rows");
+    const patterns = [
+      { label: "Singapore", rows: [first, second] },
+      { label: "Connection refused", rows: [second, first] },
+      { label: "Tokyo", rows: [second, third] },
+    ];
+    expect(mergePatterns(patterns).map(({ label, rows }) => [label, rows.length])).toEqual([
+      ["Singapore · Connection refused", 2],
+      ["Tokyo", 2],
+    ]);
   });
 });

@@ -1,7 +1,7 @@
 /** What most of the tests that are not good have in common: the agent, or the reason. */
 import * as React from "react";
 import { counted } from "../model/format";
-import { patternsOf, type GateRow } from "../model/suite";
+import { mergePatterns, patternsOf, type GateRow } from "../model/suite";
 import { Card } from "./basics";
 import type { GateTableProps } from "./GateTable";
 
@@ -12,11 +12,11 @@ export function WorstTests({
   linksOf,
   Link,
 }: { readonly rows: readonly GateRow[] } & Pick<GateTableProps, "linksOf" | "Link">) {
-  const patterns = patternsOf(rows).slice(0, MAX_PATTERNS);
+  const patterns = mergePatterns(patternsOf(rows)).slice(0, MAX_PATTERNS);
   if (patterns.length === 0) return null;
   return (
     <Card title="Common failures">
-      <ul className="te-failures">
+      <ul className="te-failures te-failures-grid">
         {patterns.map(({ label, rows: affected }) => (
           <li key={label}>
             <strong>{label}</strong> <span className="te-muted">· {counted(affected.length, "test")}</span>

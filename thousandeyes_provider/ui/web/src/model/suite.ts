@@ -298,3 +298,14 @@ export function patternsOf(rows: readonly GateRow[]): readonly Pattern[] {
     .filter(({ rows: members }) => members.length > 1)
     .sort((left, right) => right.rows.length - left.rows.length || COLLATOR.compare(left.label, right.label));
 }
+
+/** Patterns of the same tests as one: an agent, and the reason that it reports for all of them. */
+export function mergePatterns(patterns: readonly Pattern[]): readonly Pattern[] {
+  const merged = new Map<string, Pattern>();
+  for (const pattern of patterns) {
+    const key = JSON.stringify(pattern.rows.map((row) => row.key).sort());
+    const known = merged.get(key);
+    merged.set(key, known ? { ...known, label: `${known.label} · ${pattern.label}` } : pattern);
+  }
+  return [...merged.values()];
+}
