@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from junitparser import Failure, JUnitXml
 
 from harness.cluster import Cluster, repeatedly
 from harness.leaks import sorts_of_places
@@ -25,7 +26,7 @@ LONG = 1800
 
 DAGS = Path(__file__).parent / "dags" / "cluster"
 CONNECTION = "thousandeyes_default"
-VERDICT = re.compile(r'"event":"verdict +([A-Z_]+)"')
+VERDICT = re.compile(r'"event":"(PASSED|FAILED|INCOMPLETE|NO RESULTS|ERROR): ')
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def cluster(database_program, thousandeyes, throw_away):
             running.stop()
 
 
-class DeclarationErrors:
+class Faults:
     """The faults of the cluster and of ThousandEyes, in their order.
 
     :param lost: task tries whose process was killed with its worker.
@@ -126,8 +127,9 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
         tests["deferred" if number < DEFERRED else "waiting"].append(test_id)
     the_connection_is_encrypted(cluster, token)
 
-    run_id = cluster.run("hundred", tests)
-    faults = DeclarationErrors(cluster, thousandeyes, run_id)
+    report = cluster.folder / "gate.xml"
+    run_id = cluster.run("hundred", {**tests, "report": str(report)})
+    faults = Faults(cluster, thousandeyes, run_id)
     steps = (
         (5, faults.kill_a_worker),
         (15, faults.kill_a_triggerer),
@@ -167,6 +169,8 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
         test: ended[verdict] for test, verdict in expected.items()
     }
 
+    suite_verdict_is_right(metadata.suite_evidence(run_id), report, expected)
+
     # Only a try that was killed between its verdict and its end leaves no run to resume.
     lost = {by_task[task_id, index] for task_id, index, _ in faults.lost if (task_id, index) in by_task}
     judged = verdicts_logged(cluster, run_id, by_task)
@@ -196,6 +200,17 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
     assert "decrypted triggers" in places
     assert set(search.looked_at) >= {"arguments", "environments", "decrypted triggers"}
     assert not search.leaks
+
+
+def suite_verdict_is_right(evidence, report, expected):
+    """The suite has one verdict on all tests, and another program can read its report."""
+    counts = Counter(expected.values())
+    assert (evidence["verdict"], evidence["counts"]) == ("passed", counts)
+    assert (evidence["expected_count"], evidence["missing"]) == (len(expected), [])
+    (suite,) = JUnitXml.fromfile(str(report))
+    failing = {case.classname for case in suite if any(isinstance(result, Failure) for result in case.result)}
+    tests = [each.name for each in suite.properties() if each.name.endswith(": blocking")]
+    assert (suite.name, len(tests), len(failing)) == ("verdict", len(expected), counts["failed"])
 
 
 def the_connection_is_encrypted(cluster, token):

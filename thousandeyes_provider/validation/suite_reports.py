@@ -34,7 +34,7 @@ def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
     shown = evidence["tests"][:MAX_TABLE_TESTS]
     columns = text_columns([("test", "id", "", "verdict", "result"), *map(_cells, shown)])
     lines = [(_LEVELS.get(evidence["verdict"], logging.WARNING), str(evidence["summary"]))]
-    lines += [(logging.INFO, f"{name}  {value}") for name, value in _facts(evidence)]
+    lines += [(logging.INFO, fact) for fact in text_columns(_facts(evidence)[1:])]
     lines += [(logging.INFO, ""), *zip([logging.INFO, *map(_level, shown)], columns, strict=True)]
     if (more := len(evidence["tests"]) + _cut(evidence, "tests") - len(shown)) > 0:
         lines.append((logging.INFO, f"and {more} more, counted above"))

@@ -132,7 +132,16 @@ class Metadata:
             run_id,
         )
         values = [json.loads(value) if isinstance(value, str) else value for (value,) in found]
-        return [value for value in values if isinstance(value, dict)]
+        return [value for value in values if isinstance(value, dict) and "tests" not in value]
+
+    def suite_evidence(self, run_id: str) -> dict[str, Any]:
+        """Return the evidence of the suite of a run."""
+        ((value,),) = self.query(
+            "SELECT value FROM xcom WHERE run_id = %s AND key = 'return_value' AND task_id = 'verdict'",
+            run_id,
+        )
+        evidence: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+        return evidence
 
     def verdicts(self, run_id: str) -> dict[str, str]:
         """Return the verdict of each test."""

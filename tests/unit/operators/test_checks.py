@@ -339,5 +339,5 @@ class TestTypeImpliedByChecks:
 
     def test_agents_that_are_not_expected_are_counted_apart(self, simulator, worker_alone):
         test_id = simulator.add_test("http-server", agents=[FRANKFURT, "Singapore"])
-        with pytest.raises(InstantTestIncomplete, match="Oslo: missing.*2 agents reported, 1 expected"):
+        with pytest.raises(InstantTestIncomplete, match=r"Oslo: missing.*2 agents reported, 1 expected"):
             worker_alone.rerun(test_id, expected_agents=["Oslo"], timeout=2)

@@ -1,4 +1,4 @@
-"""A hundred instant tests with task retries, most of them deferrable."""
+"""A suite of a hundred instant tests with task retries, most of them deferrable."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
+from thousandeyes_provider.operators.suite import SuiteVerdictOperator
 
 RETRIED = {"retries": 5, "retry_delay": timedelta(seconds=5)}
 
 with DAG(
     "hundred",
     schedule=None,
-    params={"tests": {"deferred": [], "waiting": []}},
+    params={"tests": {"deferred": [], "waiting": [], "report": ""}},
     default_args=RETRIED,
 ):
 
@@ -20,8 +21,10 @@ with DAG(
     def named(which, params=None):
         return [{"test_id": test_id} for test_id in params["tests"][which]]
 
+    runs = []
     for which, deferrable in {"deferred": True, "waiting": False}.items():
-        RunInstantTestOperator.partial(
+        selected = named.override(task_id=f"name_{which}")(which)
+        run = RunInstantTestOperator.partial(
             task_id=which,
             test_type="http-server",
             deferrable=deferrable,
@@ -29,4 +32,9 @@ with DAG(
             queue_timeout=1800,
             # These tasks occupy a worker slot while they wait, so their number is limited.
             max_active_tis_per_dag=64 if deferrable else 10,
-        ).expand_kwargs(named.override(task_id=f"name_{which}")(which))
+        ).expand_kwargs(selected)
+        runs.append(run.output)
+
+    SuiteVerdictOperator(
+        task_id="verdict", results=runs, min_passed=0.9, report_path="{{ params.tests.report }}"
+    )
