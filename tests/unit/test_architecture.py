@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -103,3 +104,20 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
     for name in sorted(MODULES):
         visit(name, ())
     assert cycles == []
+
+
+def test_the_documented_paths_through_the_code_exist():
+    page = (ROOT / "docs" / "contributing.md").read_text()
+    _, *paths = page.partition("## Three paths")[2].partition("## Commands")[0].split("\n**")
+    assert len(paths) == 3
+    for path in paths:
+        stops = re.findall(r"^\d\. \[([\w/.]+)\]\(\S+\): (.+)$", path, re.MULTILINE)
+        files = [file for file, _ in stops]
+        assert len(files) == len(set(files)) <= 8
+        for file, text in stops:
+            (name, *_) = re.findall(r"`(\w+)`", text)
+            source = (ROOT / "thousandeyes_provider" / file).read_text()
+            assert re.search(rf"^ *(async )?(def|class) {name}\b|^{name} = ", source, re.MULTILINE), (
+                file,
+                name,
+            )
