@@ -270,7 +270,10 @@ def _exit_code(verdict: str) -> int:
 def backtest(args: Namespace) -> int:
     """Judge the rounds of the last days by a gate."""
     from thousandeyes_provider.validation.backtest import backtest
+    from thousandeyes_provider.validation.backtest_report import backtest_report
 
+    if args.report and not args.report.endswith(".html"):
+        raise ValueError(f"--report {args.report}: expected a file name that ends with .html")
     arguments = _gate_arguments(args)
     reader, plan = _plan(args, _gate(arguments))
     if args.from_alert_rules:
@@ -280,6 +283,9 @@ def backtest(args: Namespace) -> int:
     history = _read_history(args, reader, plan)
     incidents, notes = _incidents(reader.hook, plan, history)
     outcome = backtest(history, gate, incidents=incidents, notes=notes)
+    if args.report:
+        _write(Path(args.report), backtest_report(outcome))
+        print(f"written: {args.report}", file=sys.stderr)
     if args.output == "table":
         _print(args, "\n".join(_backtest_lines(outcome, reader.hook.requests_sent)))
     else:

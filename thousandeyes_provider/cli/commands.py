@@ -131,8 +131,17 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "backtest",
         "Judge the recent rounds of a test: how often would a gate have failed?",
-        (*_CONNECTION, _TEST, _TEST_TYPE, _GATE, _RULES, _days(14), _CACHE),
-        "backtest 281474976710706 --gate gate.yaml --days 14",
+        (
+            *_CONNECTION,
+            _TEST,
+            _TEST_TYPE,
+            _GATE,
+            _RULES,
+            _days(14),
+            _CACHE,
+            _option("--report", metavar="FILE", help="write an HTML report with a picture of the rounds"),
+        ),
+        "backtest 281474976710706 --gate gate.yaml --days 14 --report backtest.html",
     ),
     Command(
         "propose",

@@ -152,6 +152,32 @@ class TestHistory:
         assert (code, found["failed"], len(found["episodes"])) == (0, 3, 1)
         assert found["failed_rounds"][0]["link"].startswith("https://")
 
+    def test_backtest_as_html_shows_each_failed_round(self, command, checkout, gate, tmp_path):
+        path = tmp_path / "backtest.html"
+        code, _, err = command("backtest", checkout, "--gate", gate, "--days", 2, "--report", path)
+        page = path.read_text()
+        assert (code, f"written: {path}" in err) == (0, True)
+        assert "would have failed 3 of 144 rounds" in page
+        assert 3 <= page.count('<rect class="failed"') <= 4  # A round at midnight is in two rows.
+        assert "<script" not in page
+        assert 'href="https://' in page
+
+    def test_another_report_than_html_is_refused(self, command, checkout, gate, tmp_path):
+        path = tmp_path / "backtest.pdf"
+        code, _, err = command("backtest", checkout, "--gate", gate, "--report", path)
+        assert (code, path.exists()) == (2, False)
+        assert err == f"error: --report {path}: expected a file name that ends with .html\n"
+
+    def test_a_name_in_the_report_is_text(self, simulator, command, gate, tmp_path):
+        simulator.reset()
+        test_id = simulator.add_test(
+            "http-server", agents=AGENTS, name="<b>Checkout</b>", history=down_for_a_while()
+        )
+        path = tmp_path / "backtest.html"
+        assert command("backtest", test_id, "--gate", gate, "--days", 2, "--report", path)[0] == 0
+        assert "&lt;b&gt;Checkout" in path.read_text()
+        assert "<b>" not in path.read_text()
+
     def test_a_proposed_file_goes_into_backtest_check_and_run(self, command, checkout, tmp_path):
         path = tmp_path / "proposed.yaml"
         code, out, err = command("propose", checkout, "--days", 2, "--one-in", 20, "--write", path)
