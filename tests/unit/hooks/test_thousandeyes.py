@@ -545,7 +545,8 @@ class TestConnection:
         session = hook.get_conn()
         assert (session.verify, session.cert, session.trust_env) == (str(ca), str(ca), False)
         assert session.proxies == {"https": "http://u:pa55word@p:3128"}
-        assert hook.settings.secrets() == ("s3cret-token", "pa55word")
+        in_base64 = "dTpwYTU1d29yZA=="  # u:pa55word, as the proxy gets it
+        assert hook.settings.secrets() == ("s3cret-token", "pa55word", in_base64)
         assert "pa55word" not in repr(hook.settings)
         assert "s3cret" not in repr(vars(session)) + repr(hook.settings)
 
