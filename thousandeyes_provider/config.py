@@ -18,7 +18,7 @@ _YEAR = 366 * 86400.0
 
 
 @dataclass(frozen=True)
-class Option:
+class ConfigOption:
     """One option of the section.
 
     :param type: type of the value as Airflow names it: ``float``, ``integer``, ``boolean`` or ``string``.
@@ -44,21 +44,21 @@ def _is_duration(value: float) -> bool:
     return 0 <= value <= _YEAR
 
 
-OPTIONS: Mapping[str, Option] = {
-    "settle_time": Option(
+OPTIONS: Mapping[str, ConfigOption] = {
+    "settle_time": ConfigOption(
         "float",
         120.0,
         "Seconds to poll for a fresh round after the response to a run call was lost, before the call is sent again.",
         "a number of seconds from 0 to a year",
         _is_duration,
     ),
-    "durable": Option(
+    "durable": ConfigOption(
         "boolean",
         True,
         "Whether a retry resumes the run that a lost worker had started (Airflow 3.3 and later).",
         "true or false",
     ),
-    "queue_timeout": Option(
+    "queue_timeout": ConfigOption(
         "float",
         3600.0,
         "Seconds that a task may wait for rate limits and a busy test before its run is accepted. "
@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, Option] = {
         "a number of seconds from 0 to a year",
         _is_duration,
     ),
-    "on_inconclusive": Option(
+    "on_inconclusive": ConfigOption(
         "string",
         "fail",
         "What ends a task whose run was not judged: fail, skip or warn. "
@@ -74,27 +74,27 @@ OPTIONS: Mapping[str, Option] = {
         "one of fail, skip, warn",
         lambda value: value in ("fail", "skip", "warn"),
     ),
-    "reserved_quota_share": Option(
+    "reserved_quota_share": ConfigOption(
         "float",
         0.2,
         "Share of the organization's request quota that polling leaves to other clients.",
         "a number from 0 to 0.9",
         lambda value: 0 <= value <= 0.9,
     ),
-    "round_clock_tolerance": Option(
+    "round_clock_tolerance": ConfigOption(
         "float",
         1.0,
         "Seconds by which the id of a round may precede the run call that started it.",
         "a number of seconds from 0 to 60",
         lambda value: 0 <= value <= 60,
     ),
-    "shadow": Option(
+    "shadow": ConfigOption(
         "boolean",
         False,
         "Whether runs report their verdict without acting on it: tasks succeed and suites never block.",
         "true or false",
     ),
-    "max_runs_per_dag_run": Option(
+    "max_runs_per_dag_run": ConfigOption(
         "integer",
         0,
         "Largest number of runs that one suite may start; 0 for no limit.",
@@ -155,7 +155,7 @@ def setting(name: str) -> float | int | bool | str:
     return value
 
 
-def _parse(option: Option, text: str) -> float | int | bool | str | None:
+def _parse(option: ConfigOption, text: str) -> float | int | bool | str | None:
     """The value that ``text`` spells in the option's type; ``None`` when it spells none."""
     from thousandeyes_provider.api import coerce
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol
 
+from jinja2 import TemplateError
+
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.operators.options import JudgeOptions, names_file, task_label
 
@@ -34,8 +36,6 @@ def read_argument_files(
 
     :raises ThousandEyesConfigurationError: when a file cannot be read.
     """
-    from jinja2 import TemplateError
-
     contents: dict[str, object] = {}
     for option in fields(options):
         value = getattr(task, option.name, None)

@@ -59,7 +59,7 @@ OnInconclusive = Literal["fail", "skip", "warn"]
 """What a run that could not be judged does to the task."""
 
 
-class Where(TypedDict, total=False):
+class AgentFilter(TypedDict, total=False):
     """The agents that a comparison applies to; each field is one value or several."""
 
     agentId: str | int | Sequence[str | int]
@@ -86,7 +86,7 @@ class Comparison(TypedDict, total=False):
     floor: float | str
     quorum: float | str
     severity: Literal["error", "warn"]
-    where: Where
+    where: AgentFilter
     unlisted: bool
 
 
@@ -133,7 +133,7 @@ Checks = TypedDict(
 """Checks by result type."""
 
 
-class History(TypedDict, total=False):
+class HistoryBaseline(TypedDict, total=False):
     """The recent history of a test, for ``compare_with``."""
 
     test_id: Required[str | int]
@@ -219,7 +219,7 @@ class JudgeArguments(AirflowArguments, total=False):
     grace: Duration
     max_agent_errors: int | float
     checks: Checks | str | XComArg | None
-    compare_with: Mapping[str, object] | History | str | XComArg | None
+    compare_with: Mapping[str, object] | HistoryBaseline | str | XComArg | None
     on_failed: OnFailed
     on_inconclusive: OnInconclusive | None
     snapshot_on_failure: bool

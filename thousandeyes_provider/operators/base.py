@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.operators.argument_types import (
         Checks,
         Duration,
-        History,
+        HistoryBaseline,
         OnFailed,
         OnInconclusive,
         ResultType,
@@ -101,7 +101,7 @@ class BaseInstantTestOperator(BaseOperator):
         grace: Duration = 60,
         max_agent_errors: int | float = 0,
         checks: Checks | str | XComArg | None = None,
-        compare_with: Mapping[str, object] | History | str | XComArg | None = None,
+        compare_with: Mapping[str, object] | HistoryBaseline | str | XComArg | None = None,
         confirm_failures: int = 0,
         on_failed: OnFailed = "fail",
         on_inconclusive: OnInconclusive | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from thousandeyes_provider.operators.base import BaseInstantTestOperator
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import (
     CreateOptions,
     RunOptions,
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow.providers.common.compat.sdk import XComArg
+    from thousandeyes_provider.api import definition as definitions
+    from thousandeyes_provider.hooks import base_hook
     from thousandeyes_provider.operators.argument_types import SdkModel, StartArguments, TestType
+else:
+    definitions = LazyModule("thousandeyes_provider.api.definition")
+    base_hook = LazyModule("thousandeyes_provider.hooks.base_hook")
 
 SHARED_TEMPLATE_FIELDS = (
     "account_group_id",
@@ -166,13 +172,8 @@ def _mask_secrets(value: object) -> object:
     except ValueError:
         # The error is raised when the arguments are checked.
         return value
-    from thousandeyes_provider.api.definition import secrets_in
-
-    secrets = [secret for secret in secrets_in(definition) if is_literal(secret)]
-    if secrets:
-        from thousandeyes_provider.hooks.base_hook import mask_secret
-
-        for secret in secrets:
-            mask_secret(secret)
+    secrets = [secret for secret in definitions.secrets_in(definition) if is_literal(secret)]
+    for secret in secrets:
+        base_hook.mask_secret(secret)
     # A text may spell a secret in another way (\n, \u0026, indented lines), which masking would not find.
     return definition if isinstance(value, str) and is_literal(value) else value

@@ -73,8 +73,8 @@ class SelectTestsOperator(BaseOperator):
         exclude: Sequence[str | int] | XComArg | str | None = None,
         test_type: str | None = None,
         max_tests: int | None = None,
-        overrides: Mapping[str, Mapping[str, Any]] | None = None,
-        defaults: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Mapping[str, object]] | None = None,
+        defaults: Mapping[str, object] | None = None,
         account_group_id: str | int | None = None,
         thousandeyes_conn_id: str = "thousandeyes_default",
         **kwargs: Any,
@@ -140,8 +140,8 @@ class SuiteVerdictOperator(BaseOperator):
     def __init__(
         self,
         *,
-        results: XComArg | Sequence[Any] | Mapping[str, Any] | str,
-        expected: int | Sequence[Any] | XComArg | str | None = None,
+        results: XComArg | Sequence[object] | Mapping[str, object] | str,
+        expected: int | Sequence[object] | XComArg | str | None = None,
         min_passed: int | float | str | None = None,
         non_blocking: Sequence[str | int] | XComArg | str | None = None,
         on_failed: Literal["fail", "skip", "warn"] = "fail",
@@ -201,7 +201,7 @@ def instant_test_suite(
     exclude: Sequence[str | int] | XComArg | str | None = None,
     test_type: str | None = None,
     max_tests: int | None = None,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Mapping[str, object]] | None = None,
     min_passed: int | float | str | None = None,
     non_blocking: Sequence[str | int] = (),
     on_failed: Literal["fail", "skip", "warn"] = "fail",
@@ -254,7 +254,7 @@ def instant_test_suite(
         *non_blocking,
         *(test for test, arguments in (overrides or {}).items() if arguments.get(BLOCKING) is False),
     ]
-    connection: dict[str, Any] = {
+    connection: Json = {
         "account_group_id": account_group_id,
         "thousandeyes_conn_id": thousandeyes_conn_id,
     }

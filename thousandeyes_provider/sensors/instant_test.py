@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.operators.argument_types import (
         Checks,
         Duration,
-        History,
+        HistoryBaseline,
         OnFailed,
         OnInconclusive,
         SensorOwnArguments,
@@ -80,7 +80,7 @@ class InstantTestResultsSensor(BaseSensorOperator):
         grace: Duration = 60,
         max_agent_errors: int | float = 0,
         checks: Checks | str | XComArg | None = None,
-        compare_with: Mapping[str, object] | History | str | XComArg | None = None,
+        compare_with: Mapping[str, object] | HistoryBaseline | str | XComArg | None = None,
         on_failed: OnFailed = "fail",
         on_inconclusive: OnInconclusive | None = None,
         snapshot_on_failure: bool = False,
