@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, short_text, whole_number
+from thousandeyes_provider.api.coerce import number, printable, short_text, whole_number
 from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import YEAR_10000
@@ -233,8 +233,8 @@ def _expected(value: Any, source: Any) -> ExpectedAgents:
 
 def _agent(value: Mapping[str, Any] | str) -> Agent:
     if isinstance(value, str):
-        return Agent(value)
-    return Agent(str(value.get("agent_id", "")), str(value.get("agent_name", "")))
+        return Agent(printable(value))
+    return Agent(printable(str(value.get("agent_id", ""))), printable(str(value.get("agent_name", ""))))
 
 
 def _shown(value: Any) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.coerce import printable
 from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.run import MAX_HANDLE_BYTES, Plan, RunHandle
@@ -42,7 +43,9 @@ EXPECTED = st.one_of(
     st.just(UNKNOWN),
     st.builds(lambda count: ExpectedAgents("argument", count=count), st.integers(1)),
     st.builds(
-        lambda ids: ExpectedAgents.of("remembered", [Agent(agent_id, f"n{agent_id}") for agent_id in ids]),
+        lambda ids: ExpectedAgents.of(
+            "remembered", [Agent(agent_id, f"n{agent_id}") for agent_id in map(printable, ids)]
+        ),
         st.lists(st.text(min_size=1), min_size=1),
     ),
 )
@@ -238,6 +241,7 @@ def test_missing_fields_are_reported_together():
         ({"expected_agents": 3, "expected_source": "argument"}, ExpectedAgents("argument", count=3)),
         ({"expected_agents": [{"agent_id": "1"}]}, ExpectedAgents("unknown", (Agent("1"),), 1)),
         ({"expected_agents": ["1"]}, ExpectedAgents("unknown", (Agent("1"),), 1)),
+        ({"expected_agents": ["\ud8001\x1b"]}, ExpectedAgents("unknown", (Agent(" 1 "),), 1)),
     ],
 )
 def test_expected_agents_are_read_from_what_there_is(changed, expected):
