@@ -1,0 +1,188 @@
+"""Selecting the tests of a suite, and the arguments of a suite."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow.providers.common.compat.sdk import DAG, TaskGroup, task_group
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.operators.suite import (
+    SelectTestsOperator,
+    SuiteVerdictOperator,
+    instant_test_suite,
+)
+
+
+@pytest.fixture
+def select(worker_alone):
+    """Select tests and return the arguments of the runs."""
+
+    def select(**arguments):
+        return worker_alone.execute(SelectTestsOperator(task_id="select", **arguments))
+
+    return select
+
+
+@pytest.fixture
+def services(simulator):
+    """Scheduled tests, by name, with tags."""
+    return {
+        name: simulator.add_test(test_type, name=name, scheduled=True, tags=tags)
+        for name, test_type, tags in [
+            ("Checkout", "http-server", ["service:checkout", "tier:1"]),
+            ("Checkout page", "page-load", ["service:checkout"]),
+            ("Search", "http-server", ["service:search", "tier:1"]),
+        ]
+    }
+
+
+class TestSelection:
+    def test_by_tag_among_2000_tests_and_300_tags_takes_at_most_three_requests(self, simulator, select):
+        for number in range(2000):
+            simulator.add_test("http-server", scheduled=True, tags=[f"service:{number % 300}"])
+        runs = select(tags="service:7")
+        assert len(runs) == 7
+        assert len(simulator.requests) <= 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "names"),
+        [
+            ({"tags": "service:checkout"}, {"Checkout", "Checkout page"}),
+            ({"tags": ["service:checkout", "tier:1"]}, {"Checkout"}),
+            (
+                {"tags": ["service:checkout", "tier:1"], "match_tags": "any"},
+                {"Checkout", "Checkout page", "Search"},
+            ),
+            ({"tags": "service", "test_type": "http-server"}, {"Checkout", "Search"}),
+            ({"tags": "service:checkout", "exclude": "*page"}, {"Checkout"}),
+            ({"names": ["checkout*"]}, {"Checkout", "Checkout page"}),
+            ({"names": '["Search"]'}, {"Search"}),
+            ({"names": ["No such*"]}, set()),
+        ],
+    )
+    def test_by_tags_and_names(self, services, select, arguments, names):
+        runs = select(**arguments)
+        assert {run["from_test"] for run in runs} == {services[name] for name in names}
+
+    def test_ids_are_added_to_what_a_tag_selects(self, services, select):
+        runs = select(from_tests=[services["Search"]], tags="service:checkout")
+        assert {run["from_test"] for run in runs} == set(services.values())
+
+    def test_tests_to_rerun_need_no_request(self, simulator, select):
+        assert select(test_ids="202703, 202704", exclude=["202704"]) == [{"test_id": "202703"}]
+        assert simulator.requests == []
+
+    def test_overrides_reach_single_tests_and_the_later_wins(self, services, select):
+        overrides = {"Checkout*": {"min_agents": 2, "blocking": False}, "checkout page": {"min_agents": 3}}
+        runs = select(tags="service", overrides=overrides, defaults={"min_agents": 1})
+        assert {run["from_test"]: run["min_agents"] for run in runs} == {
+            services["Checkout"]: 2,
+            services["Checkout page"]: 3,
+            services["Search"]: 1,
+        }
+        assert not any("blocking" in run for run in runs)
+
+    def test_a_type_without_an_instant_form_is_left_out_with_a_warning(self, select, log, monkeypatch):
+        tests = [
+            {"testId": "1", "testName": "Good", "type": "http-server"},
+            {"testId": "2", "testName": "Routes", "type": "bgp"},
+        ]
+        monkeypatch.setattr(ThousandEyesHook, "list_tests", lambda hook: tests)
+        assert [run["from_test"] for run in select(names=["*"])] == ["1"]
+        assert "1 tests left out, their types have no instant form: Routes (bgp)" in log()
+
+
+class TestRefused:
+    """Nothing is run, and the error names the argument and what is near."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"tags": "service:chekout"}, r"service:chekout.*service:checkout"),
+            ({"names": ["Serch"]}, r"names: no test 'Serch' in GET /tests; did you mean 'Search'\?"),
+            ({"from_tests": ["1"]}, r"from_tests: no test '1' in GET /tests"),
+            ({"tags": "service", "max_tests": 2}, r"3 tests selected, max_tests allows 2; nothing was run"),
+        ],
+    )
+    def test_by_the_selection(self, services, select, arguments, message):
+        with pytest.raises(ThousandEyesConfigurationError, match=message):
+            select(**arguments)
+
+    def test_by_the_limit_of_the_organization(self, services, select, configure):
+        configure(max_runs_per_dag_run=2)
+        with pytest.raises(ThousandEyesConfigurationError, match="max_runs_per_dag_run allows 2"):
+            select(tags="service")
+
+    def test_by_the_limit_of_airflow(self, services, select, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+        with pytest.raises(ThousandEyesConfigurationError, match="max_map_length allows 2"):
+            select(tags="service")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, "test_ids, from_tests, names, tags: give at least one of them"),
+            ({"test_ids": ["1"], "tags": ["a:b"]}, "use two suites"),
+            ({"test_ids": ["1"], "max_tests": 0}, "max_tests=.*1 or more"),
+            ({"test_ids": {"a": 1}}, "test_ids=.*expected a list of texts"),
+            ({"test_ids": [True]}, "test_ids=.*expected a list of texts"),
+            ({"tags": ["a:b"], "match_tags": "some"}, "match_tags=.*all, any"),
+            (
+                {"test_ids": ["1"], "overrides": {"1": {"blocking": "no"}}},
+                "overrides=.*'blocking' is True or False",
+            ),
+            ({"test_ids": ["1"], "overrides": [1]}, "overrides=.*expected a dict"),
+        ],
+    )
+    def test_when_the_dag_is_parsed(self, arguments, message):
+        with pytest.raises(ThousandEyesConfigurationError, match=message):
+            SelectTestsOperator(task_id="select", **arguments)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"min_passed": 1.5}, "min_passed"),
+            ({"expected": -1}, "expected=.*"),
+            ({"expected": [None]}, "expected=.*"),
+            ({"on_failed": "retry"}, "on_failed=.*fail, skip, warn"),
+            ({"shadow": "maybe"}, "shadow=.*"),
+            ({"report_path": "gate.pdf"}, "report_path=.*"),
+        ],
+    )
+    def test_a_verdict_when_the_dag_is_parsed(self, arguments, message):
+        with pytest.raises(ThousandEyesConfigurationError, match=message):
+            SuiteVerdictOperator(task_id="verdict", results=[], **arguments)
+
+    def test_an_argument_that_a_suite_sets_itself(self):
+        with pytest.raises(
+            ThousandEyesConfigurationError, match="wait_for_results cannot be set for the runs"
+        ):
+            instant_test_suite("gate", test_ids=["1"], wait_for_results=False)
+
+    def test_a_mapped_group(self):
+        def build(test_id):
+            instant_test_suite("gate", test_ids=[test_id])
+
+        with DAG("mapped", schedule=None):
+            group = task_group(build)
+            with pytest.raises(ThousandEyesConfigurationError, match="mapped task group"):
+                group.expand(test_id=["1", "2"])
+
+
+def test_a_suite_is_a_group_of_three_tasks():
+    with DAG("dag", schedule=None) as dag:
+        gate = instant_test_suite(
+            "gate", tags=["service:checkout"], timeout=60, overrides={"1": {"timeout": 90}}
+        )
+    assert isinstance(gate, TaskGroup)
+    assert set(dag.task_ids) == {"gate.select", "gate.run", "gate.verdict"}
+    assert dag.get_task("gate.select").defaults == {"timeout": 60}
+
+
+def test_the_verdict_offers_its_lineage(worker_alone):
+    pytest.importorskip("airflow.providers.openlineage")
+    operator = SuiteVerdictOperator(task_id="verdict", results=[], expected=0, on_inconclusive="warn")
+    worker_alone.execute(operator)
+    assert worker_alone.operator.get_openlineage_facets_on_complete(None).run_facets["test"].tests == []
+    assert worker_alone.operator.get_openlineage_facets_on_failure(None).run_facets["test"].tests == []
