@@ -265,14 +265,14 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         wait: Callable[[Wait], bool] | None,
     ) -> Flow[dict[str, Any] | PausedCall]:
         name, since = body.get("testName"), self.clock.now()
-        found: dict[str, Any] | None = None
+        created: dict[str, Any] | None = None
         is_lost = False
 
         def verify(_: float) -> Flow[bool]:
-            nonlocal found, is_lost
+            nonlocal created, is_lost
             is_lost = True
-            found = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
-            return found is not None
+            created = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
+            return created is not None
 
         request = self.builder.create(test_type, body)
         try:
@@ -289,10 +289,10 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             # that a rate limit refused has created none: then the test of that name is somebody else's.
             if not is_lost or not (yield from verify(0.0)):
                 raise
-            return found or {}
+            return created or {}
         if started.pause is not None:
             return PausedCall(started.pause, started.sent)
-        return dict(started.response.json()) if started.response is not None else found or {}
+        return dict(started.response.json()) if started.response is not None else created or {}
 
     def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
         """Find the test of a creation whose response was lost.

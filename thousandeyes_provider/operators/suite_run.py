@@ -98,7 +98,7 @@ def _scheduled_tests(
     if options.names or options.tags or not options.from_tests:
         for name in options.names or (None,):
             try:
-                found = select_tests(
+                matching = select_tests(
                     listed,
                     name=name,
                     tags=options.tags,
@@ -108,7 +108,7 @@ def _scheduled_tests(
                 )
             except ValueError as error:
                 raise ThousandEyesConfigurationError(f"{task_label(task)}: {error}") from None
-            selected |= {str(test["testId"]): test for test in found}
+            selected |= {str(test["testId"]): test for test in matching}
     without_form = [test for test in selected.values() if test.get("type") not in TEST_TYPES]
     if without_form:
         task.log.warning(

@@ -195,13 +195,13 @@ class BehaviorParser:
     def _agents(self, name: str, refs: Any) -> tuple[str, ...]:
         if isinstance(refs, str) or not isinstance(refs, Iterable):
             raise ValueError(f"{name} must be a list of agents, got {refs!r}")
-        found = []
+        agent_ids = []
         for ref in refs:
             agent_id = self._find_agent(ref)
             if agent_id is None:
                 raise ValueError(f"{name}: no agent {ref!r}; known: {'; '.join(self._agent_names())}")
-            found.append(agent_id)
-        return tuple(found)
+            agent_ids.append(agent_id)
+        return tuple(agent_ids)
 
     def _key(self, ref: Any) -> str | None:
         """Return the key of a result type or an agent."""

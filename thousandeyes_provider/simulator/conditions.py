@@ -96,7 +96,7 @@ def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
     """
     texts = [definition.get(name) for name in ("url", "server", "domain", "sipRegistrar", "targetAgentId")]
     requests = definition.get("requests")
-    texts += [one.get("url") for one in requests or () if isinstance(one, Mapping)]
+    texts += [request.get("url") for request in requests or () if isinstance(request, Mapping)]
     return {host_of(text) for text in (*texts, key) if isinstance(text, str) and text}
 
 
@@ -104,22 +104,22 @@ def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
 
 
 def concerns(
-    found: Condition, result_type: str, definition: Mapping[str, Any], hosts: frozenset[str]
+    condition: Condition, result_type: str, definition: Mapping[str, Any], hosts: frozenset[str]
 ) -> bool:
     """Return whether a measurement of this type fails under the condition.
 
     :param hosts: hosts of the test that are in this condition; empty: the test as a whole is.
     """
-    if found.kind == "down":
+    if condition.kind == "down":
         return True
-    if found.kind != "certificate":
+    if condition.kind != "certificate":
         return False
     verified = definition.get("verifyCertificate") is True
     match result_type:
         case "http-server" | "page-load" | "web-transactions":
             return verified and _secure(definition.get("url"))
         case "api":
-            return first_failed_request(found, definition, hosts) is not None
+            return first_failed_request(condition, definition, hosts) is not None
         case "ftp-server":
             return definition.get("useExplicitFtps") is True or _secure(definition.get("url"))
         case "sip-server":
@@ -128,7 +128,7 @@ def concerns(
 
 
 def first_failed_request(
-    found: Condition, definition: Mapping[str, Any], hosts: frozenset[str]
+    condition: Condition, definition: Mapping[str, Any], hosts: frozenset[str]
 ) -> int | None:
     """Return the number of the first request of an api test that fails under the condition, from 1.
 
@@ -137,7 +137,7 @@ def first_failed_request(
     for step, request in enumerate(definition.get("requests") or (), 1):
         url = str(request.get("url"))
         untrusted = request.get("verifyCertificate") is True and _secure(url)
-        if (found.kind == "down" or untrusted) and (not hosts or host_of(url) in hosts):
+        if (condition.kind == "down" or untrusted) and (not hosts or host_of(url) in hosts):
             return step
     return None
 
@@ -161,15 +161,15 @@ _UNTRUSTED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def failed_under(found: Condition, result_type: str, failed: Row, well: Row) -> Row:
+def failed_under(condition: Condition, result_type: str, failed: Row, well: Row) -> Row:
     """A row of a measurement that failed, saying what was the matter.
 
     :param failed: the row of any failure.
     :param well: the row that there would have been.
     """
-    reasons = _UNTRUSTED if found.kind == "certificate" else _REFUSED
+    reasons = _UNTRUSTED if condition.kind == "certificate" else _REFUSED
     row = {**failed, **reasons.get(result_type, {})}
-    if found.kind == "certificate":
+    if condition.kind == "certificate":
         # as far as the handshake everything went well
         for name in ("connectTime", "sslVersion", "sslCertificates"):
             if name in well:
@@ -177,17 +177,17 @@ def failed_under(found: Condition, result_type: str, failed: Row, well: Row) -> 
     return row
 
 
-def measured_under(found: Condition, result_type: str, row: Row, started: int) -> Row:
+def measured_under(condition: Condition, result_type: str, row: Row, started: int) -> Row:
     """A row of a measurement that went on under the condition.
 
     :param started: when the round began, epoch seconds.
     """
-    if found.kind == "certificate":
+    if condition.kind == "certificate":
         return _with_expired(row, started)
-    if found.kind == "slow":
-        return _scaled(result_type, row, found.strength, health=1 / math.sqrt(found.strength))
-    if found.kind == "lossy":
-        return _losing(result_type, row, found.strength)
+    if condition.kind == "slow":
+        return _scaled(result_type, row, condition.strength, health=1 / math.sqrt(condition.strength))
+    if condition.kind == "lossy":
+        return _losing(result_type, row, condition.strength)
     return row
 
 
@@ -202,7 +202,7 @@ def _with_expired(row: Row, started: int) -> Row:
         "validAfter": (over - timedelta(days=90)).strftime(stamp),
         "validBefore": over.strftime(stamp),
     }
-    return {**row, "sslCertificates": [{**one, **expired} for one in row["sslCertificates"]]}
+    return {**row, "sslCertificates": [{**certificate, **expired} for certificate in row["sslCertificates"]]}
 
 
 def _scaled(result_type: str, row: Row, factor: float, *, health: float = 1.0) -> Row:

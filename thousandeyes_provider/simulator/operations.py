@@ -496,10 +496,10 @@ class Operations:
         visible = self.world.visible_rows(
             test, result_type, exchange.now, between=(round_id, round_id), directions=directions
         )
-        found = [row for row in visible if (row.agent_id, row.round.round_id) == (route.agent_id, round_id)]
-        if not found and self.world.switches_of(test).before_first_data == "404":
+        rows = [row for row in visible if (row.agent_id, row.round.round_id) == (route.agent_id, round_id)]
+        if not rows and self.world.switches_of(test).before_first_data == "404":
             raise Refusal(problem(404, "There is no data of this agent in this round", request.path))
-        return found
+        return rows
 
     # tags
 

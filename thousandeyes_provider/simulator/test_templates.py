@@ -147,18 +147,20 @@ def kept(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     for name, value in given.items():
         field = fields.get(name, Field("any"))
         if field.secret or value is None or name in _MADE_HERE | _SECRET | READ_ONLY:
             continue
         if field.members:
             within = field.members
-            value = [_kept(one, within) for one in value] if isinstance(value, list) else _kept(value, within)
+            value = (
+                [_kept(item, within) for item in value] if isinstance(value, list) else _kept(value, within)
+            )
         elif name == "headers":  # of the requests of an api test: their values may be secrets
             continue
-        found[name] = value
-    return found
+        kept[name] = value
+    return kept
 
 
 def mistakes(test_type: str, definition: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -168,33 +170,33 @@ def mistakes(test_type: str, definition: Mapping[str, Any]) -> list[tuple[str, s
     definition of the provider may say ``"5"`` for 5, what reaches the API has to be right. Whether the API refuses
     a field that it does not know is not documented; here it takes it.
     """
-    found = [(name, f"{name} is read-only") for name in definition if name in READ_ONLY]
-    found += _mistakes(definition, FIELDS[test_type], "")
+    problems = [(name, f"{name} is read-only") for name in definition if name in READ_ONLY]
+    problems += _mistakes(definition, FIELDS[test_type], "")
     title = definition.get("testName")
     if isinstance(title, str) and not title.strip():
-        found.append(("testName", "testName must be a text"))
-    return found
+        problems.append(("testName", "testName must be a text"))
+    return problems
 
 
 def _mistakes(given: Mapping[str, Any], fields: Mapping[str, Field], path: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     for name, field in fields.items():
         at, value = f"{path}{name}", given.get(name)
         if value is None:
             if field.required:
-                found.append((at, f"{at} is required"))
+                problems.append((at, f"{at} is required"))
         elif wanted := _wrong(value, field):
-            found.append((at, f"{at} must be {wanted}"))
+            problems.append((at, f"{at} must be {wanted}"))
         elif field.members:
             for position, item in enumerate(value if isinstance(value, list) else [value]):
                 inside = f"{at}[{position}]" if isinstance(value, list) else at
                 if isinstance(item, Mapping):
-                    found += _mistakes(item, field.members, f"{inside}.")
+                    problems += _mistakes(item, field.members, f"{inside}.")
                 else:
-                    found.append((inside, f"{inside} must be an object"))
+                    problems.append((inside, f"{inside} must be an object"))
         elif field.kind == "list" and not all(isinstance(item, str) and item for item in value):
-            found.append((at, f"each of {at} must be a text"))
-    return found
+            problems.append((at, f"each of {at} must be a text"))
+    return problems
 
 
 def _wrong(value: Any, field: Field) -> str:

@@ -365,7 +365,7 @@ def judge_round(
     :param before: the baseline of the round.
     """
     judgement = judge(rows, gate.max_agent_errors, gate.checks, before)
-    reported = set.intersection(*({agent_key_of(row) for row in found} for found in rows.values()))
+    reported = set.intersection(*({agent_key_of(row) for row in reports} for reports in rows.values()))
     missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
     needed = len(expected) if gate.min_agents is None else _needed(gate.min_agents, len(expected))
     warned = tuple(_title(result) for result in judgement.checks if _warns(result))
@@ -410,15 +410,15 @@ def _failed(
     )
 
 
-def incidents_from(kind: str, found: Iterable[Mapping[str, Any]], now: float) -> list[Incident]:
+def incidents_from(kind: str, entries: Iterable[Mapping[str, Any]], now: float) -> list[Incident]:
     """Alerts or events of ThousandEyes as incidents; entries without a readable start are left out.
 
     :param kind: ``alert`` or ``event``.
-    :param found: the entries as the API returns them.
+    :param entries: the entries as the API returns them.
     :param now: end of those that are still active.
     """
     incidents = []
-    for entry in found:
+    for entry in entries:
         start = _time(entry.get("startDate"))
         if start is None:
             continue

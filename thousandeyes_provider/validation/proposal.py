@@ -437,7 +437,7 @@ class _Proposer:
         }
         if outage:
             self.notes.append(
-                f"{len(outage)} rounds are outages: most agents failed in a row ({len(episodes(outage))} times). "
+                f"{len(outage)} rounds are outages: most agents failed in a row, in {len(episodes(outage))} episodes. "
                 "The limits are not learned from them, and a gate would fail there."
             )
         return [place for place in range(len(self.rounds)) if place not in outage]
@@ -506,7 +506,7 @@ class _Proposer:
         for kind in self.result_types:
             if kind in ("http-server", "ftp-server", "sip-server") and self._measures(kind, "responseCode"):
                 code = [_Candidate(kind, "responseCode", quorum, None, 1) for quorum in quorums]
-                groups.append([replace(one, fixed=RESPONSE_CODE_LIMIT - 1.0) for one in code])
+                groups.append([replace(candidate, fixed=RESPONSE_CODE_LIMIT - 1.0) for candidate in code])
         self._fill(groups, times)
         return groups
 
@@ -533,13 +533,13 @@ class _Proposer:
         checks = parse_checks(declared)
         windows = {window: RollingBaseline(checks, window) for window in self._windows()} if times else {}
         by_metric: dict[tuple[str, str], list[_Candidate]] = {}
-        for one in (one for group in groups for one in group):
-            by_metric.setdefault((one.result_type, one.metric), []).append(one)
+        for candidate in (candidate for group in groups for candidate in group):
+            by_metric.setdefault((candidate.result_type, candidate.metric), []).append(candidate)
         for round_id, rows in self.history:
             before = {window: rolling.before(round_id) for window, rolling in windows.items()}
             agents = {name: by_agent(name, rows.get(name, ())) for name in self.result_types}
             for (kind, name), candidates in by_metric.items():
-                values = [(one, numbers_of(kind, name, one.rows)) for one in agents[kind]]
+                values = [(agent, numbers_of(kind, name, agent.rows)) for agent in agents[kind]]
                 badness: dict[float | None, list[float]] = {}
                 for candidate in candidates:
                     if round_id < self.rounds[0] + (candidate.window or 0.0):
@@ -547,7 +547,7 @@ class _Proposer:
                         continue
                     if candidate.window not in badness:
                         badness[candidate.window] = (
-                            sorted(_absolute(found, candidate.sign) for _, found in values)
+                            sorted(_absolute(measured, candidate.sign) for _, measured in values)
                             if candidate.window is None
                             else _changes(values, before[candidate.window], kind, name, candidate.floor)
                         )
@@ -565,9 +565,9 @@ class _Proposer:
         for kind, name in times:
             seen: dict[str, list[float]] = {}
             for rows in sample:
-                for one in by_agent(kind, rows.get(kind, ())):
-                    known = [value for value in numbers_of(kind, name, one.rows) if value is not None]
-                    seen.setdefault(one.key, []).extend(known)
+                for agent in by_agent(kind, rows.get(kind, ())):
+                    known = [value for value in numbers_of(kind, name, agent.rows) if value is not None]
+                    seen.setdefault(agent.key, []).extend(known)
             usual = min((median(values) for values in seen.values() if values), default=0.0)
             if usual >= MIN_COMPARED:
                 floors[kind, name] = float(f"{max(usual / 20, 1.0):.2g}")
@@ -581,41 +581,50 @@ class _Proposer:
         """
         rate = self.rate / max(len({(group[0].result_type, group[0].metric) for group in groups}), 1)
 
-        def power(one: _Candidate) -> float:
-            limit = one.limit(rate, self.normal, LOSS_FACTOR * self.rate)
+        def power(candidate: _Candidate) -> float:
+            limit = candidate.limit(rate, self.normal, LOSS_FACTOR * self.rate)
             if not math.isfinite(limit):
                 return -1.0
-            if one.fixed is not None:
-                return one.quorum if len(one.beyond(limit, self.normal)) <= rate * len(self.normal) else -1.0
-            if not one.is_time:
+            if candidate.fixed is not None:
+                is_rare = len(candidate.beyond(limit, self.normal)) <= rate * len(self.normal)
+                return candidate.quorum if is_rare else -1.0
+            if not candidate.is_time:
                 return 0.0
-            return len(one.beyond(limit, self.normal, 1 + REGRESSION)) / len(self.normal)
+            return len(candidate.beyond(limit, self.normal, 1 + REGRESSION)) / len(self.normal)
 
         def best(group: Sequence[_Candidate]) -> _Candidate:
             middle = group[len(group) // 2]
-            return max(group, key=lambda one: power(one) + (BETTER if one is middle else 0.0))
+            return max(
+                group, key=lambda candidate: power(candidate) + (BETTER if candidate is middle else 0.0)
+            )
 
         by_window: dict[float, list[_Candidate]] = {}
         for group in groups:
-            for window in sorted({one.window for one in group if one.window}):
-                by_window.setdefault(window, []).append(best([one for one in group if one.window == window]))
+            for window in sorted({candidate.window for candidate in group if candidate.window}):
+                rivals = [candidate for candidate in group if candidate.window == window]
+                by_window.setdefault(window, []).append(best(rivals))
         relative = max(by_window.values(), key=lambda chosen: sum(map(power, chosen)), default=[])
         absolute = [best(group) for group in groups if not group[0].window]
-        for one in [*absolute, *relative]:
-            rivals = [two for two in [*absolute, *relative] if two.metric == one.metric and two is not one]
-            if any((power(two), two.window or 0) > (power(one), one.window or 0) for two in rivals):
-                one.weight = BACKSTOP
+        for candidate in [*absolute, *relative]:
+            same_metric = [rival for rival in [*absolute, *relative] if rival.metric == candidate.metric]
+            rivals = [rival for rival in same_metric if rival is not candidate]
+            if any(
+                (power(rival), rival.window or 0) > (power(candidate), candidate.window or 0)
+                for rival in rivals
+            ):
+                candidate.weight = BACKSTOP
         chosen = []
-        for one in [*absolute, *relative]:
-            if power(one) >= 0:
-                chosen.append(one)
-            elif one.fixed is not None:
+        for candidate in [*absolute, *relative]:
+            if power(candidate) >= 0:
+                chosen.append(candidate)
+            elif candidate.fixed is not None:
                 self.notes.append(
-                    f"No check of {one.metric}: codes from {RESPONSE_CODE_LIMIT} on are usual here."
+                    f"No check of {candidate.metric}: codes from {RESPONSE_CODE_LIMIT} on are usual here."
                 )
             else:
                 self.notes.append(
-                    f"No {_kind_of(one)} for {one.result_type} {one.metric}: it would fail too often with any value."
+                    f"No {_kind_of(candidate)} for {candidate.result_type} {candidate.metric}: it would fail too often "
+                    "with any value."
                 )
         return chosen
 
@@ -624,22 +633,24 @@ class _Proposer:
     def _stable(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
         """The candidates whose limit, learned from the first part of the history, holds in the rest."""
         kept = []
-        for one in candidates:
-            reason = self._instability(one)
+        for candidate in candidates:
+            reason = self._instability(candidate)
             if reason:
-                self.notes.append(f"No {_kind_of(one)} for {one.result_type} {one.metric}: {reason}")
+                self.notes.append(
+                    f"No {_kind_of(candidate)} for {candidate.result_type} {candidate.metric}: {reason}"
+                )
             else:
-                kept.append(one)
+                kept.append(candidate)
         return kept
 
-    def _instability(self, one: _Candidate) -> str:
-        if one.fixed is not None:
+    def _instability(self, candidate: _Candidate) -> str:
+        if candidate.fixed is not None:
             return ""
         for share in (0.5, 0.75):
             cut = math.floor(len(self.normal) * share)
             learned, rest = self.normal[:cut], self.normal[cut:]
-            limit = one.limit(self.rate, learned, LOSS_FACTOR * self.rate)
-            after = one.beyond(limit, rest)
+            limit = candidate.limit(self.rate, learned, LOSS_FACTOR * self.rate)
+            after = candidate.beyond(limit, rest)
             runs = len(episodes(after))
             # Rounds in a row are one event. The limit was set for the whole rate of the gate.
             rounds_in_a_row = min(max(len(after) / max(runs, 1), 1), 2)
@@ -650,13 +661,13 @@ class _Proposer:
                     f"learned from the rounds up to {since}, it fires in {len(after)} of the {len(rest)} later "
                     f"rounds; at most {self.rate * len(rest):.0f} were expected."
                 )
-        return "" if one.window else self._trend(one)
+        return "" if candidate.window else self._trend(candidate)
 
-    def _trend(self, one: _Candidate) -> str:
+    def _trend(self, candidate: _Candidate) -> str:
         """Why an absolute limit will not last: the level rises from day to day."""
         days: dict[int, list[float]] = {}
         for place in self.normal:
-            days.setdefault(self.rounds[place] // 86400, []).append(one.base[place])
+            days.setdefault(self.rounds[place] // 86400, []).append(candidate.base[place])
         levels = [(day, median(values)) for day, values in sorted(days.items()) if len(values) > 2]
         pairs = [(later, earlier) for place, earlier in enumerate(levels) for later in levels[place + 1 :]]
         if len(levels) < 5 or not all(math.isfinite(level) for _, level in levels):
@@ -668,10 +679,12 @@ class _Proposer:
         growth = (
             slope * (levels[-1][0] - levels[0][0]) / max(abs(median([level for _, level in levels])), 1e-9)
         )
-        limit = one.limit(self.rate, self.normal, LOSS_FACTOR * self.rate)
-        later = len(one.beyond(limit, self.normal, (1 + max(growth, 0.0)) ** 1.5))
+        limit = candidate.limit(self.rate, self.normal, LOSS_FACTOR * self.rate)
+        later = len(candidate.beyond(limit, self.normal, (1 + max(growth, 0.0)) ** 1.5))
         if concordant / deviation > 2.6 and later > self.rate * len(self.normal):
-            rise = formatting.format_value(float(f"{7 * slope:.2g}"), unit_of(one.result_type, one.metric))
+            rise = formatting.format_value(
+                float(f"{7 * slope:.2g}"), unit_of(candidate.result_type, candidate.metric)
+            )
             return f"its level rises by about {rise} a week, so a fixed limit would not last."
         return ""
 
@@ -706,12 +719,12 @@ class _Proposer:
     def _limits(
         self, candidates: Sequence[_Candidate], rate: float, lost_rate: float | None = None
     ) -> list[tuple[_Candidate, float]]:
-        pairs = [(one, one.limit(rate, self.normal, lost_rate)) for one in candidates]
+        pairs = [(candidate, candidate.limit(rate, self.normal, lost_rate)) for candidate in candidates]
         return [pair for pair in pairs if math.isfinite(pair[1])]
 
     def _alarms(self, pairs: Sequence[tuple[_Candidate, float]], check_rate: float) -> list[int]:
         """The rounds that would have failed."""
-        failed = {place for one, limit in pairs for place in one.beyond(limit, self.normal)}
+        failed = {place for candidate, limit in pairs for place in candidate.beyond(limit, self.normal)}
         limit = self._error_limit(check_rate)
         return sorted(failed | {place for place in self.normal if self.errors[place] > limit})
 
@@ -756,18 +769,24 @@ class _Proposer:
             f"In {sum(self.errors[place] > errors for place in self.normal)} of {rounds} rounds more than {errors} "
             f"agents had errors; a single agent had one in {sum(self.errors[place] == 1 for place in self.normal)}.",
         )
-        checks = tuple(self._check(one, limit) for one, limit in pairs)
-        timed = [(one, limit) for one, limit in pairs if one.is_time]
-        slower = {place for one, limit in timed for place in one.beyond(limit, self.normal, 1 + REGRESSION)}
+        checks = tuple(self._check(candidate, limit) for candidate, limit in pairs)
+        timed = [(candidate, limit) for candidate, limit in pairs if candidate.is_time]
+        slower = {
+            place
+            for candidate, limit in timed
+            for place in candidate.beyond(limit, self.normal, 1 + REGRESSION)
+        }
         start = (
-            self.rounds[0] + max((one.window or 0.0 for one, _ in pairs), default=0.0) if self.rounds else 0
+            self.rounds[0] + max((candidate.window or 0.0 for candidate, _ in pairs), default=0.0)
+            if self.rounds
+            else 0
         )
         judged = [place for place in self.normal if self.rounds[place] >= start]
         return Proposal(
             self.history,
             self.rate,
             checks,
-            next((one.window for one, _ in pairs if one.window), None),
+            next((candidate.window for candidate, _ in pairs if candidate.window), None),
             count - silent if count else None,
             errors,
             len(alarms) / rounds if rounds else 0.0,
@@ -777,50 +796,51 @@ class _Proposer:
             tuple(self.notes),
         )
 
-    def _check(self, one: _Candidate, limit: float) -> ProposedCheck:
+    def _check(self, candidate: _Candidate, limit: float) -> ProposedCheck:
         rounds, count = len(self.normal), len(self.current)
-        tolerated = count - max(math.ceil(one.quorum * count - 1e-9), 1)
-        unit = unit_of(one.result_type, one.metric)
-        if one.fixed is not None:
+        tolerated = count - max(math.ceil(candidate.quorum * count - 1e-9), 1)
+        unit = unit_of(candidate.result_type, candidate.metric)
+        if candidate.fixed is not None:
             comparison: dict[str, Any] = {"less_than": RESPONSE_CODE_LIMIT}
             what = f"{RESPONSE_CODE_LIMIT} or above"
-        elif one.window:
-            comparison = {"change_leq_to": limit, "floor": one.floor}
-            what = f"{_percent(limit)} slower than in the {_window_text(one.window)} before"
+        elif candidate.window:
+            comparison = {"change_leq_to": limit, "floor": candidate.floor}
+            what = f"{_percent(limit)} slower than in the {_window_text(candidate.window)} before"
         else:
-            name, figure = ("geq_to", -limit) if one.sign < 0 else ("leq_to", limit)
+            name, figure = ("geq_to", -limit) if candidate.sign < 0 else ("leq_to", limit)
             comparison = {name: figure}
-            usual = one.sign * median([one.base[place] for place in self.normal])
-            side = "below" if one.sign < 0 else "above"
+            usual = candidate.sign * median([candidate.base[place] for place in self.normal])
+            side = "below" if candidate.sign < 0 else "above"
             what = f"{side} {formatting.format_value(figure, unit)} (usual {formatting.format_value(usual, unit)})"
-        if one.quorum < 1:
-            comparison["quorum"] = one.quorum
+        if candidate.quorum < 1:
+            comparison["quorum"] = candidate.quorum
         who = f"more than {tolerated} of {count} agents are" if tolerated else "an agent is"
-        fired = len(one.beyond(limit, self.normal))
+        fired = len(candidate.beyond(limit, self.normal))
         why = f"Fails when {who} {what}. From {rounds} rounds; would have failed {fired}."
         plain = {key: _whole(value) for key, value in comparison.items()}
-        return ProposedCheck(one.result_type, one.metric, plain, why, fired, rounds)
+        return ProposedCheck(candidate.result_type, candidate.metric, plain, why, fired, rounds)
 
     def _note_day_and_night(self, pairs: Sequence[tuple[_Candidate, float]]) -> None:
         """Say where the time of day matters for an absolute limit."""
-        for one, limit in pairs:
-            if one.window or one.fixed is not None or not one.is_time:
+        for candidate, limit in pairs:
+            if candidate.window or candidate.fixed is not None or not candidate.is_time:
                 continue
             hours: dict[int, list[float]] = {}
             for place in self.normal:
-                hours.setdefault(self.rounds[place] % 86400 // 3600, []).append(one.base[place])
+                hours.setdefault(self.rounds[place] % 86400 // 3600, []).append(candidate.base[place])
             levels = {hour: median(values) for hour, values in hours.items() if values}
             if len(levels) < 12 or min(levels.values()) <= 0:
                 continue
             busy, quiet = max(levels, key=levels.__getitem__), min(levels, key=levels.__getitem__)
             if levels[busy] > 1.15 * levels[quiet]:
                 low, high, fits = (
-                    formatting.format_value(value, unit_of(one.result_type, one.metric))
+                    formatting.format_value(value, unit_of(candidate.result_type, candidate.metric))
                     for value in (levels[quiet], levels[busy], limit)
                 )
                 self.notes.append(
-                    f"Day and night matter for {one.metric}: {low} at {quiet:02d} h UTC, {high} at {busy:02d} h. The "
-                    f"limit {fits} fits the busy hours; the change against the hours before follows the time of day."
+                    f"Day and night matter for {candidate.metric}: {low} at {quiet:02d} h UTC, {high} at {busy:02d} h. "
+                    f"The limit {fits} fits the busy hours; the change against the hours before follows the time of "
+                    "day."
                 )
 
 
@@ -839,19 +859,19 @@ def _changes(
     """The worst change of each agent that has a baseline, the best first."""
     known = before.of(result_type, metric)
     changes = []
-    for one, found in values:
-        then = known.get(one.key)
-        if None in found:
+    for agent, measured in values:
+        then = known.get(agent.key)
+        if None in measured:
             changes.append(math.inf)
-        elif then is not None and len(then) == len(found):
-            pairs = [(now, earlier) for now, earlier in zip(found, then, strict=True) if now is not None]
+        elif then is not None and len(then) == len(measured):
+            pairs = [(now, earlier) for now, earlier in zip(measured, then, strict=True) if now is not None]
             moved = [(relative_change(now, old), abs(now - old) >= floor) for now, old in pairs]
             changes.append(max(change if counts else min(change, 0.0) for change, counts in moved))
     return sorted(changes) if known and len(changes) > sum(map(math.isinf, changes)) else []
 
 
-def _kind_of(one: _Candidate) -> str:
-    return "change limit" if one.window else "fixed limit"
+def _kind_of(candidate: _Candidate) -> str:
+    return "change limit" if candidate.window else "fixed limit"
 
 
 def _percent(share: float) -> str:

@@ -99,8 +99,8 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
 
     def add(agent: Mapping[str, Any], problem: str, reason: str) -> None:
         key = _key(agent)
-        found = counts.setdefault(key, dict.fromkeys(("error", "FAILED", "warning", "missing"), 0))
-        found[problem] += 1
+        problems_of = counts.setdefault(key, dict.fromkeys(("error", "FAILED", "warning", "missing"), 0))
+        problems_of[problem] += 1
         problems.setdefault(key, AgentProblem(agent["agent_id"], agent["agent_name"], reason))
 
     too_many = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
@@ -108,7 +108,7 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
     checks = [(check_state(check), check) for check in evidence["checks"]]
 
     def add_checks(state: str) -> None:
-        for check in (check for found, check in checks if found == state):
+        for check in (check for its_state, check in checks if its_state == state):
             for agent in (*check["failing_agents"], *check["without_metric"]):
                 add(agent, state, agent_reason(check, agent))
 
