@@ -171,17 +171,15 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
 
     suite_verdict_is_right(metadata.suite_evidence(run_id), report, expected)
 
-    # Only a try that was killed between its verdict and its end leaves no run to resume.
+    # A try that was killed after its verdict leaves its round to the next try, which judges it again.
     lost = {by_task[task_id, index] for task_id, index, _ in faults.lost if (task_id, index) in by_task}
     judged = verdicts_logged(cluster, run_id, by_task)
     begun = {
-        test: [one.round_id for one in thousandeyes.rounds(test) if one.by == "api"] for test in expected
+        test: [each.round_id for each in thousandeyes.rounds(test) if each.by == "api"] for test in expected
     }
-    twice = {test for test in expected if len(begun[test]) > 1}
-    assert twice <= lost
-    assert {test: len(rounds) for test, rounds in begun.items()} == {
-        test: len(judged[test]) for test in expected
-    }
+    assert {test for test in expected if len(begun[test]) > 1} <= lost
+    assert {test for test in expected if len(judged[test]) != len(begun[test])} <= lost
+    assert all(len(judged[test]) >= len(begun[test]) for test in expected)
     told = {one["test_id"]: one for one in metadata.evidence(run_id)}
     for test, evidence in told.items():
         assert evidence["rounds"] == {"http-server": begun[test][-1]}

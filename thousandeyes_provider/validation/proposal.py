@@ -437,7 +437,7 @@ class _Proposer:
         }
         if outage:
             self.notes.append(
-                f"{len(outage)} rounds are outages: most agents failed in a row, in {len(episodes(outage))} episodes. "
+                f"{len(outage)} rounds are outages: most agents failed in two or more rounds in a row. "
                 "The limits are not learned from them, and a gate would fail there."
             )
         return [place for place in range(len(self.rounds)) if place not in outage]
