@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 
 PACKAGE = "thousandeyes_provider"
-AIRFLOW_NAMED = frozenset({"instant_test", "thousandeyes"})
-"""Modules that Airflow's convention names after the service or the task, once per kind of component."""
+AIRFLOW_NAMED = frozenset({"definition", "instant_test", "thousandeyes"})
+"""Modules that Airflow's convention names: after the service or the task, and ``cli/definition.py``."""
 
 ABSENT_DOCUMENTS = re.compile(r"(?<![\w-])(?:DESIGN|SPEC|API-FACTS|DEV|KB|REC|LANGUAGE|STYLE)(?![\w-])")
 """Working papers that are not in the repository."""

@@ -15,6 +15,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -175,8 +176,8 @@ def check(args: Namespace) -> int:
     arguments = _gate_arguments(args)
     gate = _gate(arguments)
     reader, plan = _plan(args, gate)
-    rows = {name: list(found) for name, found in reader.newest.items()}
-    newest = max((at for found in rows.values() for row in found if (at := round_of(row))), default=None)
+    rows = {name: list(newest_rows) for name, newest_rows in reader.newest.items()}
+    newest = max((at for row in chain(*rows.values()) if (at := round_of(row))), default=None)
     if newest is None:
         raise ValueError(f"test {args.test_id} has no {' or '.join(plan.directions)} rounds")
     baseline = None
@@ -186,7 +187,8 @@ def check(args: Namespace) -> int:
             plan, str(source["test_id"]), gate.checks.result_types, str(source["window"]), newest - 1
         )
         before = {
-            name: [row for row in found if (round_of(row) or 0) < newest] for name, found in history.items()
+            name: [row for row in earlier if (round_of(row) or 0) < newest]
+            for name, earlier in history.items()
         }
         baseline = baseline_from_rows(before, gate.checks, f"the {source['window']} before")
     judged = judge_round(newest, rows, gate, plan.expected.agents, baseline)
@@ -308,21 +310,21 @@ def propose(args: Namespace) -> int:
         converted = checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
         text, summary = converted.to_yaml(), [f"not converted: {part}" for part in converted.unconverted]
         summary.append(f"{len(rules)} alert rules, {len(converted.unconverted)} parts not converted")
-        found = {
+        result = {
             "arguments": converted.arguments(),
             "unconverted": [str(part) for part in converted.unconverted],
         }
     else:
         proposal = propose(_read_history(args, reader, plan), rate=1 / args.one_in)
         text, summary = proposal.to_yaml(checks_only=args.checks_only), proposal.summary()
-        found = proposal.to_json()
+        result = proposal.to_json()
     if args.write:
         _write(Path(args.write), text)
         for line in summary:
             print(line, file=sys.stderr)
         print(f"written: {args.write}", file=sys.stderr)
     if args.output != "table":
-        _show(args, found, "")
+        _show(args, result, "")
     elif not args.write:
         _print(args, text.rstrip("\n"))
     return PASSED
@@ -488,7 +490,7 @@ def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
     from thousandeyes_provider.hooks.results_reader import ResultsReader
 
     wanted = gate.checks.result_types
-    expand = {name: found for name in wanted if (found := gate.checks.expand_for(name))}
+    expand = {name: fields for name in wanted if (fields := gate.checks.expand_for(name))}
     reader = ResultsReader(_hook(args), log, expand=expand)
     test_type = args.test_type or type_implied_by(wanted)
     return reader, reader.plan(args.test_id, test_type=test_type, result_types=wanted or None, expected=None)
@@ -551,16 +553,16 @@ def _write(path: Path, text: str) -> None:
             raise
 
 
-def _show(args: Namespace, found: Any, empty: str) -> None:
+def _show(args: Namespace, result: Any, empty: str) -> None:
     """Print a result in the format that was asked for."""
     if args.output == "json":
-        _print(args, json.dumps(found, indent=2))
+        _print(args, json.dumps(result, indent=2))
     elif args.output == "yaml":
         import yaml
 
-        _print(args, yaml.safe_dump(found, sort_keys=False).rstrip("\n"))
+        _print(args, yaml.safe_dump(result, sort_keys=False).rstrip("\n"))
     else:
-        _print(args, "\n".join(_table(found)) if found else empty)
+        _print(args, "\n".join(_table(result)) if result else empty)
 
 
 def _print(args: Namespace, text: str) -> None:

@@ -344,7 +344,7 @@ class Creation:
         test_type, body = self._body(queued.plan.test_name if queued.plan else "")
         plan = self._plan(test_type, body)
         self._caller.announce(plan)
-        begun = time.monotonic()
+        called_at = time.monotonic()
         attempt = _CreateAttempt(self._caller)
         self._read_clock(store)
         sent_since = hook.server_now() if queued.sent_since is None else queued.sent_since
@@ -361,7 +361,7 @@ class Creation:
             self._plan(test_type, {**body, **created}),
             queued,
             store,
-            sent_at=min(sent_since, accepted_at - (time.monotonic() - begun)),
+            sent_at=min(sent_since, accepted_at - (time.monotonic() - called_at)),
             accepted_at=accepted_at,
             sent=hook.run_calls - calls_before,
         )

@@ -135,9 +135,9 @@ class TaskRun:
     # -- starting ------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Ending | Step:
-        begun = time.time()
+        started_at = time.time()
         limit = queue_timeout_of(self._options)
-        self._session.limit_reads(lambda: limit - (time.time() - begun))
+        self._session.limit_reads(lambda: limit - (time.time() - started_at))
         if self._options.dry_run:
             return self._dry_run()
         stored = self._store().recall()

@@ -1,7 +1,8 @@
 """The switches: what the API does not document and a client must survive either way.
 
-Each field of :class:`Switches` is one question that API-FACTS leaves open (its last list), with the choices
-and the default. The command line, the control endpoint and the Python handle are all drawn from this table.
+Each field of :class:`Switches` is one behavior that ThousandEyes does not document (docs/thousandeyes-api.md, "Not
+documented"), with its choices and its default. The command line, the control endpoint and the Python class are all
+generated from this table.
 """
 
 from __future__ import annotations

@@ -110,14 +110,14 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 """The fields that a test of each type has besides its id, name, agents, target agent and DNS servers."""
 
 _MADE_HERE = frozenset(("agents", "dnsServers", "labels", "sharedWithAccounts", "tags", "testName"))
-"""Fields of a request that the simulator keeps elsewhere, or not at all (SPEC, ``writeOnly``)."""
+"""Fields of a request that the simulator keeps elsewhere, or not at all (``writeOnly`` in the API description)."""
 
 _SECRET = frozenset(("customHeaders", "oAuth", "predefinedVariables", "credentials"))
 """Fields that the API gives back in part or not at all, besides those that the table of fields calls secret."""
 
 
 def with_defaults(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition with what the API takes where a request says nothing, as far as it matters here (SPEC)."""
+    """A definition with what the API takes where a request leaves a field out, by the API description."""
     silent: dict[str, Any] = {"verifyCertificate": False} if "verifyCertificate" in FIELDS[test_type] else {}
     return {**silent, **{name: value for name, value in definition.items() if value is not None}}
 
@@ -141,7 +141,7 @@ def result_types(test_type: str, network_measurements: bool) -> tuple[str, ...]:
 def kept(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a definition that a test remembers: nothing secret, nothing made by the server."""
     remembered = _kept(definition, FIELDS[test_type])
-    # the request nests them, the answers have them among the other fields (SPEC)
+    # The request nests them; responses have them among the other fields (API description).
     credentials = remembered.pop("targetSipCredentials", {})
     return {**remembered, **credentials}
 

@@ -64,7 +64,7 @@ class RunTurnTrigger(BaseTrigger):
         await load_hooks()
         from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
-        begun = time.monotonic()
+        started_at = time.monotonic()
         hook = ThousandEyesAsyncHook(self.thousandeyes_conn_id, shared=True)
         try:
             await hook.load()
@@ -81,7 +81,7 @@ class RunTurnTrigger(BaseTrigger):
             )
         finally:
             await hook.close()
-        waited = time.monotonic() - begun
+        waited = time.monotonic() - started_at
         throttled = min(waited, pause)
         yield TriggerEvent(  # type: ignore[no-untyped-call,unused-ignore]
             {

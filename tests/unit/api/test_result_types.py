@@ -1,4 +1,4 @@
-"""Each row of the two tables of API-FACTS, both sides of it: what a test type measures, and what is an error."""
+"""Both sides of each documented rule: what a test type measures, and what is an error."""
 
 from __future__ import annotations
 

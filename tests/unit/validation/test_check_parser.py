@@ -19,7 +19,7 @@ from thousandeyes_provider.validation.check_model import (
 )
 from thousandeyes_provider.validation.check_parser import check_conflicts, parse_checks, read_checks
 
-DESIGN = {
+CHECKS = {
     "http-server": {
         "responseCode": {"equal_to": 200},
         "responseTime": {"p95": {"leq_to": 800}, "every": {"less_than": 2000, "quorum": 0.8}},
@@ -67,7 +67,7 @@ def errors(declaration, **options):
 
 class TestReading:
     def test_the_whole_grammar(self):
-        checks = parse_checks(DESIGN)
+        checks = parse_checks(CHECKS)
         told = [(one.result_type, one.metric, one.aggregate, one.to_json()) for one in checks.checks]
         assert told == [
             ("http-server", "responseCode", "every", {"equal_to": 200}),
@@ -85,20 +85,20 @@ class TestReading:
         assert checks.compares
 
     def test_paths_lead_to_the_check(self):
-        paths = [one.path for one in parse_checks(DESIGN).checks]
+        paths = [one.path for one in parse_checks(CHECKS).checks]
         assert paths[1] == f'{TIME}["p95"]'
         assert paths[0] == 'checks["http-server"]["responseCode"]'
         assert paths[6] == 'checks["network"]["loss"]["mean"][1]'
 
     @pytest.mark.parametrize(
-        "text", [json.dumps(DESIGN), repr(DESIGN), f"\n {json.dumps(DESIGN, indent=2)}\n"]
+        "text", [json.dumps(CHECKS), repr(CHECKS), f"\n {json.dumps(CHECKS, indent=2)}\n"]
     )
     def test_the_text_of_a_dict_is_as_good(self, text):
-        assert parse_checks(text) == parse_checks(DESIGN)
+        assert parse_checks(text) == parse_checks(CHECKS)
 
     def test_so_is_the_text_of_any_part(self):
         told = {
-            "http-server": json.dumps(DESIGN["http-server"]),
+            "http-server": json.dumps(CHECKS["http-server"]),
             "network": {"loss": json.dumps({"leq_to": 1})},
         }
         assert len(parse_checks(told).checks) == 6
@@ -139,7 +139,7 @@ class TestReading:
         assert only({"leq_to": 1, "where": given_where}).where == where
 
     def test_what_it_needs_of_the_results(self):
-        checks = parse_checks(DESIGN)
+        checks = parse_checks(CHECKS)
         assert checks.result_types == ("http-server", "network")
         assert checks.expand_for("http-server") == ("certificate", "header")
         assert checks.expand_for("network") == ()
@@ -152,9 +152,9 @@ class TestReading:
         assert not parse_checks(http({"leq_to": 1})).compares
 
     def test_a_declaration_can_be_pickled_and_compared(self):
-        checks = parse_checks(DESIGN)
+        checks = parse_checks(CHECKS)
         assert pickle.loads(pickle.dumps(checks)) == checks
-        assert len({*checks.checks, *parse_checks(DESIGN).checks}) == len(checks.checks)
+        assert len({*checks.checks, *parse_checks(CHECKS).checks}) == len(checks.checks)
 
 
 WAY_OUT = 'For a field that is not listed, add "unlisted": True beside the comparison'
@@ -252,7 +252,7 @@ class TestConflicts:
         assert check_conflicts(checks, has_compare_with=None) == []
 
     def test_a_result_type_that_the_test_type_lacks(self):
-        checks = parse_checks(DESIGN)
+        checks = parse_checks(CHECKS)
         assert check_conflicts(checks, test_type="dns-server") == [
             'checks["http-server"]: dns-server tests have no http-server results; '
             "expected one of dns-server, network, path-vis"
