@@ -212,8 +212,8 @@ class TestReading:
 
     def test_in_part_required_fields_may_be_missing_but_not_inside(self):
         assert read_definition("http-server", {"url": "x"}, partial=True) == {"url": "x"}
-        found = errors("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
-        assert found == ('overrides["requests"][0]["url"]: required for api tests',)
+        problems = errors("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
+        assert problems == ('overrides["requests"][0]["url"]: required for api tests',)
 
     def test_in_part_an_object_may_be_in_part_since_it_is_merged(self):
         changes = {"targetSipCredentials": {"password": "p"}}
@@ -287,16 +287,16 @@ class TestReading:
         try:
             read = read_definition(test_type, definition)
         except DefinitionErrors as error:
-            told = error.errors
+            message = error.errors
         else:
             assert read_definition(test_type, read) == read
             return
-        assert told
-        assert all(error.startswith('definition["') for error in told)
+        assert message
+        assert all(error.startswith('definition["') for error in message)
 
     def test_an_unknown_field_is_a_hint(self):
-        told = definition_warnings("http-server", {**HTTP, "htpTimeLimit": 1, "zzz": 2})
-        assert told == [
+        message = definition_warnings("http-server", {**HTTP, "htpTimeLimit": 1, "zzz": 2})
+        assert message == [
             "definition[\"htpTimeLimit\"] is not known for http-server tests; did you mean 'httpTimeLimit'?",
             'definition["zzz"] is not known for http-server tests',
         ]
@@ -310,13 +310,13 @@ class TestAgentsByName:
             "port": 1,
         }
         assert names_agents(body)
-        found = with_agent_ids(body, LISTED)
-        assert found == {
+        problems = with_agent_ids(body, LISTED)
+        assert problems == {
             "agents": [{"agentId": "7"}, {"agentId": "14419", "sourceIpAddress": "10.0.0.1"}],
             "targetAgentId": "14410",
             "port": 1,
         }
-        assert not names_agents(found)
+        assert not names_agents(problems)
 
     @pytest.mark.parametrize(
         "body", [{"agents": [{"agentId": "1"}, {"agentName": "Lab"}]}, {"targetAgentId": "Lab", "agents": []}]

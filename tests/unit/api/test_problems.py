@@ -20,14 +20,14 @@ def problem(status, body=b"", kind="application/problem+json"):
 
 class TestShapes:
     def test_problem_json(self):
-        found = problem(
+        parsed = problem(
             404,
             {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "No test has this id"},
         )
-        assert str(found) == "Not Found: No test has this id"
+        assert str(parsed) == "Not Found: No test has this id"
 
     def test_a_400_names_each_wrong_field(self):
-        found = problem(
+        parsed = problem(
             400,
             {
                 "title": "Bad Request",
@@ -38,29 +38,29 @@ class TestShapes:
                 ],
             },
         )
-        assert str(found) == "Bad Request: Validation failed [interval: must be one of 60, 120; no agents]"
-        assert found.errors[0] == {
+        assert str(parsed) == "Bad Request: Validation failed [interval: must be one of 60, 120; no agents]"
+        assert parsed.errors[0] == {
             "code": "invalid",
             "field": "interval",
             "message": "must be one of 60, 120",
         }
 
     def test_a_401_has_the_shape_of_oauth(self):
-        found = problem(401, {"error": "invalid_token", "error_description": "The token has expired"})
-        assert str(found) == "invalid_token: The token has expired"
+        parsed = problem(401, {"error": "invalid_token", "error_description": "The token has expired"})
+        assert str(parsed) == "invalid_token: The token has expired"
 
     def test_the_older_shape_with_a_timestamp(self):
-        found = problem(
+        parsed = problem(
             403, {"timestamp": 1384309800000, "status": 403, "error": "Forbidden", "message": "No View tests"}
         )
-        assert str(found) == "Forbidden: No View tests"
+        assert str(parsed) == "Forbidden: No View tests"
 
     def test_the_shape_of_a_servlet(self):
         assert str(problem(500, {"errorMessage": "Something broke"})) == "Something broke"
 
     def test_an_error_without_words_is_its_code(self):
-        found = problem(400, {"title": "Bad", "errors": [{"code": "E7"}, {"field": "url"}]})
-        assert str(found) == "Bad [E7; url]"
+        parsed = problem(400, {"title": "Bad", "errors": [{"code": "E7"}, {"field": "url"}]})
+        assert str(parsed) == "Bad [E7; url]"
 
     def test_as_many_as_are_shown_are_not_counted(self):
         errors = [{"message": str(nth)} for nth in range(5)]
@@ -88,8 +88,8 @@ class TestShapes:
         assert str(problem(502, b"<html><h1>proxy</h1></html>", "text/html")) == "Bad Gateway"
 
     def test_a_line_of_plain_text_is(self):
-        found = problem(503, b"upstream timed out\n", "text/plain; charset=utf-8")
-        assert str(found) == "Service Unavailable: upstream timed out"
+        parsed = problem(503, b"upstream timed out\n", "text/plain; charset=utf-8")
+        assert str(parsed) == "Service Unavailable: upstream timed out"
 
     @pytest.mark.parametrize("errors", ["x", {"a": 1}, [None, 3, [], {}], [{"field": None}], 7])
     def test_errors_of_an_unknown_shape_do_no_harm(self, errors):
@@ -102,9 +102,9 @@ class TestShapes:
 
     def test_many_field_errors_are_counted_in_the_text_and_kept_in_the_data(self):
         errors = [{"field": f"f{nth}", "message": "wrong"} for nth in range(500)]
-        found = problem(400, {"title": "Bad Request", "errors": errors})
-        assert str(found).endswith("f4: wrong; and 495 more]")
-        assert len(found.errors) == 500
+        parsed = problem(400, {"title": "Bad Request", "errors": errors})
+        assert str(parsed).endswith("f4: wrong; and 495 more]")
+        assert len(parsed.errors) == 500
 
     def test_long_texts_are_cut(self):
         errors = [{"field": "f" * 9999, "message": "m" * 9999}] * 50
@@ -119,8 +119,8 @@ class TestShapes:
             {"title": "t", "detail": text},
             {"title": "t", "errors": [{"field": text, "message": text, "code": text}, text]},
         ]
-        for found in (*(problem(400, shape) for shape in shapes), problem(503, text.encode(), "text/plain")):
-            assert "s3c" not in repr(found) + str(found)
+        for parsed in (*(problem(400, shape) for shape in shapes), problem(503, text.encode(), "text/plain")):
+            assert "s3c" not in repr(parsed) + str(parsed)
 
     def test_a_long_plain_text_is_left_out(self):
         assert str(problem(503, b"x" * 70_000, "text/plain")) == "Service Unavailable"

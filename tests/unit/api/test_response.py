@@ -46,8 +46,8 @@ class TestServerClock:
 
     @given(st.text(max_size=40))
     def test_garbage_is_no_date(self, text):
-        found = http_date(text)
-        assert found is None or math.isfinite(found)
+        parsed = http_date(text)
+        assert parsed is None or math.isfinite(parsed)
 
 
 class TestRetryAfter:
@@ -57,8 +57,10 @@ class TestRetryAfter:
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
     def test_a_date_is_read_against_the_answers_own_clock(self, wrong_by):
-        told = formatdate(NOW + 12, usegmt=True)
-        assert retry_after(answer(retry_after=told, date=formatdate(NOW, usegmt=True)), NOW + wrong_by) == 12
+        message = formatdate(NOW + 12, usegmt=True)
+        assert (
+            retry_after(answer(retry_after=message, date=formatdate(NOW, usegmt=True)), NOW + wrong_by) == 12
+        )
 
     @pytest.mark.parametrize(
         "text", ["", "0", "-5", "soon", "nan", "inf", "1e999", formatdate(NOW - 1, usegmt=True)]
@@ -82,11 +84,11 @@ def test_what_is_nested_too_deeply_is_no_json_either():
 
 def test_a_date_of_another_century_is_no_clock():
     for year, usable in ((1999, False), (2000, True), (2099, True), (2100, False)):
-        told = f"Fri, 01 Jan {year} 00:00:00 GMT"
-        assert (Response(200, {"date": told}, b"", "").time(7.0) != 7.0) is usable
+        message = f"Fri, 01 Jan {year} 00:00:00 GMT"
+        assert (Response(200, {"date": message}, b"", "").time(7.0) != 7.0) is usable
 
 
 def test_retry_after_may_be_less_than_a_second_and_a_date_read_against_the_local_clock():
     assert retry_after(Response(429, {"retry-after": "0.5"}, b"", ""), 0.0) == 0.5
-    told = {"retry-after": "Thu, 01 Jan 2026 00:00:09 GMT"}
-    assert retry_after(Response(429, told, b"", ""), 1_767_225_600.0) == 9.0
+    message = {"retry-after": "Thu, 01 Jan 2026 00:00:09 GMT"}
+    assert retry_after(Response(429, message, b"", ""), 1_767_225_600.0) == 9.0

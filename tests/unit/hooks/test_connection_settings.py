@@ -32,11 +32,11 @@ def fault(*args, **kwargs):
 
 class TestDefaults:
     def test_a_token_is_all_that_is_needed(self):
-        found = read()
-        assert (found.base_url, found.token) == ("https://api.thousandeyes.com/v7", TOKEN)
-        assert (found.account_group_id, found.timeout, found.retry_limit) == (None, 30, 5)
-        assert (found.queue_timeout, found.proxies, found.verify) == (300, None, True)
-        assert (found.cert, found.trust_env, found.warnings) == (None, True, ())
+        settings = read()
+        assert (settings.base_url, settings.token) == ("https://api.thousandeyes.com/v7", TOKEN)
+        assert (settings.account_group_id, settings.timeout, settings.retry_limit) == (None, 30, 5)
+        assert (settings.queue_timeout, settings.proxies, settings.verify) == (300, None, True)
+        assert (settings.cert, settings.trust_env, settings.warnings) == (None, True, ())
 
     @pytest.mark.parametrize("empty", [None, "", {}])
     def test_what_a_form_leaves_empty_has_its_default(self, empty):
@@ -71,9 +71,9 @@ class TestExtras:
         ],
     )
     def test_each_in_its_own_type_or_as_text(self, name, value, expected):
-        found = getattr(read({name: value}), name)
-        assert found == expected
-        assert type(found) is type(expected) or not isinstance(expected, bool)
+        settings = getattr(read({name: value}), name)
+        assert settings == expected
+        assert type(settings) is type(expected) or not isinstance(expected, bool)
 
     @pytest.mark.parametrize(
         ("name", "wrong", "expected"),

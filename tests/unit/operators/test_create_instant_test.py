@@ -102,8 +102,8 @@ class TestCreating:
     )
     def test_agents_by_name_and_by_id(self, simulator, worker, agents):
         evidence = worker.create("http-server", definition={**PREVIEW, "agents": agents})
-        found = {agent["agent_id"] for agent in evidence["agents"]["expected"]}
-        assert found == {"14410", "14419"}
+        agent_ids = {agent["agent_id"] for agent in evidence["agents"]["expected"]}
+        assert agent_ids == {"14410", "14419"}
         named = any(not str(agent).isdigit() and "agentId" not in agent for agent in agents)
         assert len(sent(simulator, "agents")) == named
 
@@ -365,17 +365,17 @@ class TestFromATest:
 
 class TestDryRun:
     def test_nothing_is_created_and_everything_is_looked_at(self, simulator, worker):
-        told = worker.create("http-server", definition={**PREVIEW, "shinyNewField": 1}, dry_run=True)
-        assert (told["dry_run"], told["test_type"], told["result_types"]) == (
+        outcome = worker.create("http-server", definition={**PREVIEW, "shinyNewField": 1}, dry_run=True)
+        assert (outcome["dry_run"], outcome["test_type"], outcome["result_types"]) == (
             True,
             "http-server",
             ["http-server"],
         )
-        assert [(agent["agent_id"], agent["state"]) for agent in told["agents"]] == [
+        assert [(agent["agent_id"], agent["state"]) for agent in outcome["agents"]] == [
             ("14410", "online"),
             ("14419", "online"),
         ]
-        assert told["warnings"] == ['definition["shinyNewField"] is not known for http-server tests']
+        assert outcome["warnings"] == ['definition["shinyNewField"] is not known for http-server tests']
         assert created(simulator) == {}
 
     def test_what_is_amiss_is_told(self, simulator, worker):
@@ -484,9 +484,9 @@ class TestSecretsInATemplatedFile:
         """What was given to Airflow to mask."""
         from thousandeyes_provider.hooks import base_hook
 
-        told = []
-        monkeypatch.setattr(base_hook, "mask_secret", told.append)
-        return told
+        outcome = []
+        monkeypatch.setattr(base_hook, "mask_secret", outcome.append)
+        return outcome
 
     @pytest.mark.parametrize(
         "text",
@@ -510,15 +510,17 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         return str(failure.value)
 
     def test_a_definition_that_only_now_is_known(self, simulator, worker):
-        told = self.refused(simulator, worker, test_type="http-server", definition=json.dumps({"url": "x"}))
-        assert 'definition["agents"]: required' in told
+        outcome = self.refused(
+            simulator, worker, test_type="http-server", definition=json.dumps({"url": "x"})
+        )
+        assert 'definition["agents"]: required' in outcome
         assert simulator.requests == []
 
     def test_an_agent_that_is_not_there(self, simulator, worker):
-        told = self.refused(
+        outcome = self.refused(
             simulator, worker, test_type="http-server", definition={**PREVIEW, "agents": ["Frankfurt"]}
         )
-        assert "no agent is named 'Frankfurt'; close names: 'Frankfurt, Germany' (14410)" in told
+        assert "no agent is named 'Frankfurt'; close names: 'Frankfurt, Germany' (14410)" in outcome
 
     def test_a_name_that_two_agents_have(self, simulator, worker):
         from thousandeyes_provider.api.definition import DefinitionErrors, with_agent_ids
@@ -528,26 +530,26 @@ class TestWhatIsWrongBeforeAnythingIsSent:
             with_agent_ids({"agents": [{"agentName": "LAB"}]}, twins)
 
     def test_more_agents_than_there_are(self, simulator, worker):
-        told = self.refused(simulator, worker, test_type="http-server", definition=PREVIEW, min_agents=3)
-        assert "min_agents=3, but only 2 agents are expected" in told
+        outcome = self.refused(simulator, worker, test_type="http-server", definition=PREVIEW, min_agents=3)
+        assert "min_agents=3, but only 2 agents are expected" in outcome
 
     def test_results_that_the_test_will_not_have(self, simulator, worker):
-        told = self.refused(
+        outcome = self.refused(
             simulator,
             worker,
             test_type="dnssec",
             definition={"domain": "a", "agents": AGENTS},
             result_types=["network"],
         )
-        assert "a test of type dnssec has no network" in told
-        told = self.refused(
+        assert "a test of type dnssec has no network" in outcome
+        outcome = self.refused(
             simulator,
             worker,
             test_type="http-server",
             definition={**PREVIEW, "networkMeasurements": False},
             result_types=["http-server", "network"],
         )
-        assert "networkMeasurements is false" in told
+        assert "networkMeasurements is false" in outcome
 
     def test_thousandeyes_own_400_shows_each_field(self, simulator, worker):
         body = {

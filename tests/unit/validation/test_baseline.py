@@ -28,7 +28,7 @@ def row(agent, value=None, at=AT, **more):
     return {"roundId": at, "agent": who, **found, **more}
 
 
-def told(rows, verdict=Verdict.PASSED):
+def baseline_json(rows, verdict=Verdict.PASSED):
     listed = [Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for one in rows]
     return evidence(
         Observed(
@@ -54,7 +54,7 @@ def told(rows, verdict=Verdict.PASSED):
 
 class TestEvidence:
     def test_the_samples_of_the_agents_are_compared_with(self):
-        before = baseline_from_evidence(told([row(1, 100), row(2, "200"), row(3)]))
+        before = baseline_from_evidence(baseline_json([row(1, 100), row(2, "200"), row(3)]))
         assert before.of(*TIME) == {"1": (100,), "2": (200,)}
         assert before.source == "the run of test 7 at 2026-09-21T14:13:20Z"
         assert before.agent("2") == Agent("2", "name 2")
@@ -62,10 +62,10 @@ class TestEvidence:
         assert not before.missing(*TIME)
 
     def test_a_run_that_failed_its_checks_was_measured_all_the_same(self):
-        assert baseline_from_evidence(told([row(1, 100)], Verdict.FAILED)).of(*TIME)
+        assert baseline_from_evidence(baseline_json([row(1, 100)], Verdict.FAILED)).of(*TIME)
 
     def test_evidence_of_another_test_gets_a_warning(self):
-        earlier = told([row(1, 100), row(2, 200)])
+        earlier = baseline_json([row(1, 100), row(2, 200)])
         baseline = baseline_from_evidence(earlier, test_id="8")
         assert baseline.warning == "compare_with is the evidence of test 7, this is test 8"
         judgement = judge({HTTP: [row(1, 100)]}, 0, CHECKS, baseline)
@@ -74,14 +74,14 @@ class TestEvidence:
         assert (logging.WARNING, f"warning: {baseline.warning}") in table_lines(run)
 
     def test_evidence_of_the_same_test_gets_no_warning(self):
-        earlier = told([row(1, 100)])
+        earlier = baseline_json([row(1, 100)])
         assert baseline_from_evidence(earlier, test_id="7").warning == ""
         assert baseline_from_evidence({**earlier, "test_id": ""}, test_id="8").warning == ""
         assert baseline_from_evidence(earlier).warning == ""
 
     @pytest.mark.parametrize("text", [json.dumps, repr])
     def test_its_text_is_as_good(self, text):
-        whole = told([row(1, 100)])
+        whole = baseline_json([row(1, 100)])
         assert baseline_from_evidence(text(whole)) == baseline_from_evidence(whole)
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestEvidence:
         ],
     )
     def test_what_cannot_be_compared_with_says_why(self, changed, why):
-        before = baseline_from_evidence(told([row(1, 100)]) | changed)
+        before = baseline_from_evidence(baseline_json([row(1, 100)]) | changed)
         assert before.unusable.startswith(why)
         assert before.missing(*TIME) == before.unusable
         assert before.of(*TIME) == {}
@@ -117,11 +117,11 @@ class TestEvidence:
         )
 
     def test_evidence_that_was_cut_for_its_size_is_not_usable(self):
-        many = told([row(nth, 5, errorType="Connect", errorDetails="x" * 90) for nth in range(3000)])
+        many = baseline_json([row(nth, 5, errorType="Connect", errorDetails="x" * 90) for nth in range(3000)])
         assert baseline_from_evidence(many).unusable.endswith("agents: they were cut for size")
 
     def test_a_metric_that_it_does_not_have_says_so(self):
-        before = baseline_from_evidence(told([row(1, 100)]))
+        before = baseline_from_evidence(baseline_json([row(1, 100)]))
         assert before.missing(HTTP, "dnsTime").endswith("has no dnsTime of http-server")
 
     @given(

@@ -191,8 +191,8 @@ class TestUnknownMetrics:
         assert parse_checks(http(rules, "quicTime"), literals_only=True) == NO_CHECKS
 
     def test_an_unknown_metric_beside_other_errors_is_reported_as_well(self):
-        found = errors(http({"lt": 1}, "zzz"))
-        assert [error.partition(": ")[2][:14] for error in found] == ["unknown compar", "unknown metric"]
+        parsed = errors(http({"lt": 1}, "zzz"))
+        assert [error.partition(": ")[2][:14] for error in parsed] == ["unknown compar", "unknown metric"]
         assert len(errors(http("[", "zzz"))) == 2
         assert errors(http({"leq_to": 1, "unlisted": "maybe"}, "quicTime")) == (
             'checks["http-server"]["quicTime"]["unlisted"]: expected True or False, got "maybe"',
@@ -261,9 +261,9 @@ class TestConflicts:
         assert check_conflicts(checks, test_type=None) == []
 
     def test_valid_checks_are_returned_beside_the_errors(self):
-        checks, found = read_checks(http({"p95": {"leq_to": 800}, "max": {"lt": 9}}))
+        checks, parsed = read_checks(http({"p95": {"leq_to": 800}, "max": {"lt": 9}}))
         assert [check.path for check in checks.checks] == [f'{TIME}["p95"]']
-        assert len(found) == 1
+        assert len(parsed) == 1
 
 
 class TestPatterns:
@@ -435,8 +435,8 @@ class TestErrors:
             "htp-server": {},
             "network": {"loss": {"p95": {"lt": 1, "severity": "bad"}, "avg": {}}, "jitter": 5},
         }
-        found = errors(wrong)
-        assert [error.partition(": ")[0] for error in found] == [
+        parsed = errors(wrong)
+        assert [error.partition(": ")[0] for error in parsed] == [
             "checks",
             'checks["network"]["loss"]["p95"]',
             'checks["network"]["loss"]["p95"]["severity"]',
@@ -445,7 +445,7 @@ class TestErrors:
         ]
         with pytest.raises(CheckErrors) as caught:
             parse_checks(wrong)
-        assert str(caught.value) == "5 errors:\n- " + "\n- ".join(found)
+        assert str(caught.value) == "5 errors:\n- " + "\n- ".join(parsed)
 
     def test_a_declaration_that_refers_to_itself_is_an_error(self):
         rules: dict[str, object] = {"leq_to": 1}
@@ -532,10 +532,10 @@ JSON = st.recursive(
 
 @given(JSON, st.booleans())
 def test_any_json_is_a_declaration_or_has_errors(declaration, literals_only):
-    found: tuple[str, ...] = ()
+    parsed: tuple[str, ...] = ()
     try:
         checks = parse_checks(declaration, literals_only=literals_only)
     except CheckErrors as error:
-        found = error.errors
-    assert all(error.startswith("checks") for error in found)
-    assert found or all(check.terms for check in checks.checks)
+        parsed = error.errors
+    assert all(error.startswith("checks") for error in parsed)
+    assert parsed or all(check.terms for check in checks.checks)

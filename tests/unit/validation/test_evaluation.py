@@ -145,8 +145,13 @@ class TestComparisons:
     def test_relative_change_from_zero_is_infinite_and_stays_out_of_json(self):
         assert relative_change(0, 0) == 0
         assert relative_change(1, 0) == math.inf
-        told = result({"mean": {"change_leq_to": 9}}, rows(1), before=before(a0=0)).to_json()
-        assert (told["passed"], told["change"], told["delta"], told["before"]) == (False, None, 1, 0)
+        outcome = result({"mean": {"change_leq_to": 9}}, rows(1), before=before(a0=0)).to_json()
+        assert (outcome["passed"], outcome["change"], outcome["delta"], outcome["before"]) == (
+            False,
+            None,
+            1,
+            0,
+        )
 
 
 class TestAggregates:
@@ -413,23 +418,23 @@ class TestJson:
         }
 
     def test_the_row_of_a_comparison_with_before(self):
-        told = result({"median": {"change_leq_to": 0.2}}, rows(13, 5), before=before(a0=10)).to_json()
-        assert {name: told[name] for name in ("actual", "before", "delta", "change", "passed")} == {
+        outcome = result({"median": {"change_leq_to": 0.2}}, rows(13, 5), before=before(a0=10)).to_json()
+        assert {name: outcome[name] for name in ("actual", "before", "delta", "change", "passed")} == {
             "actual": 9,
             "before": 10,
             "delta": 3,
             "change": 0.3,
             "passed": False,
         }
-        assert told["only_now"] == [{"agent_id": "1", "agent_name": "name 1"}]
-        assert told["failing_agents"] == [
+        assert outcome["only_now"] == [{"agent_id": "1", "agent_name": "name 1"}]
+        assert outcome["failing_agents"] == [
             {"agent_id": "0", "agent_name": "name 0", "actual": 13, "before": 10}
         ]
 
     def test_agents_are_named_up_to_a_number_and_counted(self):
-        told = result({"leq_to": 5}, rows(*[9] * 30, *[None] * 20)).to_json()
-        assert (told["failing_count"], len(told["failing_agents"])) == (30, MAX_NAMED_AGENTS)
-        assert (told["without_metric_count"], len(told["without_metric"])) == (20, MAX_NAMED_AGENTS)
+        outcome = result({"leq_to": 5}, rows(*[9] * 30, *[None] * 20)).to_json()
+        assert (outcome["failing_count"], len(outcome["failing_agents"])) == (30, MAX_NAMED_AGENTS)
+        assert (outcome["without_metric_count"], len(outcome["without_metric"])) == (20, MAX_NAMED_AGENTS)
 
 
 # -- laws ------------------------------------------------------------------------------------------------------------
@@ -500,8 +505,8 @@ def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
     checks = parse_checks({result_type: ALL_KINDS[result_type]})
     then = baseline_from_rows({result_type: [one | {"roundId": 5} for one in earlier]}, checks, "history")
     for one in evaluate(checks, {result_type: found}, then):
-        told = one.to_json()
-        assert json.loads(json.dumps(told, allow_nan=False)) == told
+        outcome = one.to_json()
+        assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
         assert one.passed <= (one.agents > 0)
 
 
@@ -514,8 +519,8 @@ def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
     st.integers(0, 9),
     st.integers(),
 )
-def test_the_order_of_rows_and_agents_never_matters(told, aggregate, bound, seed):
-    found = [row(agent, value, metric="resolutionTime", server=server) for agent, server, value in told]
+def test_the_order_of_rows_and_agents_never_matters(outcome, aggregate, bound, seed):
+    found = [row(agent, value, metric="resolutionTime", server=server) for agent, server, value in outcome]
     mixed = list(found)
     random.Random(seed).shuffle(mixed)
     rules = {aggregate: [{"leq_to": bound}, {"change_leq_to": 0.1}]}

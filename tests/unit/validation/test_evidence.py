@@ -75,8 +75,8 @@ def many(count, name="name", error=None):
     )
 
 
-def size(told):
-    return len(json.dumps(told, allow_nan=False).encode())
+def size(document):
+    return len(json.dumps(document, allow_nan=False).encode())
 
 
 class TestContents:
@@ -178,24 +178,28 @@ class TestContents:
         assert [agent["agent_id"] for agent in evidence(observed(rows))["failed_agents"]] == ["2", "1"]
 
     def test_agents_that_nobody_lists(self):
-        told = evidence(observed(expected=UNKNOWN))["agents"]
-        assert (told["expected"], told["expected_count"], told["expected_source"]) == ([], None, "unknown")
+        document = evidence(observed(expected=UNKNOWN))["agents"]
+        assert (document["expected"], document["expected_count"], document["expected_source"]) == (
+            [],
+            None,
+            "unknown",
+        )
 
     def test_text_numbers_count_and_what_is_no_number_is_left_out(self):
         rows = {
             HTTP: [row("1", responseTime="40"), row("2", responseTime="n/a"), row("3", responseTime=20.0)]
         }
-        told = evidence(observed(rows))
-        assert told["metrics"] == {HTTP: {"responseTime": {"min": 20, "mean": 30, "max": 40}}}
-        assert set(told["samples"]) == {"1", "3"}
+        document = evidence(observed(rows))
+        assert document["metrics"] == {HTTP: {"responseTime": {"min": 20, "mean": 30, "max": 40}}}
+        assert set(document["samples"]) == {"1", "3"}
 
     def test_several_rows_of_an_agent_are_a_list(self):
         rows = {"dns-server": [row("1", resolutionTime=one, serverId=str(one)) for one in (3, 4, 5)]}
         assert evidence(observed(rows))["samples"] == {"1": {"dns-server.resolutionTime": [3, 4, 5]}}
 
     def test_without_any_rows(self):
-        told = evidence(observed({}, verdict=Verdict.NO_RESULTS, reported=[]))
-        assert (told["verdict"], told["rounds"], told["metrics"], told["samples"]) == (
+        document = evidence(observed({}, verdict=Verdict.NO_RESULTS, reported=[]))
+        assert (document["verdict"], document["rounds"], document["metrics"], document["samples"]) == (
             "no_results",
             {},
             {},
@@ -238,12 +242,12 @@ class TestChecks:
         ]
     }
 
-    def told(self, checks, rows=None, before=None):
+    def document(self, checks, rows=None, before=None):
         rows = rows or self.ROWS
         return evidence(observed(rows, judgement=judge(rows, 0, parse_checks(checks), before)))
 
     def test_each_has_its_row(self):
-        rows = self.told(self.CHECKS)["checks"]
+        rows = self.document(self.CHECKS)["checks"]
         assert [(one["metric"], one["passed"]) for one in rows] == [
             ("responseTime", False),
             ("sslVersion", True),
@@ -252,25 +256,28 @@ class TestChecks:
         assert rows[0]["failing_agents"] == [{"agent_id": "2", "agent_name": "name 2", "actual": 300}]
 
     def test_metrics_and_samples_are_those_that_the_checks_name(self):
-        told = self.told(self.CHECKS)
-        assert told["metrics"] == {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}}
-        assert told["samples"]["1"] == {"http-server.responseTime": 100, "http-server.sslVersion": "TLSv1.3"}
+        document = self.document(self.CHECKS)
+        assert document["metrics"] == {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}}
+        assert document["samples"]["1"] == {
+            "http-server.responseTime": 100,
+            "http-server.sslVersion": "TLSv1.3",
+        }
 
     def test_a_result_type_that_no_check_names_keeps_what_sums_it_up(self):
         rows = self.ROWS | {"network": [row("1", loss=0, avgLatency=5)]}
-        assert set(self.told(self.CHECKS, rows)["metrics"]["network"]) == {"loss", "avgLatency"}
+        assert set(self.document(self.CHECKS, rows)["metrics"]["network"]) == {"loss", "avgLatency"}
 
     def test_the_baseline_has_its_source_and_the_compared_samples(self):
         checks = {HTTP: {"responseTime": {"mean": {"change_leq_to": 0.2}}}}
-        earlier = self.told(self.CHECKS)
-        told = self.told(checks, before=baseline_from_evidence(earlier))
-        assert told["baseline"] == {
+        earlier = self.document(self.CHECKS)
+        document = self.document(checks, before=baseline_from_evidence(earlier))
+        assert document["baseline"] == {
             "source": "the run of test 7 at 2026-09-21T14:13:22Z",
             "samples": {"1": {"http-server.responseTime": 100}, "2": {"http-server.responseTime": 300}},
         }
-        assert told["checks"][0]["change"] == 0
-        told = self.told(checks, before=baseline_from_evidence(None))
-        assert told["baseline"] == {
+        assert document["checks"][0]["change"] == 0
+        document = self.document(checks, before=baseline_from_evidence(None))
+        assert document["baseline"] == {
             "source": "the earlier evidence",
             "reason": "the earlier evidence is missing",
         }
@@ -280,43 +287,43 @@ class TestChecks:
     def test_twenty_checks_of_many_agents_fit_and_those_that_fail_stay(self, agents):
         rows = {HTTP: [row(str(nth), f"Agent {nth}, Somewhere", responseTime=nth) for nth in range(agents)]}
         rules = [{"geq_to": nth} for nth in range(18)] + [{"leq_to": 1}, {"leq_to": 2, "severity": "warn"}]
-        told = self.told({HTTP: {"responseTime": {"every": rules}}}, rows)
-        assert size(told) <= MAX_EVIDENCE_BYTES
-        assert len(told["checks"]) == 20
-        assert told["checks"][18]["failing_count"] == agents - 2
-        assert len(told["checks"][18]["failing_agents"]) >= 3
+        document = self.document({HTTP: {"responseTime": {"every": rules}}}, rows)
+        assert size(document) <= MAX_EVIDENCE_BYTES
+        assert len(document["checks"]) == 20
+        assert document["checks"][18]["failing_count"] == agents - 2
+        assert len(document["checks"][18]["failing_agents"]) >= 3
 
     def test_of_too_many_checks_those_that_fail_stay(self):
         rules = [{"geq_to": nth} for nth in range(500)]
-        told = self.told({HTTP: {"responseTime": {"min": rules}}})
-        assert size(told) <= MAX_EVIDENCE_BYTES
-        assert told["cut"]["checks"] + len(told["checks"]) == 500
-        assert not told["checks"][0]["passed"]
-        assert told["checks"][0]["comparison"] == {"geq_to": 101}
+        document = self.document({HTTP: {"responseTime": {"min": rules}}})
+        assert size(document) <= MAX_EVIDENCE_BYTES
+        assert document["cut"]["checks"] + len(document["checks"]) == 500
+        assert not document["checks"][0]["passed"]
+        assert document["checks"][0]["comparison"] == {"geq_to": 101}
 
 
 class TestSize:
     @pytest.mark.parametrize("count", [100, 300, 1000, 3000])
     def test_any_number_of_agents_fits_and_the_least_important_goes_first(self, count):
-        told = evidence(many(count))
-        assert size(told) <= MAX_EVIDENCE_BYTES
+        document = evidence(many(count))
+        assert size(document) <= MAX_EVIDENCE_BYTES
         if count > 100:
-            assert told["cut"]["agents.expected"] > 0
-        assert len(told["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
+            assert document["cut"]["agents.expected"] > 0
+        assert len(document["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
 
     def test_samples_stay_whole_as_long_as_that_is_possible_for_a_later_run_to_compare_with(self):
         assert "samples" not in evidence(many(300))["cut"]
         assert evidence(many(3000))["cut"]["samples"] > 0
 
     def test_of_every_list_some_entries_stay_as_long_as_that_is_possible(self):
-        told = evidence(many(5000))
-        assert all(len(told["agents"][name]) >= 20 for name in ("expected", "reported", "missing"))
-        assert len(told["failed_agents"]) >= 20
+        document = evidence(many(5000))
+        assert all(len(document["agents"][name]) >= 20 for name in ("expected", "reported", "missing"))
+        assert len(document["failed_agents"]) >= 20
 
     def test_cut_says_how_many_entries_were_left_out_and_where(self):
-        told = evidence(many(1000))
-        lists = {f"agents.{name}": told["agents"][name] for name in ("expected", "reported", "missing")}
-        lists |= {name: told[name] for name in ("samples", "failed_agents")}
+        document = evidence(many(1000))
+        lists = {f"agents.{name}": document["agents"][name] for name in ("expected", "reported", "missing")}
+        lists |= {name: document[name] for name in ("samples", "failed_agents")}
         left = {name: len(kept) for name, kept in lists.items()}
         whole = {
             "samples": 1000,
@@ -325,16 +332,18 @@ class TestSize:
             "failed_agents": 500,
             "agents.missing": 200,
         }
-        assert {name: whole[name] - left[name] for name in whole if whole[name] > left[name]} == told["cut"]
+        assert {name: whole[name] - left[name] for name in whole if whole[name] > left[name]} == document[
+            "cut"
+        ]
 
     @pytest.mark.parametrize("count", [250, 300, 400, 700])
     def test_no_more_is_cut_than_has_to_be(self, count):
         assert MAX_EVIDENCE_BYTES - 200 < size(evidence(many(count))) <= MAX_EVIDENCE_BYTES
 
     def test_a_text_is_one_line_of_bounded_length(self):
-        told = evidence(many(2, name="Oslo,\n\tNor\x1bway\ud800", error="a\r\nb" + "x" * 5000))
-        assert told["agents"]["reported"][0]["agent_name"] == "Oslo, Nor way 0"
-        error = told["failed_agents"][0]["errors"][0]
+        document = evidence(many(2, name="Oslo,\n\tNor\x1bway\ud800", error="a\r\nb" + "x" * 5000))
+        assert document["agents"]["reported"][0]["agent_name"] == "Oslo, Nor way 0"
+        error = document["failed_agents"][0]["errors"][0]
         assert error.startswith("http-server: Connect: a b")
         assert len(error) <= 200
         assert evidence(observed(test_name="x" * 500))["test_name"] == "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"
@@ -345,10 +354,10 @@ class TestSize:
         assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]
 
     def test_what_does_not_fit_at_all_is_cut_to_the_last_entry(self):
-        told = fit(evidence(many(100)), 1)
-        assert not any(told["agents"][name] for name in ("expected", "reported", "missing"))
-        assert (told["samples"], told["failed_agents"]) == ({}, [])
-        assert told["cut"]["agents.expected"] == 100
+        document = fit(evidence(many(100)), 1)
+        assert not any(document["agents"][name] for name in ("expected", "reported", "missing"))
+        assert (document["samples"], document["failed_agents"]) == ({}, [])
+        assert document["cut"]["agents.expected"] == 100
 
     def test_fewer_agents_are_named_by_checks_before_samples_are_cut(self):
         rows = {HTTP: [row(str(nth), responseTime=nth) for nth in range(20)]}
@@ -357,14 +366,14 @@ class TestSize:
         )
         whole = evidence(observed(rows, judgement=judge(rows, 0, checks)))
         assert "cut" not in whole
-        told = fit(copy.deepcopy(whole), size(whole) - 1000)
-        assert list(told["cut"]) == ["checks.agents"]
-        assert told["samples"] == whole["samples"]
-        assert {len(check["failing_agents"]) for check in told["checks"]} == {3}
+        document = fit(copy.deepcopy(whole), size(whole) - 1000)
+        assert list(document["cut"]) == ["checks.agents"]
+        assert document["samples"] == whole["samples"]
+        assert {len(check["failing_agents"]) for check in document["checks"]} == {3}
 
     def test_a_link_is_left_out_rather_than_shortened(self):
-        told = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))
-        assert (told["links"], told["cut"]) == ({"test": LINK}, {"links": 1})
+        document = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))
+        assert (document["links"], document["cut"]) == ({"test": LINK}, {"links": 1})
 
 
 WILD = st.text(max_size=60) | st.sampled_from([0, 1, 300, 5_000]).map(
@@ -410,7 +419,7 @@ def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
     listed = [
         Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for some in rows.values() for one in some
     ]
-    told = evidence(
+    document = evidence(
         observed(
             rows,
             expected=ExpectedAgents("test", tuple(listed * repeat)[:2000], 7),
@@ -420,5 +429,5 @@ def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
             **texts,
         )
     )
-    assert size(told) <= MAX_EVIDENCE_BYTES
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert size(document) <= MAX_EVIDENCE_BYTES
+    assert json.loads(json.dumps(document, allow_nan=False)) == document

@@ -88,7 +88,7 @@ def rows_of(draw, result_type):
         lambda one: {"agentId": one, "agentName": f"Agent {one}", "countryId": "DE"}
     )
     parts = st.sampled_from(fields_of(result_type))
-    found = []
+    hostile_rows = []
     for _ in range(draw(st.integers(0, 4))):
         row = {"roundId": AT, "date": "2026-09-21T14:13:20Z", "agent": draw(agents), "_links": {}}
         row |= {name: 5.0 for name, _ in RESULT_TYPES[result_type].metrics}
@@ -108,22 +108,22 @@ def rows_of(draw, result_type):
         elif wrong == "absent":
             for name in draw(st.lists(st.sampled_from(sorted(row)), max_size=4)):
                 row.pop(name, None)
-        found.append(row)
-    return found * draw(st.sampled_from([1, 1, 1, 2, 30]))
+        hostile_rows.append(row)
+    return hostile_rows * draw(st.sampled_from([1, 1, 1, 2, 30]))
 
 
 @st.composite
 def definitions(draw):
     """What a test says of itself, wrong in any part."""
     names = ("agents", "dnsServers", "direction", "_links", "testName", "testId", "labels", "createdDate")
-    told = {name: draw(ANYTHING) for name in draw(st.lists(st.sampled_from(names), max_size=4))}
+    fields = {name: draw(ANYTHING) for name in draw(st.lists(st.sampled_from(names), max_size=4))}
     if draw(st.booleans()):
-        told["agents"] = draw(
+        fields["agents"] = draw(
             st.lists(st.just({"agentId": "1", "agentName": "Agent 1"}) | ANYTHING, max_size=4)
         )
     if draw(st.booleans()):
-        told["_links"] = {"testResults": [{"href": draw(ANYTHING)}, draw(ANYTHING)]}
-    return told
+        fields["_links"] = {"testResults": [{"href": draw(ANYTHING)}, draw(ANYTHING)]}
+    return fields
 
 
 def checks_on(result_type):
@@ -153,23 +153,23 @@ def checks_on(result_type):
 CHECKS = {name: checks_on(name) for name in RESULT_TYPES}
 
 
-def as_received(told):
+def as_received(fields):
     """What a hook hands on of it: through JSON and back, as it came."""
-    return json.loads(json.dumps(told))
+    return json.loads(json.dumps(fields))
 
 
 def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, allowed=0, min_agents=None):
     """From what ThousandEyes says before a run and after it to the evidence: the operators' way, without them."""
     rows, before, test = as_received(rows), as_received(list(before)), as_received(test or {})
     types = tuple(rows)
-    found = expected_from_test(test)
+    hostile_rows = expected_from_test(test)
     plan = Plan(
         test_id="7",
         test_type=test_type,
         account_group_id=None,
         directions={name: directions_of(test_type, name, test) for name in types},
         rows_per_agent={name: rows_per_agent(test_type, name, test, before) for name in types},
-        expected=found if found.count else expected_from_rows(before),
+        expected=hostile_rows if hostile_rows.count else expected_from_rows(before),
         remembered={name: newest_round(before) for name in types},
     )
     run = RunHandle(plan, AT, ACCEPTED, ACCEPTED + 600, 1)
@@ -185,7 +185,7 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
     history = baseline_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
     judgement = judge(ours, allowed, checks, history)
     missing = [MissingAgent(one, "offline", waiting.missing_rows().get(one)) for one in waiting.missing()]
-    links = [link for found in ours.values() for row in found if (link := app_link(row))]
+    links = [link for hostile_rows in ours.values() for row in hostile_rows if (link := app_link(row))]
     return evidence(
         Observed(
             test_id=plan.test_id,
@@ -208,23 +208,23 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
     )
 
 
-def is_evidence(told):
+def is_evidence(fields):
     """What holds of all evidence: bounded JSON, a verdict that rests on something, words to read and reports."""
-    text = json.dumps(told, allow_nan=False)
+    text = json.dumps(fields, allow_nan=False)
     text.encode("utf-8")
     assert len(text) <= MAX_EVIDENCE_BYTES
-    assert json.loads(text) == told
-    if told["verdict"] == "passed":
-        assert told["rounds"]
-        assert told["agents"]["reported"]
-        assert all(row["passed"] or row["severity"] == "warn" for row in told["checks"])
-    lines = table(told).splitlines()
+    assert json.loads(text) == fields
+    if fields["verdict"] == "passed":
+        assert fields["rounds"]
+        assert fields["agents"]["reported"]
+        assert all(row["passed"] or row["severity"] == "warn" for row in fields["checks"])
+    lines = table(fields).splitlines()
     assert len(lines) <= 60
-    for line in (*lines, *summary(told).splitlines()):
+    for line in (*lines, *summary(fields).splitlines()):
         assert line.isprintable()
-    assert ElementTree.fromstring(junit(told)).find("testsuite/testcase") is not None
-    assert markdown(told).startswith("# ")
-    for earlier in (told, text):
+    assert ElementTree.fromstring(junit(fields)).find("testsuite/testcase") is not None
+    assert markdown(fields).startswith("# ")
+    for earlier in (fields, text):
         baseline_from_evidence(earlier)
 
 
@@ -254,14 +254,14 @@ def test_any_rows_end_in_a_verdict(data):
 @settings(max_examples=60)
 def test_objects_that_are_no_rows_are_no_round(rows):
     rows = [{**row, "roundId": None, "startTime": []} for row in rows]
-    told = ends({"http-server": rows}, checks=CHECKS["http-server"])
-    is_evidence(told)
-    assert (told["verdict"], told["rounds"]) == ("no_results", {})
+    fields = ends({"http-server": rows}, checks=CHECKS["http-server"])
+    is_evidence(fields)
+    assert (fields["verdict"], fields["rounds"]) == ("no_results", {})
 
 
 def row(agent="1", **more):
-    told = {"agentId": agent, "agentName": f"Agent {agent}"}
-    return {"roundId": AT, "agent": told, "responseTime": 5, "totalTime": 5, **more}
+    fields = {"agentId": agent, "agentName": f"Agent {agent}"}
+    return {"roundId": AT, "agent": fields, "responseTime": 5, "totalTime": 5, **more}
 
 
 @pytest.mark.parametrize(
@@ -270,29 +270,29 @@ def row(agent="1", **more):
 def test_a_measurement_that_is_no_number_is_never_passed(value):
     rows = {"http-server": [row(responseTime=value)]}
     for checks in (None, CHECKS["http-server"]):
-        told = ends(rows, checks=checks)
-        is_evidence(told)
-        assert told["verdict"] == "failed"
+        fields = ends(rows, checks=checks)
+        is_evidence(fields)
+        assert fields["verdict"] == "failed"
 
 
 @pytest.mark.parametrize("value", [HUGE, -HUGE, float("nan"), "\ud800", ["a" * 5000, 1], {"x": 1}, True])
 @pytest.mark.parametrize("rule", [{"equal_to": "no"}, {"contains": "no"}, {"one_of": [1, "no"]}])
 def test_a_text_that_was_looked_for_and_is_anything_else(value, rule):
-    told = ends(
+    fields = ends(
         {"http-server": [row(field=value)]},
         checks=parse_checks({"http-server": {"field": {**rule, "unlisted": True}}}),
     )
-    is_evidence(told)
-    assert told["verdict"] == "failed"
+    is_evidence(fields)
+    assert fields["verdict"] == "failed"
 
 
 @pytest.mark.parametrize(
     "round_id", [0, -1, AT * 1000, HUGE, float("nan"), [AT], {"id": AT}, True, "soon", ""]
 )
 def test_a_round_that_is_no_time_is_no_round(round_id):
-    told = ends({"http-server": [row(roundId=round_id)]})
-    is_evidence(told)
-    assert told["verdict"] == "no_results"
+    fields = ends({"http-server": [row(roundId=round_id)]})
+    is_evidence(fields)
+    assert fields["verdict"] == "no_results"
 
 
 @pytest.mark.parametrize("round_id", [str(AT), float(AT), f" {AT} "])
@@ -301,18 +301,18 @@ def test_a_round_that_is_spelled_is_one(round_id):
 
 
 def test_the_same_row_many_times_is_one_agent():
-    told = ends({"http-server": [row()] * 5000})
-    assert (told["verdict"], len(told["agents"]["reported"])) == ("passed", 1)
+    fields = ends({"http-server": [row()] * 5000})
+    assert (fields["verdict"], len(fields["agents"]["reported"])) == ("passed", 1)
 
 
 def test_thousands_of_agents_are_judged_in_time_and_told_in_little():
     rows = [row(str(nth), errorType=["Connect", nth] if nth % 2 else "None") for nth in range(3000)]
     begun = time.process_time()
-    told = ends({"http-server": rows}, checks=CHECKS["http-server"])
+    fields = ends({"http-server": rows}, checks=CHECKS["http-server"])
     assert time.process_time() - begun < 20
-    is_evidence(told)
-    assert told["verdict"] == "failed"
-    assert len(told["failed_agents"]) + told["cut"]["failed_agents"] == 1500
+    is_evidence(fields)
+    assert fields["verdict"] == "failed"
+    assert len(fields["failed_agents"]) + fields["cut"]["failed_agents"] == 1500
 
 
 # -- handles of runs, definitions, lists of tests and agents --------------------------------------------------------
@@ -336,10 +336,10 @@ HANDLE = RunHandle(
 @example({"account_group_id": {}}, False)
 @settings(max_examples=200)
 def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
-    told = {name: value for name, value in HANDLE.items() if not (gone and name in wrong)}
-    told |= {} if gone else wrong
+    fields = {name: value for name, value in HANDLE.items() if not (gone and name in wrong)}
+    fields |= {} if gone else wrong
     try:
-        run = RunHandle.from_json(told)
+        run = RunHandle.from_json(fields)
     except ValueError as error:
         refused = str(error)
     else:
@@ -348,7 +348,9 @@ def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
         assert "run handle" in refused
         return
     assert set(run.plan.directions) <= set(RESULT_TYPES)
-    assert all(one in (None, *DIRECTIONS) for found in run.plan.directions.values() for one in found)
+    assert all(
+        one in (None, *DIRECTIONS) for hostile_rows in run.plan.directions.values() for one in hostile_rows
+    )
     again = RunHandle.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False)))
     assert again == run
     waiting = RoundProgress.for_run(
@@ -369,8 +371,8 @@ def test_any_definition_says_what_to_expect(test, kind, before):
     assert set(directions_of(test_type, name, test)) <= {None, *DIRECTIONS}
     count = rows_per_agent(test_type, name, test, before)
     assert count is None or count > 0
-    for found in before:
-        reason = row_error(name, found)
+    for hostile_rows in before:
+        reason = row_error(name, hostile_rows)
         assert reason is None or reason.strip()
 
 
@@ -380,9 +382,9 @@ def test_the_settings_of_any_test_are_a_definition_or_faults_in_words(data):
     test_type = data.draw(st.sampled_from(sorted(TEST_TYPES)))
     names = st.sampled_from(sorted(FIELDS[test_type]))
     test = data.draw(definitions()) | data.draw(st.dictionaries(names, ANYTHING, max_size=6))
-    found, left_out = settings_of(test_type, as_received(test))
+    hostile_rows, left_out = settings_of(test_type, as_received(test))
     assert left_out == sorted(left_out)
-    body = overridden(found, data.draw(st.dictionaries(names, ANYTHING, max_size=2)))
+    body = overridden(hostile_rows, data.draw(st.dictionaries(names, ANYTHING, max_size=2)))
     list(secrets_in(body))
     missing_credentials(test_type, body)
     try:
@@ -409,7 +411,7 @@ TESTS = st.dictionaries(st.sampled_from(["testId", "testName", "type", "labels",
 def test_a_name_is_found_among_agents_only_with_an_id(agents):
     body = {"agents": [{"agentName": "Lab"}], "targetAgentId": "Lab"}
     try:
-        found = with_agent_ids(body, agents)
+        hostile_rows = with_agent_ids(body, agents)
     except DefinitionErrors as error:
         faults = error.errors
     else:
@@ -417,9 +419,9 @@ def test_a_name_is_found_among_agents_only_with_an_id(agents):
     if faults:
         assert all("'Lab'" in fault for fault in faults)
         return
-    assert found["agents"][0]["agentId"] == found["targetAgentId"]
-    assert found["targetAgentId"].isprintable()
-    assert found["targetAgentId"] not in ("", "None")
+    assert hostile_rows["agents"][0]["agentId"] == hostile_rows["targetAgentId"]
+    assert hostile_rows["targetAgentId"].isprintable()
+    assert hostile_rows["targetAgentId"] not in ("", "None")
 
 
 TAGS = st.dictionaries(st.sampled_from(["id", "key", "value", "assignments"]), ANYTHING)

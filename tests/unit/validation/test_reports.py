@@ -47,7 +47,7 @@ SCHEMA = {
 }
 
 
-def told(
+def evidence_of(
     verdict=Verdict.FAILED, name="Checkout", agent="Oslo", error=None, missing=(), checks=CHECKS, **more
 ):
     value = {"responseTime": 900, "headers": {"responseHeaders": "a"}}
@@ -130,16 +130,16 @@ class TestFormat:
         with pytest.raises(
             ValueError, match="unknown format of a report 'pdf'; one of junit, markdown, html"
         ):
-            report(told(), "pdf")
+            report(evidence_of(), "pdf")
 
     def test_each_format_has_its_text(self):
-        assert report(told(), "junit") == junit(told())
-        assert report(told(), "markdown") == markdown(told())
+        assert report(evidence_of(), "junit") == junit(evidence_of())
+        assert report(evidence_of(), "markdown") == markdown(evidence_of())
 
 
 class TestJUnit:
     def test_a_case_for_the_round_the_errors_and_each_check(self):
-        suite = read(junit(told()))
+        suite = read(junit(evidence_of()))
         assert outcomes(suite) == [
             ("thousandeyes", "round is complete", None),
             ("thousandeyes", "at most 0 agents with an error", None),
@@ -158,7 +158,7 @@ class TestJUnit:
         )
 
     def test_errors_of_agents_are_a_failure(self):
-        suite = read(junit(told(error="refused", checks=None)))
+        suite = read(junit(evidence_of(error="refused", checks=None)))
         assert outcomes(suite)[1] == ("thousandeyes", "at most 0 agents with an error", "failure")
         assert suite.find("testcase/failure").text == (
             "1 agents with an error, 0 allowed\nOslo: http-server: Connect: refused"
@@ -166,19 +166,19 @@ class TestJUnit:
 
     @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS, Verdict.ERROR])
     def test_a_round_that_is_not_whole_is_an_error(self, verdict):
-        run = told(verdict, missing=[MissingAgent(Agent("2", "Rome"))])
+        run = evidence_of(verdict, missing=[MissingAgent(Agent("2", "Rome"))])
         suite = read(junit(run))
         assert suite.find("testcase/error").text == f"{run['summary']}\nRome: missing"
 
     def test_properties_have_the_figures_and_the_links(self):
-        found = {one.get("name"): one.get("value") for one in read(junit(told())).iter("property")}
+        found = {one.get("name"): one.get("value") for one in read(junit(evidence_of())).iter("property")}
         assert found["verdict"] == "failed"
         assert found["round link"] == "https://app.thousandeyes.com/view?a=1&b=2"
 
 
 class TestMarkdown:
     def test_the_whole_picture(self):
-        assert markdown(told(missing=[MissingAgent(Agent("2", "Rome"), "offline")])) == "\n".join(
+        assert markdown(evidence_of(missing=[MissingAgent(Agent("2", "Rome"), "offline")])) == "\n".join(
             [
                 "# FAILED: Oslo: responseTime 900 ms, expected max \\<= 800 ms; 0 of 1 agents ok, "
                 "1 of 4 checks failed, 2 warnings. http-server test 7 'Checkout'",
@@ -222,11 +222,13 @@ class TestMarkdown:
         )
 
     def test_what_was_cut_is_said(self):
-        assert "Left out of the evidence for size: 1 of links." in markdown(told(links={"a": "x" * 5000}))
+        assert "Left out of the evidence for size: 1 of links." in markdown(
+            evidence_of(links={"a": "x" * 5000})
+        )
 
     def test_names_are_shown_letter_by_letter(self):
         name = "a|b <script> *x* _y_ [z](http://w) `c` \\| # !"
-        html = MarkdownIt("commonmark").enable("table").render(markdown(told(agent=name, error="e")))
+        html = MarkdownIt("commonmark").enable("table").render(markdown(evidence_of(agent=name, error="e")))
         assert "<script>" not in html
         assert "<em>" not in html
         shown = name.replace("<", "&lt;").replace(">", "&gt;")
@@ -249,7 +251,7 @@ class TestReadBack:
     """By libraries that know nothing of this project."""
 
     def test_junitparser_finds_what_went_wrong(self):
-        (suite,) = JUnitXml.fromstring(junit(told(error="refused", **ROME_IS_MISSING)).encode())
+        (suite,) = JUnitXml.fromstring(junit(evidence_of(error="refused", **ROME_IS_MISSING)).encode())
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
         assert suite.time == 61
         results = {f"{case.classname} {case.name}": case.result for case in suite}
@@ -266,7 +268,7 @@ class TestReadBack:
         assert "Rome: missing" in results["thousandeyes round is complete"][0].text
 
     def test_markdown_it_finds_real_tables(self):
-        tokens = MarkdownIt("commonmark").enable("table").parse(markdown(told(**ROME_IS_MISSING)))
+        tokens = MarkdownIt("commonmark").enable("table").parse(markdown(evidence_of(**ROME_IS_MISSING)))
         headings = [text.content for opened, text in pairwise(tokens) if opened.type == "heading_open"]
         assert headings[0].startswith("INCOMPLETE: Rome: missing, state offline; 1 of 1 agents reported, ")
         assert headings[1:] == ["Checks", "Agents", "Metrics"]
@@ -289,14 +291,14 @@ class TestReadBack:
             pytest.skip("JUNIT_SCHEMAS does not name a folder with JUnit.xsd and jenkins-junit.xsd")
         if name == "JUnit.xsd" and case == "warnings":
             pytest.skip("Ant's schema knows nothing of what is skipped")
-        xmlschema.XMLSchema(Path(folder, name)).validate(junit(told(**SEVERAL[case])))
+        xmlschema.XMLSchema(Path(folder, name)).validate(junit(evidence_of(**SEVERAL[case])))
 
 
 @settings(max_examples=50)
 @given(st.text(), st.text(), st.text(min_size=1), st.text(min_size=1))
 def test_whatever_things_are_called_both_reports_can_be_read(name, agent, error, wanted):
     checks = {HTTP: {"headers.responseHeaders": {"one_of": [wanted]}}}
-    told_ = told(
+    told_ = evidence_of(
         name=name, agent=agent, error=error, checks=checks, missing=[MissingAgent(Agent("2", name), error)]
     )
     read(junit(told_))

@@ -19,7 +19,7 @@ HTTP = "http-server"
 LINKS = {"test": "https://app.thousandeyes.com/t", "round": "https://app.thousandeyes.com/r"}
 
 
-def told(good=0, bad=0, silent=0, *, name="Agent", expected=None, checks=None, before=None, **more):
+def evidence_of(good=0, bad=0, silent=0, *, name="Agent", expected=None, checks=None, before=None, **more):
     """The evidence of a round with so many good, bad and silent agents."""
     listed = [Agent(str(nth), f"{name} {nth}") for nth in range(good + bad + silent)]
     reported = listed[: good + bad]
@@ -71,7 +71,7 @@ class TestHeadline:
         judgement = judge({HTTP: rows}, allowed, parse_checks(checks))
         expected = ExpectedAgents.of("test", listed)
         seen = {"expected": expected, "reported": listed, "judgement": judgement} | more
-        return told(verdict=verdict, test_id="202703", **seen)["summary"]
+        return evidence_of(verdict=verdict, test_id="202703", **seen)["summary"]
 
     def test_an_agent_error_leads(self):
         good = [self.row(str(nth), f"Agent {nth}") for nth in range(4)]
@@ -150,7 +150,7 @@ class TestHeadline:
 
 class TestWorstAgent:
     def test_every_agent_is_ok(self):
-        assert worst_agent(told(good=3, verdict=Verdict.PASSED)) is None
+        assert worst_agent(evidence_of(good=3, verdict=Verdict.PASSED)) is None
 
     def test_the_round_link_opens_the_worst_agent(self):
         def row(agent, **more):
@@ -159,7 +159,7 @@ class TestWorstAgent:
 
         def round_link(*rows, **more):
             judgement = judge({HTTP: rows, "path-vis": [{"agent": {"agentId": "9"}}]}, 0)
-            return told(judgement=judgement, links={}, **more)["links"].get("round")
+            return evidence_of(judgement=judgement, links={}, **more)["links"].get("round")
 
         bad = {"errorType": "Connect"}
         assert round_link(row("1"), row("2", **bad)) == "https://app.thousandeyes.com/r?agent=2"
@@ -174,7 +174,7 @@ class TestWorstAgent:
 
 class TestSummary:
     def test_it_has_the_headline_the_figures_the_agents_and_the_links(self):
-        assert summary(told(good=2, bad=1, silent=1)) == "\n".join(
+        assert summary(evidence_of(good=2, bad=1, silent=1)) == "\n".join(
             [
                 "FAILED: Agent 2: Connect: refused; 2 of 4 agents ok. http-server test 7 'Checkout'",
                 "  3 of 4 agents reported, 1 missing, 1 with an error (none allowed)",
@@ -186,30 +186,32 @@ class TestSummary:
         )
 
     def test_the_first_five_are_named_and_the_rest_counted(self):
-        text = summary(told(bad=8, silent=7))
+        text = summary(evidence_of(bad=8, silent=7))
         assert "  and 3 more with an error" in text
         assert "  and 2 more missing" in text
         assert "Agent 4: http-server" in text
         assert "Agent 5: http-server" not in text
 
     def test_links_to_the_test_where_there_is_no_round(self):
-        assert "ThousandEyes: https://app.thousandeyes.com/t" in summary(told(links={"test": LINKS["test"]}))
-        assert "ThousandEyes:" not in summary(told(links={}))
+        assert "ThousandEyes: https://app.thousandeyes.com/t" in summary(
+            evidence_of(links={"test": LINKS["test"]})
+        )
+        assert "ThousandEyes:" not in summary(evidence_of(links={}))
 
     def test_links_to_the_snapshot_where_there_is_one(self):
-        lines = summary(told(bad=1, links=LINKS | {"snapshot": "https://te.example/s"})).splitlines()
+        lines = summary(evidence_of(bad=1, links=LINKS | {"snapshot": "https://te.example/s"})).splitlines()
         assert lines[-3:-1] == [
             "  ThousandEyes: https://app.thousandeyes.com/r",
             "  Snapshot: https://te.example/s",
         ]
 
     def test_agents_that_nobody_lists_are_not_counted_against_a_number(self):
-        assert "2 agents reported, none with an error" in summary(told(good=2, expected=UNKNOWN))
+        assert "2 agents reported, none with an error" in summary(evidence_of(good=2, expected=UNKNOWN))
 
 
 class TestTable:
     def test_the_whole_picture(self):
-        assert table(told(good=1, bad=1, silent=1)) == "\n".join(
+        assert table(evidence_of(good=1, bad=1, silent=1)) == "\n".join(
             [
                 "FAILED: Agent 1: Connect: refused; 1 of 3 agents ok. http-server test 7 'Checkout'",
                 "account group  the token's default",
@@ -236,7 +238,9 @@ class TestTable:
     def test_failures_are_errors_and_warnings_are_warnings(self):
         checks = {HTTP: {"responseTime": [{"leq_to": 1}, {"leq_to": 2, "severity": "warn"}, {"leq_to": 9}]}}
         levels = {
-            line: level for level, line in table_lines(told(good=1, bad=1, silent=1, checks=checks)) if line
+            line: level
+            for level, line in table_lines(evidence_of(good=1, bad=1, silent=1, checks=checks))
+            if line
         }
 
         def lines(level):
@@ -252,14 +256,14 @@ class TestTable:
             ),
         ]
         assert lines(logging.WARNING) == ["http-server responseTime every", "Agent 2"]
-        assert table_lines(told(good=1, verdict=Verdict.PASSED))[0][0] == logging.INFO
-        assert table_lines(told(silent=1, verdict=Verdict.INCOMPLETE))[0][0] == logging.WARNING
+        assert table_lines(evidence_of(good=1, verdict=Verdict.PASSED))[0][0] == logging.INFO
+        assert table_lines(evidence_of(silent=1, verdict=Verdict.INCOMPLETE))[0][0] == logging.WARNING
 
     def test_an_agent_is_named_by_its_id_where_it_has_no_name(self):
-        assert "agent 3  MISSING" in table(told(missing=[MissingAgent(Agent("3"))]))
+        assert "agent 3  MISSING" in table(evidence_of(missing=[MissingAgent(Agent("3"))]))
 
     def test_nothing_at_all(self):
-        text = table(told(links={}, verdict=Verdict.NO_RESULTS))
+        text = table(evidence_of(links={}, verdict=Verdict.NO_RESULTS))
         assert text.startswith("NO RESULTS: no round of this run by the deadline; 0 agents reported.")
         assert "rounds         none" in text
         assert "agent  " not in text.replace("agents  ", "")
@@ -268,28 +272,28 @@ class TestTable:
     @pytest.mark.parametrize("name", ["Agent", "Oslo,\nNorway\r\n\x0b\u2028x", "n" * 5000])
     def test_some_forty_lines_whatever_the_number_of_agents(self, counts, name):
         good, bad, missing = counts
-        evidence = told(good, bad, missing, name=name)
+        evidence = evidence_of(good, bad, missing, name=name)
         assert len(table(evidence).splitlines()) <= 45
         assert len(summary(evidence).splitlines()) <= 16
         assert max(map(len, table(evidence).splitlines())) < 250
 
     def test_says_what_was_left_out_for_size(self):
-        text = table(told(good=2000))
+        text = table(evidence_of(good=2000))
         assert "left out for size: 1980 of agents.expected, 1980 of agents.reported, " in text
 
 
 @pytest.mark.parametrize("words", [summary, table])
 def test_figures_count_what_was_left_out_for_size_too(words):
-    text = words(told(good=3000, bad=2000, silent=1000))
+    text = words(evidence_of(good=3000, bad=2000, silent=1000))
     assert "5000 of 6000 agents reported, 1000 missing, 2000 with an error (none allowed)" in text
 
 
 def test_more_means_all_that_are_not_shown():
-    evidence = told(good=3000, bad=2000, silent=1000)
+    evidence = evidence_of(good=3000, bad=2000, silent=1000)
     assert "and 1995 more with an error" in summary(evidence)
     assert "and 995 more missing" in summary(evidence)
     assert "and more, counted above" in table(evidence)
-    assert "and 5 more" in table(told(good=25))
+    assert "and 5 more" in table(evidence_of(good=25))
 
 
 def test_an_agent_whose_error_was_left_out_is_not_shown_as_good():
@@ -300,7 +304,7 @@ def test_an_agent_whose_error_was_left_out_is_not_shown_as_good():
         for nth in range(10)
     ]
     rows = {"dns-server": dns}
-    evidence = told(judgement=judge(rows, 0), reported=[Agent(str(nth)) for nth in range(30)])
+    evidence = evidence_of(judgement=judge(rows, 0), reported=[Agent(str(nth)) for nth in range(30)])
     assert evidence["cut"]["failed_agents"] > 10
     assert "  ok  " not in table(evidence)
 
@@ -328,7 +332,7 @@ BEFORE = baseline_from_evidence(
 
 class TestChecks:
     def test_the_summary_has_actual_against_expected_and_the_agents(self):
-        assert summary(told(good=2, checks=CHECKS, before=BEFORE)) == "\n".join(
+        assert summary(evidence_of(good=2, checks=CHECKS, before=BEFORE)) == "\n".join(
             [
                 "FAILED: Agent 0: responseTime 5 ms, expected p95 <= 4 ms; 0 of 2 agents ok, "
                 "3 of 5 checks failed, 1 warning. http-server test 7 'Checkout'",
@@ -344,7 +348,7 @@ class TestChecks:
         )
 
     def test_the_table_has_those_that_fail_first(self):
-        lines = table(told(good=2, checks=CHECKS, before=BEFORE)).splitlines()
+        lines = table(evidence_of(good=2, checks=CHECKS, before=BEFORE)).splitlines()
         start = lines.index(next(line for line in lines if line.startswith("check  ")))
         assert [line.split("  ")[0] for line in lines[start + 1 : start + 6]] == [
             "http-server responseTime p95",
@@ -366,7 +370,7 @@ class TestChecks:
                 "wireSize": {"leq_to": 1, "severity": "warn", "where": {"agentId": ["0", "1"]}},
             }
         }
-        lines = table(told(good=4, checks=checks)).splitlines()
+        lines = table(evidence_of(good=4, checks=checks)).splitlines()
         start = next(nth for nth, line in enumerate(lines) if line.startswith("agent "))
         assert [line.split("  ")[:2] for line in lines[start + 1 : start + 5]] == [
             ["Agent 2", "failed checks: 2"],
@@ -389,19 +393,19 @@ class TestChecks:
     )
     def test_the_result_of_a_confirmation_run_is_shown(self, verdict, same, words):
         first = {"started_at": "2026-09-21T14:10:00Z"}
-        result = confirmed(told(good=1, verdict=Verdict(verdict)), first, same=same)
+        result = confirmed(evidence_of(good=1, verdict=Verdict(verdict)), first, same=same)
         assert result["verdict"] == (verdict if same else "passed")
         assert result["summary"].startswith(result["verdict"].upper())
         assert result["summary"].endswith(f" {words}")
         assert f"confirmation   {words}" in table(result)
 
     def test_a_check_without_a_value_says_why(self):
-        text = summary(told(good=1, checks={HTTP: {"wireSize": {"min": {"geq_to": 1}}}}))
+        text = summary(evidence_of(good=1, checks={HTTP: {"wireSize": {"min": {"geq_to": 1}}}}))
         assert (
             "  http-server wireSize min: no agent reported wireSize, expected >= 1 B: no value: Agent 0"
             in text
         )
-        text = summary(told(good=1, checks=CHECKS, before=baseline_from_evidence(None)))
+        text = summary(evidence_of(good=1, checks=CHECKS, before=baseline_from_evidence(None)))
         assert "responseTime median: the earlier evidence is missing, expected change <= +20 %" in text
 
     @pytest.mark.parametrize(
@@ -424,7 +428,9 @@ class TestChecks:
     )
     def test_what_is_expected_is_said_as_people_write_it(self, rule, words):
         metric = "responseTime" if " ms" in words or words.startswith("change") else "field"
-        assert words in table(told(good=1, checks={HTTP: {metric: rule | {"unlisted": metric == "field"}}}))
+        assert words in table(
+            evidence_of(good=1, checks={HTTP: {metric: rule | {"unlisted": metric == "field"}}})
+        )
 
     @pytest.mark.parametrize(("agents", "count"), [(3, 1), (3, 300), (2000, 1), (2000, 20)])
     @pytest.mark.parametrize("name", ["Agent", "Oslo,\nNorway\r\n\x0b\u2028x", "n" * 5000])
@@ -434,13 +440,13 @@ class TestChecks:
         metrics = {f"metric {nth}" * 9: unlisted for nth in range(min(count, 20))}
         links = {f"link {nth}": "https://x" for nth in range(9)}
         checks = {HTTP: {"responseTime": rules, **metrics}, "network": metrics}
-        evidence = told(agents, agents, agents, name=name, checks=checks, before=BEFORE, links=links)
+        evidence = evidence_of(agents, agents, agents, name=name, checks=checks, before=BEFORE, links=links)
         assert len(table(evidence).splitlines()) <= 60
         assert max(map(len, table(evidence).splitlines())) < 260
         assert len(summary(evidence).splitlines()) <= 22
 
     def test_agents_that_no_check_names_any_more_are_not_shown_as_good(self):
-        text = table(told(good=40, checks={HTTP: {"responseTime": {"leq_to": 4}}}))
+        text = table(evidence_of(good=40, checks={HTTP: {"responseTime": {"leq_to": 4}}}))
         assert "  ok  " not in text
         assert "  failed checks: 1" in text
 
@@ -453,5 +459,5 @@ def test_a_difference_has_its_sign_unless_no_float_can_hold_it(number, text):
 @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS])
 def test_summary_of_an_inconclusive_run_names_the_rounds_of_other_runs(verdict):
     reason = "round 1790000000 (2026-09-21T14:13:20Z), started before the run call was sent"
-    assert f"\n  Not judged: {reason}\n" in summary(told(silent=2, verdict=verdict, reason=reason))
-    assert "Not judged" not in summary(told(silent=2, verdict=verdict))
+    assert f"\n  Not judged: {reason}\n" in summary(evidence_of(silent=2, verdict=verdict, reason=reason))
+    assert "Not judged" not in summary(evidence_of(silent=2, verdict=verdict))

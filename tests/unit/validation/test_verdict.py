@@ -81,14 +81,14 @@ class TestJudging:
         assert judge(every, 1.0).passed
 
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans())), st.integers(0, 6), st.integers())
-    def test_order_and_duplicates_make_no_difference(self, told, allowed, seed):
-        rows = [bad(agent) if wrong else row(agent) for agent, wrong in told]
+    def test_order_and_duplicates_make_no_difference(self, outcome, allowed, seed):
+        rows = [bad(agent) if wrong else row(agent) for agent, wrong in outcome]
         mixed = rows + rows
         random.Random(seed).shuffle(mixed)
         one, other = judge({HTTP: rows}, allowed), judge({HTTP: mixed}, allowed)
         assert (one.passed, one.judged) == (other.passed, other.judged)
         assert {error.agent for error in one.errors} == {error.agent for error in other.errors}
-        assert one.passed == (bool(told) and len({agent for agent, wrong in told if wrong}) <= allowed)
+        assert one.passed == (bool(outcome) and len({agent for agent, wrong in outcome if wrong}) <= allowed)
 
 
 FAST = parse_checks({HTTP: {"responseTime": {"leq_to": 9}}})
