@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,8 @@ def captured(airflow, simulator, tmp_path):
     """Metrics, extras of asset events, and OpenLineage events of a suite with a good and a bad test."""
     good = simulator.add_test("http-server", name="Good")
     bad = simulator.add_test("http-server", name="Bad", outcomes={"Singapore": "error"})
+    dags = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    file = shutil.copy(Path(__file__).parent / "dags" / "telemetry.py", dags)
     statsd = StatsD()
     statsd.start()
     events = tmp_path / "events.json"
@@ -82,7 +86,7 @@ def captured(airflow, simulator, tmp_path):
             sys.executable,
             "-c",
             DAG_RUN,
-            os.environ["AIRFLOW__CORE__DAGS_FOLDER"],
+            str(dags),
             json.dumps({"test_ids": [good, bad]}),
         ],
         env=os.environ | environment,
@@ -91,6 +95,7 @@ def captured(airflow, simulator, tmp_path):
         check=False,
     )
     statsd.stop()
+    os.unlink(file)
     assert finished.returncode == 0, finished.stderr
     (extras,) = [line for line in finished.stdout.splitlines() if line.startswith("EXTRAS ")]
     lineage = [json.loads(line) for line in events.read_text().splitlines()]

@@ -8,6 +8,7 @@ time for patterns with several unbounded repeats. :func:`pattern_error` refuses 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -91,7 +92,11 @@ def pattern_error(pattern: str) -> str:
     if len(pattern) > MAX_PATTERN:
         return f"expected a regular expression of at most {MAX_PATTERN} characters, got {len(pattern)}"
     try:
-        compiled = re.compile(pattern, re.MULTILINE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            compiled = re.compile(pattern, re.MULTILINE)
+    except FutureWarning as warning:
+        return f"ambiguous: {str(warning)[:1].lower()}{str(warning)[1:]}; escape special characters in a set"
     except (re.error, OverflowError, RecursionError) as error:
         return f"not a regular expression: {error}"
     if compiled.flags & re.VERBOSE:

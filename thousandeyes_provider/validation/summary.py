@@ -195,7 +195,9 @@ def _result_counts(evidence: Evidence) -> str:
     agents = evidence["agents"]
     total = agents["expected_count"]
     if evidence["verdict"] in ("passed", "failed"):
-        of = _total(evidence, "agents.reported") if total is None else total
+        # More agents than expected may report when their number was given.
+        reported = _total(evidence, "agents.reported")
+        of = reported if total is None else max(total, reported)
         counts = [f"{agents['ok_count']} of {of} agents ok"]
     else:
         counts = [_reported_count(evidence)]

@@ -320,7 +320,7 @@ class TestDryRun:
 class TestTypeImpliedByChecks:
     """Only voice tests have rtp-server results, so these checks imply the type of the test."""
 
-    CHECKS = {"rtp-server": {"mos": {"geq_to": 4}}}
+    CHECKS = {"rtp-server": {"mos": {"geq_to": 1}}}
 
     def test_a_test_of_another_type_is_not_run(self, simulator, worker_alone):
         simulator.add_test("http-server", "1", name="Demo")

@@ -104,6 +104,12 @@ class TestSearch:
         assert not search("a" * TEXT_LIMITS[3] + "x")
 
 
+@pytest.mark.parametrize("pattern", ["[[ab]", "[0--1]", "[a||b]"])
+def test_a_set_that_a_later_python_may_read_differently_is_refused(pattern):
+    assert "ambiguous: possible " in pattern_error(pattern)
+    assert "escape special characters" in pattern_error(pattern)
+
+
 @given(st.text("ab.*+?()|[]{}^$\\d0,1:=!P<>n#-", max_size=12), st.text("ab0\n.", max_size=12))
 def test_any_pattern_is_refused_or_finds_what_re_finds(pattern, text):
     if not pattern_error(pattern):
