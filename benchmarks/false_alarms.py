@@ -240,11 +240,11 @@ def evaluate(job: tuple[int, int]) -> dict[str, Any]:
 def main(tests: int, seed: int) -> None:
     """Run all tests on two processes, and print the figures."""
     with multiprocessing.Pool(2) as pool:
-        found = pool.map(evaluate, [(number, seed) for number in range(tests)], chunksize=1)
+        results = pool.map(evaluate, [(number, seed) for number in range(tests)], chunksize=1)
     print(
         "test            agents  promise  1 in: history  actual   30% caught: stated possible actual  outages blocked"
     )
-    for one in found:
+    for one in results:
         outcome = one["outcomes"]["proposed"]
         history = f"{1 / one['expected']:.0f}" if one["expected"] else "never"
         actual = f"{outcome.rounds / outcome.alarms:.0f}" if outcome.alarms else "never"
@@ -254,11 +254,11 @@ def main(tests: int, seed: int) -> None:
             f"{stated:>20}{one['possible']:>9.0%}{outcome.caught / REGRESSIONS:>7.0%}{outcome.blocked:>10}"
         )
     print()
-    promised = [one for one in found if one["promised"]]
+    promised = [one for one in results if one["promised"]]
     for name in ("proposed", "maximum + 20 %", "3 sigma"):
         total = Counter[str]()
         below = within = 0
-        for one in found:
+        for one in results:
             outcome = one["outcomes"][name]
             rate = outcome.alarms / outcome.rounds
             below += rate <= 2 * DEFAULT_RATE
@@ -283,9 +283,9 @@ def main(tests: int, seed: int) -> None:
     ]
     silent = f"{len(worse)} ({'; '.join(worse)})" if worse else "none"
     print(f"promised in {len(promised)} of {tests} tests; of these worse than twice the promise: {silent}")
-    print(f"detectable in {sum(one['possible'] >= 0.95 for one in found)} of {tests} tests")
-    print(f"processor time {sum(one['seconds'] for one in found):.0f} s")
-    for one in found:
+    print(f"detectable in {sum(one['possible'] >= 0.95 for one in results)} of {tests} tests")
+    print(f"processor time {sum(one['seconds'] for one in results):.0f} s")
+    for one in results:
         for note in one["notes"]:
             print(f"  {one['name']}: {note}")
 

@@ -119,7 +119,7 @@ def _outcome(dag_run):
         value_of = XComModel.deserialize_value
     with create_session() as session:
         instances = [
-            found for found in dag_run.get_task_instances(session=session) if found.dag_id == dag_run.dag_id
+            value for value in dag_run.get_task_instances(session=session) if value.dag_id == dag_run.dag_id
         ]
         xcoms = session.scalars(
             select(XComModel).where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id)
@@ -134,7 +134,7 @@ def _outcome(dag_run):
             {(one.task_id, one.map_index): str(one.state) for one in instances},
             {(one.task_id, one.map_index): one.try_number for one in instances},
             {(one.task_id, one.map_index, one.key): value_of(one) for one in xcoms},
-            {key: found for key, found in fields.items() if found is not None},
+            {key: value for key, value in fields.items() if value is not None},
         )
 
 

@@ -38,10 +38,10 @@ class Person(threading.Thread):
                 "/api/v2/dags/thousandeyes_human_decision/dagRuns/~/hitlDetails?response_received=false"
             )
             for _ in range(240):
-                if found := browser.get(requests).json()["hitl_details"]:
+                if details := browser.get(requests).json()["hitl_details"]:
                     break
                 time.sleep(0.25)
-            (self.seen,) = found
+            (self.seen,) = details
             instance = self.seen["task_instance"]
             path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/ask/-1/hitlDetails"
             answer = browser.patch(path.format(**instance), json={"chosen_options": [self.option]})

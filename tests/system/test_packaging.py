@@ -178,8 +178,8 @@ def test_the_web_interface_shows_every_field_of_the_form(home: Path) -> None:
         pytest.importorskip("flask_appbuilder", reason="Airflow 3.0 needs the FAB provider to show a form")
     done = run("-c", READ_FORM, cwd=home, env=airflow_environment(home))
     assert done.returncode == 0, done.stderr
-    (told,) = re.findall(r"^FORM (.*)$", done.stdout, re.MULTILINE)
-    standard, fields = json.loads(told)
+    (form,) = re.findall(r"^FORM (.*)$", done.stdout, re.MULTILINE)
+    standard, fields = json.loads(form)
     assert standard["login"]["hidden"]
     assert standard["password"]["title"] == FIELD_BEHAVIOUR["relabeling"]["password"]
     assert standard["host"]["placeholder"] == "https://api.thousandeyes.com"

@@ -75,8 +75,8 @@ class TestNumbers:
 
     @given(ANYTHING)
     def test_whatever_it_is_nothing_is_raised_and_what_comes_back_is_finite(self, value):
-        found = number(value)
-        assert found is None or math.isfinite(found)
+        parsed = number(value)
+        assert parsed is None or math.isfinite(parsed)
         assert whole_number(value) is None or isinstance(whole_number(value), int)
         assert boolean(value) in (True, False, None)
         seconds(value)
@@ -85,9 +85,9 @@ class TestNumbers:
 class TestWholeNumbers:
     @pytest.mark.parametrize(("value", "expected"), [(3, 3), ("3", 3), ("3.0", 3), (3.0, 3), ("-2", -2)])
     def test_a_whole_number_may_be_spelled_with_a_point(self, value, expected):
-        found = whole_number(value)
-        assert found == expected
-        assert isinstance(found, int)
+        parsed = whole_number(value)
+        assert parsed == expected
+        assert isinstance(parsed, int)
 
     @pytest.mark.parametrize("value", [3.5, "3.5", True, None, "", "x", math.nan, math.inf, [3]])
     def test_anything_else_is_none(self, value):

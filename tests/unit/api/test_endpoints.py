@@ -117,8 +117,8 @@ class TestUsable:
         assert operation.unusable(answer(body))
 
     def test_html_is_named_by_its_type_and_size_and_not_repeated(self):
-        told = endpoints.RESULTS.unusable(answer(b"<html>secret</html>", "text/html; charset=utf-8"))
-        assert told == "a body that is not JSON (text/html, 19 bytes)"
+        problem = endpoints.RESULTS.unusable(answer(b"<html>secret</html>", "text/html; charset=utf-8"))
+        assert problem == "a body that is not JSON (text/html, 19 bytes)"
 
 
 REQUEST = endpoints.ApiRequest(endpoints.RESULTS, "results", "https://te/v7/results?window=1h")

@@ -79,9 +79,9 @@ class TestTestTypes:
         ],
     )
     def test_what_each_measures(self, test_type, default, also):
-        found = TEST_TYPES[test_type]
-        assert (found.default, found.also) == (default, also)
-        assert found.result_types == default + also
+        types = TEST_TYPES[test_type]
+        assert (types.default, types.also) == (default, also)
+        assert types.result_types == default + also
 
     def test_there_are_twelve(self):
         assert len(TEST_TYPES) == 12

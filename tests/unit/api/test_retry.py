@@ -410,9 +410,9 @@ class TestWhatIsSaid:
         given_up = decide(READ, answer(429), time_left=0)
         assert given_up.reason == "429, no usable reset: longer than the 0 s left until the deadline"
         assert given_up.reset is None
-        for reset, told in ((NOW, False), (NOW + 1, True)):
+        for reset, is_announced in ((NOW, False), (NOW + 1, True)):
             said = decide(READ, limits(org=(240, 0, reset)), time_left=0).reason
-            assert ("(resets at" in said) is told
+            assert ("(resets at" in said) is is_announced
         past = decide(READ, limits(org=(240, 0, NOW - 9)), time_left=0)
         assert past.reason == "429, its reset is past: longer than the 0 s left until the deadline"
         assert past.reset == RateLimitReset("organization", NOW - 9, -9)

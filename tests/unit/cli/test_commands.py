@@ -148,9 +148,9 @@ class TestHistory:
 
     def test_backtest_as_json(self, command, checkout, gate):
         code, out, _ = command("backtest", checkout, "--gate", gate, "--days", 2, "--output", "json")
-        found = json.loads(out)
-        assert (code, found["failed"], len(found["episodes"])) == (0, 3, 1)
-        assert found["failed_rounds"][0]["link"].startswith("https://")
+        output = json.loads(out)
+        assert (code, output["failed"], len(output["episodes"])) == (0, 3, 1)
+        assert output["failed_rounds"][0]["link"].startswith("https://")
 
     def test_backtest_as_html_shows_each_failed_round(self, command, checkout, gate, tmp_path):
         path = tmp_path / "backtest.html"
@@ -195,9 +195,9 @@ class TestHistory:
 
     def test_propose_as_json(self, command, checkout):
         _, out, _ = command("propose", checkout, "--days", 2, "--output", "json")
-        found = json.loads(out)
-        assert found["promised"] is False
-        assert set(found["arguments"]) >= {"checks", "min_agents", "max_agent_errors"}
+        output = json.loads(out)
+        assert output["promised"] is False
+        assert set(output["arguments"]) >= {"checks", "min_agents", "max_agent_errors"}
 
 
 class TestAlerts:

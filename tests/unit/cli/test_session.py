@@ -92,7 +92,7 @@ def test_the_page_shows_what_the_commands_print(session):
     page = PAGE.read_text()
     assert BLOCK.search(page), f"{PAGE.name} has no session"
     if os.environ.get("THOUSANDEYES_RECORD"):
-        PAGE.write_text(BLOCK.sub(lambda found: found[1] + session + found[3], page))
+        PAGE.write_text(BLOCK.sub(lambda match: match[1] + session + match[3], page))
         page = PAGE.read_text()
     assert same(BLOCK.search(page)[2]) == same(session)
     verdicts = re.findall(r"^\$ echo \$\?\n(\d)$", session, re.MULTILINE)

@@ -98,9 +98,9 @@ def test_when_the_one_who_reads_is_cancelled_the_next_one_reads(reads, say):
         tasks = [asyncio.create_task(hook.load()) for hook in made]
         await asyncio.sleep(0.01)
         tasks[0].cancel()
-        found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(found[0], asyncio.CancelledError)
-        assert {settings.token for settings in found[1:]} == {"first"}
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(outcomes[0], asyncio.CancelledError)
+        assert {settings.token for settings in outcomes[1:]} == {"first"}
         await close(made)
 
     asyncio.run(lives())
@@ -111,8 +111,8 @@ def test_a_connection_that_is_wrong_is_wrong_for_each(reads, say):
     async def lives():
         say("not a token")
         made = hooks(3)
-        found = await load(made)
-        assert all(isinstance(error, ThousandEyesConfigurationError) for error in found)
+        outcomes = await load(made)
+        assert all(isinstance(error, ThousandEyesConfigurationError) for error in outcomes)
         say("better")
         assert (await made[0].load()).token == "better"
         await close(made)

@@ -165,8 +165,8 @@ def says(*pieces):
 
 def answer_with(body, status=200, **headers):
     """Answers whatever is asked, on a connection that is kept."""
-    told = {"Content-Type": "application/json", "Content-Length": len(body), **headers}
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    all_headers = {"Content-Type": "application/json", "Content-Length": len(body), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
     whole = f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode("latin-1") + body
 
     def answer(connection):
@@ -300,22 +300,22 @@ def answers(draw):
     elif encoding == "deflate" and draw(st.booleans()):
         body = zlib.compress(body)
     body = body[: draw(st.integers(0, len(body)))] if draw(st.integers(0, 9)) == 0 else body
-    told = draw(headers) | ({"Content-Encoding": encoding} if encoding else {})
+    all_headers = draw(headers) | ({"Content-Encoding": encoding} if encoding else {})
     framing = draw(st.sampled_from(["length", "length", "wrong length", "chunked", "bad chunks", "none"]))
     if framing == "length":
-        told["Content-Length"] = str(len(body))
+        all_headers["Content-Length"] = str(len(body))
     elif framing == "wrong length":
-        told["Content-Length"] = draw(nonsense)
+        all_headers["Content-Length"] = draw(nonsense)
     elif framing == "chunked":
-        told["Transfer-Encoding"] = "chunked"
+        all_headers["Transfer-Encoding"] = "chunked"
         body = b"%x\r\n%s\r\n" % (len(body), body) + b"0\r\n\r\n" if body else b"0\r\n\r\n"
     elif framing == "bad chunks":
-        told["Transfer-Encoding"] = "chunked"
+        all_headers["Transfer-Encoding"] = "chunked"
         body = draw(st.binary(max_size=10)) + b"\r\n" + body
     status = draw(
         st.sampled_from([200, 200, 200, 201, 204, 302, 307, 400, 401, 404, 429, 503]) | st.integers(100, 599)
     )
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    head = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
     return f"HTTP/1.1 {status} Some Reason\r\n{head}\r\n".encode("latin-1") + body
 
 

@@ -167,15 +167,18 @@ def test_after_the_window_the_pace_is_that_of_the_new_one(monkeypatch):
     def answer(remaining, reset_in):
         headers = {"limit": "240", "remaining": str(remaining), "reset": str(time.time() + reset_in)}
         return Response(
-            200, {f"x-organization-rate-limit-{name}": told for name, told in headers.items()}, b"", ""
+            200,
+            {f"x-organization-rate-limit-{name}": announced for name, announced in headers.items()},
+            b"",
+            "",
         )
 
     async def sends():
         shared, sent = SharedAccount(SETTINGS), []
-        for told in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
+        for announced in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
             await shared._slot()
             sent.append(asyncio.get_running_loop().time())
-            shared.pace.update(told, asyncio.get_running_loop().time())
+            shared.pace.update(announced, asyncio.get_running_loop().time())
         return spacing(sent)
 
     first, *rest = asyncio.run(sends())
@@ -204,7 +207,7 @@ def test_its_token_is_in_no_repr():
     )
 
 
-def told(remaining, reset_in, status=200):
+def announced(remaining, reset_in, status=200):
     """An answer with the organization's headers."""
     now = time.time()
     headers = {"limit": "240", "remaining": str(remaining), "reset": str(now + reset_in)}
@@ -219,7 +222,7 @@ def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkey
     async def slots():
         shared = SharedAccount(SETTINGS)
         # Somebody else has used up the window: one more request until its end, in half a second.
-        shared.pace.update(told(48, 0.5), asyncio.get_running_loop().time())
+        shared.pace.update(announced(48, 0.5), asyncio.get_running_loop().time())
         return await in_line(shared._slot, 5)
 
     _, times = asyncio.run(slots())
@@ -229,7 +232,7 @@ def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkey
 def test_an_answer_at_the_very_end_of_a_window_lets_nobody_rush():
     shared = SharedAccount(SETTINGS)
     shared.pace.take_slot(100.0)
-    shared.pace.update(told(200, -1), 100.1)
+    shared.pace.update(announced(200, -1), 100.1)
     assert shared.pace.next_slot() == pytest.approx(100 + shared_account.DEFAULT_GAP)
 
 

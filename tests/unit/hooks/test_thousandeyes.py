@@ -68,9 +68,9 @@ class TestOperations:
     def test_results_have_rows_and_the_test(self, hook, test_type):
         listed = next(test for test in hook.list_tests() if test["type"] == test_type)
         for result_type in TEST_TYPES[test_type].result_types:
-            found = hook.get_test_results(listed["testId"], result_type)
-            assert found["test"]["type"] == test_type
-            assert found["results"]
+            results = hook.get_test_results(listed["testId"], result_type)
+            assert results["test"]["type"] == test_type
+            assert results["results"]
 
     def test_lists(self, hook):
         assert len(hook.list_tests()) == 12

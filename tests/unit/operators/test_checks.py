@@ -294,10 +294,10 @@ class TestDryRun:
 
     def test_it_says_what_a_run_would_find_and_runs_nothing(self, simulator, worker):
         test_id = simulator.add_test("http-server")
-        told = worker.rerun(test_id, dry_run=True, checks=self.CHECKS)
-        assert (told["dry_run"], told["test_type"]) == (True, "http-server")
-        assert {agent["state"] for agent in told["agents"]} == {"online"}
-        assert [check["in_newest_round"] for check in told["checks"]] == [True, True]
+        report = worker.rerun(test_id, dry_run=True, checks=self.CHECKS)
+        assert (report["dry_run"], report["test_type"]) == (True, "http-server")
+        assert {agent["state"] for agent in report["agents"]} == {"online"}
+        assert [check["in_newest_round"] for check in report["checks"]] == [True, True]
         assert simulator.run_calls(test_id) == 0
 
     def test_everything_that_is_amiss_is_named(self, simulator, worker):
@@ -306,9 +306,9 @@ class TestDryRun:
         checks = {"http-server": {"responseTme": {"leq_to": 1, "unlisted": True}}}
         with pytest.raises(
             ThousandEyesConfigurationError, match="zurich-branch-2 is disabled; no agent reported"
-        ) as found:
+        ) as values:
             worker.rerun(test_id, dry_run=True, checks=checks)
-        assert "responseTme" in str(found.value)
+        assert "responseTme" in str(values.value)
         assert worker.evidence["dry_run"] is True
         assert simulator.run_calls(test_id) == 0
 

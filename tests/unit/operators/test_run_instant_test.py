@@ -284,12 +284,12 @@ class TestCompleteness:
         whole = BlockingThousandEyesHook.get_test_results
 
         def without_one(hook, *args, **kwargs):
-            found = whole(hook, *args, **kwargs)
-            rows = found["results"]
-            found["results"] = [
+            response = whole(hook, *args, **kwargs)
+            rows = response["results"]
+            response["results"] = [
                 r for r in rows if (r["agent"]["agentName"], r["server"][:3]) != (VIENNA, "ns2")
             ]
-            return found
+            return response
 
         BlockingThousandEyesHook.get_test_results = without_one
         try:
@@ -744,7 +744,7 @@ class TestThePage:
         simulator.fail("run", status=502, started=False)
         with pytest.raises(InstantTestIncomplete) as failure:
             worker.rerun(test_id, timeout=3)
-        told = log()
+        report = log()
         story = [
             "waiting for http-server from 5 agents (source: test)",
             "429, the instant-test limit resets in",
@@ -755,11 +755,11 @@ class TestThePage:
             "missing: zurich-branch-2",
             "INCOMPLETE: zurich-branch-2: missing",
         ]
-        places = [told.find(line) for line in story]
+        places = [report.find(line) for line in story]
         assert -1 not in places, story[places.index(-1)]
         assert places == sorted(places)
         everything = [
-            told,
+            report,
             str(failure.value),
             repr(failure.value),
             repr(failure.value.__dict__),

@@ -119,8 +119,8 @@ def test_agents_can_be_added_and_taken_offline(make_api: MakeApi) -> None:
 def test_a_wrong_request_is_told_what_would_be_right(
     make_api: MakeApi, method: str, path: str, body: Any, status: int, said: str
 ) -> None:
-    found, told = ask(make_api(), method, path, body)
-    assert found == status
+    received, told = ask(make_api(), method, path, body)
+    assert received == status
     assert said in told["detail"]
 
 

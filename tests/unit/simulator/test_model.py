@@ -64,8 +64,8 @@ class TestNewestRound:
         here = world(newest_round=newest_round)
         test = http_test(here)
         here.run(test, NOW)
-        found = seen(here, test, NOW + 2, between=(NOW - 600, NOW + 2))
-        assert {number for number, _ in found} == rounds
+        visible = seen(here, test, NOW + 2, between=(NOW - 600, NOW + 2))
+        assert {number for number, _ in visible} == rounds
 
     def test_previous_shows_a_round_that_stayed_incomplete_once_a_newer_one_is_complete(self) -> None:
         here = world(newest_round="previous")
@@ -232,8 +232,8 @@ class TestRunWhileRunning:
 
 class TestBehavior:
     def rows(self, here: World, test: SimulatedTest, result_type: str) -> dict[str, dict[str, Any]]:
-        found = here.visible_rows(test, result_type, NOW + 100)
-        return {row.agent_id: here.row(test, result_type, row) for row in found}
+        visible = here.visible_rows(test, result_type, NOW + 100)
+        return {row.agent_id: here.row(test, result_type, row) for row in visible}
 
     def test_one_agent_can_fail(self) -> None:
         here = world()

@@ -23,9 +23,9 @@ CHECKS = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}, "totalTime
 
 
 def row(agent, value=None, at=AT, **more):
-    found = {} if value is None else {"responseTime": value}
+    measured = {} if value is None else {"responseTime": value}
     who = {"agentId": str(agent), "agentName": f"name {agent}"}
-    return {"roundId": at, "agent": who, **found, **more}
+    return {"roundId": at, "agent": who, **measured, **more}
 
 
 def baseline_json(rows, verdict=Verdict.PASSED):

@@ -415,7 +415,7 @@ ROWS = st.builds(
 def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
     rows, texts, links, state, lacking, repeat
 ):
-    rows = {name: [one for some in found for one in some] for name, found in rows.items()}
+    rows = {name: [one for some in groups for one in some] for name, groups in rows.items()}
     listed = [
         Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for some in rows.values() for one in some
     ]

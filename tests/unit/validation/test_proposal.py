@@ -130,7 +130,11 @@ class TestPromises:
         )
         outcome = backtest(outage, gate)
         during = range(START + 600 * 300, START + 600 * 350)
-        assert [found for found in outcome.failed + outcome.inconclusive if found.round_id in during] == []
+        assert [
+            outcome_row
+            for outcome_row in outcome.failed + outcome.inconclusive
+            if outcome_row.round_id in during
+        ] == []
 
     def test_a_short_history_promises_nothing(self):
         proposal = propose(history(rounds=300))

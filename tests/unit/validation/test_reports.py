@@ -171,9 +171,11 @@ class TestJUnit:
         assert suite.find("testcase/error").text == f"{run['summary']}\nRome: missing"
 
     def test_properties_have_the_figures_and_the_links(self):
-        found = {one.get("name"): one.get("value") for one in read(junit(evidence_of())).iter("property")}
-        assert found["verdict"] == "failed"
-        assert found["round link"] == "https://app.thousandeyes.com/view?a=1&b=2"
+        properties = {
+            one.get("name"): one.get("value") for one in read(junit(evidence_of())).iter("property")
+        }
+        assert properties["verdict"] == "failed"
+        assert properties["round link"] == "https://app.thousandeyes.com/view?a=1&b=2"
 
 
 class TestMarkdown:
@@ -255,7 +257,7 @@ class TestReadBack:
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
         assert suite.time == 61
         results = {f"{case.classname} {case.name}": case.result for case in suite}
-        assert {name: [type(one) for one in found] for name, found in results.items()} == {
+        assert {name: [type(one) for one in properties] for name, properties in results.items()} == {
             "thousandeyes round is complete": [Error],
             "thousandeyes at most 0 agents with an error": [Failure],
             "thousandeyes.http-server responseTime max <= 800 ms": [Failure],

@@ -192,9 +192,9 @@ class TestArgument:
         ],
     )
     def test_a_count_or_with_a_point_a_fraction(self, value, expected):
-        found = parse_allowed_errors(value)
-        assert found == expected
-        assert type(found) is type(expected)
+        parsed = parse_allowed_errors(value)
+        assert parsed == expected
+        assert type(parsed) is type(expected)
 
     @pytest.mark.parametrize(
         "value",
