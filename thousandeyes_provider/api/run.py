@@ -92,7 +92,7 @@ class RunHandle:
         )
         for expected, cut in choices:
             handle = self._to_json(expected, cut)
-            if len(json.dumps(handle)) <= MAX_HANDLE_BYTES:
+            if len(json.dumps(handle)) <= MAX_HANDLE_BYTES:  # pragma: no branch
                 break
         return handle
 

@@ -364,10 +364,8 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 reply = self._send(step)
             elif isinstance(step, Pause):
                 reply = self._pause(step)
-            elif isinstance(step, Notice):
-                self._log_notice(step)
             else:
-                self.close()
+                self._log_notice(step)
 
     def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds."""

@@ -382,3 +382,23 @@ class TestWays:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
         fields = self.fields(tls_server, verify=certificate, cert=certificate, trust_env=True)
         assert connect_either(fields=fields).list_tests() == []
+
+
+class TestLists:
+    def test_a_tag_that_does_not_exist_is_an_error_with_near_ones(self, simulator, either):
+        simulator.add_test("http-server", scheduled=True, tags=["service:checkout"])
+        with pytest.raises(ThousandEyesConfigurationError, match="service:checkout"):
+            either.list_tests(tags="service:chekout")
+
+    def test_alert_rules_are_all_or_those_of_a_test(self, simulator, either):
+        tests = [simulator.add_test("http-server", scheduled=True) for _ in range(2)]
+        for test in tests:
+            simulator.add_alert_rule(expression="((responseTime >= 500 ms))", tests=[test])
+        assert len(either.list_alert_rules()) == 2
+        (rule,) = either.list_alert_rules(tests[0])
+        assert rule["expression"] == "((responseTime >= 500 ms))"
+
+    def test_alerts_are_listed_by_their_state(self, either):
+        assert either.list_alerts(window="24h", state="clear") == []
+        with pytest.raises(ThousandEyesConfigurationError, match="trigger, clear"):
+            either.list_alerts(window="24h", state="closed")

@@ -160,3 +160,17 @@ def test_one_direction_is_listed_next_to_the_check():
 def test_the_file_is_the_arguments():
     result = converted(rule("((responseTime >= 500 ms))"), rule('((errorType != "None"))'))
     assert yaml.safe_load(result.to_yaml()) == result.arguments()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"((responseHeaders =~ /a\/b/) && (responseTime >= 1 ms) || (responseTime >= 2 ms))",
+        "((responseTime >= 500 ms)",
+        '((errorType == "None) )',
+    ],
+)
+def test_an_expression_that_cannot_be_read_is_listed(expression):
+    result = converted(rule(expression))
+    assert not result.checks
+    assert result.unconverted

@@ -21,7 +21,12 @@ from thousandeyes_provider.validation.suite_evidence import (
     parse_min_passed,
     suite_evidence,
 )
-from thousandeyes_provider.validation.suite_reports import suite_junit, suite_markdown, suite_table_lines
+from thousandeyes_provider.validation.suite_reports import (
+    suite_junit,
+    suite_markdown,
+    suite_report,
+    suite_table_lines,
+)
 from thousandeyes_provider.validation.verdict import NOT_JUDGED, Verdict, judge
 
 INCONCLUSIVE = ("incomplete", "no_results", "error")
@@ -335,3 +340,27 @@ def test_an_empty_suite_has_reports():
     assert "no results" in suite_markdown(suite).lower()
     assert ElementTree.fromstring(suite_junit(suite, [], name="gate")).find("testsuite").get("tests") == "0"
     assert suite_table_lines(suite)[0][0] == logging.WARNING
+
+
+def test_a_report_has_the_format_that_was_asked_for():
+    runs = [run("1"), run("2", "failed")]
+    suite = suite_evidence(runs, SuiteRules(), judged_at=AT)
+    assert suite_report(suite, runs, "junit", name="gate") == suite_junit(suite, runs, name="gate")
+    assert suite_report(suite, runs, "markdown", name="gate") == suite_markdown(suite)
+    with pytest.raises(ValueError, match="unknown format of a report 'pdf'"):
+        suite_report(suite, runs, "pdf", name="gate")
+
+
+def test_many_runs_without_evidence_are_counted():
+    suite = suite_evidence([], SuiteRules(), judged_at=AT, expected_ids=[str(n) for n in range(60)])
+    lines = [line for _, line in suite_table_lines(suite)]
+    assert "test 0: no evidence" in lines
+    assert lines[-1] == "and 20 more without evidence"
+
+
+def test_a_warning_is_not_the_worst_check():
+    checks = {
+        "http-server": {"responseTime": {"max": [{"leq_to": 1, "severity": "warn"}, {"leq_to": 2}]}},
+    }
+    (row,) = suite_evidence([run("1", "failed", checks=checks)], SuiteRules(), judged_at=AT)["tests"]
+    assert row["worst_check"]["comparison"] == {"leq_to": 2}
