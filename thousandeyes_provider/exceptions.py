@@ -1,6 +1,6 @@
 """Every error of this provider that a DAG can meet.
 
-Hooks raise the plain classes. Operators and sensors raise the errors that no retry can mend as a subclass that is
+Hooks raise the plain classes. Operators and sensors raise the errors that no retry can fix as a subclass that is
 an ``AirflowFailException`` as well (:func:`without_retry`), so that Airflow spends no task retry on them.
 """
 
@@ -153,7 +153,7 @@ for _plain, _final in _FINAL.items():
 
 
 def without_retry(error: ThousandEyesError) -> ThousandEyesError:
-    """The same error as one on which Airflow spends no task retry; ``error`` itself when a retry may mend it.
+    """The same error as one on which Airflow spends no task retry; ``error`` itself when a retry may help.
 
     That it is raised in place of another is up to the caller (``raise without_retry(error) from …``).
     """

@@ -197,7 +197,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"{json.dumps(key)} is there twice in one object")
+            raise ValueError(f"duplicate key {json.dumps(key)} in one object")
         result[key] = value
     return result
 

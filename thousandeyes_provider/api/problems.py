@@ -20,7 +20,7 @@ _MAX_PLAIN_TEXT = 64 * 1024
 
 @dataclass(frozen=True)
 class Problem:
-    """What an error response says. Its texts are fit to be shown.
+    """The content of an error response. Its texts can be shown.
 
     :param title: the short text.
     :param detail: the explanation of this occurrence, if any.

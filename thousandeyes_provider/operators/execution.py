@@ -207,7 +207,7 @@ class Execution:
 
     def _end_with(self, error: ThousandEyesError) -> Ending:
         if isinstance(error, ThousandEyesConfigurationError) and self.session.handle is None:
-            # Nothing was sent: the error says everything.
+            # Nothing was sent: the error is complete.
             return Ending(error=final(error, self.has_retry_policy))
         result = self.judge.evidence_of_error(str(error))
         self.judge.publish(result)

@@ -155,7 +155,7 @@ def final(error: ThousandEyesError, has_retry_policy: bool) -> ThousandEyesError
 
 
 def without_chain(error: ThousandEyesError) -> ThousandEyesError:
-    """Return an error without traceback, cause and context: its message says everything."""
+    """Return an error without traceback, cause and context: its message is complete."""
     error.__cause__ = error.__context__ = None
     error.__suppress_context__ = True
     return error.with_traceback(None)

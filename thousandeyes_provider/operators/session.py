@@ -219,7 +219,9 @@ class Session:
             if polls or not settle_time:
                 break
             if not attempt:
-                self.log.warning("No poll succeeded within %g s; polling as long again", settle_time)
+                self.log.warning(
+                    "No poll succeeded within %g s; polling for another %g s", settle_time, settle_time
+                )
         failed = "" if polls else "; no poll succeeded"
         self.log.warning("No fresh round within %g s%s; sending the run again", settle_time, failed)
         return False

@@ -45,7 +45,7 @@ KINDS: Mapping[str, str] = {
     "slow-body": "the body trickles in over `seconds`",
     "html": "a proxy's HTML page, with `status` 200 or another",
     "empty": "200 with no body (on a run: what success looks like, and nothing started unless `started`)",
-    "not-json": "200 with a body that says JSON and is none",
+    "not-json": "200 with a body that is declared as JSON and is not",
 }
 """The kinds of fault, and what each does."""
 

@@ -30,7 +30,7 @@ _TITLES: Mapping[int, str] = {
 
 @dataclass(frozen=True)
 class SimulatedResponse:
-    """What the API says.
+    """A response of the simulator.
 
     :param status: the HTTP status.
     :param body: the whole body.
@@ -110,7 +110,7 @@ def older_error(status: int, path: str) -> SimulatedResponse:
 
 
 def proxy_page(status: int) -> SimulatedResponse:
-    """What a proxy says for itself."""
+    """Return an error page of a proxy."""
     page = f"<html><head><title>{status}</title></head><body><h1>{status} from the proxy</h1></body></html>"
     return SimulatedResponse(status, page.encode(), "text/html; charset=utf-8")
 

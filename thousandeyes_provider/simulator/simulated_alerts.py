@@ -1,6 +1,6 @@
 """Alert rules, alerts and events. docs/thousandeyes-api.md, "Alerts and events".
 
-Nothing fires by itself: whoever sets up the simulator adds the alerts and events that it reports.
+The simulator raises no alert by itself: its user adds the alerts and events that it reports.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class TestStructures:
             ("when: 2020-99-99", "neither JSON nor YAML: month must be in 1..12"),
             ("? {a: 1}\n: 2", "neither JSON nor YAML: while constructing a mapping"),
             ("!!python/object:os.system x", "neither JSON nor YAML: could not determine a constructor"),
-            ('{"a": 1, "a": 2}', '"a" is there twice in one object'),
+            ('{"a": 1, "a": 2}', 'duplicate key "a" in one object'),
         ],
         ids=lambda text: text[:20],
     )

@@ -301,7 +301,7 @@ WRONG = [
         "{'http-server': {",
         "checks: not JSON: Expecting property name enclosed in double quotes at line 1 column 2",
     ),
-    ('{"network": {}, "network": {}}', 'checks: "network" is there twice in one object'),
+    ('{"network": {}, "network": {}}', 'checks: duplicate key "network" in one object'),
     (
         http({"p95": {"lt": 800}}),
         f'{TIME}["p95"]: unknown comparison "lt"; {COMPARISON}; did you mean "less_than"?',
