@@ -139,6 +139,13 @@ DETAILS = Endpoint(
     member="results",
     optional=True,
 )
+CONSOLE_LOGS = Endpoint(
+    "get console logs",
+    "GET",
+    "/test-results/{test_id}/web-transactions/agent/{agent_id}/round/{round_id}/console-logs",
+    member="results",
+    optional=True,
+)
 TEST = Endpoint(
     "get test", "GET", "/tests/{test_type}/{test_id}", member="testId", member_type=_ID, params=_EXPAND_AGENT
 )

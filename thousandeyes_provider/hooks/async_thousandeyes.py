@@ -126,6 +126,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
 
     get_test_results = awaitable(reads.get_test_results)
     get_test_details = awaitable(reads.get_test_details)
+    get_console_logs = awaitable(reads.get_console_logs)
     get_test = awaitable(reads.get_test)
     list_tests = awaitable(reads.list_tests)
     list_tags = awaitable(reads.list_tags)

@@ -146,6 +146,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
 
     get_test_results = blocking(reads.get_test_results)
     get_test_details = blocking(reads.get_test_details)
+    get_console_logs = blocking(reads.get_console_logs)
     get_test = blocking(reads.get_test)
     list_tests = blocking(reads.list_tests)
     list_tags = blocking(reads.list_tags)

@@ -87,6 +87,32 @@ def get_test_details(
     return _results(content)
 
 
+def get_console_logs(
+    hook: BaseThousandEyesHook,
+    test_id: str | int,
+    agent_id: str | int,
+    round_id: str | int,
+    *,
+    time_left: TimeLeft | None = None,
+) -> Flow[dict[str, Any]]:
+    """Read the browser's console of one agent in one round of a web-transactions test.
+
+    ``GET /test-results/{testId}/web-transactions/agent/{agentId}/round/{roundId}/console-logs``
+
+    :param test_id: the test.
+    :param agent_id: the agent.
+    :param round_id: the round.
+    :param time_left: seconds until the caller's deadline; no retry waits longer.
+    :return: the response; the lines of each page are in ``consoleLogs``.
+    :raises ThousandEyesError: as :meth:`run_instant_test
+        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    """
+    response = yield from hook.request(
+        hook.builder.console_logs(test_id, agent_id, round_id), time_left=time_left
+    )
+    return dict(response.json())
+
+
 def get_test(
     hook: BaseThousandEyesHook, test_id: str | int, test_type: str, *, time_left: TimeLeft | None = None
 ) -> Flow[dict[str, Any]]:

@@ -99,6 +99,12 @@ class RequestBuilder:
         label = f"{result_type} details of test {test_id}, agent {agent_id}, round {round_id}"
         return self._request(endpoints.DETAILS, label, parts=parts)
 
+    def console_logs(self, test_id: str | int, agent_id: str | int, round_id: str | int) -> ApiRequest:
+        """The request for the browser's console of one agent in one round."""
+        parts = {"test_id": test_id, "agent_id": agent_id, "round_id": round_id}
+        label = f"console logs of test {test_id}, agent {agent_id}, round {round_id}"
+        return self._request(endpoints.CONSOLE_LOGS, label, parts=parts)
+
     def alert_rule(self, rule_id: Any) -> ApiRequest:
         """The request for the details of an alert rule."""
         return self._request(endpoints.ALERT_RULE, f"alert rule {rule_id}", parts={"rule_id": rule_id})

@@ -69,7 +69,20 @@ class StepReader:
             )
         except ThousandEyesNotFoundError:
             return None
-        return failed_step(agent.result_type, details, test=test)
+        logs = self._console_logs(plan, agent, round_id)
+        return failed_step(agent.result_type, details, test=test, console_logs=logs)
+
+    def _console_logs(self, plan: Plan, agent: FailedAt, round_id: int) -> Mapping[str, object]:
+        """The browser's console of a failed web transaction; empty where it is not available."""
+        if agent.result_type != "web-transactions" or not self._keep_pace():
+            return {}
+        try:
+            return self._session.hook.get_console_logs(
+                plan.test_id, agent.agent_id, round_id, time_left=self._time_left
+            )
+        except ThousandEyesError as error:
+            self._log.info("The console of the failed web transaction is not available: %s", error)
+            return {}
 
     def _keep_pace(self) -> bool:
         """Wait as the quota asks for; ``False`` when there is no time for another read."""

@@ -30,6 +30,26 @@ def test_the_failed_step_is_in_evidence_and_headline(simulator, worker, test_typ
     assert str(worker.evidence["rounds"][agent["errors"][0].split(":")[0]]) in request.path
 
 
+def test_the_console_of_a_failed_web_transaction_is_read(simulator, worker):
+    test_id = simulator.add_test("web-transactions", outcomes={SINGAPORE: "error"})
+    with pytest.raises(InstantTestFailed):
+        worker.rerun(test_id, test_type="web-transactions")
+    (agent,) = worker.evidence["failed_agents"]
+    assert agent["step"]["console"]
+    assert len(requests_of(simulator, "console-logs")) == 1
+
+
+def test_a_console_that_cannot_be_read_leaves_the_step(simulator, worker, connection):
+    connection(retry_limit=1)
+    simulator.fail("console-logs", times=None, status=404)
+    test_id = simulator.add_test("web-transactions", outcomes={SINGAPORE: "error"})
+    with pytest.raises(InstantTestFailed):
+        worker.rerun(test_id, test_type="web-transactions")
+    (agent,) = worker.evidence["failed_agents"]
+    assert agent["step"]["message"]
+    assert not agent["step"].get("console")
+
+
 def test_at_most_five_agents_are_asked_for(simulator, worker):
     for number in range(6):
         simulator.add_agent(f"Branch {number}")
