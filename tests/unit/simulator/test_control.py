@@ -97,7 +97,7 @@ def test_agents_can_be_added_and_taken_offline(make_api: MakeApi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "said"),
+    ("method", "path", "body", "status", "expected"),
     [
         ("GET", "nothing", None, 404, "no such control"),
         ("PATCH", "tests/1", {}, 404, "no such control"),
@@ -116,12 +116,12 @@ def test_agents_can_be_added_and_taken_offline(make_api: MakeApi) -> None:
         ("POST", "faults", [1], 400, "must be a JSON object"),
     ],
 )
-def test_a_wrong_request_is_told_what_would_be_right(
-    make_api: MakeApi, method: str, path: str, body: Any, status: int, said: str
+def test_the_error_of_a_wrong_request_names_what_is_expected(
+    make_api: MakeApi, method: str, path: str, body: Any, status: int, expected: str
 ) -> None:
-    received, told = ask(make_api(), method, path, body)
+    received, problem = ask(make_api(), method, path, body)
     assert received == status
-    assert said in told["detail"]
+    assert expected in problem["detail"]
 
 
 def test_a_run_that_the_switches_refuse_is_409(make_api: MakeApi) -> None:

@@ -26,9 +26,9 @@ TIME = "responseTime"
 
 
 def row(agent, value=None, *, metric=TIME, name=None, country="DE", **more):
-    found = {} if value is None else {metric: value}
+    fields = {} if value is None else {metric: value}
     who = {"agentId": str(agent), "agentName": name or f"name {agent}", "countryId": country}
-    return {"agent": who, **found, **more}
+    return {"agent": who, **fields, **more}
 
 
 def rows(*values, metric=TIME):
@@ -43,11 +43,11 @@ def unlisted(rules):
     return rules | {"unlisted": True}
 
 
-def result(rules, found, *, metric=TIME, result_type=HTTP, before=None):
+def result(rules, round_rows, *, metric=TIME, result_type=HTTP, before=None):
     checks = parse_checks(
         {result_type: {metric: rules if metric in METRICS[result_type] else unlisted(rules)}}
     )
-    (one,) = evaluate(checks, {result_type: found}, before)
+    (one,) = evaluate(checks, {result_type: round_rows}, before)
     return one
 
 
@@ -192,9 +192,9 @@ class TestAggregates:
         assert (one.actual, one.needed, names(one.without_metric), one.failing_agents) == (1, 2, ["1"], ())
 
     @pytest.mark.parametrize("aggregate", AGGREGATES)
-    @pytest.mark.parametrize("found", [[], rows(None, None), rows({}, [])])
-    def test_a_metric_that_no_agent_reported_fails_its_check(self, aggregate, found):
-        one = result({aggregate: {"geq_to": 0}}, found)
+    @pytest.mark.parametrize("round_rows", [[], rows(None, None), rows({}, [])])
+    def test_a_metric_that_no_agent_reported_fails_its_check(self, aggregate, round_rows):
+        one = result({aggregate: {"geq_to": 0}}, round_rows)
         assert not one.passed
         assert one.actual is None
         assert one.reason in (f"no agent reported {TIME}", f"no agent reported {HTTP}")
@@ -238,9 +238,9 @@ class TestAggregates:
     @example([-sys.float_info.max] * 7)
     def test_they_never_leave_the_values(self, values):
         for make in AGGREGATORS.values():
-            found = make(values)
-            slack = abs(found) * 1e-11
-            assert min(values) - slack <= found <= max(values) + slack
+            aggregated = make(values)
+            slack = abs(aggregated) * 1e-11
+            assert min(values) - slack <= aggregated <= max(values) + slack
 
 
 class TestSeveralRowsOfAnAgent:
@@ -251,8 +251,10 @@ class TestSeveralRowsOfAnAgent:
         row("b", 9, metric="resolutionTime", server="ns2"),
     ]
 
-    def dns(self, rules, found=None, **more):
-        return result(rules, found or self.DNS, metric="resolutionTime", result_type="dns-server", **more)
+    def dns(self, rules, round_rows=None, **more):
+        return result(
+            rules, round_rows or self.DNS, metric="resolutionTime", result_type="dns-server", **more
+        )
 
     def test_every_needs_all_of_them(self):
         one = self.dns({"leq_to": 10})
@@ -391,9 +393,9 @@ class TestBefore:
         assert (one.passed, one.actual, one.before) == (False, 1, 3)
 
     def test_agents_outside_of_where_do_not_count_as_gone(self):
-        found = [row(0, 5), row(1, 5, country="FR")]
+        round_rows = [row(0, 5), row(1, 5, country="FR")]
         rule = {"change_leq_to": 0.2, "where": {"countryId": "DE"}}
-        one = result(rule, found, before=before(a0=5, a1=5, a2=5))
+        one = result(rule, round_rows, before=before(a0=5, a1=5, a2=5))
         assert (one.passed, names(one.only_before)) == (True, ["2"])
 
 
@@ -501,10 +503,10 @@ ALL_KINDS = {
 
 
 @given(st.lists(ANY_ROW, max_size=8), st.sampled_from(sorted(RESULT_TYPES)), st.lists(ANY_ROW, max_size=4))
-def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
+def test_evaluation_never_raises_whatever_the_rows(round_rows, result_type, earlier):
     checks = parse_checks({result_type: ALL_KINDS[result_type]})
     then = baseline_from_rows({result_type: [one | {"roundId": 5} for one in earlier]}, checks, "history")
-    for one in evaluate(checks, {result_type: found}, then):
+    for one in evaluate(checks, {result_type: round_rows}, then):
         outcome = one.to_json()
         assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
         assert one.passed <= (one.agents > 0)
@@ -520,14 +522,16 @@ def test_evaluation_never_raises_whatever_the_rows(found, result_type, earlier):
     st.integers(),
 )
 def test_the_order_of_rows_and_agents_never_matters(outcome, aggregate, bound, seed):
-    found = [row(agent, value, metric="resolutionTime", server=server) for agent, server, value in outcome]
-    mixed = list(found)
+    round_rows = [
+        row(agent, value, metric="resolutionTime", server=server) for agent, server, value in outcome
+    ]
+    mixed = list(round_rows)
     random.Random(seed).shuffle(mixed)
     rules = {aggregate: [{"leq_to": bound}, {"change_leq_to": 0.1}]}
     checks = parse_checks({"dns-server": {"resolutionTime": rules}})
     samples = {name: {"dns-server.resolutionTime": [4, 5]} for name in "abe"}
     earlier = baseline_from_evidence({"verdict": "passed", "samples": samples})
-    one, other = (evaluate(checks, {"dns-server": order}, earlier) for order in (found, mixed))
+    one, other = (evaluate(checks, {"dns-server": order}, earlier) for order in (round_rows, mixed))
     assert [result.to_json() for result in one] == [result.to_json() for result in other]
 
 
@@ -546,10 +550,10 @@ def test_a_better_value_never_breaks_an_upper_bound(aggregate, values, bound, da
     st.sampled_from([0, 100, 1.0]),
     st.sampled_from(["error", "warn"]),
 )
-def test_a_verdict_is_never_passed_with_nothing_judged(found, allowed, severity):
+def test_a_verdict_is_never_passed_with_nothing_judged(round_rows, allowed, severity):
     declared = {"path-vis": {"pathTraces.numberOfHops": {"leq_to": 1e9, "severity": severity}}}
-    judgement = judge(found, allowed, parse_checks(declared), Baseline("nothing"))
-    seen = any(rows and RESULT_TYPES[name].judged for name, rows in found.items())
+    judgement = judge(round_rows, allowed, parse_checks(declared), Baseline("nothing"))
+    seen = any(rows and RESULT_TYPES[name].judged for name, rows in round_rows.items())
     valued = any(one.actual is not None for one in judgement.checks)
     assert not judgement.passed or seen or valued
 
@@ -571,6 +575,6 @@ class TestTheLineThatIsShown:
     )
     def test_of_many_it_is_the_one_most_like_what_was_looked_for(self, rule, shown):
         metric = "headers.responseHeaders"
-        found = [row(1, headers={"responseHeaders": self.HEADERS})]
-        (agent,) = result(rule, found, metric=metric).to_json()["failing_agents"]
+        round_rows = [row(1, headers={"responseHeaders": self.HEADERS})]
+        (agent,) = result(rule, round_rows, metric=metric).to_json()["failing_agents"]
         assert agent["actual"] == shown
