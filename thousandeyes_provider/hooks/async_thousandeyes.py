@@ -136,6 +136,13 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
     list_alerts = awaitable(reads.list_alerts)
     list_events = awaitable(reads.list_events)
 
+    async def get_default_account_group(self) -> str | None:
+        """Read the account group of requests that name none, as the blocking hook does; once for a shared account."""
+        await self.load()
+        return await self.account.default_account_group(
+            lambda: self.drive(reads.get_default_account_group(self))
+        )
+
     # -- the driver ----------------------------------------------------------------------------------------------
 
     async def drive(self, flow: Flow[T]) -> T:

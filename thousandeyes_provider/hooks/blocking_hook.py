@@ -152,6 +152,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
     list_tags = blocking(reads.list_tags)
     list_agents = blocking(reads.list_agents)
     list_account_groups = blocking(reads.list_account_groups)
+    get_default_account_group = blocking(reads.get_default_account_group)
     list_alert_rules = blocking(reads.list_alert_rules)
     list_alerts = blocking(reads.list_alerts)
     list_events = blocking(reads.list_events)

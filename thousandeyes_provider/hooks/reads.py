@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.flows import Flow, TimeLeft
+from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.flows import Flow, Notice, TimeLeft
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import select_tests
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
 from thousandeyes_provider.hooks.request_builder import one_of
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.base_hook import BaseThousandEyesHook
+
+ACCOUNT_GROUP_TIMEOUT = 3.0
+"""Seconds that the lookup of the token's default account group may take."""
 
 Listed = Flow[list[dict[str, Any]]]
 
@@ -195,6 +200,34 @@ def list_account_groups(hook: BaseThousandEyesHook, *, time_left: TimeLeft | Non
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     """
     return _listed(hook, endpoints.ACCOUNT_GROUPS, time_left)
+
+
+def get_default_account_group(hook: BaseThousandEyesHook) -> Flow[str | None]:
+    """Read the account group of requests that name none: ``GET /account-groups``, sent once.
+
+    :return: the id; ``None`` when the response does not show it, when the read fails, which is logged, or when the
+        quota does not allow it within :data:`ACCOUNT_GROUP_TIMEOUT`.
+    """
+    if hook.polling_gap() > ACCOUNT_GROUP_TIMEOUT:
+        return None
+    ends = hook.clock.now() + ACCOUNT_GROUP_TIMEOUT
+    request = hook.builder.simple(endpoints.ACCOUNT_GROUPS)
+    once = replace(hook.attempts(request, queue_timeout=0.0), retry_limit=1)
+    try:
+        response = yield from hook.request(request, attempts=once, time_left=lambda: ends - hook.clock.now())
+    except ThousandEyesError as error:
+        yield Notice(f"Could not read the default account group of the token: {error}")
+        return None
+    return default_account_group(request.items(response))
+
+
+def default_account_group(groups: Iterable[Mapping[str, Any]]) -> str | None:
+    """The account group that the flags of ``GET /account-groups`` agree on; ``None`` when they do not."""
+    flags = ("isCurrentAccountGroup", "isDefaultAccountGroup")
+    marked = {
+        short_text(group.get("aid")) for group in groups if any(group.get(flag) is True for flag in flags)
+    }
+    return (marked.pop() or None) if len(marked) == 1 else None
 
 
 def list_alert_rules(

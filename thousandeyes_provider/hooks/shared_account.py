@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import math
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ RUN_WINDOW = 60.0
 
 DEFAULT_RUN_LIMIT = 24.0
 """Runs a window while the limit is unknown."""
+
+ACCOUNT_GROUP_TTL = 600.0
+"""Seconds for which the default account group counts as known, also when it could not be read."""
 
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], SharedAccount]] = WeakKeyDictionary()
 
@@ -156,6 +160,9 @@ class SharedAccount:
         self._line = asyncio.Lock()
         self._run_line = asyncio.Lock()
         self._opening = asyncio.Lock()
+        self._reading_group = asyncio.Lock()
+        self._group_read_at = -math.inf
+        self._default_group: str | None = None
         self._users = 1
         self._waiting_for_turn = 0
         self._sessions: dict[tuple[Any, ...], AsyncSession] = {}
@@ -217,6 +224,18 @@ class SharedAccount:
     def hold(self, seconds: float) -> None:
         """Let no user send for some time: ThousandEyes refused a request and would refuse the others."""
         self.pace.hold(asyncio.get_running_loop().time() + seconds)
+
+    async def default_account_group(self, read: Callable[[], Awaitable[str | None]]) -> str | None:
+        """The default account group of this account's token, read once for all users.
+
+        :param read: reads it; ``None`` when it cannot be read.
+        """
+        time = asyncio.get_running_loop().time
+        async with self._reading_group:
+            if time() - self._group_read_at > ACCOUNT_GROUP_TTL:
+                self._default_group = await read()
+                self._group_read_at = time()
+        return self._default_group
 
     async def _session(self, settings: ConnectionSettings) -> AsyncSession:
         """The session for a route: connections of one account may use different proxies."""

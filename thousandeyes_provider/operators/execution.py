@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
@@ -179,6 +180,8 @@ class Execution:
         """Return what the task stored before it was deferred, and add what the trigger has used."""
         record = self.xcoms.pull_wait()
         self.session.spent_before = record.spent + Spent.from_json(event)
+        if "account_group_id" in event:
+            self.session.take_default_account_group(short_text(event["account_group_id"]) or None)
         self.first_failure = record.first_failure
         return record
 

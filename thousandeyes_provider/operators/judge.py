@@ -88,6 +88,7 @@ class Judge:
         judgement = judge(rows, self._options.max_agent_errors, self._options.checks, baseline)
         verdict = verdict_of(done.state, done.progress, judgement)
         states = self._session.reader.agent_states(done.progress.missing())
+        self._session.learn_account_group()
         observed = self._observed(verdict, judgement, states)
         return Judged(done, judgement, observed, evidence(observed))
 
@@ -123,7 +124,7 @@ class Judge:
             test_type=plan.test_type if plan else self._test.get("test_type", ""),
             from_test=plan.from_test if plan else "",
             from_test_name=plan.from_test_name if plan else "",
-            account_group_id=plan.account_group_id if plan else None,
+            account_group_id=session.account_group_id,
             verdict=verdict,
             finished_at=session.hook.server_now(),
             requests=spent.requests,

@@ -108,6 +108,8 @@ class Session:
         """The run, once it was accepted."""
         self.progress: RoundProgress | None = None
         """What has arrived of its round."""
+        self._default_account_group: str | None = None
+        self._knows_account_group = False
         self._calls_before = 0
         self._options = options
         self._label = label
@@ -123,6 +125,21 @@ class Session:
     def run_calls(self) -> int:
         """How many times the call that starts the round was sent, in all processes of the task."""
         return self._calls_before + self.hook.run_calls
+
+    @property
+    def account_group_id(self) -> str | None:
+        """The account group in force as far as it is known: the configured one, else the token's default."""
+        configured = self.plan.account_group_id if self.plan else None
+        return configured or self._default_account_group
+
+    def take_default_account_group(self, account_group_id: str | None) -> None:
+        """Keep the token's default account group; ``None`` when it could not be read, which is tried once."""
+        self._default_account_group, self._knows_account_group = account_group_id, True
+
+    def learn_account_group(self) -> None:
+        """Read the token's default account group, once, when no account group is configured."""
+        if not self._knows_account_group and self.hook.account_group_id is None:
+            self.take_default_account_group(self.hook.get_default_account_group())
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -259,7 +276,8 @@ class Session:
             now = time.monotonic()
             due = progress.next_poll(now, self.reader.pace)
             self.hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
-            self.hook.sleep(max(due - now, 0.0))
+            self.learn_account_group()
+            self.hook.sleep(max(due - time.monotonic(), 0.0))
             progress, error = self.poll(handle, progress, lambda: deadline - time.monotonic())
             state = progress.state(time.monotonic())
         if error is not None and state is round_progress.WaitState.DEADLINE:

@@ -25,6 +25,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
 )
 from thousandeyes_provider.hooks.blocking_hook import PausedCall
+from thousandeyes_provider.hooks.reads import default_account_group
 from thousandeyes_provider.hooks.results_reader import plan_of_new
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
@@ -460,7 +461,8 @@ class Creation:
         if store.is_active and not hook.knows_the_time:
             # The creation raises the same error.
             with suppress(ThousandEyesError):
-                hook.list_account_groups()
+                groups = hook.list_account_groups()
+                self._session.take_default_account_group(default_account_group(groups))
 
     def _create(
         self, test_type: str, body: Json, queued: QueuedRun, attempt: _CreateAttempt

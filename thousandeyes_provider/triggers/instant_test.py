@@ -28,10 +28,10 @@ EVENT_STATES = (*(state.value for state in WaitState if state is not WaitState.W
 class InstantTestResultsTrigger(BaseTrigger):
     """Wait until a round is complete, or enough of it has arrived, or its deadline has passed.
 
-    Fires one event of ids, figures and a state, never rows: ``{"state", "test_id", "reported", "requests",
-    "throttled_seconds", "paced_seconds", "sighting"}``. The trigger polls at least once, also when it starts after the
-    deadline. All such triggers of a triggerer share connections and pace for each account. The progress of the round
-    appears in the log of the task.
+    Fires one event of ids, figures and a state, never rows: ``{"state", "test_id", "account_group_id", "reported",
+    "requests", "throttled_seconds", "paced_seconds", "sighting"}``. The trigger polls at least once, also when it
+    starts after the deadline. All such triggers of a triggerer share connections, pace and the read of the default
+    account group for each account. The progress of the round appears in the log of the task.
 
     :param run: the run handle, as :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator` returns
         it without waiting.
@@ -115,6 +115,7 @@ class InstantTestResultsTrigger(BaseTrigger):
             sighting=sighting,
         )
         state = WaitState.WAITING
+        account_group_id: str | None = None
 
         def time_left() -> float:
             return handle.deadline - hook.server_now()
@@ -126,7 +127,8 @@ class InstantTestResultsTrigger(BaseTrigger):
                 now = time.monotonic()
                 due = progress.next_poll(now, reader.pace)
                 hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
-                await hook.sleep(max(due - now, 0.0))
+                account_group_id = hook.account_group_id or await hook.get_default_account_group()
+                await hook.sleep(max(due - time.monotonic(), 0.0))
                 result = await reader.poll(handle.plan, handle.sent_at, time_left)
                 now = time.monotonic()
                 # The first response tells ThousandEyes' clock, so both times are set again.
@@ -147,6 +149,7 @@ class InstantTestResultsTrigger(BaseTrigger):
             {
                 "state": event_state,
                 "test_id": handle.plan.test_id,
+                "account_group_id": account_group_id,
                 "reported": len(progress.reported()),
                 "requests": hook.requests_sent,
                 "throttled_seconds": round(hook.throttled_seconds, 1),

@@ -70,7 +70,7 @@ class Observed:
     :param test_id: the test; empty when it was not created.
     :param test_name: its name; empty when it is not known.
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`; empty when it is not known.
-    :param account_group_id: the account group of the task or the connection; ``None`` for the token's default.
+    :param account_group_id: the account group in force; ``None`` when it is not known.
     :param verdict: the verdict.
     :param finished_at: when the run was judged.
     :param sent_at: when the run call was sent; ``None`` when it was not.

@@ -62,6 +62,7 @@ class TestTheTrigger:
         assert event == {
             "state": "complete",
             "test_id": test_id,
+            "account_group_id": "1001",
             "reported": 5,
             "requests": event["requests"],
             "throttled_seconds": 0.0,

@@ -64,7 +64,8 @@ class TestGoodRun:
         test_id = simulator.add_test("http-server")
         evidence = worker.rerun(test_id, test_type="http-server", expected_agents=5)
         assert [request.operation for request in simulator.requests][:2] == ["results", "run"]
-        assert {request.operation for request in simulator.requests[2:]} == {"results"}
+        assert {request.operation for request in simulator.requests[2:]} == {"results", "account-groups"}
+        assert simulator.count("account-groups") == 1
         assert evidence["requests"] == len(simulator.requests)
 
     def test_the_account_group_goes_on_every_request_that_takes_it(self, simulator, worker):
