@@ -7,7 +7,6 @@ in a definition. So the operators leave it empty and read the files of whole arg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import TemplateError
@@ -37,7 +36,7 @@ def read_argument_files(
     :raises ThousandEyesConfigurationError: when a file cannot be read.
     """
     contents: dict[str, object] = {}
-    for option in fields(options):
+    for option in options.declared:
         value = getattr(task, option.name, None)
         if names_file(option.name, value):
             path = str(value).strip()

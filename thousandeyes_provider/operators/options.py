@@ -12,9 +12,8 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, dataclass_transform
 
 from thousandeyes_provider.api.coerce import (
     boolean,
@@ -318,28 +317,59 @@ def read_structure(value: object) -> object:
 # -- options ---------------------------------------------------------------------------------------------------------
 
 
+class Option:
+    """An option as its class declares it.
+
+    :param parse: parses the argument.
+    :param attribute: attribute of the operator that holds the argument.
+    """
+
+    __slots__ = ("attribute", "name", "parse")
+
+    def __init__(self, parse: Callable[[object], object], attribute: str) -> None:
+        self.parse = parse
+        self.attribute = attribute
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.attribute = self.attribute or name
+
+
 def option(parse: Callable[[object], T], *, attribute: str = "") -> T:
     """Declare an option.
 
     :param parse: parses the argument.
     :param attribute: attribute of the operator that holds the argument, when its name differs.
     """
-    return cast("T", field(metadata={"parse": parse, "attribute": attribute}))
+    return cast("T", Option(parse, attribute))
 
 
-class Options(Protocol):
-    """What parsing needs of a class of options: a dataclass whose fields are made by :func:`option`."""
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
+class Options:
+    """The parsed arguments of a task. A subclass declares each with :func:`option`.
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    To a type checker it is a frozen dataclass. The methods of dataclasses, which nothing needs here, would take most
+    of the time of the first import.
+    """
+
+    declared: ClassVar[tuple[Option, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.declared += tuple(value for value in vars(cls).values() if isinstance(value, Option))
+
+    def __init__(self, **values: object) -> None:
+        vars(self).update(values)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Return what is wrong with arguments that are valid one by one."""
-        ...
+        """Return what is wrong with arguments that are valid one by one.
+
+        :param values: the parsed arguments; those that are not known yet are left out.
+        """
+        return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgeOptions:
+class JudgeOptions(Options):
     """The options of every task that judges a round. Durations are seconds."""
 
     thousandeyes_conn_id: str = option(parse_conn_id)
@@ -356,14 +386,17 @@ class JudgeOptions:
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Return what is wrong with arguments that are valid one by one.
+        """Compare checks with the test type and with compare_with."""
+        checks = values.get("checks")
+        if not checks:
+            return []
+        return check_parser.check_conflicts(
+            cast("Checks", checks),
+            test_type=cast("str | None", values.get("test_type")),
+            has_compare_with="compare_with" not in values or values["compare_with"] is not None,
+        )
 
-        :param values: the parsed arguments; those that are not known yet are left out.
-        """
-        return []
 
-
-@dataclass(frozen=True, kw_only=True)
 class StartOptions(JudgeOptions):
     """The options of every task that starts a round."""
 
@@ -381,7 +414,7 @@ class StartOptions(JudgeOptions):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Also compares result types and checks with the test type, and min_agents with expected_agents."""
+        """Also compare result types with the test type."""
         conflicts = super().conflicts(values)
         test_type = values.get("test_type")
         if isinstance(test_type, str):
@@ -396,14 +429,12 @@ class StartOptions(JudgeOptions):
         return conflicts
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunOptions(StartOptions):
     """The options of ``RunInstantTestOperator``."""
 
     test_id: str = option(parse_test_id)
 
 
-@dataclass(frozen=True, kw_only=True)
 class CreateOptions(StartOptions):
     """The options of ``CreateInstantTestOperator``."""
 
@@ -413,7 +444,7 @@ class CreateOptions(StartOptions):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Also compares definition, from_test, overrides and test_type with each other."""
+        """Also compare definition, from_test, overrides and test_type with each other."""
         conflicts = super().conflicts(values)
         absent = {
             name for name in ("definition", "from_test", "overrides", "test_type") if _absent(values, name)
@@ -435,7 +466,6 @@ class CreateOptions(StartOptions):
         return conflicts
 
 
-@dataclass(frozen=True, kw_only=True)
 class SensorOptions(JudgeOptions):
     """The options of ``InstantTestResultsSensor``."""
 
@@ -507,12 +537,16 @@ def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) ->
     :return: the options.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
-    arguments = {**_arguments(task, options), **files}
-    malformed = _malformed(arguments)
-    values, problems = _parse(
-        options, {name: arguments[name] for name in arguments.keys() - malformed.keys()}
-    )
-    problems = [*malformed.values(), *problems] or options.conflicts(values)
+    values: Json = {}
+    problems: list[str] = []
+    for option in options.declared:
+        value = files.get(option.name, getattr(task, option.attribute))
+        try:
+            _check_bounds(option.name, value)
+            values[option.name] = option.parse(value)
+        except (ValueError, TypeError) as error:
+            problems += _problems(option.name, value, error)
+    problems = problems or options.conflicts(values)
     if problems:
         raise _error(task_label(task), problems)
     return options(**values)
@@ -526,26 +560,35 @@ def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] =
     :param unknown: names of arguments that the task does not have.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
-    arguments = {
-        name: value for name, value in _arguments(task, options).items() if not names_file(name, value)
-    }
-    malformed = _malformed(arguments)
-    arguments = {name: value for name, value in arguments.items() if name not in malformed}
-    literals = {
-        # Most tasks have no checks: then nothing of them is imported.
-        name: value
-        for name, value in arguments.items()
-        if is_literal(value) and not (name == "checks" and value is None)
-    }
-    values, problems = _parse(options, literals)
-    problems = [_unknown_argument(type(task), name) for name in unknown] + [*malformed.values(), *problems]
-    problems += _problems_of_known_parts(arguments, literals, values)
-    given = [*_given_parts(arguments, literals), *malformed]
-    problems += options.conflicts({**{name: {} for name in given}, **values})
+    defaults = _parameters(type(task))
+    values: Json = {}
+    problems = [_unknown_argument(type(task), name) for name in unknown]
+    definitions: dict[str, Mapping[str, object]] = {}
+    for option in options.declared:
+        name, value = option.name, getattr(task, option.attribute)
+        if value is defaults.get(name, inspect.Parameter.empty):
+            # Most arguments of most tasks have their defaults, which are valid.
+            values[name] = value
+            continue
+        if names_file(name, value):
+            continue
+        if name == "checks" and check_parser.is_simple(value, getattr(task, "test_type", None)):
+            continue
+        try:
+            _check_bounds(name, value)
+            if is_literal(value):
+                values[name] = option.parse(value)
+            elif name == "checks":
+                values[name] = parse_literal_checks(value)
+            if name in ("definition", "overrides") and isinstance(value, Mapping):
+                definitions[name] = value
+        except (ValueError, TypeError) as error:
+            problems += _problems(name, value, error)
+    problems += _definition_problems(values.get("test_type"), definitions) + options.conflicts(values)
     if problems:
-        error = _error(_dag_file_line() + task_label(task), problems)
+        mistake = _error(_dag_file_line() + task_label(task), problems)
         # Mapped tasks are created when they run: then a retry does not correct the arguments either.
-        raise error if getattr(task, "retry_policy", None) else without_retry(error)
+        raise mistake if getattr(task, "retry_policy", None) else without_retry(mistake)
 
 
 def unknown_arguments(base: type, arguments: Mapping[str, object]) -> list[str]:
@@ -557,99 +600,44 @@ def unknown_arguments(base: type, arguments: Mapping[str, object]) -> list[str]:
 
 
 @cache
-def _parameters(operator: type) -> frozenset[str]:
-    """The names of the arguments of an operator and of its base classes."""
-    initializers = (vars(base)["__init__"] for base in operator.__mro__ if "__init__" in vars(base))
-    return frozenset(
-        name
+def _parameters(operator: type) -> dict[str, object]:
+    """The arguments of an operator and of its base classes, with their defaults."""
+    initializers = (vars(base)["__init__"] for base in reversed(operator.__mro__) if "__init__" in vars(base))
+    return {
+        name: parameter.default
         for initializer in initializers
         for name, parameter in list(inspect.signature(initializer).parameters.items())[1:]
         # On Airflow 2.11, task_id can be positional.
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    )
+    }
 
 
 def _unknown_argument(operator: type, name: str) -> str:
     return f"{name}: unknown argument{did_you_mean(name, sorted(_parameters(operator)))}"
 
 
-@cache
-def _declared(options: type) -> tuple[tuple[str, str, Callable[[object], object]], ...]:
-    """Name, attribute of the task, and parser of each option."""
-    return tuple(
-        (option.name, option.metadata["attribute"] or option.name, option.metadata["parse"])
-        for option in fields(options)
-    )
+def _check_bounds(name: str, value: object) -> None:
+    """Check that a parser can walk through an argument: not too deep, not too large, and not within itself.
 
-
-@lru_cache(maxsize=1024, typed=True)
-def _parse_plain(parse: Callable[[object], object], value: float | None) -> object:
-    """The parsed value of a number, a boolean or ``None``: most arguments of most tasks have their defaults."""
-    return parse(value)
-
-
-def _arguments(task: _Task, options: type[Options]) -> dict[str, object]:
-    return {name: getattr(task, attribute) for name, attribute, _ in _declared(options)}
-
-
-def _malformed(arguments: Mapping[str, object]) -> dict[str, str]:
-    """What is wrong with arguments that no parser can walk through: too deep, too large, or within themselves."""
-    problems: dict[str, str] = {}
-    for name, value in arguments.items():
-        if isinstance(value, Mapping | list | tuple | set | frozenset):
-            try:
-                check_structure(value)
-            except ValueError as error:
-                problems[name] = f"{name}: {error}"
-    return problems
-
-
-def _parse(options: type[Options], arguments: Mapping[str, object]) -> tuple[Json, list[str]]:
-    """The parsed arguments, and what is wrong with the others."""
-    values: Json = {}
-    problems: list[str] = []
-    for name, _, parse in _declared(options):
-        if name in arguments:
-            value = arguments[name]
-            try:
-                values[name] = _parse_plain(parse, value) if isinstance(value, _PLAIN) else parse(value)
-            except (ValueError, TypeError) as error:
-                problems += _problems(name, value, error)
-    return values, problems
-
-
-def _given_parts(arguments: Mapping[str, object], literals: Mapping[str, object]) -> list[str]:
-    """The arguments that are given, although they hold templates."""
-    return [name for name, value in arguments.items() if name not in literals and isinstance(value, Mapping)]
-
-
-def _problems_of_known_parts(
-    arguments: Mapping[str, object], literals: Mapping[str, object], values: Mapping[str, object]
-) -> list[str]:
-    """What is wrong with the fields of definitions, and with checks that hold templates."""
-    problems: list[str] = []
-    test_type = values.get("test_type")
-    for name in ("definition", "overrides"):
-        given = plain_definition(arguments.get(name))
-        if isinstance(given, Mapping) and isinstance(test_type, str):
-            try:
-                definition.read_definition(
-                    test_type, given, name=name, partial=name == "overrides", known=is_literal
-                )
-            except (ValueError, TypeError) as error:
-                problems += _problems(name, given, error)
-    checks = values.get("checks")
-    if "checks" not in literals and isinstance(arguments.get("checks"), Mapping):
+    :raises DeclarationErrors: when it cannot.
+    """
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
         try:
-            checks = parse_literal_checks(arguments["checks"])
+            check_structure(value)
+        except ValueError as error:
+            raise DeclarationErrors([f"{name}: {error}"]) from None
+
+
+def _definition_problems(test_type: str | None, definitions: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """What is wrong with the fields of definitions that are known; templates are left out."""
+    problems: list[str] = []
+    for name, given in definitions.items() if test_type else ():
+        try:
+            definition.read_definition(
+                str(test_type), given, name=name, partial=name == "overrides", known=is_literal
+            )
         except (ValueError, TypeError) as error:
-            problems += _problems("checks", arguments["checks"], error)
-    if checks:
-        problems += check_parser.check_conflicts(
-            cast("Checks", checks),
-            test_type=test_type if isinstance(test_type, str) else None,
-            has_compare_with="compare_with" not in arguments or arguments["compare_with"] is not None,
-        )
+            problems += _problems(name, given, error)
     return problems
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from thousandeyes_provider.operators.argument_types import OnInconclusive
 from thousandeyes_provider.operators.options import (
     Json,
+    Options,
     choice,
     option,
     parse_account_group_id,
@@ -109,8 +109,7 @@ def parse_results(value: object) -> object:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelectOptions:
+class SelectOptions(Options):
     """The options of :class:`~thousandeyes_provider.operators.suite.SelectTestsOperator`."""
 
     test_ids: tuple[str, ...] = option(parse_texts)
@@ -140,8 +139,7 @@ class SelectOptions:
         return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class SuiteOptions:
+class SuiteOptions(Options):
     """The options of :class:`~thousandeyes_provider.operators.suite.SuiteVerdictOperator`."""
 
     results: Any = option(parse_results)
@@ -152,8 +150,3 @@ class SuiteOptions:
     on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
     shadow: bool | None = option(parse_shadow)
     report_path: str | None = option(parse_report_path)
-
-    @classmethod
-    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Return nothing: each argument is valid by itself."""
-        return []

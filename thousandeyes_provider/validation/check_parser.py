@@ -32,6 +32,8 @@ from thousandeyes_provider.validation.check_model import (
 )
 from thousandeyes_provider.validation.patterns import pattern_error
 
+_AGGREGATE_NAMES = frozenset(AGGREGATES)
+_NUMBER_COMPARISONS = frozenset({"equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS})
 _WITH_TOLERANCE = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
 
 _ALIASES = {
@@ -100,6 +102,57 @@ def read_checks(declaration: Any, *, literals_only: bool = False) -> tuple[Check
     parser = _Parser(literals_only)
     checks = tuple(parser.declaration(declaration))
     return (Checks(checks) if checks else NO_CHECKS), parser.errors
+
+
+def is_simple(declaration: Any, test_type: Any = None) -> bool:
+    """Return whether a declaration is valid at first sight: bounds of numbers, with a quorum or a severity.
+
+    Most checks are, and DAG files are parsed all the time: this takes a tenth of :func:`parse_checks`. ``False`` does
+    not mean that the declaration is invalid.
+
+    :param declaration: see :func:`parse_checks`.
+    :param test_type: the type of the test, whose results the checks may name; ``None`` when it is not known yet.
+    """
+    if type(declaration) is not dict:
+        return False
+    if test_type is not None and not (
+        type(test_type) is str
+        and test_type in TEST_TYPES
+        and declaration.keys() <= set(TEST_TYPES[test_type].result_types)
+    ):
+        return False
+    for result_type, metrics in declaration.items():
+        listed = METRICS.get(result_type)
+        if not listed or type(metrics) is not dict or not metrics:
+            return False
+        for metric, rules in metrics.items():
+            if metric not in listed or listed[metric].kind is not Kind.NUMBER:
+                return False
+            if type(rules) is not dict or not rules:
+                return False
+            by_aggregate = rules if rules.keys() <= _AGGREGATE_NAMES else {"every": rules}
+            for aggregate, comparison in by_aggregate.items():
+                if not _is_simple_comparison(aggregate, comparison):
+                    return False
+    return True
+
+
+def _is_simple_comparison(aggregate: str, comparison: Any) -> bool:
+    if type(comparison) is not dict:
+        return False
+    bounds = 0
+    for name, value in comparison.items():
+        if name in _NUMBER_COMPARISONS:
+            bounds += 1
+            if type(value) not in (int, float) or not -1e15 < value < 1e15:
+                return False
+        elif name == "quorum":
+            if aggregate != "every" or type(value) not in (int, float) or not 0 < value <= 1:
+                return False
+        elif name != "severity" or value not in ("error", "warn"):
+            return False
+    # Two bounds may exclude each other.
+    return bounds == 1
 
 
 def check_conflicts(

@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.validation.check_model import (
     AGGREGATES,
+    COMPARISONS,
     NO_CHECKS,
     OPTIONS,
     CheckErrors,
     Severity,
     Where,
 )
-from thousandeyes_provider.validation.check_parser import check_conflicts, parse_checks, read_checks
+from thousandeyes_provider.validation.check_parser import (
+    check_conflicts,
+    is_simple,
+    parse_checks,
+    read_checks,
+)
 
 CHECKS = {
     "http-server": {
@@ -264,6 +270,79 @@ class TestConflicts:
         checks, parsed = read_checks(http({"p95": {"leq_to": 800}, "max": {"lt": 9}}))
         assert [check.path for check in checks.checks] == [f'{TIME}["p95"]']
         assert len(parsed) == 1
+
+
+class TestSimpleChecks:
+    """What is simple is not parsed when the DAG is parsed."""
+
+    NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=3), st.none())
+    COMPARISON = st.dictionaries(
+        st.sampled_from((*COMPARISONS, *OPTIONS, "lt")),
+        st.one_of(NUMBERS, st.sampled_from(["warn", "error", 0.5]), st.lists(NUMBERS, max_size=1)),
+        max_size=3,
+    )
+    RULES = st.one_of(
+        COMPARISON, NUMBERS, st.dictionaries(st.sampled_from((*AGGREGATES, "sum")), COMPARISON, max_size=2)
+    )
+    METRIC = st.sampled_from(["responseTime", "responseCode", "headers.responseHeaders", "respTime"])
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["http-server", "network", "http"]),
+            st.one_of(st.dictionaries(METRIC, RULES, max_size=2), NUMBERS),
+            max_size=2,
+        ),
+        st.sampled_from([None, "http-server", "dns-server", "http", "{{ type }}"]),
+    )
+    def test_simple_checks_have_no_errors(self, declaration, test_type):
+        if is_simple(declaration, test_type):
+            checks, problems = read_checks(declaration)
+            assert problems == []
+            assert check_conflicts(checks, test_type=test_type, has_compare_with=False) == []
+
+    @pytest.mark.parametrize("aggregate", AGGREGATES)
+    @pytest.mark.parametrize(
+        "comparison",
+        [{"leq_to": 800}, {"equal_to": 200, "severity": "warn"}, {"greater_than": 0.5, "severity": "error"}],
+    )
+    def test_bounds_of_numbers_are_simple(self, aggregate, comparison):
+        assert is_simple(http({aggregate: comparison}))
+        assert is_simple(http(comparison), "page-load")
+
+    @pytest.mark.parametrize(
+        "declaration",
+        [
+            None,
+            "checks.yaml",
+            {"http": {"responseTime": {"leq_to": 1}}},
+            {"http-server": None},
+            {"http-server": {}},
+            http({"leq_to": 1}, "respTime"),
+            http({"equal_to": 1}, "headers.responseHeaders"),
+            http("{{ rules }}"),
+            http({}),
+            http([{"leq_to": 1}]),
+            http({"p95": [{"leq_to": 1}]}),
+            http({"p95": {"leq_to": 1}, "sum": {"leq_to": 1}}),
+            http({"leq_to": "1"}),
+            http({"leq_to": True}),
+            http({"leq_to": float("nan")}),
+            http({"leq_to": 10**400}),
+            http({"geq_to": 2, "leq_to": 1}),
+            http({"quorum": 0.5}),
+            http({"leq_to": 1, "quorum": 0}),
+            http({"p95": {"leq_to": 1, "quorum": 0.5}}),
+            http({"leq_to": 1, "quorum": "0.5"}),
+            http({"leq_to": 1, "severity": "info"}),
+            http({"median": {"change_leq_to": 0.2}}),
+        ],
+    )
+    def test_anything_else_is_parsed(self, declaration):
+        assert not is_simple(declaration)
+
+    @pytest.mark.parametrize("test_type", ["dns-server", "http", "{{ type }}", 7, ["http-server"]])
+    def test_a_test_type_without_the_results_is_reported_by_the_parser(self, test_type):
+        assert not is_simple(http({"leq_to": 1}), test_type)
 
 
 class TestPatterns:
