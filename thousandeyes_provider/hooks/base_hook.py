@@ -35,7 +35,7 @@ from thousandeyes_provider.api.retry import Attempts, RequestKind
 from thousandeyes_provider.api.server_clock import ServerClock
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
-from thousandeyes_provider.hooks.connection import ConnectionSettings, read_connection
+from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, read_connection
 from thousandeyes_provider.hooks.errors import error_for
 from thousandeyes_provider.hooks.request_builder import RequestBuilder
 
@@ -129,26 +129,34 @@ class BaseThousandEyesHook:
             password=connection.password,
             extra=extra,
         )
-        certificates = (settings.cert,) if isinstance(settings.cert, str) else settings.cert or ()
-        authorities = [settings.verify] if isinstance(settings.verify, str) else []
-        for name, paths in (("verify", authorities), ("cert", certificates)):
-            for path in paths:
-                if not os.path.exists(path):
-                    shown = path if len(path) <= 100 else describe(path)
-                    raise self._connection_error(f"extra {name!r}: no file at {shown}")
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            if isinstance(settings.verify, str) and os.path.isfile(settings.verify):
-                context.load_verify_locations(settings.verify)
-            if settings.cert:
-                context.load_cert_chain(*certificates)
-        except OSError as error:
-            raise self._connection_error(
-                f"extra 'verify' or 'cert': no usable certificate: {error}"
-            ) from None
+        self._check_certificates(settings)
         for warning in settings.warnings:
             self.log.warning("Connection '%s': %s", self.thousandeyes_conn_id, warning)
         return settings
+
+    def _check_certificates(self, settings: ConnectionSettings) -> None:
+        bundle = authorities_of(settings) if settings.base_url.startswith("https:") else settings.verify
+        authorities = (
+            "extra 'verify'" if bundle is settings.verify else "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+        )
+        certificates = (settings.cert,) if isinstance(settings.cert, str) else settings.cert or ()
+        files = dict.fromkeys(certificates, "extra 'cert'")
+        if isinstance(bundle, str):
+            files[bundle] = authorities
+        for path, source in files.items():
+            if not os.path.exists(path):
+                shown = path if len(path) <= 100 else describe(path)
+                raise self._connection_error(f"{source}: no file at {shown}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        source = authorities
+        try:
+            if isinstance(bundle, str) and os.path.isfile(bundle):
+                context.load_verify_locations(bundle)
+            source = "extra 'cert'"
+            if certificates:
+                context.load_cert_chain(*certificates)
+        except OSError as error:
+            raise self._connection_error(f"{source}: no usable certificate: {error}") from None
 
     def _connection_error(self, text: str) -> ThousandEyesConfigurationError:
         return ThousandEyesConfigurationError(f"Connection {self.thousandeyes_conn_id!r}: {text}")

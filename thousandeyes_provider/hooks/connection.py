@@ -16,6 +16,7 @@ from thousandeyes_provider.api.coerce import boolean, did_you_mean, number, whol
 from thousandeyes_provider.api.redaction import Redactor, describe, shorten
 from thousandeyes_provider.api.urls import base_url, is_loopback
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
+from thousandeyes_provider.get_provider_info import FIELD_BEHAVIOUR
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LONGEST_PATH = 1024
@@ -143,7 +144,8 @@ def read_connection(
     token = re.sub(r"^bearer(\s+|$)", "", (password or "").strip(), flags=re.IGNORECASE)
     if not token:
         problems.append(
-            "API token is missing: put the ThousandEyes bearer token into the field 'API token' (password)"
+            "API token is missing: put the ThousandEyes bearer token into the field "
+            f"{FIELD_BEHAVIOUR['relabeling']['password']!r} (password)"
         )
     elif not _TOKEN.fullmatch(token):
         problems.append("API token must not contain spaces, control or non-ASCII characters")

@@ -130,10 +130,9 @@ def no_response(error: Exception, *, connected: bool, timeout: float) -> NoRespo
     if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in text:
         return NoResponse(f"certificate of the server is not trusted: {text}", sent=connected, final=True)
     is_timeout = isinstance(error, _TIMEOUTS) or isinstance(cause, _TIMEOUTS)
+    limit = f"{round(timeout, 2):g} s"
     if connected:
-        reason = (
-            f"timeout: no complete response in {timeout:g} s" if is_timeout else f"connection lost: {text}"
-        )
+        reason = f"timeout: no complete response in {limit}" if is_timeout else f"connection lost: {text}"
         return NoResponse(reason, sent=True)
     if isinstance(error, ValueError) and not is_system_error:
         return NoResponse(
@@ -141,9 +140,7 @@ def no_response(error: Exception, *, connected: bool, timeout: float) -> NoRespo
             sent=False,
             final=True,
         )
-    return NoResponse(
-        f"could not connect: {f'timeout after {timeout:g} s' if is_timeout else text}", sent=False
-    )
+    return NoResponse(f"could not connect: {f'timeout after {limit}' if is_timeout else text}", sent=False)
 
 
 def _innermost(error: BaseException) -> BaseException:
