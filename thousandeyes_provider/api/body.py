@@ -109,5 +109,5 @@ class Body:
 
 
 def count_values(body: bytes) -> int:
-    """An upper bound of the number of JSON values in a body: each one follows a comma or an opening bracket."""
+    """An upper bound of the JSON values within the outermost one: each follows a comma or an opening bracket."""
     return sum(map(body.count, (b",", b"{", b"[")))

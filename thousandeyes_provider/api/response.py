@@ -49,7 +49,7 @@ class Response:
 
     @cached_property
     def value_count(self) -> int:
-        """An upper bound of the number of JSON values in the body."""
+        """An upper bound of the number of JSON values within the outermost value of the body."""
         return count_values(self.body)
 
     def prepare(self) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api import body
-from thousandeyes_provider.api.body import LARGEST_BODY, Body, UnusableBody
+from thousandeyes_provider.api.body import LARGEST_BODY, Body, UnusableBody, count_values
 
 TEXT = b'{"results": []}'
 GZIP = gzip.compress(TEXT, mtime=0)  # the time would be in the names of the tests
@@ -144,3 +145,24 @@ def test_a_small_body_that_would_be_a_huge_one_is_refused_before_it_is(monkeypat
     with pytest.raises(UnusableBody, match=f"more than {LARGEST_BODY} bytes"):
         fed("gzip", gzip.compress(b" " * (LARGEST_BODY + 10**6)), 10**6)
     assert max(sizes) <= LARGEST_BODY + 65536
+
+
+@pytest.mark.parametrize(("encoding", "sent"), [(None, TEXT), ("gzip", GZIP)])
+def test_size_counts_decoded_bytes(encoding, sent):
+    assert Body(encoding).size == 0
+    assert fed(encoding, sent).size == len(TEXT)
+
+
+def values_within(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(1 + values_within(entry) for entry in inner)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_count_of_values_is_never_too_low(value):
+    assert count_values(json.dumps(value).encode()) >= values_within(value)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandeyes_provider.api.redaction import Redactor, describe
+from thousandeyes_provider.api.redaction import Redactor, describe, redactor_of
 
 SECRET = "a+b/c=d\\e\"f'0123456789-GHIJ"
 
@@ -72,3 +72,10 @@ def test_without_secrets_only_the_length_changes():
 )
 def test_values_of_an_unexpected_shape_are_described_by_type(value, text):
     assert describe(value) == text
+
+
+def test_redactor_of_secrets_masks_each_of_them():
+    masked = redactor_of(frozenset({"first-secret-1", "second-secret-2"}))(
+        "first-secret-1 and second-secret-2"
+    )
+    assert masked == "*** and ***"

@@ -29,6 +29,18 @@ class TestJson:
         with pytest.raises(ValueError, match=r"."):
             answer(body).json()
 
+    def test_prepared_response_has_the_same_content(self):
+        body = b'{"results": [{"loss": 0}, {"loss": 1.5}]}'
+        prepared = answer(body).prepare()
+        assert prepared.json() == answer(body).json()
+        assert prepared.value_count == answer(body).value_count >= 5
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": ['])
+    def test_prepared_response_reports_invalid_json_when_it_is_read(self, body):
+        prepared = answer(body).prepare()
+        with pytest.raises(ValueError, match=r"."):
+            prepared.json()
+
 
 class TestServerClock:
     def test_the_date_header_is_the_servers_clock(self):

@@ -256,3 +256,8 @@ def test_ids_and_counts_may_be_text_or_numbers():
         handle().to_json() | {"account_group_id": 11, "run_calls": "many", "accepted_at": 0}
     )
     assert (run.plan.account_group_id, run.run_calls, run.accepted_at) == ("11", 1, 0)
+
+
+@pytest.mark.parametrize(("from_test_name", "shown"), [("Template", "Template"), ("", "Checkout")])
+def test_display_name_is_that_of_the_test_that_it_was_made_from(from_test_name, shown):
+    assert handle(from_test_name=from_test_name).plan.display_name == shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thousandeyes_provider.api.test_search import is_older, select_tests
+from thousandeyes_provider.api.test_search import is_older, matches_test, select_tests
 
 TESTS = [
     {"testId": "1", "testName": "Shop checkout", "type": "http-server"},
@@ -101,3 +101,19 @@ def test_a_bracket_in_a_name_is_a_bracket(name):
 )
 def test_a_test_is_older_when_it_says_so_by_more_than_a_minute(created, older):
     assert is_older({"createdDate": created}, 1120.0) is older
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("7", True),
+        ("shop [EU] checkout", True),
+        ("Shop*", True),
+        ("Shop ?EU? checkout", True),
+        ("Shop E checkout", False),
+        ("Shop", False),
+        ("8", False),
+    ],
+)
+def test_pattern_matches_an_id_or_a_name(pattern, matches):
+    assert matches_test(pattern, "7", "Shop [EU] checkout") is matches
