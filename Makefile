@@ -37,6 +37,8 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Containers often set this. Without stored bytecode, every process compiles Airflow again, which doubles its import time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test ui e2e bench coverage mutation nox dist docs lint format lock venv clean
 

@@ -12,34 +12,35 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-PATTERNS, MISTAKES = HERE / "patterns.py", HERE / "mistakes.py"
+PATTERNS, MISTAKES = FILES = HERE / "patterns.py", HERE / "mistakes.py"
+
+pytestmark = pytest.mark.xdist_group("typing")
 
 
-def mypy(path: Path) -> set[int]:
-    """The lines of a file with an error of ``mypy --strict``."""
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--output=json", str(path)]
+@pytest.fixture(scope="module")
+def mypy() -> dict[Path, set[int]]:
+    """The lines of each file with an error of ``mypy --strict``."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--output=json", *map(str, FILES)]
     done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {entry["line"] for entry in found if entry["severity"] == "error" and path.name in entry["file"]}
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    errors = [report for report in reports if report["severity"] == "error"]
+    return {file: {error["line"] for error in errors if file.name in error["file"]} for file in FILES}
 
 
-def pyright(path: Path) -> set[int]:
-    """The lines of a file with an error of pyright in its standard mode."""
+@pytest.fixture(scope="module")
+def pyright() -> dict[Path, set[int]]:
+    """The lines of each file with an error of pyright in its standard mode."""
     pytest.importorskip("basedpyright", reason="pyright comes with basedpyright")
-    command = [
-        sys.executable,
-        "-m",
-        "basedpyright",
-        "--outputjson",
-        "--level=error",
-        "--pythonpath",
-        sys.executable,
-        str(path),
-    ]
+    options = ["--outputjson", "--level=error", "--pythonpath", sys.executable]
+    command = [sys.executable, "-m", "basedpyright", *options, *map(str, FILES)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
-    return {entry["range"]["start"]["line"] + 1 for entry in json.loads(done.stdout)["generalDiagnostics"]}
+    errors = json.loads(done.stdout)["generalDiagnostics"]
+    return {
+        file: {error["range"]["start"]["line"] + 1 for error in errors if file.name in error["file"]}
+        for file in FILES
+    }
 
 
 def mistakes() -> list[int]:
@@ -48,23 +49,22 @@ def mistakes() -> list[int]:
     return [number for number, line in lines if line.startswith(("Run", "Create", "Instant"))]
 
 
-@pytest.mark.parametrize("check", [mypy, pyright])
-def test_every_documented_pattern_is_accepted(check):
-    assert check(PATTERNS) == set()
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_every_documented_pattern_is_accepted(checker, request):
+    assert request.getfixturevalue(checker)[PATTERNS] == set()
 
 
-@pytest.mark.parametrize("check", [mypy, pyright])
-def test_most_mistakes_are_found(check):
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_most_mistakes_are_found(checker, request):
     # The first twenty are mistakes in names and types. The others are in texts and values.
-    missed = set(mistakes()[:20]) - check(MISTAKES)
+    missed = set(mistakes()[:20]) - request.getfixturevalue(checker)[MISTAKES]
     assert len(missed) <= 5, sorted(missed)
 
 
-def test_the_page_says_which_mistakes_mypy_finds():
+def test_the_page_says_which_mistakes_mypy_finds(mypy):
     page = (HERE.parents[1] / "docs" / "mistakes.md").read_text()
     documented = re.findall(r"^\| `.+?` \| (yes|no) \|", page, re.MULTILINE)
-    errors = mypy(MISTAKES)
-    assert documented == ["yes" if line in errors else "no" for line in mistakes()]
+    assert documented == ["yes" if line in mypy[MISTAKES] else "no" for line in mistakes()]
 
 
 def test_airflow_parses_the_patterns():

@@ -7,8 +7,6 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[3]
 TESTS = """
 import requests
@@ -30,12 +28,14 @@ def test_two(thousandeyes_simulator):
 """
 
 
-def run_pytest(folder: Path, tests: str) -> str:
-    """Run tests in an empty folder with an Airflow home that does not exist yet.
+def run_pytest(folder: Path, *files: str) -> str:
+    """Run test files in an empty folder with an Airflow home that does not exist yet.
 
+    :param files: the text of each file.
     :returns: the output.
     """
-    (folder / "test_pipeline.py").write_text(tests)
+    for number, text in enumerate(files):
+        (folder / f"test_pipeline_{number}.py").write_text(text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     environment |= {"AIRFLOW_HOME": str(folder / "airflow"), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
@@ -57,9 +57,10 @@ def test_each_test_gets_a_new_simulator(tmp_path: Path) -> None:
     assert "2 passed" in output, output
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/testing.md"])
-def test_the_documented_example_works_in_an_empty_folder(tmp_path: Path, page: str) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    (example,) = (block for block in blocks if "thousandeyes_run_dag" in block)
-    output = run_pytest(tmp_path, example)
-    assert "1 passed" in output, output
+def test_the_documented_examples_work_in_an_empty_folder(tmp_path: Path) -> None:
+    pages = [(ROOT / page).read_text() for page in ("README.md", "docs/testing.md")]
+    blocks = [re.findall(r"```python\n(.*?)```", page, re.DOTALL) for page in pages]
+    examples = [[block for block in page_blocks if "thousandeyes_run_dag" in block] for page_blocks in blocks]
+    assert [len(page_examples) for page_examples in examples] == [1, 1]
+    output = run_pytest(tmp_path, *(example for (example,) in examples))
+    assert "2 passed" in output, output
