@@ -33,7 +33,7 @@ def number(value: Any) -> float | None:
         return value if math.isfinite(value) else None
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         try:
             result = float(value)
         except OverflowError:

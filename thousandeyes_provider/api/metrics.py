@@ -46,12 +46,12 @@ def _certificates(row: Row) -> list[Mapping[str, Any]]:
     certificates = row.get("sslCertificates")
     if not isinstance(certificates, list):
         return []
-    return [certificate for certificate in certificates if isinstance(certificate, Mapping)]
+    return [entry for entry in certificates if type(entry) is dict or isinstance(entry, Mapping)]
 
 
 def _days_left(row: Row) -> float | None:
     days = [number(certificate.get("daysUntilExpiry")) for certificate in _certificates(row)]
-    return min((count for count in days if count is not None), default=None)
+    return min([count for count in days if count is not None], default=None)
 
 
 def _certificate_valid(row: Row) -> bool | None:
@@ -206,22 +206,20 @@ def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...
     parts = name.split(".") if derived is None and "." in name else None
 
     def is_void(value: Any) -> bool:
-        measured = number(value) if is_signless else None
+        measured = number(value)
         return measured is not None and measured < 0
 
     def read(row: Row) -> tuple[Any, ...]:
         value = row.get(name)
         if type(value) is float or type(value) is int:
             return () if is_signless and value < 0 else (value,)
-        if value is None:
-            if parts is not None:
-                inner = (_plain(part) for part in _inside(row, parts))
-                return tuple(part for part in inner if part is not None and not is_void(part))
-            if derived is None:
-                return ()
+        if value is None and parts is not None:
+            inner = [_plain(part) for part in _inside(row, parts)]
+            return tuple([part for part in inner if part is not None and not (is_signless and is_void(part))])
+        if value is None and derived is not None:
             value = derived(row)
         plain = _plain(value)
-        return () if plain is None or is_void(plain) else (plain,)
+        return () if plain is None or (is_signless and is_void(plain)) else (plain,)
 
     return read
 
@@ -258,7 +256,7 @@ def _inside(value: Any, parts: list[str]) -> Iterable[Any]:
     for position, part in enumerate(parts):
         if isinstance(value, list):
             return [inner for entry in value for inner in _inside(entry, parts[position:])]
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             return ()
         value = value.get(part)
     return (value,)
@@ -268,4 +266,4 @@ def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, list):
         entries = [entry for entry in value if isinstance(entry, str) or number(entry) is not None]
         return "\n".join(map(str, entries)) if entries else None
-    return value if isinstance(value, str | int | float) else None
+    return value if isinstance(value, (str, int, float)) else None

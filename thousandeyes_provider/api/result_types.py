@@ -70,7 +70,7 @@ def _error_type(row: Row) -> str | None:
     if "errorType" not in row:
         return None
     value = row["errorType"]
-    if not (value is None or isinstance(value, str | int)):
+    if not (value is None or isinstance(value, (str, int))):
         return "an errorType that is no text"
     text = str(value).strip()
     return "" if text.lower() in ("", "none", "null") else text
@@ -84,8 +84,9 @@ def _measured(row: Row, metric: str) -> float | None:
 
 def _absent(row: Row, *metrics: str) -> str | None:
     """``no responseTime`` when the row has none of the measurements."""
-    if any(_measured(row, metric) is not None for metric in metrics):
-        return None
+    for metric in metrics:
+        if _measured(row, metric) is not None:
+            return None
     return f"no {metrics[0]}" if len(metrics) == 1 else "nothing measured"
 
 

@@ -19,7 +19,9 @@ def median(values: Iterable[float]) -> float:
 
     :param values: at least one.
     """
-    return _scaled(statistics.median, list(values))
+    ordered = sorted(values)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return low if low == high else mean((low, high))
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from thousandeyes_provider.api.coerce import number, parse_structure
 from thousandeyes_provider.api.expected_agents import Agent
-from thousandeyes_provider.api.metrics import metric_reader
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
-from thousandeyes_provider.api.rounds import round_of, row_key
+from thousandeyes_provider.api.rounds import round_of
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.check_model import Checks
 from thousandeyes_provider.validation.formatting import one_line
-from thousandeyes_provider.validation.samples import agent_key, agent_of, rows_by_agent
+from thousandeyes_provider.validation.samples import (
+    Values,
+    agent_key,
+    agent_of,
+    as_tuple,
+    read_numbers,
+    row_keys,
+)
 
 AgentValues = Mapping[str, tuple[float, ...]]
 """Values of a metric by agent key; several when an agent has several rows, ordered by server and direction."""
@@ -109,22 +116,23 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
     :param checks: the checks; only the metrics that they compare are read.
     :param source: where the rows come from: ``the last 24h of test 7``.
     """
-    values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = {}
+    values: dict[tuple[str, str], AgentValues] = {}
     agents: dict[str, Agent] = {}
     rounds: set[int] = set()
     for result_type in checks.result_types:
         metrics = dict.fromkeys(
             check.metric for check in checks.checks if check.result_type == result_type and check.compares
         )
-        readers = {metric: metric_reader(result_type, metric) for metric in metrics}
         of_type = list(rows.get(result_type, ()))
-        rounds.update(at for row in of_type if (at := round_of(row)) is not None)
-        for key, of_agent in sorted(rows_by_agent(of_type).items()) if metrics else ():
-            agents.setdefault(key, agent_of(of_agent))
-            row_keys = [row_key(result_type, row) for row in of_agent]
-            for metric, read in readers.items():
-                if medians := _medians(read, of_agent, row_keys):
-                    values.setdefault((result_type, one_line(metric)), {})[key] = medians
+        rounds |= _rounds(of_type)
+        if not metrics:
+            continue
+        keys, series = _series(result_type, of_type)
+        for key, positions in zip(keys, series, strict=True):
+            agents.setdefault(key, agent_of(of_type[positions[0]]))
+        for metric in metrics:
+            if medians := _medians(keys, series, read_numbers(result_type, metric, of_type)):
+                values[result_type, one_line(metric)] = medians
     if not rounds:
         return _unusable(source, "has no rounds")
     first, last = iso_time(min(rounds)), iso_time(max(rounds))
@@ -132,22 +140,41 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
     return Baseline(span, values, agents) if values else _unusable(span, "has no values to compare with")
 
 
-def _medians(
-    read: Callable[[Row], tuple[Any, ...]], rows: Iterable[Row], row_keys: Iterable[tuple[str, ...]]
-) -> tuple[float, ...]:
-    """The median over the rounds for each row that an agent has in a round, ordered by server and direction.
+def _rounds(rows: Iterable[Row]) -> set[int]:
+    """The rounds of some rows; each round id is read once."""
+    with_id = {round_id: row for row in rows if type(round_id := row.get("roundId")) in (int, float, str)}
+    return {round_id for row in with_id.values() if (round_id := round_of(row)) is not None}
 
-    :param read: returns the values of the metric in a row.
+
+def _series(result_type: str, rows: Iterable[Row]) -> tuple[list[str], list[list[int]]]:
+    """The positions of the rows that belong together over the rounds, ordered by agent, server and direction.
+
+    :return: the keys of the agents, and the positions of the rows.
     """
-    series: dict[tuple[tuple[str, ...], int], list[float]] = {}
-    for row, key in zip(rows, row_keys, strict=True):
-        for position, reported in enumerate(read(row)):
-            value = number(reported)
-            if value is not None:
-                series.setdefault((key, position), []).append(value)
-    if len(series) == 1:
-        return tuple(map(median, series.values()))
-    return tuple(median(values) for _, values in sorted(series.items()))
+    positions: dict[Any, list[int]] = {}
+    for position, key in enumerate(row_keys(result_type, rows)):
+        positions.setdefault(key, []).append(position)
+    ordered = sorted(positions)
+    keys = [one_line(key if isinstance(key, str) else key[0]) for key in ordered]
+    return keys, [positions[key] for key in ordered]
+
+
+def _medians(keys: Iterable[str], series: Iterable[list[int]], numbers: Sequence[Values]) -> AgentValues:
+    """The median of each series, by agent.
+
+    :param keys: the agent key of each series.
+    :param series: the positions of the rows that belong together.
+    :param numbers: the values of each row.
+    """
+    medians: dict[str, tuple[float, ...]] = {}
+    has_tuples = tuple in set(map(type, numbers))
+    for key, positions in zip(keys, series, strict=True):
+        values = [numbers[position] for position in positions]
+        by_place = zip_longest(*map(as_tuple, values)) if has_tuples else (values,)
+        known = [[value for value in of_place if value is not None] for of_place in by_place]
+        if of_series := tuple([median(values) for values in known if values]):
+            medians[key] = medians.get(key, ()) + of_series
+    return medians
 
 
 def _unusable(source: str, why: str) -> Baseline:

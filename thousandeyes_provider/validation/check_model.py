@@ -66,12 +66,12 @@ class Where:
         countries = {country.casefold() for country in self.country_ids}
 
         def matches(agent: Agent, country_id: str) -> bool:
-            name = agent.agent_name.strip().casefold()
-            return (
-                (not self.agent_ids or agent.agent_id in self.agent_ids)
-                and (not patterns or any(pattern.fullmatch(name) for pattern in patterns))
-                and (not countries or country_id.casefold() in countries)
-            )
+            if countries and country_id.casefold() not in countries:
+                return False
+            if self.agent_ids and agent.agent_id not in self.agent_ids:
+                return False
+            name = agent.folded_name() if patterns else ""
+            return not patterns or any(pattern.fullmatch(name) for pattern in patterns)
 
         return matches
 

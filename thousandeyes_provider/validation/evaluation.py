@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from functools import cached_property
+from itertools import chain, repeat, takewhile
 from typing import Any
 
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_change
-from thousandeyes_provider.validation.baseline import Baseline
+from thousandeyes_provider.validation.baseline import AgentValues, Baseline
 from thousandeyes_provider.validation.check_model import Check, Checks, Severity
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.predicates import Predicate, as_text, predicate_for
-from thousandeyes_provider.validation.samples import AgentRows, MetricValues, RoundRows, plain, tidy
+from thousandeyes_provider.validation.samples import (
+    AgentRows,
+    MetricValues,
+    RoundRows,
+    Values,
+    as_tuple,
+    flatten,
+    plain,
+    tidy,
+)
 
 MAX_NAMED_AGENTS = 10
 """Agents in each list of a check row; the count is beside the list."""
@@ -146,50 +156,15 @@ def evaluate(
     :return: a result for each check, in their order.
     """
     of_round = rows if isinstance(rows, RoundRows) else RoundRows(rows)
-
-    def values(check: Check) -> MetricValues:
+    scopes: dict[tuple[Any, ...], _Scope] = {}
+    results = []
+    for check in checks.checks:
         as_reported = check.on_text or check.aggregate == "count"
-        read = of_round.values if as_reported else of_round.numbers
-        return read(check.result_type, check.metric)
-
-    return tuple(
-        _evaluate(check, of_round.agents(check.result_type), values(check), baseline)
-        for check in checks.checks
-    )
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """The agents that a check covers.
-
-    :param reported: all agents of the result type.
-    :param metric: their values.
-    :param positions: the positions of the agents that the check covers.
-    :param known: the positions of those with a value.
-    """
-
-    reported: Sequence[AgentRows]
-    metric: MetricValues
-    positions: Sequence[int]
-    known: Sequence[int]
-
-    @classmethod
-    def of(cls, check: Check, reported: Sequence[AgentRows], metric: MetricValues) -> _Scope:
-        positions: Sequence[int] = range(len(reported))
-        if matches := check.where.matcher():
-            positions = [
-                position for position, agent in enumerate(reported) if matches(agent.agent, agent.country_id)
-            ]
-        unknown = metric.unknown
-        known = [position for position in positions if position not in unknown] if unknown else positions
-        return cls(reported, metric, positions, known)
-
-    def without_metric(self) -> tuple[Agent, ...]:
-        """The agents with a row without the metric."""
-        incomplete = self.metric.incomplete
-        if not incomplete:
-            return ()
-        return tuple(self.reported[position].agent for position in self.positions if position in incomplete)
+        key = (check.result_type, check.metric, check.where, as_reported)
+        if key not in scopes:
+            scopes[key] = _scope(check, of_round, baseline, as_reported)
+        results.append(_evaluate(check, scopes[key], baseline))
+    return tuple(results)
 
 
 _Matched = Mapping[str, tuple[float, ...]]
@@ -202,89 +177,136 @@ class _Sides:
 
     :param matched: the values in the baseline of the agents on both sides.
     :param only_now: the agents without a value in the baseline.
-    :param only_before: the agents without a value now.
+    :param only_before: the keys of the agents without a value now.
     """
 
     matched: _Matched = field(default_factory=dict)
     only_now: tuple[Agent, ...] = ()
-    only_before: tuple[Agent, ...] = ()
+    only_before: tuple[str, ...] = ()
 
 
-def _evaluate(
-    check: Check, reported: Sequence[AgentRows], metric: MetricValues, baseline: Baseline | None
-) -> CheckResult:
-    scope = _Scope.of(check, reported, metric)
-    failed = CheckResult(check, False, len(scope.positions), without_metric=scope.without_metric())
+@dataclass(frozen=True)
+class _Scope:
+    """The agents that a check covers; checks of one metric share it.
+
+    :param reported: all agents of the result type.
+    :param metric: their values.
+    :param positions: the positions of the agents that the check covers.
+    :param before: the values of the agents in the baseline.
+    :param counts_agents: whether the agents are counted, whatever their values are.
+    """
+
+    reported: Sequence[AgentRows]
+    metric: MetricValues
+    positions: Sequence[int]
+    before: AgentValues
+    counts_agents: bool
+
+    @cached_property
+    def known(self) -> Sequence[int]:
+        """The positions of the agents with a value."""
+        return self._without(self.metric.unknown)
+
+    @cached_property
+    def complete(self) -> Sequence[int]:
+        """The positions of the agents with a value in each row."""
+        return self._without(self.metric.incomplete)
+
+    @cached_property
+    def without_metric(self) -> tuple[Agent, ...]:
+        """The agents with a row without the metric."""
+        incomplete = self.metric.incomplete
+        return tuple(self.reported[position].agent for position in self.positions if position in incomplete)
+
+    @cached_property
+    def sorted_numbers(self) -> list[float]:
+        """All numbers, sorted."""
+        if len(self.positions) == len(self.reported):
+            return self.metric.sorted_numbers
+        covered = [self.metric.values[position] for position in self.known]
+        return MetricValues(covered).sorted_numbers
+
+    @cached_property
+    def sides(self) -> _Sides:
+        """Match each agent now with the same agent in the baseline that has as many values (servers, directions)."""
+        before, reported = self.before, self.reported
+        values, incomplete = self.metric.values, self.metric.incomplete
+        matched: dict[str, tuple[float, ...]] = {}
+        only_now: list[Agent] = []
+        for position in self.known:
+            key = reported[position].key
+            then = before.get(key)
+            if then is not None and (
+                self.counts_agents
+                or (position not in incomplete and len(then) == len(as_tuple(values[position])))
+            ):
+                matched[key] = then
+            else:
+                only_now.append(reported[position].agent)
+        gone = before.keys() - {agent.key for agent in reported}
+        silent = {reported[position].key for position in self.positions if position in self.metric.unknown}
+        only_before = sorted(gone | (silent & before.keys()))
+        return _Sides(matched, tuple(only_now), tuple(only_before))
+
+    def _without(self, left_out: Collection[int]) -> Sequence[int]:
+        return (
+            [position for position in self.positions if position not in left_out]
+            if left_out
+            else self.positions
+        )
+
+
+def _scope(check: Check, rows: RoundRows, baseline: Baseline | None, as_reported: bool) -> _Scope:
+    reported = rows.agents(check.result_type)
+    positions: Sequence[int] = range(len(reported))
+    if matches := check.where.matcher():
+        positions = [
+            position for position, agent in enumerate(reported) if matches(agent.agent, agent.country_id)
+        ]
+    read = rows.values if as_reported else rows.numbers
+    before = baseline.of(check.result_type, check.metric) if baseline else {}
+    return _Scope(reported, read(check.result_type, check.metric), positions, before, as_reported)
+
+
+def _evaluate(check: Check, scope: _Scope, baseline: Baseline | None) -> CheckResult:
+    failed = CheckResult(check, False, len(scope.positions), without_metric=scope.without_metric)
     if not scope.known:
-        return replace(failed, reason=_why_no_value(check, len(scope.positions), len(reported)))
+        return replace(failed, reason=_why_no_value(check, len(scope.positions), len(scope.reported)))
     sides = _Sides()
     if check.compares:
-        reason = NO_BASELINE if baseline is None else baseline.missing(check.result_type, check.metric)
-        if baseline is None or reason:
+        if baseline is None:
+            return replace(failed, reason=NO_BASELINE)
+        if reason := baseline.missing(check.result_type, check.metric):
             return replace(failed, reason=reason)
-        sides = _sides(check, scope, baseline)
+        sides = scope.sides
+        only_before = tuple(map(baseline.agent, sides.only_before))
+        failed = replace(failed, only_now=sides.only_now, only_before=only_before)
         if not sides.matched:
-            reason = f"no agent has {check.metric} both now and in {baseline.source}"
-            return replace(failed, reason=reason, only_now=sides.only_now, only_before=sides.only_before)
-    judged = replace(failed, only_now=sides.only_now, only_before=sides.only_before)
+            return replace(failed, reason=f"no agent has {check.metric} both now and in {baseline.source}")
     if check.aggregate == "count":
-        return _counted(judged, scope, sides)
+        return _counted(failed, scope, sides)
     if check.aggregate in AGGREGATORS:
-        return _aggregated(judged, scope, sides.matched)
-    return _agent_by_agent(judged, scope, sides.matched)
-
-
-def _sides(check: Check, scope: _Scope, baseline: Baseline) -> _Sides:
-    """Match each agent now with the same agent in the baseline that has as many values (servers, directions)."""
-    before = baseline.of(check.result_type, check.metric)
-    values, incomplete, reported = scope.metric.values, scope.metric.incomplete, scope.reported
-    counts_agents = check.aggregate == "count"
-    matched: dict[str, tuple[float, ...]] = {}
-    only_now: list[Agent] = []
-    for position in scope.known:
-        agent = reported[position]
-        then = before.get(agent.key)
-        is_same = counts_agents or (
-            position not in incomplete and then is not None and len(then) == len(values[position])
-        )
-        if then is not None and is_same:
-            matched[agent.key] = then
-        else:
-            only_now.append(agent.agent)
-    covered = set(scope.positions) if len(scope.positions) < len(reported) else None
-    out_of_scope = {
-        agent.key
-        for position, agent in enumerate(reported)
-        if covered is not None and position not in covered
-    }
-    known = {reported[position].key for position in scope.known}
-    only_before = (
-        baseline.agent(key) for key in sorted(before) if key not in known and key not in out_of_scope
-    )
-    return _Sides(matched, tuple(only_now), tuple(only_before))
+        return _aggregated(failed, scope, sides.matched)
+    return _agent_by_agent(failed, scope, sides.matched)
 
 
 def _agent_by_agent(judged: CheckResult, scope: _Scope, matched: _Matched) -> CheckResult:
     """Evaluate ``every`` or ``any``: an agent passes when all of its rows have the metric and pass."""
     check = judged.check
     predicate = predicate_for(check)
-    values, incomplete, reported = scope.metric.values, scope.metric.incomplete, scope.reported
-    failing: list[tuple[float, AgentValue]] = []
-    compared = passing = 0
-    for position in scope.positions:
-        if position in incomplete:
-            compared += 1
-            continue
-        agent = reported[position]
-        before = matched.get(agent.key, ()) if matched else ()
-        if not predicate.absolute and not before:
-            continue  # on one side only: reported, not judged
-        compared += 1
-        breach = predicate.worst(values[position], before)
-        if breach is None:
-            passing += 1
-        else:
-            failing.append((breach, AgentValue(agent.agent, values[position], before)))
+    values, reported = scope.metric.values, scope.reported
+    positions = scope.complete
+    if not predicate.absolute:  # agents on one side only are reported, not judged
+        positions = [position for position in positions if reported[position].key in matched]
+    before = [matched.get(reported[position].key, ()) for position in positions] if matched else repeat(())
+    breaches = predicate.breaches([values[position] for position in positions], before)
+    failing = [
+        (breach, _agent_value(reported[position], values[position], matched))
+        for position, breach in zip(positions, breaches, strict=True)
+        if breach is not None
+    ]
+    passing = len(positions) - len(failing)
+    compared = len(positions) + len(scope.positions) - len(scope.complete)
     every = check.aggregate == "every"
     # A quorum of 3.0000000000000004 agents is one of three.
     needed = max(math.ceil(check.quorum * compared - 1e-9), 1) if every else 1
@@ -297,26 +319,20 @@ def _aggregated(judged: CheckResult, scope: _Scope, matched: _Matched) -> CheckR
     """Evaluate another aggregate: bounds use all values, changes use the agents on both sides."""
     predicate, aggregate = predicate_for(judged.check), AGGREGATORS[judged.check.aggregate]
     values, reported = scope.metric.values, scope.reported
-    actual = aggregate([value for position in scope.known for value in values[position] if value is not None])
+    actual = aggregate(scope.sorted_numbers)
     now = before = None
     passed = Predicate(predicate.absolute, ()).breach(actual) is None
     if matched:
-        now = aggregate(
-            [
-                value
-                for position in scope.known
-                if reported[position].key in matched
-                for value in values[position]
-            ]
-        )
-        before = aggregate([value for of_agent in matched.values() for value in of_agent])
+        both = [values[position] for position in scope.known if reported[position].key in matched]
+        now = aggregate(flatten(both))
+        before = aggregate(list(chain.from_iterable(matched.values())))
         passed = passed and Predicate((), predicate.relative).breach(now, before) is None
     failing: list[tuple[float, AgentValue]] = []
     for position in scope.known if not passed else ():
-        known = tuple(value for value in values[position] if value is not None)
-        earlier = matched.get(reported[position].key, ())
-        if (breach := predicate.worst(known, earlier)) is not None:
-            failing.append((breach, AgentValue(reported[position].agent, known, earlier)))
+        agent = reported[position]
+        known = tuple(value for value in as_tuple(values[position]) if value is not None)
+        if (breach := predicate.worst(known, matched.get(agent.key, ()))) is not None:
+            failing.append((breach, _agent_value(agent, known, matched)))
     return replace(
         judged,
         passed=passed,
@@ -342,6 +358,10 @@ def _why_no_value(check: Check, in_scope: int, reported: int) -> str:
     if not reported:
         return f"no agent reported {check.result_type}"
     return f"none of the {reported} reporting agents matches where="
+
+
+def _agent_value(agent: AgentRows, values: Values, matched: _Matched) -> AgentValue:
+    return AgentValue(agent.agent, as_tuple(values), matched.get(agent.key, ()))
 
 
 def _worst_first(failing: Iterable[tuple[float, AgentValue]]) -> tuple[AgentValue, ...]:

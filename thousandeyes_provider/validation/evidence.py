@@ -20,7 +20,7 @@ from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.validation.aggregates import mean
 from thousandeyes_provider.validation.formatting import one_line
-from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, plain
+from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, as_tuple, plain
 from thousandeyes_provider.validation.summary import agents_by_severity, headline
 from thousandeyes_provider.validation.verdict import NOT_JUDGED, AgentError, Judgement, Verdict
 
@@ -422,10 +422,9 @@ def _metrics(judgement: Judgement) -> dict[str, dict[str, dict[str, float]]]:
     metrics: dict[str, dict[str, dict[str, float]]] = {}
     for result_type, metric in _judged_metrics(judgement):
         if kind_of(result_type, metric) in (Kind.NUMBER, None):
-            of_agents = judgement.rows.numbers(result_type, metric).values
-            numbers = [value for of_agent in of_agents for value in of_agent if value is not None]
+            numbers = judgement.rows.numbers(result_type, metric).sorted_numbers
             if numbers:
-                figures = {"min": min(numbers), "mean": round(mean(numbers), 3), "max": max(numbers)}
+                figures = {"min": numbers[0], "mean": round(mean(numbers), 3), "max": numbers[-1]}
                 metrics.setdefault(result_type, {})[one_line(metric)] = {
                     figure: plain(value) for figure, value in figures.items()
                 }
@@ -444,7 +443,9 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
         as_sample = plain if is_number else _sample
         for agent, values in zip(rows.agents(result_type), of_metric.values, strict=True):
             shown = [
-                sample for value in values if value is not None and (sample := as_sample(value)) is not None
+                sample
+                for value in as_tuple(values)
+                if value is not None and (sample := as_sample(value)) is not None
             ]
             if not shown:
                 continue

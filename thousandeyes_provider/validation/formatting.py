@@ -27,6 +27,8 @@ _NO_TERMS = (*_OPTIONS, "unlisted")
 
 def one_line(text: str, longest: int = MAX_TEXT) -> str:
     """Return ``text`` as one line of at most ``longest`` characters, all of them printable."""
+    if len(text) <= longest and text.isalnum():  # the ids of a large round
+        return text
     if len(text) <= longest and text.isprintable() and "  " not in text and text == text.strip():
         return text
     return clip(" ".join(printable(text[: 4 * longest]).split()), longest)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 from thousandeyes_provider.api.coerce import boolean, number
 from thousandeyes_provider.validation.aggregates import relative_change
 from thousandeyes_provider.validation.check_model import CHANGES, Check, Term
 from thousandeyes_provider.validation.patterns import compile_pattern
-from thousandeyes_provider.validation.samples import plain, tidy
+from thousandeyes_provider.validation.samples import Values, as_tuple, plain, tidy
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,27 @@ class Predicate:
             breaches += [breach for test in self.relative if (breach := test(value, before)) is not None]
         return max(breaches, default=None)
 
-    def worst(self, values: Sequence[Any], before: Sequence[float]) -> float | None:
+    def worst(self, values: Values, before: Sequence[float] = ()) -> float | None:
         """Return by how much the values of one agent fail; ``None`` when all pass.
 
-        :param values: one for each of its rows.
-        :param before: the same in the baseline; empty when the relative terms do not apply.
+        :param before: the values in the baseline; empty when the relative terms do not apply.
         """
-        if len(values) == 1:
-            if not before and len(self.absolute) == 1:  # the most common case, a thousand times a round
-                return self.absolute[0](values[0])
-            if before and not self.absolute and len(self.relative) == 1:
-                return self.relative[0](values[0], before[0])
-            return self.breach(values[0], before[0] if before else None)
-        earlier: Sequence[float | None] = before or [None] * len(values)
-        breaches = [
-            breach
-            for value, before_value in zip(values, earlier, strict=True)
-            if (breach := self.breach(value, before_value)) is not None
-        ]
+        pairs = zip_longest(as_tuple(values), before)
+        breaches = [breach for pair in pairs if (breach := self.breach(*pair)) is not None]
         return max(breaches, default=None)
+
+    def breaches(self, values: Iterable[Values], before: Iterable[Sequence[float]]) -> list[float | None]:
+        """Return :meth:`worst` for each agent."""
+        if len(self.absolute) == 1 and not self.relative:
+            test = self.absolute[0]
+            return [self.worst(value) if type(value) is tuple else test(value) for value in values]
+        if len(self.relative) == 1 and not self.absolute:
+            compare = self.relative[0]
+            return [
+                self.worst(value, then) if type(value) is tuple else compare(value, then[0])
+                for value, then in zip(values, before, strict=True)
+            ]
+        return list(map(self.worst, values, before))
 
 
 def predicate_for(check: Check) -> Predicate:
@@ -77,10 +81,15 @@ def _absolute(term: Term, tolerance: float | None) -> Callable[[Any], float | No
             "leq_to": lambda value: None if value <= high else value - high,
         }
         return breaches[name]
-    if name == "matches":
+    # Many agents report the same text. Typed: 1, 1.0 and True are different texts.
+    return lru_cache(maxsize=None, typed=True)(_text_breach(name, wanted))
+
+
+def _text_breach(comparison: str, wanted: Any) -> Callable[[Any], float | None]:
+    if comparison == "matches":
         search = compile_pattern(str(wanted))
         return lambda value: None if search(as_text(value)) else 0.0
-    if name == "contains":
+    if comparison == "contains":
         part = as_text(wanted).casefold()
         return lambda value: None if part in as_text(value).casefold() else 0.0
     choices = wanted if isinstance(wanted, tuple) else (wanted,)
@@ -89,14 +98,18 @@ def _absolute(term: Term, tolerance: float | None) -> Callable[[Any], float | No
 
 def _relative(term: Term, floor: float) -> Callable[[float, float], float | None]:
     bound = float(term.value) if isinstance(term.value, int | float) else math.nan
-    measure = relative_change if term.comparison in CHANGES else _difference
-    upper = term.comparison.endswith("leq_to")
+    sign = 1.0 if term.comparison.endswith("leq_to") else -1.0
+    is_change = term.comparison in CHANGES
+    margin = 1e-9 * max(abs(bound), 1.0)
 
     def breach(now: float, before: float) -> float | None:
+        scale = abs(before) if is_change else 1.0
+        if sign * (now - before - bound * scale) < -margin * scale:
+            return None  # clearly within the bound: most agents of a large round, without rounding
         if abs(_difference(now, before)) < floor:
             return None
-        measured = measure(now, before)
-        beyond = measured - bound if upper else bound - measured
+        measured = relative_change(now, before) if is_change else _difference(now, before)
+        beyond = sign * (measured - bound)
         return None if beyond <= 0 else beyond
 
     return breach
