@@ -63,10 +63,10 @@ class Faults:
     def kill_a_worker(self) -> None:
         """SIGKILL worker"""
         cluster, name = self._cluster, "worker-1"
-        found = cluster.eventually(
+        running = cluster.eventually(
             "the worker is at work", lambda: cluster.running_in(name, self._run_id), LONG
         )
-        self.lost |= {(one.task_id, one.map_index, one.try_number) for one in found}
+        self.lost |= {(instance.task_id, instance.map_index, instance.try_number) for instance in running}
         cluster.processes.start(name, cluster.processes.kill(name))
 
     def kill_a_triggerer(self) -> None:
@@ -180,17 +180,17 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
     assert {test for test in expected if len(begun[test]) > 1} <= lost
     assert {test for test in expected if len(judged[test]) != len(begun[test])} <= lost
     assert all(len(judged[test]) >= len(begun[test]) for test in expected)
-    told = {one["test_id"]: one for one in metadata.evidence(run_id)}
-    for test, evidence in told.items():
+    evidence_of = {evidence["test_id"]: evidence for evidence in metadata.evidence(run_id)}
+    for test, evidence in evidence_of.items():
         assert evidence["rounds"] == {"http-server": begun[test][-1]}
         assert set(judged[test]) == {expected[test]}
         assert 1 <= evidence["run_calls"] <= thousandeyes.run_calls(test)
     first_tries = {
-        by_task[found.task_id, found.map_index]
-        for found in metadata.instances(run_id)
-        if (found.task_id, found.map_index) in by_task and found.try_number == 1
+        by_task[instance.task_id, instance.map_index]
+        for instance in metadata.instances(run_id)
+        if (instance.task_id, instance.map_index) in by_task and instance.try_number == 1
     }
-    assert {test: told[test]["run_calls"] for test in first_tries} == {
+    assert {test: evidence_of[test]["run_calls"] for test in first_tries} == {
         test: thousandeyes.run_calls(test) for test in first_tries
     }
 
@@ -221,20 +221,20 @@ def the_connection_is_encrypted(cluster, token):
 
 def verdicts_logged(cluster, run_id, by_task):
     """Return the verdicts that each task logged, over all its tries, by test."""
-    found = {test: [] for test in by_task.values()}
+    verdicts = {test: [] for test in by_task.values()}
     for folder, text in cluster.task_logs(run_id).items():
         task_id = folder.parent.name.removeprefix("task_id=")
         index = int(folder.name.removeprefix("map_index=")) if folder.name.startswith("map_index=") else -1
         if (task_id, index) in by_task:
-            found[by_task[task_id, index]] += map(str.lower, VERDICT.findall(text))
-    return found
+            verdicts[by_task[task_id, index]] += map(str.lower, VERDICT.findall(text))
+    return verdicts
 
 
 def row(scenario, cluster, thousandeyes, run_id, tests):
     """Return the figures of the scenario."""
     calls = [request for request in thousandeyes.requests if request.operation == "run"]
     answers = Counter(str(call.status or "cut") for call in calls)
-    rounds = sum(one.by == "api" for test in tests for one in thousandeyes.rounds(test))
+    rounds = sum(each.by == "api" for test in tests for each in thousandeyes.rounds(test))
     scenario.run_calls = len(calls)
     scenario.verdicts = Counter(cluster.metadata.verdicts(run_id).values())
     scenario.stuck = len(cluster.metadata.stuck(run_id))
@@ -242,7 +242,7 @@ def row(scenario, cluster, thousandeyes, run_id, tests):
         f"{rounds} rounds started; run calls returned "
         + ", ".join(f"{answer} ({count} x)" for answer, count in sorted(answers.items()))
     )
-    tries = Counter(found.try_number for found in cluster.metadata.instances(run_id))
+    tries = Counter(instance.try_number for instance in cluster.metadata.instances(run_id))
     scenario.notes.append(
         "tries: " + ", ".join(f"{count} tasks had {tried}" for tried, count in sorted(tries.items()))
     )

@@ -32,7 +32,7 @@ def test_it_is_found_in_base64_wherever_it_stands(prefix, encode, secret):
 
 
 @pytest.mark.parametrize("safe", ["", "/"])
-@pytest.mark.parametrize("spell", [str, lambda text: re.sub("%..", lambda found: found[0].lower(), text)])
+@pytest.mark.parametrize("spell", [str, lambda text: re.sub("%..", lambda escape: escape[0].lower(), text)])
 def test_it_is_found_url_encoded(safe, spell, secret):
     assert secret.found_in(f"https://proxy/?key={spell(quote(TOKEN, safe=safe))}&more") == {"URL-encoded"}
 

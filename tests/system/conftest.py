@@ -125,15 +125,15 @@ def _outcome(dag_run):
             select(XComModel).where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id)
         )
         fields = {
-            (one.task_id, one.map_index): RenderedTaskInstanceFields.get_templated_fields(
-                one, session=session
+            (instance.task_id, instance.map_index): RenderedTaskInstanceFields.get_templated_fields(
+                instance, session=session
             )
-            for one in instances
+            for instance in instances
         }
         return Outcome(
-            {(one.task_id, one.map_index): str(one.state) for one in instances},
-            {(one.task_id, one.map_index): one.try_number for one in instances},
-            {(one.task_id, one.map_index, one.key): value_of(one) for one in xcoms},
+            {(instance.task_id, instance.map_index): str(instance.state) for instance in instances},
+            {(instance.task_id, instance.map_index): instance.try_number for instance in instances},
+            {(instance.task_id, instance.map_index, instance.key): value_of(instance) for instance in xcoms},
             {key: value for key, value in fields.items() if value is not None},
         )
 

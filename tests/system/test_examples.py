@@ -391,7 +391,7 @@ class TestTestsByTag:
     @pytest.fixture
     def tagged(self, simulator):
         """Ids of two tests with the tag, beside one of another type and one with another tag."""
-        found = [
+        matching = [
             simulator.add_test(test_type, name=name, scheduled=True, tags=[tag])
             for name, test_type, tag in [
                 ("Cart", "http-server", "service:checkout"),
@@ -400,7 +400,7 @@ class TestTestsByTag:
                 ("Blog", "http-server", "service:content"),
             ]
         ]
-        return found[:2]
+        return matching[:2]
 
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
     def test_there_is_one_verdict(self, simulator, run_example, tagged, slowest, state):
@@ -459,10 +459,10 @@ class TestScheduledTestNow:
         test_id = simulator.add_test(
             "http-server", name="Shop", scheduled=True, agents=[FRANKFURT, ZURICH], history=history
         )
-        outcome, found = run_example(
+        outcome, reached = run_example(
             "thousandeyes_scheduled_test_now", test_id=test_id, url="https://green.example.com/"
         )
-        assert found == states
+        assert reached == states
         run_evidence = evidence(outcome)
         assert run_evidence["test_id"] != test_id
         assert {agent["agent_name"] for agent in run_evidence["agents"]["reported"]} == {FRANKFURT, ZURICH}

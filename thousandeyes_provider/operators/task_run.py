@@ -32,7 +32,7 @@ from thousandeyes_provider.operators.outcome import Ending
 from thousandeyes_provider.operators.run_store import RunStateStore, StoredRun
 from thousandeyes_provider.operators.session import Done, NeedsTurn, Started, Step
 from thousandeyes_provider.operators.starters import queue_timeout_of, starter_of
-from thousandeyes_provider.operators.wait_record import FirstFailure, QueuedRun
+from thousandeyes_provider.operators.wait_record import FirstFailure, QueuedRun, Spent
 from thousandeyes_provider.triggers.turns import TOO_LATE, TURN, RunTurnTrigger
 
 if TYPE_CHECKING:
@@ -238,6 +238,13 @@ class TaskRun:
             )
         if known["state"] == TOO_LATE:
             raise self._no_turn(queued)
+        # Airflow 3 overwrites what the trigger logged as soon as the task is deferred again.
+        spent = Spent.from_json(known)
+        self._log.info(
+            "Turn to run the test after %.0f s (%.0f s of rate-limit waits)",
+            spent.throttled_seconds + spent.paced_seconds,
+            spent.throttled_seconds,
+        )
         return self._start(queued)
 
     def _resume_round(self, event: object) -> Step:

@@ -5,7 +5,7 @@ Runs with ``make e2e``, as the other tests of whole deployments; these alone::
     make e2e ARGS=tests/e2e/browser
 
 Needed: Playwright for Python, and Chromium (Debian's package ``chromium``; ``CHROMIUM`` names another one). Airflow
-2.11 has an environment of its own, see :func:`browser.standalone.airflow_2`. What is missing is the reason of a skip.
+2.11 has an environment of its own, see :func:`harness.standalone.airflow_2`. What is missing is the reason of a skip.
 
 Screenshots are left in ``.e2e/screenshots``, or in the folder that ``THOUSANDEYES_SCREENSHOTS`` names; also one of the
 page on which a test has failed. Those in ``docs/images`` are some of them, made smaller with ``pngquant``.
@@ -14,6 +14,7 @@ page on which a test has failed. Those in ``docs/images`` are some of them, made
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ import pytest
 from thousandeyes_provider.simulator import Simulator
 
 if TYPE_CHECKING:
-    from browser.standalone import Standalone
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+    from harness.standalone import Standalone
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 OPTIONS = [
@@ -99,16 +101,17 @@ def simulator(token: str) -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def python_2() -> Path:
     """The interpreter of an environment with Airflow 2.11."""
-    from browser.standalone import airflow_2
+    from harness.standalone import airflow_2
 
     return airflow_2()
 
 
 @contextlib.contextmanager
-def _standalone(folder: Path, python: Path, major: int) -> Iterator[Standalone]:
-    from browser.standalone import Standalone
+def _standalone(folder: Path, python: Path, major: int, **variables: str) -> Iterator[Standalone]:
+    from harness.standalone import ROOT, Standalone
 
-    running = Standalone(folder, python, major)
+    dags = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags" / "browser"]
+    running = Standalone(folder, python, major, dags=dags, variables=variables)
     try:
         running.start()
         yield running
@@ -129,10 +132,13 @@ def airflow_3(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def airflow_2(
-    chromium: Browser, python_2: Path, tmp_path_factory: pytest.TempPathFactory
+    chromium: Browser, python_2: Path, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Standalone]:
-    """Airflow 2.11."""
-    with _standalone(tmp_path_factory.mktemp("airflow-2"), python_2, 2) as running:
+    """Airflow 2.11, with a connection to the simulator."""
+    connection = json.dumps(simulator.connection())
+    with _standalone(
+        tmp_path_factory.mktemp("airflow-2"), python_2, 2, AIRFLOW_CONN_THOUSANDEYES_DEFAULT=connection
+    ) as running:
         yield running
 
 
@@ -157,6 +163,24 @@ def logged_in(chromium: Browser, airflow: Standalone) -> Iterator[BrowserContext
     page.close()
     yield context
     context.close()
+
+
+@pytest.fixture(scope="session")
+def failing_tests(simulator: Simulator) -> None:
+    """The tests of ``tests/e2e/dags/browser``: an API test whose second request fails, and 20 tests with 3 failures."""
+    simulator.add_test("api", "880001", name="Login API", outcomes={"Singapore": "error"}, failed_step=2)
+    for index in range(20):
+        outcomes = {"Singapore": "error"} if index in (4, 11, 17) else {}
+        simulator.add_test(
+            "http-server", str(881000 + index), name=f"Service {index + 1:02d}", outcomes=outcomes
+        )
+
+
+@pytest.fixture(scope="module")
+def failed_runs(airflow: Standalone, failing_tests: None) -> None:
+    """The DAG runs of ``tests/e2e/dags/browser``, ended. The module creates the connection before."""
+    for dag_id in ("release_login", "release_services"):
+        assert airflow.ended(dag_id, airflow.trigger(dag_id), PATIENCE / 100) == "failed"
 
 
 @pytest.fixture

@@ -16,6 +16,40 @@ USUAL = {"width": 1280, "height": 900}
 DESK = {"width": 1280, "height": 800}
 
 
+TEXT_IN_VIEW = """text => {
+    const inView = rect => rect.width > 0 && rect.left >= 0 && rect.top >= 0
+        && rect.right <= innerWidth && rect.bottom <= innerHeight
+    const inBox = (rect, box) => rect.left >= box.left - 1 && rect.top >= box.top - 1
+        && rect.right <= box.right + 1 && rect.bottom <= box.bottom + 1
+    const rectsOf = (element, start) => {
+        const range = document.createRange(), nodes = document.createTreeWalker(element, NodeFilter.SHOW_TEXT)
+        for (let offset = 0, node; (node = nodes.nextNode()); offset += node.length) {
+            const end = start + text.length
+            if (offset <= start && start < offset + node.length) range.setStart(node, start - offset)
+            if (offset < end && end <= offset + node.length) range.setEnd(node, end - offset)
+        }
+        return [...range.getClientRects()]
+    }
+    const holders = [...document.body.querySelectorAll("*")].filter(element =>
+        element.textContent.includes(text) && ![...element.children].some(child => child.textContent.includes(text)))
+    return holders.some(element => {
+        const boxes = []
+        for (let parent = element; parent; parent = parent.parentElement)
+            if (getComputedStyle(parent).overflow !== "visible") boxes.push(parent.getBoundingClientRect())
+        for (let start = -1; (start = element.textContent.indexOf(text, start + 1)) >= 0;) {
+            const rects = rectsOf(element, start)
+            if (rects.length && rects.every(rect => inView(rect) && boxes.every(box => inBox(rect, box)))) return true
+        }
+        return false
+    })
+}"""
+
+
+def expect_in_view(page: Page, text: str) -> None:
+    """Wait until a text is completely visible on the page without scrolling: in the window, and cut off by no box."""
+    page.wait_for_function(TEXT_IN_VIEW, arg=text)
+
+
 class Connections3:
     """The connections of Airflow 3.2 and later.
 
@@ -182,7 +216,7 @@ class Runs3:
         self.log_list.get_by_text(error).click()
         self.log_list.get_by_text("Log message source details").scroll_into_view_if_needed()
         # What was clicked is wide: the page may have followed it to the side.
-        self._page.locator("*").evaluate_all("all => all.forEach(one => { one.scrollLeft = 0 })")
+        self._page.locator("*").evaluate_all("all => all.forEach(element => { element.scrollLeft = 0 })")
 
     @property
     def log_list(self) -> Locator:

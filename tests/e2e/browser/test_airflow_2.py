@@ -1,4 +1,4 @@
-"""The connection form of Airflow 2.11, which asks the hook for it."""
+"""Airflow 2.11 in the browser: the connection form, which the hook declares there, and failed runs."""
 
 from __future__ import annotations
 
@@ -76,3 +76,44 @@ def test_the_test_button_says_how_it_is(
         assert secret not in message
     if name == "good":
         assert re.search(r"\d+ of 240 requests left", message)
+
+
+ASSERTION = "request 'Sign in': assertion failed: response-body includes token"
+
+
+@pytest.fixture
+def desk(failed_runs, page, airflow):
+    """The home page in a window of 1280 by 800."""
+    from browser.pages import DESK
+
+    page.set_viewport_size(DESK)
+    page.goto(f"{airflow.url}/home")
+    return page
+
+
+def test_three_clicks_lead_from_the_home_page_to_the_log_with_the_failed_assertion(desk, shoot):
+    from browser.pages import expect_in_view
+
+    desk.get_by_role("link", name="release_login", exact=True).click()
+    desk.get_by_test_id("task-instance").first.click()
+    desk.get_by_role("tab", name="Logs").click()
+    expect_in_view(desk, f"InstantTestFailed: FAILED: Singapore: {ASSERTION}")
+    shoot(desk, "airflow-2-failed-assertion-log")
+
+
+def test_the_list_of_a_mapped_task_names_the_tests_that_failed(desk, shoot):
+    from browser.pages import expect_in_view
+    from playwright.sync_api import expect
+
+    desk.get_by_role("link", name="release_services", exact=True).click()
+    desk.get_by_test_id("task-instance").first.click()
+    desk.get_by_role("tab", name="Mapped Tasks").click()
+    desk.get_by_role("columnheader", name="State").click()
+    rows = desk.locator("tbody tr").filter(has_text=re.compile("failed|success"))
+    expect(rows.nth(3)).to_contain_text("success")  # sorted
+    failed = rows.filter(has_text="failed")
+    expect(failed).to_have_count(3)
+    for name in ("Service 05", "Service 12", "Service 18"):
+        expect(failed.get_by_role("cell", name=name, exact=True)).to_be_visible()
+        expect_in_view(desk, name)
+    shoot(desk, "airflow-2-mapped-failures")

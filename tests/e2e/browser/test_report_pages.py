@@ -244,16 +244,18 @@ def test_axe_finds_nothing_serious(scheme, chromium, airflow, shoot):
     for name, query in PAGES.items():
         open_report(page, airflow, **query)
         page.locator(".te-root").get_by_text("Loading").first.wait_for(state="detached")
-        page.locator(".te-root details").evaluate_all("all => all.forEach(one => { one.open = true })")
+        page.locator(".te-root details").evaluate_all(
+            "all => all.forEach(element => { element.open = true })"
+        )
         page.evaluate(AXE.read_text())
         violations = page.evaluate("axe.run('.te-root')")["violations"]
-        found = {
-            one["id"]: one["nodes"][0]["html"]
-            for one in violations
-            if one["impact"] in ("serious", "critical")
+        violating = {
+            violation["id"]: violation["nodes"][0]["html"]
+            for violation in violations
+            if violation["impact"] in ("serious", "critical")
         }
-        if found:
-            serious[name] = found
+        if violating:
+            serious[name] = violating
         if scheme == "dark":
             shoot(page, f"report-{name}-dark")
     context.close()
@@ -293,7 +295,7 @@ def test_a_reader_without_permission_sees_a_sentence_and_no_data(chromium, airfl
 
 def test_markup_and_scripts_in_evidence_do_nothing(page, airflow):
     open_report(page, airflow, **HOSTILE)
-    page.locator(".te-root details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    page.locator(".te-root details").evaluate_all("all => all.forEach(element => { element.open = true })")
     page.get_by_text(fixtures.HOSTILE_NAME).first.wait_for()
     assert_harmless(page, ".te-root")
     open_report(page, airflow, dag_id="hostile", run_id="hostile")

@@ -83,9 +83,9 @@ class Cluster(Airflow):
         """Return the task instances that run in processes of a worker."""
         processes = {process.pid for process in self.processes.family(worker)}
         return [
-            found
-            for found in self.metadata.instances(run_id)
-            if found.state == "running" and found.pid in processes
+            instance
+            for instance in self.metadata.instances(run_id)
+            if instance.state == "running" and instance.pid in processes
         ]
 
     def decrypt(self, text: str) -> str:

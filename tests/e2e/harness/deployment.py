@@ -128,8 +128,8 @@ class Airflow:
     def _job(self, job_type: str, name: str, *command: str) -> int:
         known = self.metadata.jobs(job_type)
         self.airflow(*command, name=name)
-        found = self.eventually(f"{name} is up", lambda: self.metadata.jobs(job_type) - known, STARTING)
-        return int(max(found))
+        new_jobs = self.eventually(f"{name} is up", lambda: self.metadata.jobs(job_type) - known, STARTING)
+        return int(max(new_jobs))
 
     def kill_triggerers(self) -> None:
         """Kill all triggerers with SIGKILL."""
@@ -141,9 +141,9 @@ class Airflow:
 
         :param with_worker: whether to kill LocalExecutor's process for it first.
         """
-        (found,) = self.metadata.instances(run_id, task_id)
-        assert (found.state, found.pid is not None) == ("running", True)
-        process = psutil.Process(found.pid)
+        (instance,) = self.metadata.instances(run_id, task_id)
+        assert (instance.state, instance.pid is not None) == ("running", True)
+        process = psutil.Process(instance.pid)
         worker = process.parent()
         assert worker is not None
         assert worker.parent() == psutil.Process(self.processes.pid("scheduler"))
@@ -187,8 +187,8 @@ class Airflow:
         :return: the run id.
         """
         self.eventually(f"{dag_id} is known", lambda: dag_id in self.metadata.dags(), STARTING)
-        told = self._post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"tests": tests}})
-        return str(told["dag_run_id"])
+        created = self._post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"tests": tests}})
+        return str(created["dag_run_id"])
 
     def clear(self, dag_id: str, run_id: str) -> None:
         """Clear all tasks of a run through the API."""
@@ -208,17 +208,20 @@ class Airflow:
         self.eventually(
             f"{run_id} ends", lambda: self.metadata.state(run_id) in ("success", "failed"), seconds
         )
-        return {(found.task_id, found.map_index): found.state for found in self.metadata.instances(run_id)}
+        return {
+            (instance.task_id, instance.map_index): instance.state
+            for instance in self.metadata.instances(run_id)
+        }
 
     # -- logs ----------------------------------------------------------------------------------------------------
 
     def task_logs(self, run_id: str) -> dict[Path, str]:
         """Return the logs of all tries of a run's tasks, by folder."""
-        found: dict[Path, str] = {}
+        logs: dict[Path, str] = {}
         for path in sorted((self.home / "logs").glob(f"dag_id=*/run_id={run_id}/**/attempt=*.log")):
             if ".trigger." not in path.name:
-                found[path.parent] = found.get(path.parent, "") + path.read_text(errors="replace")
-        return found
+                logs[path.parent] = logs.get(path.parent, "") + path.read_text(errors="replace")
+        return logs
 
     def fired(self, run_id: str, triggerer: str, job: int) -> set[int]:
         """Return the map indexes of the tasks for which a triggerer fired a results event.
@@ -236,4 +239,4 @@ class Airflow:
             if "Trigger fired event" in line and "'rounds'" in line
         ]
         name = re.compile(rf"/{re.escape(run_id)}/\w+/(\d+)/\d+ \(ID ")
-        return {int(found[1]) for line in lines if (found := name.search(line))}
+        return {int(match[1]) for line in lines if (match := name.search(line))}

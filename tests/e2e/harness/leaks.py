@@ -118,10 +118,10 @@ class Search:
                     continue
                 value = f'"{column}"' if kind == "bytea" else f"convert_to(\"{column}\"::text, 'UTF8')"
                 cursor.execute(f'SELECT {value} FROM "{schema}"."{table}" WHERE "{column}" IS NOT NULL')
-                for (found,) in cursor.fetchall():
-                    self.data(f"table {table}", column, bytes(found))
+                for (value,) in cursor.fetchall():
+                    self.data(f"table {table}", column, bytes(value))
                     if (table, column) == ("trigger", "kwargs") and decrypt is not None:
-                        self.data("decrypted triggers", column, decrypt(bytes(found).decode()))
+                        self.data("decrypted triggers", column, decrypt(bytes(value).decode()))
 
     def processes(self, processes: Iterable[psutil.Process], *, allowed: Iterable[str] = ()) -> None:
         """Search the arguments and environment variables of processes.
@@ -137,8 +137,8 @@ class Search:
 
     def simulator(self, simulator: Simulator) -> None:
         """Search the simulator's request log and state."""
-        told = json.dumps([asdict(request) for request in simulator.requests], default=str)
-        self.data("simulator", "requests", told)
+        request_log = json.dumps([asdict(request) for request in simulator.requests], default=str)
+        self.data("simulator", "requests", request_log)
         self.data("simulator", "control", requests.get(f"{simulator.url}/control", timeout=30).content)
 
     def everywhere(self, airflow: Airflow, simulator: Simulator) -> None:

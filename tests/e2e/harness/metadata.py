@@ -66,52 +66,52 @@ class Metadata:
 
     def dags(self) -> set[str]:
         """Return the ids of all serialized DAGs."""
-        return {found for (found,) in self.query("SELECT dag_id FROM serialized_dag")}
+        return {dag_id for (dag_id,) in self.query("SELECT dag_id FROM serialized_dag")}
 
     def jobs(self, job_type: str) -> set[int]:
         """Return the ids of all jobs of a type, including ended ones."""
-        return {found for (found,) in self.query("SELECT id FROM job WHERE job_type = %s", job_type)}
+        return {job_id for (job_id,) in self.query("SELECT id FROM job WHERE job_type = %s", job_type)}
 
     def state(self, run_id: str) -> str:
         """Return the state of a DAG run."""
-        ((found,),) = self.query("SELECT state FROM dag_run WHERE run_id = %s", run_id)
-        return str(found)
+        ((state,),) = self.query("SELECT state FROM dag_run WHERE run_id = %s", run_id)
+        return str(state)
 
     def newest_run(self) -> str | None:
         """Return the id of the newest DAG run."""
-        found = self.query("SELECT run_id FROM dag_run ORDER BY id DESC LIMIT 1")
-        return found[0][0] if found else None
+        rows = self.query("SELECT run_id FROM dag_run ORDER BY id DESC LIMIT 1")
+        return rows[0][0] if rows else None
 
     def instances(self, run_id: str, like: str = "%") -> list[Instance]:
         """Return the task instances of a run whose ids match a LIKE pattern."""
-        found = self.query(
+        rows = self.query(
             "SELECT i.task_id, i.map_index, i.state, i.try_number, i.pid, t.classpath, t.triggerer_id, t.id"
             " FROM task_instance i LEFT JOIN trigger t ON t.id = i.trigger_id"
             " WHERE i.run_id = %s AND i.task_id LIKE %s ORDER BY i.task_id, i.map_index",
             run_id,
             like,
         )
-        return [Instance(*row) for row in found]
+        return [Instance(*row) for row in rows]
 
     def states(self, run_id: str) -> Counter[str | None]:
         """Count the task instances by state."""
-        return Counter(found.state for found in self.instances(run_id))
+        return Counter(instance.state for instance in self.instances(run_id))
 
     def stuck(self, run_id: str) -> list[Instance]:
         """Return the task instances of a run that have not ended."""
-        return [found for found in self.instances(run_id) if found.state not in ENDED]
+        return [instance for instance in self.instances(run_id) if instance.state not in ENDED]
 
     def waiting(self, run_id: str, like: str = "%") -> list[Instance]:
         """Return the task instances that wait for results in a triggerer."""
         return [
-            found
-            for found in self.instances(run_id, like)
-            if found.state == "deferred" and (found.trigger or "").endswith("InstantTestResultsTrigger")
+            instance
+            for instance in self.instances(run_id, like)
+            if instance.state == "deferred" and (instance.trigger or "").endswith("InstantTestResultsTrigger")
         ]
 
     def triggerers_of(self, run_id: str) -> set[int | None]:
         """Return the job ids of the triggerers of waiting task instances."""
-        return {found.triggerer for found in self.waiting(run_id)}
+        return {instance.triggerer for instance in self.waiting(run_id)}
 
     def triggers(self) -> int:
         """Count the triggers."""
@@ -127,11 +127,11 @@ class Metadata:
 
     def evidence(self, run_id: str) -> list[dict[str, Any]]:
         """Return the evidence of the instant tests of a run."""
-        found = self.query(
+        rows = self.query(
             "SELECT value FROM xcom WHERE run_id = %s AND key = 'return_value' ORDER BY task_id, map_index",
             run_id,
         )
-        values = [json.loads(value) if isinstance(value, str) else value for (value,) in found]
+        values = [json.loads(value) if isinstance(value, str) else value for (value,) in rows]
         return [value for value in values if isinstance(value, dict) and "tests" not in value]
 
     def suite_evidence(self, run_id: str) -> dict[str, Any]:
@@ -145,6 +145,6 @@ class Metadata:
 
     def verdicts(self, run_id: str) -> dict[str, str]:
         """Return the verdict of each test."""
-        told = self.evidence(run_id)
-        assert len({one["test_id"] for one in told}) == len(told)
-        return {one["test_id"]: one["verdict"] for one in told}
+        evidence = self.evidence(run_id)
+        assert len({each["test_id"] for each in evidence}) == len(evidence)
+        return {each["test_id"]: each["verdict"] for each in evidence}

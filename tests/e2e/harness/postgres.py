@@ -32,8 +32,8 @@ class Postgres:
     @staticmethod
     def program(name: str) -> str | None:
         """Return the path of a server program; on Debian it is not on the PATH."""
-        found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
-        return shutil.which(name) or (found[-1] if found else None)
+        paths = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+        return shutil.which(name) or (paths[-1] if paths else None)
 
     def start(self) -> None:
         """Create a database cluster with an empty database and start the server."""

@@ -25,12 +25,12 @@ def eventually(what: str, seconds: float, check: Callable[[], Any], alive: Calla
     :param alive: raises when further waiting is pointless.
     """
     ends = time.monotonic() + seconds
-    while not (found := check()):
+    while not (result := check()):
         alive()
         if time.monotonic() > ends:
             pytest.fail(f"{what}: not within {seconds:g} s")
         time.sleep(0.2)
-    return found
+    return result
 
 
 def free_port() -> int:
@@ -154,19 +154,19 @@ class Processes:
     @staticmethod
     def of_session(leader: int) -> Iterator[psutil.Process]:
         """Return the remaining children of an exited process."""
-        for found in psutil.process_iter():
+        for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if os.getsid(found.pid) == leader:
-                    yield found
+                if os.getsid(process.pid) == leader:
+                    yield process
 
     def everything(self) -> list[psutil.Process]:
         """Return all processes with this ``AIRFLOW_HOME``, including orphans."""
-        home, found = self.environment["AIRFLOW_HOME"], []
+        home, processes = self.environment["AIRFLOW_HOME"], []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get("AIRFLOW_HOME") == home:
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
     def stop(self) -> None:
         """End all processes, in any state."""

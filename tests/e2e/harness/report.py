@@ -35,10 +35,10 @@ class Scenario:
     def cells(self) -> tuple[str, ...]:
         """Return the cells as text."""
         faults = Counter(self.faults)
-        told = [f"{count} x {name}" if count > 1 else name for name, count in faults.items()]
+        described = [f"{count} x {name}" if count > 1 else name for name, count in faults.items()]
         return (
             self.name,
-            ", ".join(told) or "none",
+            ", ".join(described) or "none",
             _figure(self.tasks),
             _figure(self.run_calls),
             ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items()) or "-",
@@ -54,9 +54,9 @@ def _figure(value: int | None) -> str:
 def markdown(scenarios: Iterable[Scenario]) -> str:
     """Return the table and the notes below it as Markdown."""
     scenarios = list(scenarios)
-    rows: list[Sequence[str]] = [HEAD, ["---"] * len(HEAD), *(one.cells() for one in scenarios)]
+    rows: list[Sequence[str]] = [HEAD, ["---"] * len(HEAD), *(scenario.cells() for scenario in scenarios)]
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    lines += [f"\n{one.name}: {note}" for one in scenarios for note in one.notes]
+    lines += [f"\n{scenario.name}: {note}" for scenario in scenarios for note in scenario.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -64,7 +64,8 @@ def aligned(scenarios: Iterable[Scenario], widest: int = 44) -> list[str]:
     """Return the table for a terminal, with wrapped cells."""
     scenarios = list(scenarios)
     rows = [
-        [_wrapped(cell, widest) for cell in cells] for cells in (HEAD, *(one.cells() for one in scenarios))
+        [_wrapped(cell, widest) for cell in cells]
+        for cells in (HEAD, *(scenario.cells() for scenario in scenarios))
     ]
     widths = [max(len(line) for row in rows for line in row[column]) for column in range(len(HEAD))]
     rows.insert(1, [["─" * width] for width in widths])
@@ -73,7 +74,7 @@ def aligned(scenarios: Iterable[Scenario], widest: int = 44) -> list[str]:
         for number in range(max(map(len, row))):
             cells = [cell[number] if number < len(cell) else "" for cell in row]
             lines.append("  ".join(map(str.ljust, cells, widths)).rstrip())
-    return [*lines, *(f"{one.name}: {note}" for one in scenarios for note in one.notes)]
+    return [*lines, *(f"{scenario.name}: {note}" for scenario in scenarios for note in scenario.notes)]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

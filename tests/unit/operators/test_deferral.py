@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -194,12 +195,14 @@ class TestTurns:
             InstantTestResultsTrigger,
         ]
 
-    def test_a_long_rate_limit_is_waited_out_in_the_triggerer(self, simulator, triggerer):
+    def test_a_long_rate_limit_is_waited_out_in_the_triggerer(self, simulator, triggerer, log):
         test_id = simulator.add_test("http-server")
         simulator.throttle(1, 70, "run")
         evidence = triggerer.rerun(test_id)
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
         assert evidence["throttled_seconds"] > 6
+        (waited,) = re.findall(r"Turn to run the test after (\d+) s \(\d+ s of rate-limit waits\)", log())
+        assert int(waited) > 5
         first = triggerer.deferrals[0].trigger
         assert isinstance(first, RunTurnTrigger)
         assert first.limit == 24
