@@ -33,7 +33,7 @@ RunInstantTestOperator(task_id="m25", test_id="1", checks={"network": {"loss": {
 RunInstantTestOperator(task_id="m26", test_id="1", test_type="dnssec", result_types=["network"])
 RunInstantTestOperator(task_id="m27", test_id="1", checks={"network": {"loss": {"leq_to": 1, "quorum": 1.5}}})
 RunInstantTestOperator(task_id="m28", test_id="1", compare_with={"test_id": "1", "window": "a day"})
-RunInstantTestOperator(task_id="m29", test_id="1", confirm_failures=9)
+RunInstantTestOperator(task_id="m29", test_id="1", expected_agents=["Frankfurt, Germany", "Singapor"])
 RunInstantTestOperator(task_id="m30", test_id="1", report_path="report.txt")
 RunInstantTestOperator(task_id="m31", test_id="")
 CreateInstantTestOperator(task_id="m32", definition={"url": "https://example.com", "agents": ["Oslo"]})

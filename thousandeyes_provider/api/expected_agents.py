@@ -6,11 +6,11 @@ import ast
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, printable, short_text, whole_number
+from thousandeyes_provider.api.coerce import did_you_mean, number, printable, short_text, whole_number
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
 
@@ -61,6 +61,22 @@ class ExpectedAgents:
         """The agents that ``source`` lists; unknown when it lists none."""
         listed = tuple(dict.fromkeys(agents))
         return cls(source, listed, len(listed)) if listed else UNKNOWN
+
+    def problems_with(self, agents: Collection[Agent]) -> list[str]:
+        """Return why these agents cannot be all of a test.
+
+        :param agents: the agents of the test.
+        """
+        ids = {agent.agent_id for agent in agents}
+        names = {agent.folded_name() for agent in agents}
+        problems = [
+            f"{str(agent)!r} is no agent of the test{did_you_mean(agent.agent_name, map(str, agents))}"
+            for agent in self.agents
+            if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
+        ]
+        if not self.agents and self.count is not None and self.count > len(set(agents)):
+            problems.append(f"{self.count} agents, but the test has {len(set(agents))}")
+        return problems
 
 
 UNKNOWN = ExpectedAgents("unknown")

@@ -8,13 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from thousandeyes_provider.api.coerce import short_text
-from thousandeyes_provider.api.expected_agents import type_implied_by
+from thousandeyes_provider.api.expected_agents import (
+    Agent,
+    expected_from_rows,
+    expected_from_test,
+    type_implied_by,
+)
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.run import Plan, RunHandle
@@ -81,9 +86,10 @@ class RoundStarter(Protocol):
 class _RunCaller:
     """Send the run call of a test in a way that its round is recognized."""
 
-    def __init__(self, options: StartOptions, session: Session) -> None:
+    def __init__(self, options: StartOptions, session: Session, label: str) -> None:
         self.options = options
         self.session = session
+        self.label = label
 
     def run(self, plan: Plan, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
         """Send the run call until it is accepted, or until the task has to wait for its turn."""
@@ -171,6 +177,23 @@ class _RunCaller:
             _expectation(plan),
         )
 
+    def check_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
+        """Compare the argument ``expected_agents`` with the agents of the test.
+
+        :param agents: the agents of the test; empty when they are unknown.
+        :raises ThousandEyesConfigurationError: when the round could never be complete.
+        """
+        if not agents:
+            self.session.log.warning(
+                "Test %s: expected_agents not verified, the agents of the test are unknown",
+                plan.test_id or "(new)",
+            )
+        elif problems := plan.expected.problems_with(agents):
+            raise ThousandEyesConfigurationError(
+                f"{self.label}: expected_agents: {'; '.join(problems)}; "
+                f"agents of the test: {formatting.join_truncated(sorted({str(agent) for agent in agents}))}"
+            )
+
     def agent_report(self, plan: Plan) -> tuple[list[Json], list[str]]:
         """Return the expected agents with their states for a dry run, and the problems with them."""
         states = self.session.reader.agent_states(plan.expected.agents)
@@ -221,12 +244,13 @@ class Rerun:
 
     :param options: the options of the task.
     :param session: the reads of the task.
+    :param label: the task, for errors.
     """
 
-    def __init__(self, options: RunOptions, session: Session) -> None:
+    def __init__(self, options: RunOptions, session: Session, *, label: str) -> None:
         self._options = options
         self._session = session
-        self._caller = _RunCaller(options, session)
+        self._caller = _RunCaller(options, session, label)
 
     def fingerprint(self) -> list[str | None]:
         """Return the test and its account group."""
@@ -286,9 +310,20 @@ class Rerun:
         )
         if implied and not plan.test_name and not any(plan.remembered.values()):
             self._verify_implied_type(implied)
+        if options.expected_agents:
+            self._check_expected_agents(plan)
         self._caller.announce(plan)
         self._session.xcoms.push_link("test", plan.test_link)
         return plan
+
+    def _check_expected_agents(self, plan: Plan) -> None:
+        """Read the definition of the test only when an expected agent is not in the newest round."""
+        reader = self._session.reader
+        reported = expected_from_rows(row for rows in reader.newest.values() for row in rows).agents
+        if plan.expected.problems_with(reported):
+            definition = reader.definition(plan.test_id, plan.test_type) or {}
+            listed = expected_from_test(definition).agents
+            self._caller.check_expected_agents(plan, [*listed, *reported] if listed else ())
 
     def _verify_implied_type(self, implied: str) -> None:
         """Compare the type that only tests with the checked results have with the type of the test.
@@ -326,7 +361,7 @@ class Creation:
         self._session = session
         self._default_name = default_name
         self._label = label
-        self._caller = _RunCaller(options, session)
+        self._caller = _RunCaller(options, session, label)
         self._from_test_name = ""
 
     def fingerprint(self) -> list[str | None]:
@@ -342,9 +377,7 @@ class Creation:
         if queued.plan is not None and queued.plan.test_id:
             # A further run of the created test confirms its failure.
             return self._caller.run(session.reader.remember(queued.plan), queued, store)
-        test_type, body = self._body(queued.plan.test_name if queued.plan else "")
-        plan = self._plan(test_type, body)
-        self._caller.announce(plan)
+        test_type, body, plan = self._prepare(queued.plan.test_name if queued.plan else "")
         called_at = time.monotonic()
         attempt = _CreateAttempt(self._caller)
         self._read_clock(store)
@@ -382,9 +415,7 @@ class Creation:
 
     def dry_run(self) -> DryRun:
         """Verify token, account group, definition, agents and that the name is free; create nothing."""
-        test_type, body = self._body()
-        plan = self._plan(test_type, body)
-        self._caller.announce(plan)
+        test_type, body, plan = self._prepare()
         agents, problems = self._caller.agent_report(plan)
         tests = self._session.hook.list_tests(time_left=self._session.reader.time_left)
         if any(test.get("testName") == body["testName"] for test in tests):
@@ -400,11 +431,30 @@ class Creation:
         }
         return DryRun(f"a new {test_type} test", report, problems)
 
-    def _body(self, name: str = "") -> tuple[str, Json]:
-        """The type of the test, and the body that creates it.
+    def _prepare(self, name: str = "") -> tuple[str, Json, Plan]:
+        """The type, the body and the plan of the test that is to be created.
 
         :param name: the name when the definition has none; the default name when empty.
         """
+        test_type, body = self._body(name)
+        plan = self._plan(test_type, body)
+        if self._options.expected_agents:
+            self._check_expected_agents(plan, expected_from_test(body).agents)
+        self._caller.announce(plan)
+        return test_type, body, plan
+
+    def _check_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
+        """Read the names of the agents only when the definition has the ids alone."""
+        if plan.expected.problems_with(agents):
+            ids = {agent.agent_id for agent in agents}
+            listed = self._session.hook.list_agents(time_left=self._session.reader.time_left)
+            agents = expected_from_test(
+                {"agents": [agent for agent in listed if agent.get("agentId") in ids]}
+            ).agents
+            self._caller.check_expected_agents(plan, agents)
+
+    def _body(self, name: str) -> tuple[str, Json]:
+        """The type of the test, and the body that creates it."""
         options, hook = self._options, self._session.hook
         test_type, definition = options.test_type, options.definition
         if options.from_test is not None:
@@ -511,7 +561,7 @@ def starter_of(
     """Return what starts the round of a task with these options."""
     if isinstance(options, CreateOptions):
         return Creation(options, session, default_name=default_name, label=label)
-    return Rerun(cast("RunOptions", options), session)
+    return Rerun(cast("RunOptions", options), session, label=label)
 
 
 def queue_timeout_of(options: StartOptions) -> float:

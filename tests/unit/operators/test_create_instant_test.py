@@ -533,6 +533,26 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         outcome = self.refused(simulator, worker, test_type="http-server", definition=PREVIEW, min_agents=3)
         assert "min_agents=3, but only 2 agents are expected" in outcome
 
+    @pytest.mark.parametrize(
+        ("expected", "problem"),
+        [
+            (
+                ["singapore", "Frankfurt"],
+                "'Frankfurt' is no agent of the test; did you mean 'Frankfurt, Germany'",
+            ),
+            (3, "3 agents, but the test has 2"),
+        ],
+    )
+    def test_expected_agents_that_the_test_will_not_have(self, simulator, worker_alone, expected, problem):
+        with pytest.raises(ThousandEyesConfigurationError, match=f"'preview': expected_agents: {problem}"):
+            worker_alone.create("http-server", definition=PREVIEW, expected_agents=expected)
+        assert sent(simulator) == []
+
+    @pytest.mark.parametrize("expected", [2, [SINGAPORE.upper()]])
+    def test_expected_agents_that_the_test_has(self, worker_alone, expected):
+        evidence = worker_alone.create("http-server", definition=PREVIEW, expected_agents=expected)
+        assert evidence["agents"]["expected_source"] == "argument"
+
     def test_results_that_the_test_will_not_have(self, simulator, worker):
         outcome = self.refused(
             simulator,

@@ -338,6 +338,44 @@ class TestCompleteness:
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id, expected_agents=expected)["agents"]["expected_source"] == "argument"
 
+    @pytest.mark.parametrize(
+        ("expected", "problem"),
+        [
+            ([VIENNA, "Singapor"], "'Singapor' is no agent of the test; did you mean 'Singapore'"),
+            (["14412", "99"], "'agent 99' is no agent of the test"),
+            (6, "6 agents, but the test has 5"),
+        ],
+    )
+    def test_agents_that_the_test_does_not_have(self, simulator, worker_alone, expected, problem):
+        test_id = simulator.add_test("http-server")
+        with pytest.raises(ThousandEyesConfigurationError, match=f"expected_agents: {problem}") as error:
+            worker_alone.rerun(test_id, test_type="http-server", expected_agents=expected)
+        assert f"agents of the test: {ASHBURN}; {FRANKFURT}; {SINGAPORE}; {VIENNA}; {ZURICH}" in str(
+            error.value
+        )
+        assert simulator.run_calls(test_id) == 0
+
+    def test_an_agent_that_missed_the_newest_round_is_expected(self, simulator, worker_alone):
+        test_id = simulator.add_test("http-server", next_runs=[{"silent": [ZURICH]}])
+        with pytest.raises(InstantTestIncomplete):
+            worker_alone.rerun(test_id, timeout=1)
+        known = {"test_type": "http-server", "expected_agents": [ZURICH, VIENNA]}
+        assert worker_alone.rerun(test_id, **known)["verdict"] == "passed"
+
+    def test_expected_agents_in_the_newest_round_take_no_further_request(self, simulator, worker_alone):
+        test_id = simulator.add_test("http-server")
+        worker_alone.rerun(test_id, test_type="http-server", expected_agents=[ZURICH])
+        assert f"/v7/tests/http-server/{test_id}" not in [request.path for request in simulator.requests]
+
+    def test_expected_agents_without_a_definition_are_not_verified(
+        self, simulator, worker_alone, capsys, caplog
+    ):
+        test_id = simulator.add_test("http-server", switches={"typed_lookup": "404"})
+        known = {"test_type": "http-server", "expected_agents": ["Singapor"]}
+        with pytest.raises(InstantTestIncomplete):
+            worker_alone.rerun(test_id, timeout=1, **known)
+        assert f"Test {test_id}: expected_agents not verified" in capsys.readouterr().out + caplog.text
+
     def test_the_agents_of_a_round_that_is_going_on_do_not_say_who_should_report(
         self, simulator, worker, monkeypatch
     ):
