@@ -110,7 +110,7 @@ class Worker:
 
     @property
     def _quick(self):
-        return {"poll_interval": 0.2, "timeout": 6, "deferrable": self.deferrable}
+        return {"poll_interval": 0.07, "timeout": 6, "deferrable": self.deferrable}
 
     @property
     def evidence(self):
@@ -123,7 +123,7 @@ def simulator():
     # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
     with Simulator(
         tokens=[TOKEN],
-        speed=10,
+        speed=30,
         default_tests=False,
         organization_limit=100_000,
         round_ids="second",

@@ -149,7 +149,7 @@ class TestCreating:
         assert len(created(simulator)) == 1
 
     def test_a_long_one_is_waited_out_in_the_triggerer(self, simulator, triggerer):
-        simulator.throttle(1, 70, "create")
+        simulator.throttle(1, 200, "create")
         evidence = triggerer.create("http-server", definition=PREVIEW)
         assert [type(each.trigger).__name__ for each in triggerer.deferrals] == [
             "RunTurnTrigger",

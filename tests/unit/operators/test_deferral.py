@@ -197,7 +197,7 @@ class TestTurns:
 
     def test_a_long_rate_limit_is_waited_out_in_the_triggerer(self, simulator, triggerer, log):
         test_id = simulator.add_test("http-server")
-        simulator.throttle(1, 70, "run")
+        simulator.throttle(1, 200, "run")
         evidence = triggerer.rerun(test_id)
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
         assert evidence["throttled_seconds"] > 6

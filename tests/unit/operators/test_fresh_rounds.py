@@ -27,7 +27,7 @@ def test_round_that_shows_its_first_row_after_our_call_is_not_judged(simulator, 
 
 def test_round_of_others_is_named_when_no_other_comes(simulator, worker, log):
     test_id = simulator.add_test("http-server", switches={"run_while_running": "merge"})
-    theirs = simulator.run(test_id, outcomes="error", delays=40)
+    theirs = simulator.run(test_id, outcomes="error", delays=100)
     time.sleep(2.5)
     with pytest.raises(InstantTestNoResults) as failure:
         worker.rerun(test_id, timeout=3)

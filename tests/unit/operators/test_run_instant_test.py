@@ -505,7 +505,7 @@ class TestLostAnswers:
         """Sent twice, because the first run showed up only after settle_time: the first round is the one judged."""
         configure(settle_time=1)
         test_id = simulator.add_test(
-            "http-server", next_runs=[{"delays": 15}, {"delays": 60, "outcomes": "error"}]
+            "http-server", next_runs=[{"delays": 40}, {"delays": 180, "outcomes": "error"}]
         )
         simulator.fail("run", status=502, started=True)
         evidence = worker.rerun(test_id)
