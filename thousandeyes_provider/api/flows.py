@@ -1,6 +1,6 @@
 """Requests with retries, calls that start a round, and paging as generators: each rule once, for both hooks.
 
-A flow yields steps (:class:`Send`, :class:`Pause`, :class:`Notice`), receives the outcome of each
+A flow yields steps (:class:`Send`, :class:`Pause`, :class:`Notice`, :class:`Reconnect`), receives the outcome of each
 step, and returns its result. A driver of a few lines carries the steps out: one blocks, the other awaits. Flows nest
 with ``yield from``. They never send, sleep or log.
 """
@@ -74,8 +74,13 @@ class Notice:
     is_warning: bool = False
 
 
+@dataclass(frozen=True)
+class Reconnect:
+    """Read the connection again before the next request."""
+
+
 T = TypeVar("T")
-Flow = Generator[Send | Pause | Notice, Any, T]
+Flow = Generator[Send | Pause | Notice | Reconnect, Any, T]
 
 
 class RequestAbandoned(Exception):

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
-from thousandeyes_provider.api.flows import MIN_REQUEST_TIME, Clock, Flow, Pause, Send
+from thousandeyes_provider.api.flows import MIN_REQUEST_TIME, Clock, Flow, Pause, Reconnect, Send
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks import reads
 from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
@@ -160,6 +160,9 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
                 reply = await self._send(step)
             elif isinstance(step, Pause):
                 reply = await self._pause(step)
+            elif isinstance(step, Reconnect):
+                await self.close()
+                await self.load()
             else:
                 self._log_notice(step)
 

@@ -19,6 +19,7 @@ from thousandeyes_provider.api.flows import (
     Flow,
     Notice,
     Pause,
+    Reconnect,
     Send,
     StartedCall,
     TimeLeft,
@@ -366,6 +367,8 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 reply = self._send(step)
             elif isinstance(step, Pause):
                 reply = self._pause(step)
+            elif isinstance(step, Reconnect):
+                self.close()
             else:
                 self._log_notice(step)
 

@@ -1,13 +1,10 @@
-"""Read the rounds of a test: what ThousandEyes shows before a run, and what has arrived since.
-
-Polling is one generator (:func:`poll_flow`) that both readers drive.
-"""
+"""Read the rounds of a test: what ThousandEyes shows before a run, and what has arrived since."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +19,7 @@ from thousandeyes_provider.api.expected_agents import (
     result_types_of,
     rows_per_agent,
 )
+from thousandeyes_provider.api.flows import Flow, Reconnect, TimeLeft
 from thousandeyes_provider.api.poll_schedule import QuotaPace
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import app_link, newest_round, round_length, round_of, window_back_to
@@ -34,6 +32,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesNotFoundError,
     ThousandEyesRequestError,
 )
+from thousandeyes_provider.hooks import reads
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
@@ -49,32 +48,6 @@ _TYPES_WITH_ROW_COUNT = ("dns-server", "agent-to-agent")
 """Test types whose definition tells how many rows an agent has."""
 
 
-@dataclass
-class TokenRefresh:
-    """Whether the connection was read again because ThousandEyes refused its token. That is done once for each wait."""
-
-    done: bool = False
-
-
-@dataclass(frozen=True)
-class ResultsQuery:
-    """One read of results that a poll asks its driver for.
-
-    :param result_type: the result type.
-    :param direction: the ``direction`` parameter; ``None`` without it.
-    :param window: the ``window`` parameter.
-    """
-
-    result_type: str
-    direction: str | None
-    window: str
-
-
-@dataclass(frozen=True)
-class RereadConnection:
-    """A poll asks its driver to close the hook, so that the next request reads the connection again."""
-
-
 @dataclass(frozen=True)
 class PollResult:
     """What one poll returned.
@@ -87,46 +60,67 @@ class PollResult:
     error: ThousandEyesError | None = None
 
 
-PollFlow = Generator[
-    ResultsQuery | RereadConnection, Mapping[str, Any] | ThousandEyesError | None, PollResult
-]
-
-
 def poll_flow(
-    plan: Plan, window: Callable[[], str], refresh: TokenRefresh, log: logging.Logger | Any
-) -> PollFlow:
-    """One poll of every result type of a plan, as a generator: it yields what to do and receives what came back.
+    reader: ResultsReader | AsyncResultsReader,
+    plan: Plan,
+    sent_at: float,
+    time_left: TimeLeft | None,
+    expand: Mapping[str, Sequence[str]] | None = None,
+) -> Flow[PollResult]:
+    """Read every result type of a plan once.
 
     A 404 means that there are no rows yet. Any other failed query is a warning, and its result type is left out. At the
-    first 401 the connection is read again, in case its token was renewed.
+    first 401 of a reader the connection is read again, in case its token was renewed.
 
     :param plan: the result types and their directions.
-    :param window: returns the ``window`` of a query that is sent now.
-    :param refresh: whether this wait has read the connection again already.
-    :param log: where failed queries are logged.
+    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
+    :param time_left: seconds until the deadline; no retry waits longer.
+    :param expand: the ``expand`` parameter by result type.
     :raises ThousandEyesAuthError: on 403, and on a second 401.
     :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
     """
+    hook, log = reader.hook, reader.log
+
+    def query() -> Flow[Mapping[str, Any] | ThousandEyesError]:
+        # The window covers the run also when a retry sends the query at the deadline.
+        latest = hook.server_now() + (max(time_left(), 0.0) if time_left else 0.0)
+        try:
+            return (
+                yield from reads.get_test_results(
+                    hook,
+                    plan.test_id,
+                    result_type,
+                    window=window_back_to(sent_at, latest),
+                    direction=direction,
+                    expand=(expand or {}).get(result_type),
+                    time_left=time_left,
+                )
+            )
+        except ThousandEyesError as error:
+            return error
+
     rows: dict[str, list[Row]] = {}
     failed: dict[str, ThousandEyesError] = {}
     for result_type, directions in plan.directions.items():
+        rows[result_type] = []
         for direction in directions:
-            query = ResultsQuery(result_type, direction, window())
-            outcome = yield query
-            if isinstance(outcome, ThousandEyesAuthError) and outcome.status == 401 and not refresh.done:
-                refresh.done = True
+            outcome = yield from query()
+            if (
+                isinstance(outcome, ThousandEyesAuthError)
+                and outcome.status == 401
+                and not reader.has_reconnected
+            ):
+                reader.has_reconnected = True
                 log.warning("401: reading the connection again in case its token was renewed: %s", outcome)
-                yield RereadConnection()
-                outcome = yield replace(query, window=window())
+                yield Reconnect()
+                outcome = yield from query()
             if isinstance(outcome, ThousandEyesAuthError | ThousandEyesConfigurationError):
                 raise outcome
-            arrived = rows.setdefault(result_type, [])
-            if isinstance(outcome, ThousandEyesError):
-                if not isinstance(outcome, ThousandEyesNotFoundError):
-                    log.warning("Could not read the %s results, polling again: %s", result_type, outcome)
-                    failed[result_type] = outcome
-            elif outcome is not None:
-                arrived += _with_direction(outcome["results"], direction)
+            if not isinstance(outcome, ThousandEyesError):
+                rows[result_type] += _with_direction(outcome["results"], direction)
+            elif not isinstance(outcome, ThousandEyesNotFoundError):
+                log.warning("Could not read the %s results, polling again: %s", result_type, outcome)
+                failed[result_type] = outcome
     complete = {name: arrived for name, arrived in rows.items() if name not in failed}
     return PollResult(complete, next(reversed(failed.values()), None))
 
@@ -184,18 +178,6 @@ def _wanted_result_types(
     return wanted
 
 
-def _window_until_deadline(
-    sent_at: float, server_now: Callable[[], float], time_left: Callable[[], float] | None
-) -> Callable[[], str]:
-    """The window of a query. It covers the run also when a retry sends the query at the deadline."""
-
-    def window() -> str:
-        left = max(time_left(), 0.0) if time_left else 0.0
-        return window_back_to(sent_at, server_now() + left)
-
-    return window
-
-
 def _pace_after_response(
     pace: QuotaPace, hook: BlockingThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
 ) -> QuotaPace:
@@ -228,7 +210,9 @@ class ResultsReader:
     :param log: where the reader logs.
     :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
     :param expand: the ``expand`` parameter by result type.
+    :param newest: the rows of the newest rounds before the run, by result type.
     :param pace: what the quota asked for after the last response.
+    :param has_reconnected: whether the connection was read again because ThousandEyes refused its token.
     """
 
     hook: BlockingThousandEyesHook
@@ -237,7 +221,7 @@ class ResultsReader:
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
     newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
     pace: QuotaPace = field(default_factory=QuotaPace, init=False)
-    _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
+    has_reconnected: bool = field(default=False, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -407,31 +391,9 @@ class ResultsReader:
         :param time_left: seconds until the deadline; no retry waits longer.
         :raises ThousandEyesAuthError: see :func:`poll_flow`.
         """
-        window = _window_until_deadline(sent_at, self.hook.server_now, time_left)
-        flow = poll_flow(plan, window, self._refresh, self.log)
-        outcome: Mapping[str, Any] | ThousandEyesError | None = None
-        while True:
-            try:
-                step = flow.send(outcome)
-            except StopIteration as end:
-                self.update_pace(plan)
-                result: PollResult = end.value
-                return result
-            outcome = None
-            if isinstance(step, RereadConnection):
-                self.hook.close()
-                continue
-            try:
-                outcome = self.hook.get_test_results(
-                    plan.test_id,
-                    step.result_type,
-                    window=step.window,
-                    direction=step.direction,
-                    expand=self.expand.get(step.result_type),
-                    time_left=time_left,
-                )
-            except ThousandEyesError as error:
-                outcome = error
+        result = self.hook.drive(poll_flow(self, plan, sent_at, time_left, self.expand))
+        self.update_pace(plan)
+        return result
 
     def history(
         self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, sent_at: float
@@ -508,36 +470,15 @@ class AsyncResultsReader:
     hook: ThousandEyesAsyncHook
     log: logging.Logger | Any
     pace: QuotaPace = field(default_factory=QuotaPace)
-    _refresh: TokenRefresh = field(default_factory=TokenRefresh, init=False)
+    has_reconnected: bool = field(default=False, init=False)
 
     async def poll(
         self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None
     ) -> PollResult:
         """Read every result type of a plan once; see :meth:`ResultsReader.poll`."""
-        window = _window_until_deadline(sent_at, self.hook.server_now, time_left)
-        flow = poll_flow(plan, window, self._refresh, self.log)
-        outcome: Mapping[str, Any] | ThousandEyesError | None = None
-        while True:
-            try:
-                step = flow.send(outcome)
-            except StopIteration as end:
-                self.pace = _pace_after_response(self.pace, self.hook, plan)
-                result: PollResult = end.value
-                return result
-            outcome = None
-            if isinstance(step, RereadConnection):
-                await self.hook.close()
-                continue
-            try:
-                outcome = await self.hook.get_test_results(
-                    plan.test_id,
-                    step.result_type,
-                    window=step.window,
-                    direction=step.direction,
-                    time_left=time_left,
-                )
-            except ThousandEyesError as error:
-                outcome = error
+        result = await self.hook.drive(poll_flow(self, plan, sent_at, time_left))
+        self.pace = _pace_after_response(self.pace, self.hook, plan)
+        return result
 
 
 def _agent_state(listed: Mapping[str, Any]) -> str:

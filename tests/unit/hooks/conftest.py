@@ -68,6 +68,9 @@ class Blocking:
             return method
         return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
 
+    def run(self, awaitable):
+        return self._runner.run(awaitable)
+
     def stop(self):
         self._runner.run(self.hook.close())
         self._runner.close()

@@ -13,18 +13,13 @@ from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent
 from thousandeyes_provider.exceptions import (
     ThousandEyesAuthError,
     ThousandEyesConfigurationError,
-    ThousandEyesNotFoundError,
     ThousandEyesServerError,
 )
 from thousandeyes_provider.hooks.results_reader import (
     AsyncResultsReader,
-    RereadConnection,
-    ResultsQuery,
     ResultsReader,
-    TokenRefresh,
-    poll_flow,
 )
-from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
+from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
 HTTP_TEST = "202703"
 
@@ -151,74 +146,66 @@ def test_states_of_ten_thousand_agents_are_looked_up_once_each(reader, monkeypat
     assert len(lookups) <= 5 * len(listed)
 
 
-def test_invalid_connection_that_was_read_again_ends_the_wait(reader, monkeypatch):
-    plan = reader.plan(HTTP_TEST, test_type=None, result_types=None, expected=None)
-    reader.hook.close()
-    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", '{"conn_type": "thousandeyes"}')
-    renewed = type(reader.hook)()
-    with pytest.raises(ThousandEyesConfigurationError, match="token"):
-        ResultsReader(renewed, reader.log).poll(plan, 0.0)
+class TestPoll:
+    """The one flow of a poll, run by the readers of both hooks."""
 
-
-class TestPollFlow:
-    """The one control flow of a poll, driven by hand."""
+    TYPES = ("http-server", "network")
 
     @pytest.fixture
     def plan(self, reader):
-        return reader.plan(HTTP_TEST, test_type=None, result_types=["http-server", "network"], expected=None)
+        return reader.plan(HTTP_TEST, test_type=None, result_types=list(self.TYPES), expected=None)
 
     @pytest.fixture
-    def start(self, plan):
-        def start(refresh=None):
-            flow = poll_flow(
-                plan, lambda: "120s", refresh or TokenRefresh(), logging.getLogger("thousandeyes")
-            )
-            return flow, next(flow)
+    def poll(self, plan, connect_either):
+        """Polls with one reader, so that a second poll knows what the first did."""
+        hook = connect_either(retry_limit=1)
+        if isinstance(hook, ThousandEyesHook):
+            reader = ResultsReader(hook, logging.getLogger("thousandeyes"))
+            return lambda: reader.poll(plan, time.time())
+        reader = AsyncResultsReader(hook.hook, logging.getLogger("thousandeyes"))
+        return lambda: hook.run(reader.poll(plan, time.time()))
 
-        return start
-
-    @staticmethod
-    def result(flow, outcome):
-        with pytest.raises(StopIteration) as end:
-            flow.send(outcome)
-        return end.value.value
-
-    def test_asks_for_every_result_type(self, start):
-        flow, query = start()
-        assert query == ResultsQuery("http-server", None, "120s")
-        assert flow.send({"results": [{"roundId": 1}]}) == ResultsQuery("network", None, "120s")
-        polled = self.result(flow, {"results": []})
+    def test_returns_the_rows_of_every_result_type(self, simulator, poll):
+        simulator.fail("results", status=200, body='{"results": [{"roundId": 1}]}', result_type="http-server")
+        simulator.fail("results", status=200, body='{"results": []}', result_type="network")
+        polled = poll()
         assert (polled.rows, polled.error) == ({"http-server": [{"roundId": 1}], "network": []}, None)
 
-    def test_404_means_no_rows_yet(self, start):
-        flow, _ = start()
-        flow.send(ThousandEyesNotFoundError("404", status=404))
-        assert self.result(flow, {"results": []}).rows == {"http-server": [], "network": []}
+    def test_404_means_no_rows_yet(self, simulator, poll):
+        simulator.fail("results", status=404, times=None)
+        polled = poll()
+        assert (polled.rows, polled.error) == ({"http-server": [], "network": []}, None)
 
-    def test_failed_query_leaves_its_result_type_out(self, start, caplog):
-        flow, _ = start()
-        error = ThousandEyesServerError("500", status=500)
-        flow.send(error)
-        polled = self.result(flow, {"results": []})
-        assert (polled.rows, polled.error) == ({"network": []}, error)
-        assert "Could not read the http-server results, polling again: 500" in caplog.text
+    def test_failed_query_leaves_its_result_type_out(self, simulator, poll, caplog):
+        simulator.fail("results", status=500, result_type="http-server", times=None)
+        polled = poll()
+        assert set(polled.rows) == {"network"}
+        assert isinstance(polled.error, ThousandEyesServerError)
+        assert (
+            "Could not read the http-server results, polling again: http-server results of test 202703: 500"
+            in caplog.text
+        )
 
-    def test_first_401_reads_the_connection_again_and_asks_once_more(self, start):
-        refused, refresh = ThousandEyesAuthError("401", status=401), TokenRefresh()
-        flow, query = start(refresh)
-        assert flow.send(refused) == RereadConnection()
-        assert flow.send(None) == query
-        assert flow.send({"results": []}).result_type == "network"
-        with pytest.raises(ThousandEyesAuthError):
-            flow.send(refused)
-        flow, _ = start(refresh)
-        with pytest.raises(ThousandEyesAuthError):
-            flow.send(refused)
+    def test_first_401_reads_the_connection_again_and_asks_once_more(self, simulator, poll, caplog):
+        simulator.fail("results", status=401)
+        assert set(poll().rows) == set(self.TYPES)
+        assert caplog.text.count("401: reading the connection again in case its token was renewed") == 1
+        simulator.fail("results", status=401)
+        with pytest.raises(ThousandEyesAuthError, match="401"):
+            poll()
 
-    def test_403_ends_the_wait(self, start):
-        flow, _ = start()
-        with pytest.raises(ThousandEyesAuthError):
-            flow.send(ThousandEyesAuthError("403", status=403))
+    def test_403_ends_the_wait(self, simulator, poll):
+        simulator.fail("results", status=403)
+        with pytest.raises(ThousandEyesAuthError, match="403"):
+            poll()
+
+    def test_an_invalid_connection_that_was_read_again_ends_the_wait(self, simulator, poll, monkeypatch):
+        poll()
+        monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", '{"conn_type": "thousandeyes"}')
+        simulator.fail("results", status=401)
+        with pytest.raises(ThousandEyesConfigurationError, match="API token is missing") as refused:
+            poll()
+        assert refused.value.__context__ is None
 
 
 def test_both_readers_send_the_same_requests(simulator, reader):
