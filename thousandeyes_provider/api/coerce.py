@@ -89,6 +89,21 @@ def short_text(value: Any) -> str:
     return text if text.isprintable() else printable(text)
 
 
+def inner_value(value: Any, *names: str) -> Any:
+    """Return the value that names lead to in nested objects; ``None`` where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def objects_in(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects of a list, without other entries; an empty list for anything else."""
+    if not isinstance(value, list):
+        return []
+    # Large rounds: the check of an abstract class takes longer than all the rest.
+    return [entry for entry in value if type(entry) is dict or isinstance(entry, Mapping)]
+
+
 # -- misspelt names --------------------------------------------------------------------------------------------------
 
 

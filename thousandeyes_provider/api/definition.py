@@ -20,6 +20,7 @@ from thousandeyes_provider.api.coerce import (
     closest,
     closest_names,
     did_you_mean,
+    objects_in,
     short_text,
     whole_number,
 )
@@ -37,6 +38,9 @@ from thousandeyes_provider.api.definition_schema import (
 
 MAX_TEST_NAME = 200
 """Characters of a generated test name; the limit of the API is not documented."""
+
+MAX_WARNINGS = 20
+"""Warnings that are listed, and misspelt names for which the likely one is looked up, which takes a while."""
 
 _IDENTITY_FIELDS = frozenset(("testName", "labels", "sharedWithAccounts"))
 """Fields that identify a test or share it, and do not change what it measures."""
@@ -89,11 +93,13 @@ def definition_warnings(
     """Return a sentence for each part of a definition that the API description does not have.
 
     These are unknown fields, values outside a range or a list of choices, and fields of scheduled tests. They are sent
-    as they are. For the arguments see :func:`read_definition`.
+    as they are. At most :data:`MAX_WARNINGS` are listed, with the number of the others. For the arguments see
+    :func:`read_definition`.
     """
     reader = _Reader(test_type, [], [], True, known)
     _read_top(definition, name, reader)
-    return reader.warnings
+    more = len(reader.warnings) - MAX_WARNINGS
+    return reader.warnings[:MAX_WARNINGS] + ([f"{name}: {more} more warnings"] if more > 0 else [])
 
 
 def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -103,23 +109,25 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
     :param agents: the agents of ``GET /agents``; agents without an id are left out.
     :raises DefinitionErrors: for each name that no agent has, with close names, or that several agents have.
     """
-    listed = [agent for agent in agents if short_text(agent.get("agentId")).strip()]
+    listed = [
+        (short_text(agent.get("agentName")), agent_id)
+        for agent in agents
+        if (agent_id := short_text(agent.get("agentId")).strip())
+    ]
+    ids_of: dict[str, set[str]] = {}
+    for agent_name, agent_id in listed:
+        ids_of.setdefault(agent_name.strip().casefold(), set()).add(agent_id)
     errors: list[str] = []
 
     def resolve(name: str, path: str) -> str:
-        ids = sorted(
-            {
-                short_text(agent["agentId"]).strip()
-                for agent in listed
-                if _same_name(agent.get("agentName"), name)
-            }
-        )
+        ids = sorted(ids_of.get(name.strip().casefold(), ()))
         if len(ids) == 1:
             return ids[0]
         if ids:
             errors.append(f"{path}: {len(ids)} agents are named {name!r}; use an id: {', '.join(ids)}")
         else:
-            errors.append(f"{path}: no agent is named {name!r}{_close_agents(name, listed)}")
+            hint = _close_agents(name, dict(listed)) if len(errors) < MAX_WARNINGS else ""
+            errors.append(f"{path}: no agent is named {name!r}{hint}")
         return name
 
     result = dict(body)
@@ -141,8 +149,7 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
     return result
 
 
-def _close_agents(name: str, listed: Iterable[Mapping[str, Any]]) -> str:
-    ids = {short_text(agent.get("agentName")): short_text(agent["agentId"]) for agent in listed}
+def _close_agents(name: str, ids: Mapping[str, str]) -> str:
     close = (
         closest_names(name, ids)
         or [agent_name for agent_name in ids if name.casefold() in agent_name.casefold()][:3]
@@ -181,8 +188,8 @@ def settings_of(test_type: str, test: Mapping[str, Any]) -> tuple[dict[str, Any]
     if isinstance(settings.get("agents"), list):
         settings["agents"] = [
             {"agentId": agent_id}
-            for agent in settings["agents"]
-            if isinstance(agent, Mapping) and (agent_id := short_text(agent.get("agentId")))
+            for agent in objects_in(settings["agents"])
+            if (agent_id := short_text(agent.get("agentId")))
         ]
     if isinstance(settings.get("dnsServers"), list):
         settings["dnsServers"] = [
@@ -228,15 +235,14 @@ def missing_credentials(test_type: str, body: Mapping[str, Any]) -> list[str]:
     sip = body.get("targetSipCredentials")
     if isinstance(sip, Mapping) and (sip.get("authUser") or body.get("registerEnabled") is True):
         need(sip, 'definition["targetSipCredentials"]', "password")
-    requests = body.get("requests")
-    for position, request in enumerate(requests if isinstance(requests, list) else ()):
-        if isinstance(request, Mapping):
-            names = {
-                "basic": ("password",),
-                "bearer-token": ("bearerToken",),
-                "oauth2": ("clientId", "clientSecret"),
-            }.get(str(request.get("authType")), ())
-            need(request, f'definition["requests"][{position}]', *names)
+    credentials = {
+        "basic": ("password",),
+        "bearer-token": ("bearerToken",),
+        "oauth2": ("clientId", "clientSecret"),
+    }
+    for position, request in enumerate(objects_in(body.get("requests"))):
+        names = credentials.get(str(request.get("authType")), ())
+        need(request, f'definition["requests"][{position}]', *names)
     return missing
 
 
@@ -340,26 +346,21 @@ def _object(
         else:
             result[name] = given
             if is_top:
-                reader.warnings.append(f"{inner} {_unknown_field(name, fields, reader.test_type)}")
-    missing = [name for name, field in fields.items() if field.required and result.get(name) is None]
+                problem = "has no effect: instant tests have no schedule and no alerts"
+                if name not in SCHEDULING:
+                    hint = did_you_mean(name, fields) if len(reader.warnings) < MAX_WARNINGS else ""
+                    problem = f"is not known for {reader.test_type} tests{hint}"
+                reader.warnings.append(f"{inner} {problem}")
     if not reader.partial:
-        reader.errors += [
-            f"{path}[{json.dumps(name)}]: required for {reader.test_type} tests{_misspelt(name, value, fields)}"
-            for name in missing
-        ]
+        unknown = [str(name) for name in value if name not in fields][:MAX_WARNINGS]
+        for name, field in fields.items():
+            if field.required and result.get(name) is None:
+                misspelt = closest(name, unknown)
+                hint = f"; is {misspelt!r} a misspelling?" if misspelt else ""
+                reader.errors.append(
+                    f"{path}[{json.dumps(name)}]: required for {reader.test_type} tests{hint}"
+                )
     return result
-
-
-def _unknown_field(name: Any, fields: Mapping[str, Field], test_type: str) -> str:
-    if name in SCHEDULING:
-        return "has no effect: instant tests have no schedule and no alerts"
-    return f"is not known for {test_type} tests{did_you_mean(name, fields)}"
-
-
-def _misspelt(name: str, value: Mapping[Any, Any], fields: Mapping[str, Field]) -> str:
-    """The unknown field that a missing field was most likely misspelt as."""
-    given = closest(name, [str(given) for given in value if given not in fields])
-    return f"; is {given!r} a misspelling?" if given else ""
 
 
 def _value(value: Any, field: Field, path: str, reader: _Reader) -> Any:
@@ -456,10 +457,6 @@ def _agent(item: Any) -> Any:
 def _is_id(text: str) -> bool:
     text = text.strip()
     return text.isascii() and text.isdigit()
-
-
-def _same_name(name: Any, wanted: str) -> bool:
-    return isinstance(name, str) and name.strip().casefold() == wanted.strip().casefold()
 
 
 def _members(value: Any, field: Field, path: str, reader: _Reader) -> _Read:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from thousandeyes_provider.api.coerce import inner_value
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.api.retry import RequestKind
 from thousandeyes_provider.api.urls import follow, path_part
@@ -96,8 +97,8 @@ class ApiRequest:
         :return: ``None`` after the last page.
         :raises ValueError: when the link leads to another origin.
         """
-        link = _next_link(response.json())
-        if link is None:
+        link = inner_value(response.json(), "_links", "next", "href")
+        if not isinstance(link, str) or not link:
             return None
         target = follow(response.url, link)
         query = urlsplit(target).query
@@ -159,17 +160,4 @@ EVENTS = Endpoint("list events", "GET", "/events", member="events")
 ACCOUNT_GROUPS = Endpoint(
     "list account groups", "GET", "/account-groups", member="accountGroups", takes_account_group=False
 )
-CURRENT_USER = Endpoint(
-    "get current user",
-    "GET",
-    "/users/current",
-    member="",
-    takes_account_group=False,
-)
-
-
-def _next_link(page: Mapping[str, Any]) -> str | None:
-    links = page.get("_links")
-    following = links.get("next") if isinstance(links, dict) else None
-    href = following.get("href") if isinstance(following, dict) else None
-    return href if isinstance(href, str) and href else None
+CURRENT_USER = Endpoint("get current user", "GET", "/users/current", member="", takes_account_group=False)

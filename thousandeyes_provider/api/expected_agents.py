@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import did_you_mean, number, printable, short_text, whole_number
+from thousandeyes_provider.api.coerce import (
+    did_you_mean,
+    inner_value,
+    number,
+    objects_in,
+    parse_structure,
+    printable,
+    short_text,
+    whole_number,
+)
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
 
@@ -116,11 +123,9 @@ def expected_from_argument(value: Any) -> ExpectedAgents | None:
 
 def expected_from_test(test: Mapping[str, Any]) -> ExpectedAgents:
     """The agents of a test's definition (``expand=agent``); unknown when it has none."""
-    entries = test.get("agents")
     agents = (
         Agent(short_text(entry.get("agentId")), short_text(entry.get("agentName")))
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, Mapping)
+        for entry in objects_in(test.get("agents"))
     )
     return ExpectedAgents.of("test", (agent for agent in agents if agent != Agent()))
 
@@ -140,12 +145,9 @@ def result_types_of(test_type: str, test: Mapping[str, Any] | None) -> tuple[str
     :param test: the test's definition, if known. Where it links results, types without a link are left out.
     """
     default = TEST_TYPES[test_type].default
-    links = (test or {}).get("_links")
-    linked = links.get("testResults") if isinstance(links, Mapping) else None
     with_link = {
         short_text(link.get("href")).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-        for link in (linked if isinstance(linked, list) else [])
-        if isinstance(link, Mapping)
+        for link in objects_in(inner_value(test, "_links", "testResults"))
     }
     return tuple(name for name in default if name in with_link) or default
 
@@ -219,12 +221,10 @@ def share_or_count(value: Any, of: int | None, name: str) -> int | None:
 
 def _parse_list(text: str) -> Any:
     """Parse a list from JSON or Python; a rendered template is Python."""
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
+    try:
+        return parse_structure(text)
+    except ValueError:
+        return [part.strip().strip("'\"") for part in text.strip("[]").split(",")]
 
 
 def _parse_agent(entry: Any) -> Agent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from thousandeyes_provider.api.coerce import boolean, closest, number
+from thousandeyes_provider.api.coerce import boolean, closest, number, objects_in
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 
 
@@ -42,15 +42,9 @@ class Metric:
     derived: Callable[[Row], Any] | None = None
 
 
-def _certificates(row: Row) -> list[Mapping[str, Any]]:
-    certificates = row.get("sslCertificates")
-    if not isinstance(certificates, list):
-        return []
-    return [entry for entry in certificates if type(entry) is dict or isinstance(entry, Mapping)]
-
-
 def _days_left(row: Row) -> float | None:
-    days = [number(certificate.get("daysUntilExpiry")) for certificate in _certificates(row)]
+    certificates = objects_in(row.get("sslCertificates"))
+    days = [number(certificate.get("daysUntilExpiry")) for certificate in certificates]
     return min([count for count in days if count is not None], default=None)
 
 
@@ -58,7 +52,7 @@ def _certificate_valid(row: Row) -> bool | None:
     """Whether every certificate is within its dates and has a valid signer. The API has these flags only when false."""
     flags = [
         boolean(certificate.get(name))
-        for certificate in _certificates(row)
+        for certificate in objects_in(row.get("sslCertificates"))
         for name in ("isFetchDateInValidCertDateRange", "hasValidSigningCert")
     ]
     return False not in flags if flags else None

@@ -277,10 +277,6 @@ class RoundProgress:
         """The rows of our round, by result type."""
         return {result_type: list(rows) for result_type, rows in self._tally.rows.items()}
 
-    def agents_seen(self) -> tuple[Agent, ...]:
-        """Every agent with at least one row of our round."""
-        return tuple(self._tally.agents.values())
-
     def reported(self) -> tuple[Agent, ...]:
         """The agents with every row that is expected of an agent."""
         tally = self._tally

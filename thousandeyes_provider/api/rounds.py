@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from thousandeyes_provider.api.coerce import short_text, whole_number
+from thousandeyes_provider.api.coerce import inner_value, short_text, whole_number
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
 
 ROUND_CLOCK_TOLERANCE = 1.0
@@ -123,14 +123,6 @@ def row_origin(
     return RowOrigin.OURS
 
 
-def is_fresh(
-    row: Row, *, remembered: int | None, sent_at: float, clock_tolerance: float = ROUND_CLOCK_TOLERANCE
-) -> bool:
-    """Whether a row can belong to the round of our run; see :func:`row_origin` for the parameters."""
-    origin = row_origin(row, remembered=remembered, sent_at=sent_at, clock_tolerance=clock_tolerance)
-    return origin is RowOrigin.OURS
-
-
 def wait_for_next_minute(remembered: Iterable[int | None], now: float) -> float:
     """Seconds to wait before a run, so that its round id differs from the remembered one.
 
@@ -178,9 +170,7 @@ def row_content(row: Row) -> tuple[str, ...]:
 
 def app_link(row: Row) -> str | None:
     """The deep link of a row into ThousandEyes' web application; ``None`` unless it is a web address."""
-    links = row.get("_links")
-    link = links.get("appLink") if isinstance(links, Mapping) else None
-    href = link.get("href") if isinstance(link, Mapping) else None
+    href = inner_value(row, "_links", "appLink", "href")
     return href if isinstance(href, str) and _WEB_ADDRESS.fullmatch(href) else None
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from thousandeyes_provider.api.coerce import closest_names
+from thousandeyes_provider.api.coerce import closest_names, objects_in
 
 CREATED_AT_TOLERANCE = 60.0
 """Seconds by which a test may claim to be older than the call that created it: clocks and rounding differ."""
@@ -91,8 +91,8 @@ def _tagged_tests(wanted: str, known_tags: Sequence[Mapping[str, Any]]) -> set[s
     return {
         str(assignment.get("id"))
         for tag in matching
-        for assignment in _list(tag.get("assignments"))
-        if isinstance(assignment, Mapping) and assignment.get("type", "test") == "test"
+        for assignment in objects_in(tag.get("assignments"))
+        if assignment.get("type", "test") == "test"
     }
 
 
@@ -110,7 +110,3 @@ def _normalized(text: str) -> str:
     """A tag without differences in case and in spaces around the colon."""
     key, colon, value = text.casefold().partition(":")
     return f"{key.strip()}{colon}{value.strip()}"
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -66,7 +66,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
         BaseHook.__init__(self)
         BaseThousandEyesHook.__init__(self, thousandeyes_conn_id, account_group_id, clock)
         self._shared = shared
-        self._wait_seconds = sleep
+        self.sleep = sleep
         self._account: SharedAccount | None = None
         self._cached: CachedConnection | None = None
         self._closed_at = -math.inf
@@ -165,10 +165,6 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
                 await self.load()
             else:
                 self._log_notice(step)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for a number of seconds."""
-        await self._wait_seconds(seconds)
 
     async def _send(self, step: Send) -> Response | NoResponse:
         settings = await self.load()

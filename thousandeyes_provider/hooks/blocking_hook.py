@@ -113,7 +113,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
     ) -> None:
         BaseHook.__init__(self)
         BaseThousandEyesHook.__init__(self, thousandeyes_conn_id, account_group_id, clock)
-        self._wait_seconds = sleep
+        self.sleep = sleep
         self._session: Session | None = None
 
     # -- the connection ------------------------------------------------------------------------------------------
@@ -371,10 +371,6 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 self.close()
             else:
                 self._log_notice(step)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait for a number of seconds."""
-        self._wait_seconds(seconds)
 
     def _start(
         self,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from thousandeyes_provider.api.coerce import boolean, did_you_mean, number, whole_number
@@ -20,6 +20,8 @@ from thousandeyes_provider.get_provider_info import FIELD_BEHAVIOUR
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _LONGEST_PATH = 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -183,32 +185,18 @@ def _account_group(value: Any) -> str:
     return str(value).strip()
 
 
-def _positive(value: Any) -> float:
-    seconds = number(value)
-    if seconds is None or seconds <= 0:
-        raise ValueError
-    return seconds
+def _valid(
+    parse: Callable[[Any], T | None], is_valid: Callable[[T], bool] = lambda parsed: True
+) -> Callable[[Any], T]:
+    """A parser that raises ``ValueError`` for a value that is not valid."""
 
+    def read(value: Any) -> T:
+        parsed = parse(value)
+        if parsed is None or not is_valid(parsed):
+            raise ValueError
+        return parsed
 
-def _not_negative(value: Any) -> float:
-    seconds = number(value)
-    if seconds is None or seconds < 0:
-        raise ValueError
-    return seconds
-
-
-def _attempts(value: Any) -> int:
-    attempts = whole_number(value)
-    if attempts is None or attempts < 1:
-        raise ValueError
-    return attempts
-
-
-def _boolean(value: Any) -> bool:
-    parsed = boolean(value)
-    if parsed is None:
-        raise ValueError
-    return parsed
+    return read
 
 
 def _verify(value: Any) -> bool | str:
@@ -260,13 +248,13 @@ def _cert(value: Any) -> str | tuple[str, str]:
 
 _EXTRAS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "account_group_id": (_account_group, "the id of an account group (aid)"),
-    "timeout": (_positive, "a number of seconds, more than 0"),
-    "retry_limit": (_attempts, "a number of attempts, 1 or more"),
-    "queue_timeout": (_not_negative, "a number of seconds, 0 or more"),
+    "timeout": (_valid(number, lambda seconds: seconds > 0), "a number of seconds, more than 0"),
+    "retry_limit": (_valid(whole_number, lambda attempts: attempts >= 1), "a number of attempts, 1 or more"),
+    "queue_timeout": (_valid(number, lambda seconds: seconds >= 0), "a number of seconds, 0 or more"),
     "proxies": (_proxies, "an object of proxy addresses by scheme, or one address"),
     "verify": (_verify, "true, false, or the path of a file or folder of trusted authorities"),
     "cert": (_cert, "the path of a client certificate, or a list of two paths: certificate and key"),
-    "trust_env": (_boolean, "true or false"),
-    "allow_http": (_boolean, "true or false"),
+    "trust_env": (_valid(boolean), "true or false"),
+    "allow_http": (_valid(boolean), "true or false"),
 }
 """The parser of each extra, and what it expects."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from thousandeyes_provider.api import endpoints
-from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.coerce import objects_in, short_text
 from thousandeyes_provider.api.flows import Flow, Notice, TimeLeft
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import select_tests
@@ -312,9 +312,6 @@ def _results(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _test_ids(rule: Mapping[str, Any]) -> set[str]:
     """The ids of the tests that an alert rule applies to."""
-    tests = rule.get("tests")
     ids = rule.get("testIds")
-    listed = (
-        [test.get("testId") for test in tests if isinstance(test, Mapping)] if isinstance(tests, list) else []
-    )
+    listed = [test.get("testId") for test in objects_in(rule.get("tests"))]
     return {str(test_id) for test_id in (*listed, *(ids if isinstance(ids, list) else ()))}

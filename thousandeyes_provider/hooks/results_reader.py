@@ -282,7 +282,7 @@ class ResultsReader:
     def remember(self, plan: Plan) -> Plan:
         """The plan with the rounds that are the newest now."""
         rows = {
-            name: self._newest_rows(plan.test_id, name, directions)[0]
+            name: self._read_rows(plan.test_id, name, directions, time_left=self.time_left)[0]
             for name, directions in plan.directions.items()
         }
         return replace(plan, remembered={name: newest_round(of_type) for name, of_type in rows.items()})
@@ -348,15 +348,22 @@ class ResultsReader:
         rows: dict[str, list[Row]] = {}
         for result_type in wanted:
             directions = directions_of(test_type, result_type, known)
-            of_type, test = self._newest_rows(test_id, result_type, directions)
+            of_type, test = self._read_rows(test_id, result_type, directions, time_left=self.time_left)
             newest = newest_round(of_type)
             rows[result_type] = [row for row in of_type if round_of(row) == newest]
             known = {**test, **known}
         return rows, known
 
-    def _newest_rows(
-        self, test_id: str, result_type: str, directions: Sequence[str | None]
+    def _read_rows(
+        self,
+        test_id: str,
+        result_type: str,
+        directions: Sequence[str | None],
+        *,
+        window: str | None = None,
+        time_left: TimeLeft | None = None,
     ) -> tuple[list[Row], Mapping[str, Any]]:
+        """The rows of a result type, by default of the newest round, and what the results tell of the test."""
         rows: list[Row] = []
         test: Mapping[str, Any] = {}
         for direction in directions:
@@ -364,13 +371,14 @@ class ResultsReader:
                 response = self.hook.get_test_results(
                     test_id,
                     result_type,
+                    window=window,
                     direction=direction,
                     expand=self.expand.get(result_type),
-                    time_left=self.time_left,
+                    time_left=time_left,
                 )
             except ThousandEyesNotFoundError:
                 continue
-            rows += response["results"]
+            rows += _with_direction(response["results"], direction)
             test = test or response["test"]
         return rows, test
 
@@ -412,19 +420,8 @@ class ResultsReader:
         last = remembered if test_id == plan.test_id else sent_at
         rows: dict[str, list[Row]] = {}
         for result_type in result_types:
-            of_type: list[Row] = []
-            for direction in plan.directions.get(result_type, (None,)):
-                try:
-                    response = self.hook.get_test_results(
-                        test_id,
-                        result_type,
-                        window=window,
-                        direction=direction,
-                        expand=self.expand.get(result_type),
-                    )
-                except ThousandEyesNotFoundError:
-                    continue
-                of_type += _with_direction(response["results"], direction)
+            directions = plan.directions.get(result_type, (None,))
+            of_type, _ = self._read_rows(test_id, result_type, directions, window=window)
             rows[result_type] = [row for row in of_type if (at := round_of(row)) is not None and at <= last]
         return rows
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -43,18 +43,6 @@ _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], SharedAccount]] = WeakKe
 
 _unused: WeakKeyDictionary[Any, dict[tuple[str, str], RequestPacer]] = WeakKeyDictionary()
 """The pacers of accounts without a user: an announced reset and the turns given out still count."""
-
-
-@dataclass(frozen=True)
-class SlotWait:
-    """The seconds that a request waited for its slot.
-
-    :param paced: to leave the reserved share of the quota free.
-    :param held: because ThousandEyes had refused a request of this account (429).
-    """
-
-    paced: float = 0.0
-    held: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,10 +95,6 @@ class RequestPacer:
         """Seconds between two runs."""
         return RUN_WINDOW / self._run_limit
 
-    def take_turn(self, now: float) -> None:
-        """A run is sent about now."""
-        self.next_run = now + self.turn_gap()
-
     def update(self, response: Response, now: float) -> None:
         """Move the next slot by the quota in a response, to a later or an earlier time."""
         pace = polling_pace(response, time.time(), self._reserved_share)
@@ -127,10 +111,6 @@ class RequestPacer:
     def hold(self, until: float) -> None:
         """Allow no slot before: ThousandEyes refused a request."""
         self._not_before = max(self._not_before, until)
-
-    def hold_runs(self, until: float) -> None:
-        """Allow no turn before: ThousandEyes refused a run."""
-        self.next_run = max(self.next_run, until)
 
     def learn_run_limit(self, limit: float | None) -> None:
         """Take the limit of runs a window from a response to a run call."""
@@ -206,20 +186,19 @@ class SharedAccount:
         :param timeout: seconds until the whole response must have arrived, from the turn of this request.
         :param patience: seconds that the request waits for its turn at most.
         """
-        waited = SlotWait()
+        paced = held = 0.0
         if self._paced:
             try:
                 async with asyncio.timeout(patience if patience < math.inf else None):
-                    waited = await self._slot()
+                    paced, held = await self._slot()
             except TimeoutError:
-                late = NoResponse("its turn would come after the deadline", sent=False, final=True)
-                return Sent(late)
+                return Sent(NoResponse("its turn would come after the deadline", sent=False, final=True))
         session, time = await self._session(settings), asyncio.get_running_loop().time
         started_at = time()
         outcome = await send(session, request, timeout)
         if self._paced and isinstance(outcome, Response):
             self.pace.update(outcome, time())
-        return Sent(outcome, waited.paced, waited.held, time() - started_at)
+        return Sent(outcome, paced, held, time() - started_at)
 
     def hold(self, seconds: float) -> None:
         """Let no user send for some time: ThousandEyes refused a request and would refuse the others."""
@@ -269,7 +248,7 @@ class SharedAccount:
         ends = time() + patience
         pace.learn_run_limit(limit)
         if pause > 0:
-            pace.hold_runs(time() + pause)
+            pace.next_run = max(pace.next_run, time() + pause)
         if patience <= 0:
             return False
         self._waiting_for_turn += 1
@@ -279,27 +258,27 @@ class SharedAccount:
                     if pace.next_run > ends:
                         return False
                     await asyncio.sleep(left)
-                pace.take_turn(time())
+                pace.next_run = time() + pace.turn_gap()
         except TimeoutError:
             return False
         finally:
             self._waiting_for_turn -= 1
         return True
 
-    async def _slot(self) -> SlotWait:
-        """Wait for the next free slot: first come, first served. A cancelled request leaves the line."""
-        time, pace, waited = asyncio.get_running_loop().time, self.pace, SlotWait()
+    async def _slot(self) -> tuple[float, float]:
+        """Wait for the next free slot: first come, first served. A cancelled request leaves the line.
+
+        :return: the seconds waited to leave the reserved share free, and because of a 429; see :class:`Sent`.
+        """
+        time, pace, paced, held = asyncio.get_running_loop().time, self.pace, 0.0, 0.0
         async with self._line:
             while (pause := pace.next_slot() - time()) > 0:
                 is_held = pace.is_held()
                 await asyncio.sleep(pause)
-                waited = (
-                    replace(waited, held=waited.held + pause)
-                    if is_held
-                    else replace(waited, paced=waited.paced + pause)
-                )
+                held += pause if is_held else 0.0
+                paced += 0.0 if is_held else pause
             pace.take_slot(time())
-        return waited
+        return paced, held
 
 
 def _key(settings: ConnectionSettings) -> tuple[str, str]:

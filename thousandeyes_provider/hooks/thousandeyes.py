@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.coerce import inner_value, objects_in
 from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
@@ -140,9 +141,8 @@ class ThousandEyesHook(BlockingThousandEyesHook, HttpHook):
         source = "set in the connection"
         if aid is None:
             default = user.get("loginAccountGroup")
-            default = default if isinstance(default, dict) else {}
-            aid, source = str(default.get("aid", "unknown")), "default of the token"
-            names.setdefault(aid, str(default.get("accountGroupName", "unknown")))
+            aid, source = str(inner_value(default, "aid") or "unknown"), "default of the token"
+            names.setdefault(aid, str(inner_value(default, "accountGroupName") or "unknown"))
         elif aid not in names:
             known = (
                 "; ".join(f"{name!r} ({known_aid})" for known_aid, name in sorted(names.items())) or "none"
@@ -164,19 +164,11 @@ class ThousandEyesHook(BlockingThousandEyesHook, HttpHook):
 
 def _roles(user: Mapping[str, Any], aid: str) -> list[str]:
     """The names of a user's roles in an account group, and in all."""
-    groups = user.get("accountGroupRoles")
     roles = [
         role
-        for group in (groups if isinstance(groups, list) else ())
-        if isinstance(group, Mapping)
-        and isinstance(group.get("accountGroup"), Mapping)
-        and str(group["accountGroup"].get("aid")) == aid
-        for role in _list(group.get("roles"))
+        for group in objects_in(user.get("accountGroupRoles"))
+        if str(inner_value(group, "accountGroup", "aid")) == aid
+        for role in objects_in(group.get("roles"))
     ]
-    roles += _list(user.get("allAccountGroupRoles"))
-    names = [str(role["name"]) for role in roles if isinstance(role, Mapping) and role.get("name")]
-    return list(dict.fromkeys(names))
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    roles += objects_in(user.get("allAccountGroupRoles"))
+    return list(dict.fromkeys(str(role["name"]) for role in roles if role.get("name")))

@@ -55,7 +55,7 @@ class TestOurRound:
     @pytest.mark.parametrize("old", [REMEMBERED, REMEMBERED - 300, RUN_AT - 8, RUN_AT - 61])
     def test_stale_round_is_never_judged(self, old):
         polled = progress().poll({HTTP: rows("abc", old)}, 10)
-        assert (polled.rounds(), polled.rows(), polled.agents_seen()) == ({}, {}, ())
+        assert (polled.rounds(), polled.rows(), polled.reported()) == ({}, {}, ())
         assert polled.state(10) is WaitState.WAITING
         assert polled.state(DEADLINE) is WaitState.DEADLINE
 
@@ -69,7 +69,7 @@ class TestOurRound:
         started = progress(sent_at=minute + 30.5)
         early = rows("ab", minute, startTime=minute + 12, errorType="Connect")
         polled = started.poll({HTTP: early}, 10)
-        assert polled.agents_seen() == ()
+        assert polled.rows() == {}
         ours = rows("abc", minute, startTime=minute + 33, errorType="None")
         polled = polled.poll({HTTP: early + ours}, 20)
         assert polled.state(20) is WaitState.COMPLETE
@@ -256,12 +256,12 @@ class TestComplete:
         named = [{"roundId": OURS, "agent": {"agentName": name}} for name in ("Oslo", "Rome")]
         expected = ExpectedAgents.of("argument", [Agent("", "Oslo"), Agent("", "Rome")])
         polled = progress(expected).poll({HTTP: named[:1]}, 10)
-        assert polled.agents_seen() == (Agent("", "Oslo"),)
+        assert polled.reported() == (Agent("", "Oslo"),)
         assert polled.missing() == (Agent("", "Rome"),)
         assert polled.poll({HTTP: named}, 20).state(20) is WaitState.COMPLETE
 
     def test_agent_has_the_name_of_its_rows(self):
-        assert progress().poll({HTTP: rows("a")}, 10).agents_seen() == (Agent("a", "name a"),)
+        assert progress().poll({HTTP: rows("a")}, 10).reported() == (Agent("a", "name a"),)
 
 
 class TestUnknownAgents:
@@ -644,7 +644,6 @@ def outcome(polled, now):
         {name: sorted(map(str, of_type)) for name, of_type in polled.rows().items()},
         ids(polled.reported()),
         ids(polled.missing()),
-        ids(polled.agents_seen()),
         polled.missing_rows(),
     )
 

@@ -15,7 +15,6 @@ from thousandeyes_provider.api.rounds import (
     agent_id_of,
     agent_name_of,
     app_link,
-    is_fresh,
     measured_at,
     newest_round,
     round_length,
@@ -58,7 +57,7 @@ class TestRoundOfRow:
         invalid = {"roundId": round_id, "startTime": 1_384_309_800, "date": iso(1_384_309_800)}
         assert round_of(invalid) is None
         assert measured_at(invalid) is None
-        assert not is_fresh(invalid, remembered=None, sent_at=0)
+        assert row_origin(invalid, remembered=None, sent_at=0) is RowOrigin.PREVIOUS
 
     def test_newest_round_of_rows_in_any_order(self):
         assert newest_round([row(30), row("50"), {}, row(40)]) == 50
@@ -170,7 +169,7 @@ class TestOrigin:
     def test_fresh_round_is_newer_than_the_remembered_one_and_not_from_before_the_call(
         self, round_id, remembered, sent_at
     ):
-        fresh = is_fresh(row(round_id), remembered=remembered, sent_at=sent_at)
+        fresh = row_origin(row(round_id), remembered=remembered, sent_at=sent_at) is RowOrigin.OURS
         newer = remembered is None or round_id > remembered
         earliest = sent_at - sent_at % 60 if round_id % 60 == 0 else sent_at - 1
         assert fresh == (newer and round_id >= earliest)
