@@ -12,10 +12,13 @@ import ssl
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from thousandeyes_provider import __version__
 from thousandeyes_provider.api.body import ENCODINGS
+from thousandeyes_provider.api.coerce import printable
+from thousandeyes_provider.api.endpoints import ApiRequest, Endpoint
 from thousandeyes_provider.api.flows import (
     MIN_REQUEST_TIME,
     Clock,
@@ -29,7 +32,7 @@ from thousandeyes_provider.api.flows import (
     request_flow,
 )
 from thousandeyes_provider.api.rate_limits import PollingPace, RateLimit, polling_pace, quotas
-from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of
+from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of, shorten
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Attempts, RequestKind
 from thousandeyes_provider.api.server_clock import ServerClock
@@ -37,7 +40,6 @@ from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.hooks.connection import ConnectionSettings, authorities_of, read_connection
 from thousandeyes_provider.hooks.errors import error_for
-from thousandeyes_provider.hooks.request_builder import RequestBuilder
 
 try:
     from airflow.sdk.log import mask_secret
@@ -46,9 +48,6 @@ except ImportError:  # Airflow 2.11; common-compat has it only since 1.22
         mask_secret,
     )
 
-if TYPE_CHECKING:
-    from thousandeyes_provider.api.endpoints import ApiRequest
-
 __all__ = ["HEADERS", "SYSTEM_CLOCK", "BaseThousandEyesHook", "mask_secret"]
 
 HEADERS = {
@@ -56,6 +55,8 @@ HEADERS = {
     "Accept": "application/hal+json, application/json",
     "Accept-Encoding": ENCODINGS,
 }
+
+_MAX_LABEL = 200
 
 T = TypeVar("T")
 
@@ -187,10 +188,35 @@ class BaseThousandEyesHook:
 
     # -- flows ---------------------------------------------------------------------------------------------------
 
-    @property
-    def builder(self) -> RequestBuilder:
-        """Builds requests for this connection and account group."""
-        return RequestBuilder(self.settings.base_url, self.account_group_id)
+    def build(
+        self,
+        endpoint: Endpoint,
+        label: str = "",
+        *,
+        parts: Mapping[str, object] | None = None,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> ApiRequest:
+        """The request of an operation for this connection and account group.
+
+        :param label: its name in logs and errors; that of the operation when empty.
+        :param parts: the parts of the path.
+        :param params: query parameters.
+        :raises ThousandEyesConfigurationError: when a part of the path is no id.
+        """
+        try:
+            path = endpoint.fill(**(parts or {}))
+        except ValueError as error:
+            raise ThousandEyesConfigurationError(str(error)) from None
+        query = {**endpoint.params, **(params or {})}
+        if endpoint.takes_account_group and self.account_group_id is not None:
+            query["aid"] = self.account_group_id
+        return ApiRequest(
+            endpoint,
+            shorten(printable(label or endpoint.name), _MAX_LABEL),
+            self.settings.base_url + path + (f"?{urlencode(query)}" if query else ""),
+            body,
+        )
 
     def attempts(self, request: ApiRequest, queue_timeout: float | None = None) -> Attempts:
         """The state of a request that has not been sent yet.

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
+from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.flows import (
     Clock,
     Flow,
@@ -25,7 +26,7 @@ from thousandeyes_provider.api.flows import (
     TimeLeft,
     start_flow,
 )
-from thousandeyes_provider.api.response import NoResponse, Response
+from thousandeyes_provider.api.response import NoResponse, Response, iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.retry import Wait
 from thousandeyes_provider.api.test_search import is_older
@@ -35,9 +36,9 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
 )
 from thousandeyes_provider.hooks import reads
+from thousandeyes_provider.hooks.arguments import date_of, one_of
 from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
 from thousandeyes_provider.hooks.connection import ConnectionSettings
-from thousandeyes_provider.hooks.request_builder import one_of
 from thousandeyes_provider.hooks.transport import open_session, send
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
+"""Lengths of a snapshot, hours (docs/thousandeyes-api.md, "Snapshots")."""
 
 _NEVER_REPEAT = "not sent again, because a definition without testName cannot be verified"
 
@@ -189,7 +193,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
         :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
         """
-        request = self.builder.run(test_id)
+        request = self.build(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
 
         def verify_at(lost_at: float) -> bool:
             return verify is not None and verify(self.server_clock.time_at(lost_at))
@@ -277,7 +281,12 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             created = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
             return created is not None
 
-        request = self.builder.create(test_type, body)
+        request = self.build(
+            endpoints.CREATE,
+            f"creation of {test_type} test {name!r}" if name else f"creation of a {test_type} test",
+            parts={"test_type": test_type},
+            body=body,
+        )
         try:
             started = yield from self._start(
                 request,
@@ -348,7 +357,23 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        request = self.builder.snapshot(test_id, display_name, start_date, end_date, is_public)
+        start, end = date_of("start_date", start_date), date_of("end_date", end_date)
+        if (end - start).total_seconds() not in [hours * 3600 for hours in SNAPSHOT_HOURS]:
+            raise ThousandEyesConfigurationError(
+                f"start_date and end_date of a snapshot must be {', '.join(map(str, SNAPSHOT_HOURS))} hours apart, "
+                f"got {end - start}"
+            )
+        request = self.build(
+            endpoints.SNAPSHOT,
+            f"snapshot of test {test_id}",
+            parts={"test_id": test_id},
+            body={
+                "displayName": display_name,
+                "startDate": iso_time(start.timestamp()),
+                "endDate": iso_time(end.timestamp()),
+                "isPublic": is_public,
+            },
+        )
         return dict(self.drive(self.request(request, attempts=self.attempts(request, queue_timeout))).json())
 
     # -- the driver ----------------------------------------------------------------------------------------------

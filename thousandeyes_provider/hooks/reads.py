@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.coerce import objects_in, short_text
 from thousandeyes_provider.api.flows import Flow, Notice, TimeLeft
-from thousandeyes_provider.api.result_types import TEST_TYPES
+from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.test_search import select_tests
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
-from thousandeyes_provider.hooks.request_builder import one_of
+from thousandeyes_provider.hooks.arguments import one_of, period
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.base_hook import BaseThousandEyesHook
@@ -52,17 +52,24 @@ def get_test_results(
     :raises ThousandEyesError: as :meth:`run_instant_test
         <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
-    request = hook.builder.results(
-        test_id,
-        result_type,
-        window=window,
-        start_date=start_date,
-        end_date=end_date,
-        direction=direction,
-        expand=expand,
+    one_of("result_type", result_type, RESULT_TYPES)
+    params = period(window, start_date, end_date)
+    if direction is not None:
+        one_of("direction", direction, ("to-target", "from-target", "bidirectional"))
+        params["direction"] = direction
+    if expand:
+        texts = [expand] if isinstance(expand, str) else expand
+        fields = [field for text in texts for field in text.split(",")]
+        for field in fields:
+            one_of("expand", field, ("header", "certificate"))
+        params["expand"] = ",".join(fields)
+    request = hook.build(
+        endpoints.RESULTS,
+        f"{result_type} results of test {test_id}",
+        parts={"test_id": test_id, "result_type": result_type},
+        params=params,
     )
-    content = yield from hook.pages(request, time_left=time_left)
-    return _results(content)
+    return _results((yield from hook.pages(request, time_left=time_left)))
 
 
 def get_test_details(
@@ -87,9 +94,13 @@ def get_test_details(
     :raises ThousandEyesError: as :meth:`run_instant_test
         <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
-    request = hook.builder.details(test_id, result_type, agent_id, round_id)
-    content = yield from hook.pages(request, time_left=time_left)
-    return _results(content)
+    one_of("result_type", result_type, endpoints.DETAILED)
+    request = hook.build(
+        endpoints.DETAILS,
+        f"{result_type} details of test {test_id}, agent {agent_id}, round {round_id}",
+        parts={"test_id": test_id, "result_type": result_type, "agent_id": agent_id, "round_id": round_id},
+    )
+    return _results((yield from hook.pages(request, time_left=time_left)))
 
 
 def get_console_logs(
@@ -112,10 +123,12 @@ def get_console_logs(
     :raises ThousandEyesError: as :meth:`run_instant_test
         <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
-    response = yield from hook.request(
-        hook.builder.console_logs(test_id, agent_id, round_id), time_left=time_left
+    request = hook.build(
+        endpoints.CONSOLE_LOGS,
+        f"console logs of test {test_id}, agent {agent_id}, round {round_id}",
+        parts={"test_id": test_id, "agent_id": agent_id, "round_id": round_id},
     )
-    return dict(response.json())
+    return dict((yield from hook.request(request, time_left=time_left)).json())
 
 
 def get_test(
@@ -129,8 +142,10 @@ def get_test(
     :raises ThousandEyesError: as :meth:`run_instant_test
         <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
     """
-    response = yield from hook.request(hook.builder.test(test_id, test_type), time_left=time_left)
-    return dict(response.json())
+    one_of("test_type", test_type, TEST_TYPES)
+    parts = {"test_type": test_type, "test_id": test_id}
+    request = hook.build(endpoints.TEST, f"{test_type} test {test_id}", parts=parts)
+    return dict((yield from hook.request(request, time_left=time_left)).json())
 
 
 def list_tests(
@@ -211,7 +226,7 @@ def get_default_account_group(hook: BaseThousandEyesHook) -> Flow[str | None]:
     if hook.polling_gap() > ACCOUNT_GROUP_TIMEOUT:
         return None
     ends = hook.clock.now() + ACCOUNT_GROUP_TIMEOUT
-    request = hook.builder.simple(endpoints.ACCOUNT_GROUPS)
+    request = hook.build(endpoints.ACCOUNT_GROUPS)
     once = replace(hook.attempts(request, queue_timeout=0.0), retry_limit=1)
     try:
         response = yield from hook.request(request, attempts=once, time_left=lambda: ends - hook.clock.now())
@@ -245,7 +260,8 @@ def list_alert_rules(
         return rules
     applied = []
     for rule in rules:
-        request = hook.builder.alert_rule(rule.get("ruleId"))
+        rule_id = rule.get("ruleId")
+        request = hook.build(endpoints.ALERT_RULE, f"alert rule {rule_id}", parts={"rule_id": rule_id})
         details = dict((yield from hook.request(request, time_left=time_left)).json())
         if str(test_id) in _test_ids(details):
             applied.append(details)
@@ -271,14 +287,8 @@ def list_alerts(
     """
     if state is not None:
         one_of("state", state, ("trigger", "clear"))
-    request = hook.builder.period(
-        endpoints.ALERTS,
-        window=window,
-        start_date=start_date,
-        end_date=end_date,
-        params={} if state is None else {"state": state},
-    )
-    return list((yield from hook.pages(request, time_left=time_left))["alerts"])
+    params = {} if state is None else {"state": state}
+    return _listed(hook, endpoints.ALERTS, time_left, {**period(window, start_date, end_date), **params})
 
 
 def list_events(
@@ -296,12 +306,16 @@ def list_events(
     :param end_date: with ``start_date``: end of the range; now when left out.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     """
-    request = hook.builder.period(endpoints.EVENTS, window=window, start_date=start_date, end_date=end_date)
-    return list((yield from hook.pages(request, time_left=time_left))["events"])
+    return _listed(hook, endpoints.EVENTS, time_left, period(window, start_date, end_date))
 
 
-def _listed(hook: BaseThousandEyesHook, endpoint: endpoints.Endpoint, time_left: TimeLeft | None) -> Listed:
-    request = hook.builder.simple(endpoint)
+def _listed(
+    hook: BaseThousandEyesHook,
+    endpoint: endpoints.Endpoint,
+    time_left: TimeLeft | None,
+    params: Mapping[str, str] | None = None,
+) -> Listed:
+    request = hook.build(endpoint, params=params)
     return list((yield from hook.pages(request, time_left=time_left))[str(endpoint.member)])
 
 

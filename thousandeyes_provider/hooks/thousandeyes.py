@@ -126,7 +126,7 @@ class ThousandEyesHook(BlockingThousandEyesHook, HttpHook):
 
     def _read_at_once(self, endpoint: endpoints.Endpoint) -> Response:
         """Read while a person waits: two attempts, and at most 5 s of rate limits."""
-        request = self.builder.simple(endpoint)
+        request = self.build(endpoint)
         attempts = self.attempts(request)
         brief = replace(
             attempts,

@@ -12,6 +12,7 @@ from thousandeyes_provider.api.round_progress import WaitState
 from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.exceptions import ThousandEyesError
+from thousandeyes_provider.hooks.blocking_hook import SNAPSHOT_HOURS
 from thousandeyes_provider.links.thousandeyes import test_url
 from thousandeyes_provider.operators.failed_steps import StepReader
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
@@ -36,9 +37,6 @@ from thousandeyes_provider.validation.verdict import (
 
 SNAPSHOT_QUEUE_TIMEOUT = 30.0
 """Seconds that a snapshot may wait for rate limits: an organization has five in five minutes."""
-
-SNAPSHOT_HOURS = (1, 2, 4, 6, 12, 24, 48)
-"""The ranges that a snapshot may have."""
 
 
 @dataclass(frozen=True)

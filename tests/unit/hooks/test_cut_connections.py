@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.exceptions import ThousandEyesConnectionError
@@ -238,7 +239,9 @@ def test_the_asynchronous_hook_knows_what_may_have_been_carried_out(way):
             settings = await reader.load()
             session = await async_transport.open_session(settings, 1)
             try:
-                return await async_transport.send(session, reader.builder.run("7"), 5.0)
+                return await async_transport.send(
+                    session, reader.build(endpoints.RUN, parts={"test_id": "7"}), 5.0
+                )
             finally:
                 await session.close()
 
