@@ -5,7 +5,7 @@ Everything that only a worker needs is imported when a task runs, since DAG file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
         ResultType,
     )
     from thousandeyes_provider.operators.outcome import Ending
-    from thousandeyes_provider.operators.task_run import TaskRun
-
 else:
     telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
+
+RESUMPTIONS = ("execute_in_turn", "execute_complete", "__fail__")
+"""What Airflow resumes: a task whose turn has come, one whose round is there, one whose deferral Airflow ended."""
 
 LINKS = (*report_links(), ThousandEyesRoundLink(), ThousandEyesTestLink(), ThousandEyesSnapshotLink())
 """The extra links of every task that judges a round."""
@@ -151,55 +152,26 @@ class BaseInstantTestOperator(BaseOperator):
         :param context: Airflow's context.
         :return: the evidence, or the run handle.
         """
+        ending = self._perform(context, "execute", {})
         # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
-        ending = self._perform(context, lambda run: run.execute())
-        if ending.error is not None:
-            raise ending.error
-        return ending.value
-
-    def execute_in_turn(self, context: Context, event: object = None) -> Json | None:
-        """Resume when it is the task's turn to run its test.
-
-        :param event: the event of :class:`~thousandeyes_provider.triggers.turns.RunTurnTrigger`.
-        :return: the evidence, or the run handle.
-        """
-        ending = self._perform(context, lambda run: run.execute_in_turn(event))
-        if ending.error is not None:
-            raise ending.error
-        return ending.value
-
-    def execute_complete(self, context: Context, event: object = None) -> Json | None:
-        """Resume when the wait for the round is over: poll once more and judge.
-
-        :param event: the event of :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger`.
-        :return: the evidence.
-        """
-        ending = self._perform(context, lambda run: run.execute_complete(event))
         if ending.error is not None:
             raise ending.error
         return ending.value
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
-        event = (next_kwargs or {}).get("event")
-        reason = str((next_kwargs or {}).get("error") or "unknown reason")
-        resume: dict[str, Callable[[TaskRun], Any]] = {
-            "execute_in_turn": lambda run: run.execute_in_turn(event),
-            "execute_complete": lambda run: run.execute_complete(event),
-            "__fail__": lambda run: run.resume_after_failure(reason),
-        }
-        if next_method not in resume:
+        if next_method not in RESUMPTIONS:
             return super().resume_execution(next_method, next_kwargs, context)
-        ending = self._perform(context, resume[next_method])
+        ending = self._perform(context, next_method, next_kwargs or {})
         if ending.error is not None:
             raise ending.error
         return ending.value
 
-    def _perform(self, context: Context, entry: Callable[[TaskRun], Any]) -> Ending:
+    def _perform(self, context: Context, method: str, arguments: dict[str, Any]) -> Ending:
         """Perform one entry point of the task, and defer the task when it has to wait."""
         from thousandeyes_provider.operators.task_run import Deferral, perform
 
-        result = perform(self, self.options_class, context, entry)
+        result = perform(self, self.options_class, context, method, arguments)
         if isinstance(result, Deferral):
             self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
         self.evidence = result.evidence

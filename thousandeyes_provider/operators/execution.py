@@ -226,7 +226,7 @@ class Execution:
 
     def _keep_evidence(self) -> None:
         try:
-            self.conclusion.keep(self.judge.evidence_of_timeout())
+            self.xcoms.keep(self.judge.evidence_of_timeout())
         except Exception as error:
             self.log.warning("Could not keep the evidence of the task: %s", error)
 

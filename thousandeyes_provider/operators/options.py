@@ -117,7 +117,6 @@ def parse_test_type(value: object) -> str | None:
     """Parse one of the twelve test types; ``None`` when it is not given."""
     if _is_absent(value):
         return None
-
     return choice(value, result_types.TEST_TYPES)
 
 
@@ -125,7 +124,6 @@ def parse_result_types(value: object) -> tuple[str, ...] | None:
     """Parse a result type, or a list of them; at least one must be judged. ``None`` when it is not given."""
     if value is None or value == "":
         return None
-
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"expected a list of {', '.join(result_types.RESULT_TYPES)}")
@@ -139,7 +137,6 @@ def parse_expected_agents(value: object) -> ExpectedAgents | None:
     """Parse a number of agents, or a list of ids and names; ``None`` when it is not given."""
     if value is None:
         return None
-
     return expected_agents.expected_from_argument(_from_file_text(value))
 
 
@@ -147,7 +144,6 @@ def parse_min_agents(value: object) -> int | float | str | None:
     """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
     if value is None or value == "":
         return None
-
     if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
         raise ValueError("expected at least one agent")
     return cast("int | float | str", value)
@@ -157,7 +153,6 @@ def parse_max_agent_errors(value: object) -> int | float:
     """Parse a count of agents, or a fraction of those that report."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < expected_agents.LARGEST_COUNT:
         return value
-
     return verdict.parse_allowed_errors(value)
 
 
@@ -222,11 +217,6 @@ def plain_definition(value: object) -> object:
     return value
 
 
-def parse_on_failed(value: object) -> OnFailed:
-    """Parse what a failed verdict does to the task."""
-    return cast("OnFailed", choice(value, ("fail", "retry", "skip", "warn")))
-
-
 def parse_on_inconclusive(value: object) -> OnInconclusive | None:
     """Parse what an inconclusive run does to the task; ``None`` for the configured value."""
     return None if _is_absent(value) else cast("OnInconclusive", choice(value, ("fail", "skip", "warn")))
@@ -236,7 +226,6 @@ def parse_report_path(value: object) -> str | None:
     """Parse where to write the report; the suffix selects the format."""
     if _is_absent(value):
         return None
-
     if not isinstance(value, str):
         raise ValueError(
             "expected a path or URL that ends in .xml (JUnit), .md (Markdown) or .html (report page)"
@@ -299,6 +288,11 @@ def choice(value: object, choices: Iterable[str]) -> str:
     if isinstance(text, str) and text in known:
         return text
     raise ValueError(f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def one_of(*choices: str) -> Callable[[object], Any]:
+    """Return a parser of one of a few texts."""
+    return lambda value: choice(value, choices)
 
 
 def _from_file_text(value: object) -> object:
@@ -378,7 +372,7 @@ class JudgeOptions(Options):
     max_agent_errors: int | float = option(parse_max_agent_errors)
     checks: Checks = option(parse_checks)
     compare_with: Json | None = option(parse_compare_with)
-    on_failed: OnFailed = option(parse_on_failed)
+    on_failed: OnFailed = option(one_of("fail", "retry", "skip", "warn"))
     on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
     snapshot_on_failure: bool = option(parse_bool)
     report_path: str | None = option(parse_report_path)

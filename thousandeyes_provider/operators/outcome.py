@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from thousandeyes_provider.config import setting
@@ -47,6 +47,7 @@ class Ending:
     evidence: Json | None = None
 
 
+@dataclass(frozen=True)
 class Conclusion:
     """Turn verdicts and errors of one task into its ending.
 
@@ -57,33 +58,24 @@ class Conclusion:
     :param log: the log of the task.
     """
 
-    def __init__(
-        self,
-        options: JudgeOptions,
-        xcoms: TaskXComs,
-        *,
-        context: Context,
-        has_retry_policy: bool,
-        log: TaskLog,
-    ) -> None:
-        self._options = options
-        self._xcoms = xcoms
-        self._context = context
-        self._has_retry_policy = has_retry_policy
-        self._log = log
+    options: JudgeOptions
+    xcoms: TaskXComs
+    context: Context
+    has_retry_policy: bool
+    log: TaskLog
 
     def of_verdict(self, evidence: Json) -> Ending:
         """Return the ending of a run that was judged, or that nothing could be judged of."""
-        evidence = self._in_shadow(evidence)
+        evidence = _in_shadow(evidence)
         verdict, summary = evidence["verdict"], str(evidence["summary"])
         if verdict == "passed":
-            return self._succeed(evidence)
+            return succeed(evidence, self.xcoms)
         if verdict == "failed":
-            policy: str = self._options.on_failed
+            policy: str = self.options.on_failed
             error: ThousandEyesError = InstantTestFailed(summary, evidence)
             if policy != "retry":
-                error = final(error, self._has_retry_policy)
-            return self._apply(policy, "on_failed", evidence, error)
+                error = final(error, self.has_retry_policy)
+            return apply_policy(policy, "on_failed", evidence, error, self.xcoms, self.log)
         kind = InstantTestNoResults if verdict == "no_results" else InstantTestIncomplete
         reason = evidence.get("reason")
         return self._of_inconclusive(evidence, kind(f"{summary}. {reason}" if reason else summary, evidence))
@@ -94,51 +86,53 @@ class Conclusion:
         :param evidence: its evidence, with the verdict ``error``.
         """
         if not isinstance(error, MISTAKES):
-            return self._of_inconclusive(self._in_shadow(evidence), error)
-        self.keep(evidence)
-        return Ending(error=final(error, self._has_retry_policy), evidence=evidence)
-
-    @staticmethod
-    def _in_shadow(evidence: Json) -> Json:
-        """The evidence, marked when ``[thousandeyes] shadow`` keeps a bad verdict from ending the task."""
-        return {**evidence, "shadow": True} if setting("shadow") else evidence
-
-    def keep(self, evidence: Json) -> None:
-        """Push the evidence of a task that does not succeed."""
-        self._xcoms.push_index(evidence)
-        self._xcoms.push_evidence(evidence)
+            return self._of_inconclusive(_in_shadow(evidence), error)
+        self.xcoms.keep(evidence)
+        return Ending(error=final(error, self.has_retry_policy), evidence=evidence)
 
     def _of_inconclusive(self, evidence: Json, error: ThousandEyesError) -> Ending:
         """Airflow's retries come first; the policy applies to the last try."""
-        policy = self._options.on_inconclusive or setting("on_inconclusive")
+        policy = self.options.on_inconclusive or setting("on_inconclusive")
         error = without_chain(error)
-        if not self._is_last_try():
-            self.keep(evidence)
+        # ``task.retries`` is wrong after a task was cleared.
+        instance = self.context["ti"]
+        if instance.try_number <= instance.max_tries:
+            self.xcoms.keep(evidence)
             return Ending(error=error, evidence=evidence)
-        return self._apply(policy, "on_inconclusive", evidence, error)
+        return apply_policy(policy, "on_inconclusive", evidence, error, self.xcoms, self.log)
 
-    def _apply(self, policy: str, name: str, evidence: Json, error: ThousandEyesError) -> Ending:
-        if evidence.get("shadow"):
-            self._log.warning("Shadow mode, the task succeeds: %s", evidence["summary"])
-            return self._succeed(evidence)
-        if policy == "warn":
-            self._log.warning("%s='warn', the task succeeds: %s", name, evidence["summary"])
-            return self._succeed(evidence)
-        self.keep(evidence)
-        if policy == "skip":
-            self._log.warning("%s='skip', the task is skipped: %s", name, evidence["summary"])
-            return Ending(error=AirflowSkipException(evidence["summary"]), evidence=evidence)
-        return Ending(error=error, evidence=evidence)
 
-    def _succeed(self, evidence: Json) -> Ending:
-        self._xcoms.push_index(evidence)
-        return Ending(value=evidence, evidence=evidence)
+def apply_policy(
+    policy: str, argument: str, evidence: Json, error: ThousandEyesError, xcoms: TaskXComs, log: TaskLog
+) -> Ending:
+    """Return the ending of a task with a bad verdict, and push the evidence when the task does not succeed.
 
-    def _is_last_try(self) -> bool:
-        """Whether Airflow does not retry the task. ``task.retries`` is wrong after a task was cleared."""
-        instance = self._context["ti"]
-        tries, most = getattr(instance, "try_number", None), getattr(instance, "max_tries", None)
-        return tries is None or most is None or cast("int", tries) > cast("int", most)
+    :param policy: ``fail``, ``retry``, ``skip`` or ``warn``.
+    :param argument: the argument that sets the policy, for the log.
+    :param evidence: of a run or a suite; ``shadow`` in it lets the task succeed.
+    :param error: the error of a task that fails.
+    """
+    shadow = evidence.get("shadow")
+    if shadow or policy == "warn":
+        reason = "Shadow mode" if shadow else f"{argument}='warn'"
+        log.warning("%s, the task succeeds: %s", reason, evidence["summary"])
+        return succeed(evidence, xcoms)
+    xcoms.keep(evidence)
+    if policy == "skip":
+        log.warning("%s='skip', the task is skipped: %s", argument, evidence["summary"])
+        return Ending(error=AirflowSkipException(evidence["summary"]), evidence=evidence)
+    return Ending(error=error, evidence=evidence)
+
+
+def succeed(evidence: Json, xcoms: TaskXComs) -> Ending:
+    """Return the ending of a task that succeeds with its evidence."""
+    xcoms.push_index(evidence)
+    return Ending(value=evidence, evidence=evidence)
+
+
+def _in_shadow(evidence: Json) -> Json:
+    """The evidence, marked when ``[thousandeyes] shadow`` keeps a bad verdict from ending the task."""
+    return {**evidence, "shadow": True} if setting("shadow") else evidence
 
 
 def has_retry_policy(task: object) -> bool:

@@ -148,13 +148,6 @@ class Session:
         self.plan, self.handle, self.progress = queued.plan, None, None
         self._calls_before = queued.run_calls - self.hook.run_calls
 
-    def limit_reads(self, time_left: Callable[[], float]) -> None:
-        """Bound the reads before the run.
-
-        :param time_left: returns the seconds that are left for them.
-        """
-        self.reader.time_left = time_left
-
     def required_agents(self, plan: Plan) -> int | None:
         """Return ``min_agents`` as a count; ``None`` for all agents.
 

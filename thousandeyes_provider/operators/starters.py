@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import (
@@ -61,26 +61,6 @@ class DryRun:
     subject: str
     report: Json
     problems: list[str]
-
-
-class RoundStarter(Protocol):
-    """What starts the round of a task."""
-
-    def fingerprint(self) -> list[str | None]:
-        """Return what the task is asked to run, plain JSON."""
-
-    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
-        """Start a round.
-
-        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
-        :param store: stores the run for a later try.
-        """
-
-    def find_started(self, run: RunHandle) -> RunHandle | None:
-        """Return the run that an earlier try may have started; ``None`` when it has not started."""
-
-    def dry_run(self) -> DryRun:
-        """Verify everything that a run needs, and start nothing."""
 
 
 class _RunCaller:
@@ -253,16 +233,20 @@ class Rerun:
         self._caller = _RunCaller(options, session, label)
 
     def fingerprint(self) -> list[str | None]:
-        """Return the test and its account group."""
+        """Return what the task is asked to run, as plain JSON: the test and its account group."""
         return [self._options.test_id, self._session.hook.account_group_id]
 
     def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
-        """Send the run call."""
+        """Send the run call.
+
+        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
+        :param store: stores the run for a later try.
+        """
         plan = self._plan() if queued.plan is None else self._session.reader.remember(queued.plan)
         return self._caller.run(plan, queued, store)
 
     def find_started(self, run: RunHandle) -> RunHandle | None:
-        """Poll for the round."""
+        """Return the run that an earlier try may have sent, when its round has started."""
         has_started = self._session.has_started(run.plan, run.sent_at, self._options.timeout)
         return run if has_started else None
 
@@ -553,6 +537,10 @@ class _CreateAttempt:
             return False
         self.caller.session.wait_out(pause)
         return True
+
+
+RoundStarter = Rerun | Creation
+"""What starts the round of a task."""
 
 
 def starter_of(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from thousandeyes_provider.operators.argument_types import OnInconclusive
 from thousandeyes_provider.operators.options import (
     Json,
     Options,
-    choice,
+    one_of,
     option,
     parse_account_group_id,
     parse_bool,
@@ -40,11 +40,6 @@ def parse_texts(value: object) -> tuple[str, ...]:
     if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in texts):
         raise ValueError("expected a list of texts")
     return tuple(dict.fromkeys(text for item in texts if (text := str(item).strip()) not in ("", "None")))
-
-
-def parse_match_tags(value: object) -> Literal["all", "any"]:
-    """Parse whether all tags are needed, or any of them."""
-    return cast("Literal['all', 'any']", choice(value, ("all", "any")))
 
 
 def parse_max_tests(value: object) -> int | None:
@@ -94,11 +89,6 @@ def parse_min_passed(value: object) -> int | float | None:
     return suite_evidence.parse_min_passed(value)
 
 
-def parse_suite_on_failed(value: object) -> Literal["fail", "skip", "warn"]:
-    """Parse what a failed suite does to the task."""
-    return cast("Literal['fail', 'skip', 'warn']", choice(value, ("fail", "skip", "warn")))
-
-
 def parse_shadow(value: object) -> bool | None:
     """Parse true or false; ``None`` for the configured value."""
     return None if value is None else parse_bool(value)
@@ -116,7 +106,7 @@ class SelectOptions(Options):
     from_tests: tuple[str, ...] = option(parse_texts)
     names: tuple[str, ...] = option(parse_texts)
     tags: tuple[str, ...] = option(parse_texts)
-    match_tags: Literal["all", "any"] = option(parse_match_tags)
+    match_tags: Literal["all", "any"] = option(one_of("all", "any"))
     exclude: tuple[str, ...] = option(parse_texts)
     test_type: str | None = option(parse_test_type)
     max_tests: int | None = option(parse_max_tests)
@@ -146,7 +136,7 @@ class SuiteOptions(Options):
     expected: int | tuple[str, ...] | None = option(parse_expected)
     min_passed: int | float | None = option(parse_min_passed)
     non_blocking: tuple[str, ...] = option(parse_texts)
-    on_failed: Literal["fail", "skip", "warn"] = option(parse_suite_on_failed)
+    on_failed: Literal["fail", "skip", "warn"] = option(one_of("fail", "skip", "warn"))
     on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
     shadow: bool | None = option(parse_shadow)
     report_path: str | None = option(parse_report_path)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from airflow.providers.common.compat.sdk import conf
 from thousandeyes_provider.api.coerce import did_you_mean
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import matches_test, select_tests
@@ -22,7 +22,7 @@ from thousandeyes_provider.exceptions import (
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 from thousandeyes_provider.operators.judge import write_report
 from thousandeyes_provider.operators.options import Json, parse_options, task_label
-from thousandeyes_provider.operators.outcome import Ending, final, has_retry_policy
+from thousandeyes_provider.operators.outcome import Ending, apply_policy, final, has_retry_policy, succeed
 from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
 from thousandeyes_provider.operators.telemetry import annotate_assets, record_metrics
 from thousandeyes_provider.operators.xcoms import TaskXComs
@@ -193,19 +193,15 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
         task.log.log(level, "%s", line)
     record_metrics(evidence, operator=task)
     xcoms = TaskXComs(context, task.task_id, pushes_evidence=bool(task.do_xcom_push))
-    xcoms.push_index(evidence)
-    argument = "on_failed" if evidence["verdict"] == "failed" else "on_inconclusive"
-    action = options.on_failed if evidence["verdict"] == "failed" else policy
-    passed = evidence["verdict"] == "passed"
-    if passed or shadow or action == "warn":
-        if not passed:
-            reason = "Shadow mode" if shadow else f"{argument}='warn'"
-            task.log.warning("%s, the task succeeds: %s", reason, evidence["summary"])
+    if evidence["verdict"] == "passed":
+        ending = succeed(evidence, xcoms)
+    elif evidence["verdict"] == "failed":
+        ending = apply_policy(options.on_failed, "on_failed", evidence, _error(evidence), xcoms, task.log)
+    else:
+        ending = apply_policy(policy, "on_inconclusive", evidence, _error(evidence), xcoms, task.log)
+    if ending.error is None:
         annotate_assets(context, evidence, operator=task)
-        return Ending(value=evidence, evidence=evidence)
-    xcoms.push_evidence(evidence)
-    ends_with = AirflowSkipException(evidence["summary"]) if action == "skip" else _error(evidence)
-    return Ending(error=ends_with, evidence=evidence)
+    return ending
 
 
 def _error(evidence: Json) -> ThousandEyesError:

@@ -6,7 +6,7 @@ This module is the part that only a worker needs. The operators import it when t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
@@ -82,35 +82,20 @@ class TaskRun:
             ),
         )
 
-    # -- entry points --------------------------------------------------------------------------------------------
+    def perform(self, method: str, arguments: Mapping[str, object]) -> Ending | Deferral:
+        """Perform one entry point of the task.
 
-    def execute(self) -> Ending | Deferral:
-        """Start a round, wait for it and judge it."""
-        return self._guarded(self._begin)
-
-    def execute_in_turn(self, event: object) -> Ending | Deferral:
-        """Resume when it is the task's turn to run its test.
-
-        :param event: the event of :class:`~thousandeyes_provider.triggers.turns.RunTurnTrigger`.
+        :param method: ``execute``, or what Airflow resumes.
+        :param arguments: Airflow's: the ``event`` of the trigger, or the ``error`` that ended the deferral.
         """
-        return self._guarded(lambda: self._take_turn(event))
-
-    def execute_complete(self, event: object) -> Ending | Deferral:
-        """Resume when the wait for the round is over: poll once more and judge.
-
-        :param event: the event of :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger`.
-        """
-        return self._guarded(lambda: self._resume_round(event))
-
-    def resume_after_failure(self, reason: str) -> Ending | Deferral:
-        """Resume when Airflow ended the deferral: its trigger failed, or no triggerer ran it past the deadline.
-
-        :param reason: Airflow's reason.
-        """
-        return self._guarded(lambda: self._resume_failed(reason))
-
-    def _guarded(self, first_step: Callable[[], Ending | Step]) -> Ending | Deferral:
-        return self._execution.guarded(lambda: self._advance(first_step()))
+        event = arguments.get("event")
+        first_step: dict[str, Callable[[], Ending | Step]] = {
+            "execute": self._begin,
+            "execute_in_turn": lambda: self._take_turn(event),
+            "execute_complete": lambda: self._resume_round(event),
+            "__fail__": lambda: self._resume_failed(str(arguments.get("error") or "unknown reason")),
+        }
+        return self._execution.guarded(lambda: self._advance(first_step[method]()))
 
     def _advance(self, step: Ending | Step) -> Ending | Deferral:
         """Take step after step, until the task ends or is deferred."""
@@ -137,7 +122,7 @@ class TaskRun:
     def _begin(self) -> Ending | Step:
         started_at = time.time()
         limit = queue_timeout_of(self._options)
-        self._session.limit_reads(lambda: limit - (time.time() - started_at))
+        self._session.reader.time_left = lambda: limit - (time.time() - started_at)
         if self._options.dry_run:
             return self._dry_run()
         stored = self._store().recall()
@@ -283,17 +268,18 @@ def perform(
     task: JudgingTask,
     options: type[StartOptions],
     context: Context,
-    entry: Callable[[TaskRun], Ending | Deferral],
+    method: str,
+    arguments: Mapping[str, object],
 ) -> Ending | Deferral:
     """Parse the arguments of a task, and perform one of its entry points.
 
     :param task: the operator.
     :param options: the class of its options.
     :param context: Airflow's context.
-    :param entry: calls a method of :class:`TaskRun`.
+    :param method: and ``arguments``: see :meth:`TaskRun.perform`.
     """
     parsed = parsed_options(task, options, context)
-    return parsed if isinstance(parsed, Ending) else entry(TaskRun(task, parsed, context))
+    return parsed if isinstance(parsed, Ending) else TaskRun(task, parsed, context).perform(method, arguments)
 
 
-__all__ = ["Deferral", "TaskRun", "perform"]
+__all__ = ["Deferral", "perform"]

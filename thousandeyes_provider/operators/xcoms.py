@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from thousandeyes_provider.links.thousandeyes import (
     PushedLink,
@@ -42,19 +42,10 @@ class TaskXComs:
 
     def __init__(self, context: Context, task_id: str, *, pushes_evidence: bool) -> None:
         self._instance = context["ti"]
-        self._task_id = task_id
+        self.task_id = task_id
+        self.map_index = cast("int", self._instance.map_index)
+        """-1 when the task is not mapped."""
         self._pushes_evidence = pushes_evidence
-
-    @property
-    def task_id(self) -> str:
-        """The task."""
-        return self._task_id
-
-    @property
-    def map_index(self) -> int:
-        """The map index of the task instance; -1 when the task is not mapped."""
-        index = getattr(self._instance, "map_index", None)
-        return index if isinstance(index, int) else -1
 
     def push_index(self, evidence: Json) -> None:
         """Push the index entry."""
@@ -68,6 +59,11 @@ class TaskXComs:
         """Push the evidence of a task that does not succeed under the key that Airflow uses for one that does."""
         if self._pushes_evidence:
             self._instance.xcom_push(key="return_value", value=evidence)
+
+    def keep(self, evidence: Json) -> None:
+        """Push the evidence and the index entry of a task that does not succeed."""
+        self.push_index(evidence)
+        self.push_evidence(evidence)
 
     def push_link(self, kind: str, url: str | None) -> None:
         """Push an extra link, when there is one.
@@ -86,13 +82,7 @@ class TaskXComs:
 
         :raises ThousandEyesError: when it is missing or damaged.
         """
-        return wait_record.WaitRecord.from_json(self._pull(wait_record.XCOM_KEY))
-
-    def has_wait(self) -> bool:
-        """Return whether the task stored something before it was deferred."""
-        return self._pull(wait_record.XCOM_KEY) is not None
-
-    def _pull(self, key: str) -> object:
-        instance = self._instance
-        value: object = instance.xcom_pull(task_ids=self._task_id, key=key, map_indexes=instance.map_index)
-        return value
+        value = self._instance.xcom_pull(
+            task_ids=self.task_id, key=wait_record.XCOM_KEY, map_indexes=self.map_index
+        )
+        return wait_record.WaitRecord.from_json(value)

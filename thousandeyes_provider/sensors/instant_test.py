@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 from thousandeyes_provider.exceptions import ThousandEyesError
-from thousandeyes_provider.operators.base import LINKS
+from thousandeyes_provider.operators.base import LINKS, RESUMPTIONS
 from thousandeyes_provider.operators.options import (
     Json,
     SensorOptions,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         OnInconclusive,
         SensorOwnArguments,
     )
-    from thousandeyes_provider.sensors.sensing import Deferral, Ending, Sensing
+    from thousandeyes_provider.sensors.sensing import Ending, Sensing
 
 
 class InstantTestResultsSensor(BaseSensorOperator):
@@ -113,7 +113,7 @@ class InstantTestResultsSensor(BaseSensorOperator):
         :param context: Airflow's context.
         :return: the evidence.
         """
-        ending = self._perform(context, lambda sensing: sensing.begin())
+        ending = self._perform(context, "execute", {})
         if ending is None:
             ending = self._poke_until_done(context)
         # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
@@ -123,7 +123,7 @@ class InstantTestResultsSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the results once; judge them when they are complete. ``execute`` raises the error of a bad verdict."""
-        self._ending = self._perform(context, lambda sensing: sensing.poke())
+        self._ending = self._perform(context, "poke", {})
         if self.silent_fail and self._ending is not None and self._ending.error is not None:
             raise self._ending.error
         return PokeReturnValue(self._ending is not None, self._ending and self._ending.value)
@@ -133,33 +133,15 @@ class InstantTestResultsSensor(BaseSensorOperator):
         try:
             super().execute(context)
         except (AirflowSensorTimeout, AirflowSkipException):
-            self._ending = self._perform(context, lambda sensing: sensing.at_timeout())
+            self._ending = self._perform(context, "at_timeout", {})
         assert self._ending is not None
         return self._ending
 
-    def execute_complete(self, context: Context, event: object = None) -> Json | None:
-        """Resume when the wait for the round is over: poll once more and judge.
-
-        :param event: the event of :class:`~thousandeyes_provider.triggers.instant_test.InstantTestResultsTrigger`.
-        :return: the evidence.
-        """
-        ending = self._perform(context, lambda sensing: sensing.execute_complete(event))
-        assert ending is not None
-        if ending.error is not None:
-            raise ending.error
-        return ending.value
-
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
-        event = (next_kwargs or {}).get("event")
-        reason = str((next_kwargs or {}).get("error") or "unknown reason")
-        resume: dict[str, Callable[[Sensing], Ending | Deferral | None]] = {
-            "execute_complete": lambda sensing: sensing.execute_complete(event),
-            "__fail__": lambda sensing: sensing.resume_after_failure(reason),
-        }
-        if next_method not in resume:
+        if next_method not in RESUMPTIONS:
             return super().resume_execution(next_method, next_kwargs, context)
-        ending = self._perform(context, resume[next_method])
+        ending = self._perform(context, next_method, next_kwargs or {})
         assert ending is not None
         if ending.error is not None:
             raise ending.error
@@ -170,13 +152,11 @@ class InstantTestResultsSensor(BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(*arguments)
         return max(interval, self._sensing.poll_gap() if self._sensing else 0.0)
 
-    def _perform(
-        self, context: Context, entry: Callable[[Sensing], Ending | Deferral | None]
-    ) -> Ending | None:
+    def _perform(self, context: Context, method: str, arguments: dict[str, Any]) -> Ending | None:
         """Perform one entry point of the sensor, and defer it when it has to wait."""
         from thousandeyes_provider.sensors.sensing import Deferral, perform
 
-        result, self._sensing = perform(self, context, self._sensing, entry)
+        result, self._sensing = perform(self, context, self._sensing, method, arguments)
         if isinstance(result, Deferral):
             self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
         if result is None or not isinstance(result.error, ThousandEyesError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,28 +58,21 @@ class Sensing:
         self._error: ThousandEyesError | None = None
         self._log = task.log
 
-    def begin(self) -> Ending | Deferral | None:
-        """Check the run; wait in the triggerer when the sensor is deferrable.
+    def perform(self, method: str, arguments: Mapping[str, object]) -> Ending | Deferral | None:
+        """Perform one entry point of the sensor.
 
-        :return: ``None`` when the sensor has to poke.
+        :param method: ``execute``, ``poke``, ``at_timeout``, or what Airflow resumes.
+        :param arguments: Airflow's: the ``event`` of the trigger, or the ``error`` that ended the deferral.
+        :return: ``None`` when the sensor has to poke, again or for the first time.
         """
-        return self._execution.guarded(self._begin)
-
-    def poke(self) -> Ending | None:
-        """Poll once; ``None`` while the round is not finished."""
-        return self._execution.guarded(self._poke)
-
-    def at_timeout(self) -> Ending:
-        """Judge what has arrived when the sensor's own timeout is over."""
-        return self._execution.guarded(self._judge_at_timeout)
-
-    def execute_complete(self, event: object) -> Ending | Deferral:
-        """Resume when the wait for the round is over: poll once more and judge."""
-        return self._execution.guarded(lambda: self._resume(event))
-
-    def resume_after_failure(self, reason: str) -> Ending:
-        """Resume when Airflow ended the deferral."""
-        return self._execution.guarded(lambda: self._resume_failed(reason))
+        step: dict[str, Callable[[], Ending | Deferral | None]] = {
+            "execute": self._begin,
+            "poke": self._poke,
+            "at_timeout": self._judge_at_timeout,
+            "execute_complete": lambda: self._resume(arguments.get("event")),
+            "__fail__": lambda: self._resume_failed(str(arguments.get("error") or "unknown reason")),
+        }
+        return self._execution.guarded(step[method])
 
     def poll_gap(self) -> float:
         """Return the seconds between two pokes that leave the reserved share of the quota free."""
@@ -153,14 +146,15 @@ def perform(
     task: SensingTask,
     context: Context,
     sensing: Sensing | None,
-    entry: Callable[[Sensing], Ending | Deferral | None],
+    method: str,
+    arguments: Mapping[str, object],
 ) -> tuple[Ending | Deferral | None, Sensing | None]:
     """Perform one entry point of the sensor.
 
     :param task: the sensor.
     :param context: Airflow's context.
     :param sensing: the execution of an earlier poke in this process; ``None`` for a new one.
-    :param entry: calls a method of :class:`Sensing`.
+    :param method: and ``arguments``: see :meth:`Sensing.perform`.
     :return: what the entry point returned, and the execution for the next poke.
     """
     if sensing is None:
@@ -168,7 +162,7 @@ def perform(
         if isinstance(options, Ending):
             return options, None
         sensing = Sensing(task, options, context)
-    return entry(sensing), sensing
+    return sensing.perform(method, arguments), sensing
 
 
 __all__ = ["Deferral", "Ending", "Sensing", "perform"]

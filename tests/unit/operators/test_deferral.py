@@ -39,6 +39,10 @@ def deferral_of(worker, test_id, **arguments):
     return deferred.value
 
 
+def resume(worker, event, method="execute_complete"):
+    return worker.operator.resume_execution(method, {"event": event}, worker.context)
+
+
 class TestTheTrigger:
     def test_the_run_is_sent_by_the_worker_and_the_trigger_only_reads(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
@@ -104,7 +108,7 @@ class TestTheTrigger:
         event = asyncio.run(anext(deferral.trigger.run())).payload
         assert event["state"] == "refused"
         with pytest.raises(ThousandEyesAuthError, match="not for you") as failure:
-            triggerer.operator.execute_complete(triggerer.context, event)
+            resume(triggerer, event)
         assert isinstance(failure.value, AirflowFailException)
         assert triggerer.evidence["verdict"] == "error"
 
@@ -124,7 +128,7 @@ class TestResuming:
     def test_an_event_of_unknown_shape_fails_loudly(self, simulator, triggerer, event):
         deferral_of(triggerer, simulator.add_test("http-server"))
         with pytest.raises(ThousandEyesError, match="resumed with an unknown event"):
-            triggerer.operator.execute_complete(triggerer.context, event)
+            resume(triggerer, event)
 
     def test_a_deferral_that_timed_out_is_judged_by_one_last_read(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
@@ -167,7 +171,7 @@ class TestResuming:
         event = asyncio.run(anext(deferral.trigger.run())).payload
         simulator.fail("results", status=500, times=None)
         with pytest.raises(ThousandEyesServerError):
-            triggerer.operator.execute_complete(triggerer.context, event)
+            resume(triggerer, event)
 
     def test_a_run_that_is_finished_already_does_not_go_through_the_triggerer(self, simulator, triggerer):
         test_id = simulator.add_test("http-server", delays=1)
@@ -231,7 +235,7 @@ class TestTurns:
         with pytest.raises(
             ThousandEyesRateLimitError, match="no turn to run the test within queue_timeout 0 s"
         ):
-            triggerer.operator.execute_in_turn(triggerer.context, event)
+            resume(triggerer, event, "execute_in_turn")
         assert simulator.run_calls(test_id) == 0
 
 
