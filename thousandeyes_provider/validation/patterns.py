@@ -86,6 +86,9 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
+_SET_OPERATION = re.compile(r"\[\[|\[\^?+.+?(--|&&|~~|\|\|)", re.DOTALL)
+"""What a later Python may read as a set in a set, or as a difference, intersection or union of sets."""
+
 
 def pattern_error(pattern: str) -> str:
     """Return why a pattern is not valid or could take too long; empty when it is fine."""
@@ -93,20 +96,15 @@ def pattern_error(pattern: str) -> str:
         return f"expected a regular expression of at most {MAX_PATTERN} characters, got {len(pattern)}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # raised once only: _scan finds such sets
             compiled = re.compile(pattern, re.MULTILINE)
-    except FutureWarning as warning:
-        return f"ambiguous: {str(warning)[:1].lower()}{str(warning)[1:]}; escape special characters in a set"
     except (re.error, OverflowError, RecursionError) as error:
         return f"not a regular expression: {error}"
     if compiled.flags & re.VERBOSE:
         return "the verbose mode (?x) is not supported"
     scanned = _scan(pattern)
-    if scanned.nested:
-        return (
-            f"nested repetition in {scanned.nested!r} can take exponential time; "
-            "expected no repeat or alternative of varying length inside a repeated group"
-        )
+    if scanned.problem:
+        return scanned.problem
     if scanned.degree >= len(TEXT_LIMITS):
         return (
             f"a search can take too long; expected at most {len(TEXT_LIMITS) - 2} unbounded repeats "
@@ -136,12 +134,12 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 class _Scanned:
     """What a scan of a pattern shows.
 
-    :param nested: a repetition that takes exponential time; empty for none.
+    :param problem: an ambiguous set, or a repetition that takes exponential time; empty for none.
     :param degree: the power of the text length that bounds the time of a search.
     :param multiline: whether it can match a line end.
     """
 
-    nested: str
+    problem: str
     degree: int
     multiline: bool
 
@@ -167,7 +165,13 @@ def _scan(pattern: str) -> _Scanned:
                 # No more than can be compared with the bound.
                 group.ways = min(group.ways * min(inner.ways, MAX_WAYS + 1) ** max(high - 1, 0), MAX_WAYS + 1)
             if (high > MANY and ambiguous) or group.ways > MAX_WAYS:
-                return _Scanned(pattern[max(token.end() - 30, 0) : token.end()], 0, True)
+                repetition = pattern[max(token.end() - 30, 0) : token.end()]
+                return _Scanned(
+                    f"nested repetition in {repetition!r} can take exponential time; "
+                    "expected no repeat or alternative of varying length inside a repeated group",
+                    0,
+                    True,
+                )
             if high > MANY:
                 group.repeats += 1
             elif low != high:
@@ -191,6 +195,12 @@ def _scan(pattern: str) -> _Scanned:
             atom = ")"
             continue
         repeated = None
+        if kind == "set" and _SET_OPERATION.match(re.sub(r"\\.", "x", text)):
+            return _Scanned(
+                f"ambiguous: possible nested set or set operation in {text!r}; escape special characters in a set",
+                0,
+                True,
+            )
         if token.group("either"):
             group.alternatives += 1
             continue

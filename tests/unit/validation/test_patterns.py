@@ -104,10 +104,18 @@ class TestSearch:
         assert not search("a" * TEXT_LIMITS[3] + "x")
 
 
-@pytest.mark.parametrize("pattern", ["[[ab]", "[0--1]", "[a||b]"])
-def test_a_set_that_a_later_python_may_read_differently_is_refused(pattern):
-    assert "ambiguous: possible " in pattern_error(pattern)
-    assert "escape special characters" in pattern_error(pattern)
+@pytest.mark.parametrize("pattern", ["[[ab]", "[+--1]", "[a||b]", "x[^a&&b]", "[]~~]"])
+def test_a_set_that_a_later_python_may_read_differently_is_refused_every_time(pattern):
+    for _ in range(2):  # Python warns once only
+        assert "ambiguous: possible " in pattern_error(pattern)
+        assert "escape special characters" in pattern_error(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"[\[ab]", "[a-]", "[--a]", r"[a\||]", "[^&&]", "[^&]&&", "[&|~-]", "a||b"]
+)
+def test_a_set_that_every_python_reads_alike_is_accepted(pattern):
+    assert pattern_error(pattern) == ""
 
 
 @given(st.text("ab.*+?()|[]{}^$\\d0,1:=!P<>n#-", max_size=12), st.text("ab0\n.", max_size=12))
