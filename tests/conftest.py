@@ -27,7 +27,7 @@ Path(_AIRFLOW_HOME, "dags").mkdir()
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(_AIRFLOW_HOME, "dags"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS"] = "False"
-# Ten simulated seconds pass per second.
+# Thirty simulated seconds pass per second.
 os.environ["AIRFLOW__THOUSANDEYES__SETTLE_TIME"] = "1.5"
 
 

@@ -55,7 +55,7 @@ def _copy_database(source, target):
 def simulator():
     # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
     with Simulator(
-        tokens=[TOKEN], speed=10, default_tests=False, listed_in_tests=True, round_ids="second"
+        tokens=[TOKEN], speed=30, default_tests=False, listed_in_tests=True, round_ids="second"
     ) as running:
         yield running
 

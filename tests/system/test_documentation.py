@@ -32,7 +32,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 
 TASKS = (BaseInstantTestOperator, InstantTestResultsSensor)
-HURRIED = {"poll_interval": 0.2, "grace": 0.2}
+HURRIED = {"poll_interval": 0.07, "grace": 0.2}
 PREAMBLE = """\
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
@@ -208,7 +208,7 @@ def test_interactive_examples_run(block: Block) -> None:
 @pytest.fixture
 def simulator():
     """A simulator with the tests that the pages name and constant metrics."""
-    with Simulator(speed=20, listed_in_tests=True) as running:
+    with Simulator(speed=30, listed_in_tests=True) as running:
         named = {test_id for block in BLOCKS for test_id in re.findall(r"\d{6,}", block.text)}
         for test_id in named - set(running.tests):
             if len(test_id) > 6:

@@ -9,11 +9,11 @@ import pytest
 from thousandeyes_provider.hooks import shared_account
 from thousandeyes_provider.operators.base import BaseInstantTestOperator
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("examples")]
 
 FRANKFURT, SINGAPORE, ZURICH = "Frankfurt, Germany", "Singapore", "zurich-branch-2"
-HURRIED = {"poll_interval": 0.2, "timeout": 3, "grace": 0.2}
-"""Durations for tests; ten simulated seconds pass per second."""
+HURRIED = {"poll_interval": 0.07, "timeout": 3, "grace": 0.2}
+"""Durations for tests; thirty simulated seconds pass per second."""
 
 
 def hurry(dag):

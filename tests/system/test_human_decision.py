@@ -64,7 +64,7 @@ def run(run_dag, monkeypatch):
         def quick(dag):
             for task in dag.tasks:
                 if hasattr(task, "poll_interval"):
-                    task.poll_interval, task.timeout, task.deferrable = 0.2, timeout, False
+                    task.poll_interval, task.timeout, task.deferrable = 0.07, timeout, False
 
         outcome = run_dag("thousandeyes_human_decision", quick, test_id=test_id)
         return outcome.states["ask", -1], {name for name in DECIDED if outcome.states[name, -1] == "success"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator
 
-QUICK = {"poll_interval": 0.2, "timeout": 4}
+QUICK = {"poll_interval": 0.07, "timeout": 4}
 
 with DAG("created", schedule=None, params={"kinds": []}):
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.suite import SuiteVerdictOperator, instant_test_suite
 
-QUICK = {"poll_interval": 0.2, "timeout": 4, "deferrable": False}
+QUICK = {"poll_interval": 0.07, "timeout": 4, "deferrable": False}
 
 with DAG("suite_of_reruns", schedule=None, params={"test_ids": [], "non_blocking": []}):
     gate = instant_test_suite(

@@ -10,7 +10,7 @@ with DAG("suite_with_telemetry", schedule=None, params={"test_ids": []}):
         "gate",
         test_ids="{{ params.test_ids }}",
         outlets=[Asset("thousandeyes://release")],
-        poll_interval=0.2,
+        poll_interval=0.07,
         timeout=4,
         deferrable=False,
     )

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
-QUICK = {"poll_interval": 0.2, "timeout": 2}
+QUICK = {"poll_interval": 0.07, "timeout": 2}
 
 with DAG("rerun", schedule=None, params={"test_id": "", "min_agents": "", "type": "http-server"}):
     RunInstantTestOperator(
