@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, parse_structure
+from thousandeyes_provider.api.coerce import inner_value, number, objects_in, parse_structure, short_text
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
@@ -82,9 +82,9 @@ def baseline_from_evidence(evidence: Any, *, test_id: str = "") -> Baseline:
     verdict = evidence.get("verdict")
     if verdict not in ("passed", "failed"):
         return _unusable(source, f"ended {_label(verdict)}" if verdict else "has no verdict")
-    cut, samples = evidence.get("cut"), evidence.get("samples")
-    if isinstance(cut, Mapping) and cut.get("samples"):
-        return _unusable(source, f"has no samples of {_label(cut['samples'])} agents: they were cut for size")
+    if left_out := inner_value(evidence, "cut", "samples"):
+        return _unusable(source, f"has no samples of {_label(left_out)} agents: they were cut for size")
+    samples = evidence.get("samples")
     values: dict[tuple[str, str], dict[str, tuple[float, ...]]] = {}
     for key, of_agent in samples.items() if isinstance(samples, Mapping) else ():
         for name, value in of_agent.items() if isinstance(of_agent, Mapping) else ():
@@ -186,15 +186,8 @@ def _label(value: Any) -> str:
 
 
 def _agents_in(evidence: Mapping[str, Any]) -> dict[str, Agent]:
-    agents = evidence.get("agents")
-    reported = agents.get("reported") if isinstance(agents, Mapping) else None
-    listed = [
-        Agent(_id_or_name(agent.get("agent_id")), _id_or_name(agent.get("agent_name")))
-        for agent in (reported if isinstance(reported, list) else [])
-        if isinstance(agent, Mapping)
+    reported = objects_in(inner_value(evidence, "agents", "reported"))
+    agents = [
+        Agent(short_text(agent.get("agent_id")), short_text(agent.get("agent_name"))) for agent in reported
     ]
-    return {agent_key(agent): agent for agent in listed}
-
-
-def _id_or_name(value: Any) -> str:
-    return str(value) if isinstance(value, str | int) else ""
+    return {agent_key(agent): agent for agent in agents}

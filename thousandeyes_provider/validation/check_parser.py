@@ -209,8 +209,7 @@ class _Parser:
         checks: list[Check] = []
         for metric, rules in self._dict(value, path, "{metric: comparison}", empty="names no metric"):
             if metric.strip():
-                of_metric = self._aggregates(rules, _inner(path, metric), result_type, metric)
-                checks += of_metric
+                checks += self._aggregates(rules, _inner(path, metric), result_type, metric)
                 if metric not in METRICS[result_type] and not self._is_unlisted(rules):
                     self._unknown_metric(path, result_type, metric)
             else:
@@ -504,12 +503,10 @@ class _Parser:
             return []
         if not value and empty:
             self._error(path, empty)
-        named = [(key, part) for key, part in value.items() if isinstance(key, str)]
-        if len(named) < len(value):
-            for key in value:
-                if not isinstance(key, str):
-                    self._error(path, f"expected names as keys, got {_shown(key)}")
-        return named
+        for key in value:
+            if not isinstance(key, str):
+                self._error(path, f"expected names as keys, got {_shown(key)}")
+        return [(key, part) for key, part in value.items() if isinstance(key, str)]
 
     def _structured(self, value: Any, path: str) -> Any:
         """The dict or list that a text spells; the value itself when it is no text that looks like one."""

@@ -40,6 +40,9 @@ MAX_VALUES = 10
 MIN_COMMON_PREFIX = 3
 """Characters that a line must share with the expected text to be shown in place of the whole text."""
 
+MAX_CHOICES = 20
+"""Values of a list in the comparison of a check row."""
+
 MAX_VALUE_TEXT = 80
 """Characters of a text value in a check row."""
 
@@ -67,7 +70,7 @@ class AgentValue:
         values = (
             [_nearest_line(value, expected_text) for value in self.values] if expected_text else self.values
         )
-        entry: dict[str, Any] = {**_agent_entry(self.agent), "actual": _shown(values)}
+        entry: dict[str, Any] = {**agent_entry(self.agent), "actual": _shown(values)}
         return entry | ({"before": _shown(self.before)} if self.before else {})
 
 
@@ -137,11 +140,11 @@ class CheckResult:
             agent.to_json(expected_text) for agent in self.failing_agents[:MAX_NAMED_AGENTS]
         ]
         row["without_metric_count"] = len(self.without_metric)
-        row["without_metric"] = [_agent_entry(agent) for agent in self.without_metric[:MAX_NAMED_AGENTS]]
+        row["without_metric"] = [agent_entry(agent) for agent in self.without_metric[:MAX_NAMED_AGENTS]]
         for name, agents in (("only_now", self.only_now), ("only_before", self.only_before)):
             if agents:
                 row[f"{name}_count"] = len(agents)
-                row[name] = [_agent_entry(agent) for agent in agents[:MAX_NAMED_AGENTS]]
+                row[name] = [agent_entry(agent) for agent in agents[:MAX_NAMED_AGENTS]]
         return row
 
 
@@ -249,11 +252,9 @@ class _Scope:
         return _Sides(matched, tuple(only_now), tuple(only_before))
 
     def _without(self, left_out: Collection[int]) -> Sequence[int]:
-        return (
-            [position for position in self.positions if position not in left_out]
-            if left_out
-            else self.positions
-        )
+        if not left_out:
+            return self.positions
+        return [position for position in self.positions if position not in left_out]
 
 
 def _scope(check: Check, rows: RoundRows, baseline: Baseline | None, as_reported: bool) -> _Scope:
@@ -369,7 +370,8 @@ def _worst_first(failing: Iterable[tuple[float, AgentValue]]) -> tuple[AgentValu
     return tuple(value for _, value in ordered)
 
 
-def _agent_entry(agent: Agent) -> dict[str, str]:
+def agent_entry(agent: Agent) -> dict[str, Any]:
+    """Return the entry of an agent in a list of the evidence."""
     return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
 
 
@@ -397,25 +399,22 @@ def _nearest_line(value: Any, expected_text: str) -> Any:
 
 def _shown(values: Sequence[Any]) -> Any:
     """Values for JSON: a single value by itself, several as a list of bounded length, texts shortened."""
-    shown = [
-        one_line(value, MAX_VALUE_TEXT) if isinstance(value, str) else plain(value)
-        for value in values[:MAX_VALUES]
-    ]
+    shown = [plain(_short_text(value)) for value in values[:MAX_VALUES]]
     return shown[0] if len(values) == 1 else shown
 
 
 def _short(comparison: Mapping[str, Any]) -> dict[str, Any]:
     """A comparison with texts and lists of bounded length."""
-    short: dict[str, Any] = {}
+    short = dict(comparison)
     for name, value in comparison.items():
         if isinstance(value, str):
             short[name] = one_line(value)
         elif isinstance(value, list):
-            short[name] = [
-                one_line(part, MAX_VALUE_TEXT) if isinstance(part, str) else part for part in value[:20]
-            ]
+            short[name] = [_short_text(part) for part in value[:MAX_CHOICES]]
         elif isinstance(value, dict):
             short[name] = _short(value)
-        else:
-            short[name] = value
     return short
+
+
+def _short_text(value: Any) -> Any:
+    return one_line(value, MAX_VALUE_TEXT) if isinstance(value, str) else value

@@ -19,8 +19,9 @@ from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.validation.aggregates import mean
+from thousandeyes_provider.validation.evaluation import agent_entry
 from thousandeyes_provider.validation.formatting import one_line
-from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, as_tuple, plain
+from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, plain
 from thousandeyes_provider.validation.summary import agents_by_severity, headline
 from thousandeyes_provider.validation.verdict import NOT_JUDGED, AgentError, Judgement, Verdict
 
@@ -166,14 +167,14 @@ def evidence(observed: Observed) -> dict[str, Any]:
         ),
         "checks": [check.to_json() for check in judgement.checks],
         "agents": {
-            "expected": listed("agents.expected", observed.expected.agents, _agent_entry),
+            "expected": listed("agents.expected", observed.expected.agents, agent_entry),
             "expected_count": observed.expected.count,
             "expected_source": observed.expected.source,
             "reported": listed(
                 "agents.reported",
                 observed.reported,
                 lambda agent: (
-                    _agent_entry(agent)
+                    agent_entry(agent)
                     | {
                         "country": one_line(countries.get(agent_key(agent), "")) or None,
                         "arrived_after": _seconds_between(
@@ -307,8 +308,6 @@ def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> t
         return len(json.dumps(kind(entries[first:end])))
 
     low, high, removed = least, len(entries), 0
-    if excess <= 0 or high <= low:
-        return high, 0
     while high - low > 1:
         middle = (low + high) // 2
         size = measure(middle, high)
@@ -321,11 +320,8 @@ def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> t
 
 
 def _cut_size(evidence: Mapping[str, Any]) -> int:
-    return (
-        len(json.dumps({"": 0, "cut": evidence["cut"]})) - len(json.dumps({"": 0}))
-        if "cut" in evidence
-        else 0
-    )
+    """The bytes of ``cut`` with its key, the comma before it, and the spaces."""
+    return len(json.dumps({"cut": evidence["cut"]})) if "cut" in evidence else 0
 
 
 def _name_fewer_agents(evidence: dict[str, Any]) -> bool:
@@ -345,12 +341,8 @@ def _name_fewer_agents(evidence: dict[str, Any]) -> bool:
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _agent_entry(agent: Agent) -> dict[str, Any]:
-    return {"agent_id": one_line(agent.agent_id), "agent_name": one_line(agent.agent_name)}
-
-
 def _failed_entry(error: AgentError, step: Mapping[str, Any] | None) -> dict[str, Any]:
-    entry = _agent_entry(error.agent) | {
+    entry = agent_entry(error.agent) | {
         "country": one_line(error.country_id) or None,
         "errors": _errors(error.reasons),
     }
@@ -358,7 +350,7 @@ def _failed_entry(error: AgentError, step: Mapping[str, Any] | None) -> dict[str
 
 
 def _missing_entry(missing: MissingAgent) -> dict[str, Any]:
-    entry = _agent_entry(missing.agent) | {"state": missing.state and one_line(missing.state)}
+    entry = agent_entry(missing.agent) | {"state": missing.state and one_line(missing.state)}
     return entry | ({"missing_rows": one_line(missing.missing_rows)} if missing.missing_rows else {})
 
 
@@ -442,12 +434,12 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
         of_metric = (rows.numbers if is_number else rows.values)(result_type, metric)
         as_sample = plain if is_number else _sample
         for agent, values in zip(rows.agents(result_type), of_metric.values, strict=True):
-            shown = [
-                sample
-                for value in as_tuple(values)
-                if value is not None and (sample := as_sample(value)) is not None
-            ]
-            if not shown:
+            if type(values) is tuple:
+                shown = [sample for value in values if (sample := as_sample(value)) is not None]
+                sample = shown[0] if len(shown) == 1 else shown or None
+            else:
+                sample = as_sample(values)
+            if sample is None:
                 continue
             of_agent = samples.get(agent.key)
             if of_agent is None:
@@ -455,13 +447,13 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
                     left_out.add(agent.key)
                     continue
                 of_agent = samples[agent.key] = {}
-            of_agent[name] = shown[0] if len(shown) == 1 else shown
+            of_agent[name] = sample
     return samples, len(left_out)
 
 
 def _sample(value: Any) -> float | str | bool | None:
     """A value as a sample: a number, also when it is spelled, a boolean, or a short text."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return value
     if (as_number := number(value)) is not None:
         sample: float = plain(as_number)

@@ -51,6 +51,16 @@ def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = Non
     return SEPARATOR.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
+def verdict_label(verdict: Any) -> str:
+    """Return a verdict for reading: ``NO RESULTS``."""
+    return str(verdict).replace("_", " ").upper()
+
+
+def left_out(evidence: Mapping[str, Any], name: str) -> int:
+    """Return how many entries of a list were left out of the evidence for its size."""
+    return int(evidence.get("cut", {}).get(name, 0))
+
+
 # -- agents and values -----------------------------------------------------------------------------------------------
 
 
@@ -64,6 +74,11 @@ def missing_label(agent: Mapping[str, Any]) -> str:
     parts = [f"state {agent['state']}"] if agent.get("state") else []
     parts += [f"has {agent['missing_rows']}"] if agent.get("missing_rows") else []
     return ", ".join(parts)
+
+
+def missing_reason(agent: Mapping[str, Any]) -> str:
+    """Describe a missing agent as a reason: ``missing, state offline``."""
+    return ", ".join(filter(None, ("missing", missing_label(agent))))
 
 
 def format_value(value: Any, unit: str = "") -> str:

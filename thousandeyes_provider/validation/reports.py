@@ -11,23 +11,21 @@ from xml.etree import ElementTree
 from thousandeyes_provider.validation.formatting import (
     SEPARATOR,
     agent_label,
-    check_agents,
     check_expectation,
-    check_outcome,
     check_sentence,
-    check_state,
-    check_subject,
-    format_number,
-    missing_label,
+    left_out,
+    missing_reason,
 )
 from thousandeyes_provider.validation.html_report import html_report
 from thousandeyes_provider.validation.summary import (
     agent_counts,
     agent_rows,
     baseline_label,
+    check_cells,
     check_counts,
     cut_label,
     error_lines,
+    metric_rows,
     test_label,
 )
 
@@ -41,10 +39,10 @@ def report_format(path: str) -> str:
     :param path: where it is to be written; what stands behind ``?`` or ``#`` in an address does not count.
     :raises ValueError: when the ending says neither.
     """
-    name = re.split(r"[?#]", path.strip(), maxsplit=1)[0].lower()
-    for ending, format_ in FORMATS.items():
-        if name.endswith(ending) and not name.endswith("/" + ending) and name != ending:
-            return format_
+    file_name = re.split(r"[?#]", path.strip(), maxsplit=1)[0].lower().rpartition("/")[2]
+    stem, _, ending = file_name.rpartition(".")
+    if stem and f".{ending}" in FORMATS:
+        return FORMATS[f".{ending}"]
     raise ValueError(
         f"{path!r} does not say what to write; expected a file that ends in .xml (JUnit), "
         ".md (Markdown) or .html (report page)"
@@ -58,13 +56,10 @@ def report(evidence: Mapping[str, Any], format_: str) -> str:
     :param format_: ``junit``, ``markdown`` or ``html``.
     :raises ValueError: for another format.
     """
-    if format_ == "junit":
-        return junit(evidence)
-    if format_ == "markdown":
-        return markdown(evidence)
-    if format_ == "html":
-        return html_report(evidence)
-    raise ValueError(f"unknown format of a report {format_!r}; one of {', '.join(FORMATS.values())}")
+    writers = {"junit": junit, "markdown": markdown, "html": html_report}
+    if format_ not in writers:
+        raise ValueError(f"unknown format of a report {format_!r}; one of {', '.join(writers)}")
+    return writers[format_](evidence)
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------
@@ -76,7 +71,7 @@ def junit(evidence: Mapping[str, Any]) -> str:
     A suite for the run: a case for its round (an error when it is incomplete or has no results), a case for the errors
     of agents, a case for each check. A check of severity ``warn`` that does not hold is skipped, with its figures.
     """
-    seconds = _seconds(evidence)
+    seconds = duration(evidence)
     cases = junit_cases(evidence)
     cases[0].set("time", str(seconds))
     return junit_document(
@@ -164,17 +159,17 @@ def junit_outcome(case: ElementTree.Element, kind: str, type_: str, lines: Seque
 def _round_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     case = junit_case("round is complete", "thousandeyes")
     if evidence["verdict"] not in ("passed", "failed"):
-        lines = [evidence["summary"]]
-        for agent in evidence["agents"]["missing"]:
-            label = missing_label(agent)
-            lines.append(f"{agent_label(agent)}: missing{f', {label}' if label else ''}")
+        missing = [
+            f"{agent_label(agent)}: {missing_reason(agent)}" for agent in evidence["agents"]["missing"]
+        ]
+        lines = [evidence["summary"], *missing]
         junit_outcome(case, "error", evidence["verdict"], lines)
     return case
 
 
 def _errors_case(evidence: Mapping[str, Any]) -> ElementTree.Element:
     allowed, failed = evidence["agents"]["allowed_errors"], evidence["failed_agents"]
-    count = len(failed) + int(evidence.get("cut", {}).get("failed_agents", 0))
+    count = len(failed) + left_out(evidence, "failed_agents")
     case = junit_case(f"at most {allowed} agents with an error", "thousandeyes")
     if count > allowed:
         lines = [f"{count} agents with an error, {allowed} allowed"]
@@ -192,7 +187,8 @@ def _check_case(check: Mapping[str, Any]) -> ElementTree.Element:
     return case
 
 
-def _seconds(evidence: Mapping[str, Any]) -> int:
+def duration(evidence: Mapping[str, Any]) -> int:
+    """Return the whole seconds of a run or a suite; 0 when it did not start."""
     start, end = evidence["started_at"], evidence["finished_at"]
     if start is None:
         return 0
@@ -211,25 +207,11 @@ def markdown(evidence: Mapping[str, Any]) -> str:
     """Return the evidence as Markdown: headline, facts, checks, agents, metrics and links."""
     parts = [f"# {escape_markdown(evidence['summary'])}", markdown_table(("Fact", "Value"), _facts(evidence))]
     if evidence["checks"]:
-        rows = [
-            (
-                check_subject(check),
-                check_state(check),
-                check_expectation(check),
-                check_outcome(check),
-                check_agents(check, 10),
-            )
-            for check in evidence["checks"]
-        ]
+        rows = [check_cells(check, 10) for check in evidence["checks"]]
         parts += ["## Checks", markdown_table(("Check", "State", "Expected", "Actual", "Agents"), rows)]
     if agents := agent_rows(evidence):
         parts += ["## Agents", markdown_table(("Agent", "State", "Result"), agents)]
-    figures = [
-        (f"{result_type} {metric}", *(format_number(numbers[name]) for name in ("min", "mean", "max")))
-        for result_type, of_type in evidence["metrics"].items()
-        for metric, numbers in of_type.items()
-    ]
-    if figures:
+    if figures := [row[:4] for row in metric_rows(evidence)]:
         parts += ["## Metrics", markdown_table(("Metric", "Min", "Mean", "Max"), figures)]
     if cut := cut_label(evidence):
         parts.append(f"Left out of the evidence for size: {escape_markdown(cut)}.")

@@ -6,12 +6,12 @@ its console log, the components of a page. See `docs/thousandeyes-api.md`, "Deta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from thousandeyes_provider.api.coerce import boolean, number, whole_number
+from thousandeyes_provider.api.coerce import boolean, inner_value, number, objects_in, whole_number
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.verdict import Judgement
 
@@ -71,27 +71,31 @@ def failed_step(
     :return: ``kind`` (``request``, ``page`` or ``component``), ``name``, ``message``; where known also ``number`` (from
         1), ``url`` without query, ``failed`` (how many components failed), ``console`` (the last lines with an error).
     """
-    for row in _mappings(details.get("results")):
-        step = _FINDERS[result_type](row, test or {}, console_logs or {})
+    for row in objects_in(details.get("results")):
+        if result_type == "api":
+            step = _failed_request(row, test or {})
+        elif result_type == "web-transactions":
+            step = _failed_page(row, console_logs or {})
+        else:
+            step = _failed_component(row)
         if step is not None:
-            return {name: value for name, value in step.items() if value not in (None, "", [])} | {
-                "name": step["name"],
-                "message": step["message"],
+            return {
+                name: value
+                for name, value in step.items()
+                if value not in (None, "", []) or name in ("name", "message")
             }
     return None
 
 
-def _failed_request(
-    row: Mapping[str, Any], test: Mapping[str, Any], console_logs: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _failed_request(row: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first request of an API test that failed an assertion or did not complete."""
     requests = sorted(
-        _mappings(row.get("requests")), key=lambda request: number(request.get("stepNumber")) or 0
+        objects_in(row.get("requests")), key=lambda request: number(request.get("stepNumber")) or 0
     )
     for request in requests:
         failed = [
             assertion
-            for assertion in _mappings(request.get("assertions"))
+            for assertion in objects_in(request.get("assertions"))
             if boolean(assertion.get("hasFailed"))
         ]
         completion = number(request.get("completion"))
@@ -115,7 +119,7 @@ def _request_definition(
     request: Mapping[str, Any], position: int | None, test: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """The definition of a request: by its name, else by its position."""
-    definitions = _mappings(test.get("requests"))
+    definitions = objects_in(test.get("requests"))
     named = [definition for definition in definitions if definition.get("name") == request.get("name")]
     if named:
         return named[0]
@@ -127,7 +131,7 @@ def _request_definition(
 def _assertion_text(assertion: Mapping[str, Any], definition: Mapping[str, Any]) -> str:
     """``assertion failed: status-code is 200``; its number when the definition does not have it."""
     position = whole_number(assertion.get("step"))
-    definitions = _mappings(definition.get("assertions"))
+    definitions = objects_in(definition.get("assertions"))
     if position is not None and 0 < position <= len(definitions):
         parts = (definitions[position - 1].get(name) for name in ("name", "operator", "value"))
         text = " ".join(one_line(str(part), MAX_NAME) for part in parts if isinstance(part, str | int))
@@ -136,11 +140,9 @@ def _assertion_text(assertion: Mapping[str, Any], definition: Mapping[str, Any])
     return f"assertion {position} failed" if position is not None else "assertion failed"
 
 
-def _failed_page(
-    row: Mapping[str, Any], test: Mapping[str, Any], console_logs: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _failed_page(row: Mapping[str, Any], console_logs: Mapping[str, Any]) -> dict[str, Any] | None:
     """The last page that a web transaction reached before its error."""
-    message, pages = _error_text(row), _mappings(row.get("pages"))
+    message, pages = _error_text(row), objects_in(row.get("pages"))
     console = _console_errors(console_logs)
     if not message and not console:
         return None
@@ -159,56 +161,42 @@ def _console_errors(console_logs: Mapping[str, Any]) -> list[str]:
     """The last lines of a console log with an error."""
     lines = [
         one_line(value)
-        for row in _mappings(console_logs.get("results"))
-        for line in _mappings(row.get("consoleLogs"))
+        for row in objects_in(console_logs.get("results"))
+        for line in objects_in(row.get("consoleLogs"))
         if str(line.get("level")).upper() in _ERROR_LEVELS and isinstance(value := line.get("value"), str)
     ]
     return lines[-MAX_LOG_LINES:]
 
 
-def _failed_component(
-    row: Mapping[str, Any], test: Mapping[str, Any], console_logs: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _failed_component(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first component of a page that failed, in the order of the requests; the document is the first."""
-    har = row.get("har")
-    log = har.get("log") if isinstance(har, Mapping) else None
-    entries = _mappings(log.get("entries")) if isinstance(log, Mapping) else []
+    entries = objects_in(inner_value(row, "har", "log", "entries"))
     failed = [
-        (entry, message)
-        for entry in entries
-        if (message := _component_error(_mapping(entry.get("response"))))
+        (position, message)
+        for position, entry in enumerate(entries, 1)
+        if (message := _component_error(entry.get("response")))
     ]
     if not failed:
         return None
-    entry, message = failed[0]
-    url = _url(_mapping(entry.get("request")).get("url"))
+    position, message = failed[0]
     return {
         "kind": "component",
-        "number": entries.index(entry) + 1,
-        "name": url,
+        "number": position,
+        "name": _url(inner_value(entries[position - 1], "request", "url")),
         "message": message,
         "failed": len(failed),
     }
 
 
-def _component_error(response: Mapping[str, Any]) -> str:
+def _component_error(response: Any) -> str:
     """``status 503 Service Unavailable``; empty for a component that loaded."""
-    status = whole_number(response.get("status"))
+    status = whole_number(inner_value(response, "status"))
     if status is None or 0 < status < 400:
         return ""
     if status <= 0:
         return "no response"
     text = response.get("statusText")
     return one_line(f"status {status} {text if isinstance(text, str) else ''}")
-
-
-_FINDERS: Mapping[
-    str, Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], dict[str, Any] | None]
-] = {
-    "api": _failed_request,
-    "web-transactions": _failed_page,
-    "page-load": _failed_component,
-}
 
 
 def _error_text(row: Mapping[str, Any]) -> str:
@@ -235,11 +223,3 @@ def _url(value: Any) -> str:
     except ValueError:
         return ""
     return one_line(f"{parts.scheme}://{host}{port}{parts.path}", MAX_NAME) if host else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
+from thousandeyes_provider.validation.formatting import verdict_label
 from thousandeyes_provider.validation.summary import display_name, worst_agent
-from thousandeyes_provider.validation.verdict import Verdict
+from thousandeyes_provider.validation.verdict import Verdict, count_or_fraction
 
 LARGEST_SUITE_EVIDENCE = 48 * 1024
 """Bytes of the evidence of a suite as JSON, the limit of every evidence."""
@@ -80,12 +80,10 @@ def parse_min_passed(value: object) -> int | float | None:
 
     :raises ValueError: for any other value.
     """
-    text = value.strip() if isinstance(value, str) else value
-    if text is None or text in ("", "None"):
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
         return None
-    is_fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
-    parsed = number(text) if is_fraction else whole_number(text)
-    if parsed is None or parsed <= 0 or (is_fraction and parsed > 1):
+    parsed = count_or_fraction(value)
+    if parsed is None or parsed <= 0:
         raise ValueError(f"expected a count from 1 or a fraction above 0.0 and up to 1.0, got {value!r}")
     return parsed
 
@@ -266,8 +264,7 @@ def suite_headline(evidence: Mapping[str, Any]) -> str:
     }
     if evidence["without_evidence_count"]:
         counts["without evidence"] = evidence["without_evidence_count"]
-    figures = ", ".join(f"{count} {str(verdict).replace('_', ' ')}" for verdict, count in counts.items())
-    verdict = str(evidence["verdict"]).replace("_", " ").upper()
+    figures = ", ".join(f"{count} {verdict_label(verdict).lower()}" for verdict, count in counts.items())
     bad = [row for row in evidence["tests"] if row["verdict"] != Verdict.PASSED and row["blocking"]]
     if evidence["verdict"] == Verdict.FAILED:
         bad = [row for row in bad if row["verdict"] == Verdict.FAILED]
@@ -279,7 +276,7 @@ def suite_headline(evidence: Mapping[str, Any]) -> str:
         evidence.get("reason", ""),
         f"{evidence['expected_count']} tests: {figures or 'none ran'}",
     ]
-    return f"{verdict}: {'. '.join(part for part in parts if part)}"
+    return f"{verdict_label(evidence['verdict'])}: {'. '.join(part for part in parts if part)}"
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -287,7 +284,7 @@ def _named(row: Mapping[str, Any]) -> str:
     worst = row.get("worst_agent")
     if worst and worst["reason"]:
         return f"{name}: {worst['agent_name']}: {worst['reason']}"
-    return f"{name}: {str(row['verdict']).replace('_', ' ')}"
+    return f"{name}: {verdict_label(row['verdict']).lower()}"
 
 
 def _fit(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from thousandeyes_provider.validation.formatting import clip
+from thousandeyes_provider.validation.formatting import clip, left_out, verdict_label
 from thousandeyes_provider.validation.reports import (
+    duration,
     escape_markdown,
     junit_case,
     junit_cases,
@@ -36,12 +36,12 @@ def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
     lines = [(_LEVELS.get(evidence["verdict"], logging.WARNING), str(evidence["summary"]))]
     lines += [(logging.INFO, fact) for fact in text_columns(_facts(evidence)[1:])]
     lines += [(logging.INFO, ""), *zip([logging.INFO, *map(_level, shown)], columns, strict=True)]
-    if (more := len(evidence["tests"]) + _cut(evidence, "tests") - len(shown)) > 0:
+    if (more := len(evidence["tests"]) + left_out(evidence, "tests") - len(shown)) > 0:
         lines.append((logging.INFO, f"and {more} more, counted above"))
     lines += [
         (logging.WARNING, f"test {test_id}: no evidence") for test_id in evidence["missing"][:MAX_TABLE_TESTS]
     ]
-    if (more := len(evidence["missing"]) + _cut(evidence, "missing") - MAX_TABLE_TESTS) > 0:
+    if (more := len(evidence["missing"]) + left_out(evidence, "missing") - MAX_TABLE_TESTS) > 0:
         lines.append((logging.WARNING, f"and {more} more without evidence"))
     return lines
 
@@ -97,7 +97,7 @@ def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], 
         properties=properties,
         output=[str(evidence["summary"])],
         started_at=str(evidence["started_at"] or evidence["finished_at"]),
-        seconds=_seconds(evidence),
+        seconds=duration(evidence),
     )
 
 
@@ -107,7 +107,7 @@ def suite_markdown(evidence: Mapping[str, Any]) -> str:
         (
             row["test_name"] or row["test_id"],
             row["test_id"],
-            str(row["verdict"]).replace("_", " "),
+            verdict_label(row["verdict"]).lower(),
             "yes" if row["blocking"] else "no",
             _result(row),
             row.get("link") or "",
@@ -139,7 +139,7 @@ def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     blocking = "" if row["blocking"] else "non-blocking"
-    verdict = str(row["verdict"]).replace("_", " ").upper()
+    verdict = verdict_label(row["verdict"])
     return (clip(row["test_name"], 40), row["test_id"], blocking, verdict, clip(_result(row), 120))
 
 
@@ -162,14 +162,3 @@ def _skip(case: Any) -> None:
         if (outcome := case.find(kind)) is not None:
             case.remove(outcome)
             junit_outcome(case, "skipped", "", [f"not blocking: {outcome.text}"])
-
-
-def _seconds(evidence: Mapping[str, Any]) -> int:
-    if not evidence["started_at"]:
-        return 0
-    start, end = (datetime.fromisoformat(evidence[key]) for key in ("started_at", "finished_at"))
-    return max(int((end - start).total_seconds()), 0)
-
-
-def _cut(evidence: Mapping[str, Any], name: str) -> int:
-    return int(evidence.get("cut", {}).get(name, 0))

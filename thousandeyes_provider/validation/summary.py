@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,10 @@ from thousandeyes_provider.validation.formatting import (
     clip,
     format_number,
     format_value,
+    left_out,
     missing_label,
+    missing_reason,
+    verdict_label,
 )
 
 MAX_TABLE_AGENTS = 20
@@ -121,8 +123,7 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
         add_checks("FAILED")
     add_checks("warning")
     for agent in evidence["agents"]["missing"]:
-        label = missing_label(agent)
-        add(agent, "missing", f"missing, {label}" if label else "missing")
+        add(agent, "missing", missing_reason(agent))
 
     def rank(key: str) -> tuple[int, ...]:
         error, failed, warnings, missing = counts[key].values()
@@ -163,7 +164,7 @@ def headline(evidence: Evidence) -> str:
     cause = _cause(evidence)
     result = SEPARATOR.join(part for part in (cause, _result_counts(evidence)) if part)
     confirmation = _confirmation(evidence)
-    parts = [f"{_verdict(evidence)}: {result}", test_label(evidence), confirmation]
+    parts = [f"{verdict_label(evidence['verdict'])}: {result}", test_label(evidence), confirmation]
     return ". ".join(part for part in parts if part)
 
 
@@ -176,17 +177,14 @@ def _cause(evidence: Evidence) -> str:
     if evidence["verdict"] == "no_results":
         return "no round of this run by the deadline"
     worst = worst_agent(evidence)
-    failed = next((check for check in evidence["checks"] if check_state(check) == "FAILED"), None)
-    named = failed is None or any(
-        check_state(check) == "FAILED" and (check["failing_agents"] or check["without_metric"])
-        for check in evidence["checks"]
-    )
+    failed = _failed_checks(evidence)
+    # A check may fail without an agent to name: too few agents, nothing to compare with.
+    named = not failed or any(check["failing_agents"] or check["without_metric"] for check in failed)
     errors_fail = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
     if worst is not None and (named or errors_fail or evidence["verdict"] == "incomplete"):
         return f"{clip(worst.label, MAX_HEADLINE_NAME)}: {clip(worst.reason, MAX_HEADLINE_REASON)}"
-    if failed is not None:
-        # A check may fail without an agent to name: too few agents, nothing to compare with.
-        return clip(check_sentence(failed, 1), MAX_HEADLINE_REASON)
+    if failed:
+        return clip(check_sentence(failed[0], 1), MAX_HEADLINE_REASON)
     return "no agent could be judged"
 
 
@@ -216,8 +214,8 @@ def _reported_count(evidence: Evidence) -> str:
 
 def summary(evidence: Evidence) -> str:
     """Return the headline, the first failed checks and agents, and the links, one a line."""
-    failed_checks = [check for check in evidence["checks"] if check_state(check) == "FAILED"]
-    agents = evidence["agents"]
+    failed_checks = _failed_checks(evidence)
+    missing = evidence["agents"]["missing"]
     lines = [str(evidence["summary"]), f"  {agent_counts(evidence)}"]
     if evidence["verdict"] in ("incomplete", "no_results") and evidence.get("reason"):
         lines.append(f"  Not judged: {clip(str(evidence['reason']), MAX_SENTENCE)}")
@@ -230,9 +228,7 @@ def summary(evidence: Evidence) -> str:
     ]
     if (more := _total(evidence, "failed_agents") - MAX_LISTED) > 0:
         lines.append(f"  and {more} more with an error")
-    for agent in agents["missing"][:MAX_LISTED]:
-        label = missing_label(agent)
-        lines.append(f"  {agent_label(agent)}: missing{f', {label}' if label else ''}")
+    lines += [f"  {agent_label(agent)}: {missing_reason(agent)}" for agent in missing[:MAX_LISTED]]
     if (more := _total(evidence, "agents.missing") - MAX_LISTED) > 0:
         lines.append(f"  and {more} more missing")
     link = evidence["links"].get("round") or evidence["links"].get("test")
@@ -242,6 +238,10 @@ def summary(evidence: Evidence) -> str:
         lines.append(f"  Snapshot: {evidence['links']['snapshot']}")
     lines.append("  Evidence: XCom 'return_value' of this task")
     return "\n".join(lines)
+
+
+def _failed_checks(evidence: Evidence) -> list[Mapping[str, Any]]:
+    return [check for check in evidence["checks"] if check_state(check) == "FAILED"]
 
 
 def error_lines(agent: Mapping[str, Any]) -> list[str]:
@@ -282,7 +282,7 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     if warning := (evidence.get("baseline") or {}).get("warning"):
         lines.append((logging.WARNING, f"warning: {warning}"))
     lines += [(logging.INFO, ""), *_check_lines(evidence), *_agent_lines(evidence)]
-    lines += _info(_metric_lines(evidence["metrics"]))
+    lines += _info(_metric_lines(evidence))
     lines += _info(f"{name}: {link}" for name, link in list(evidence["links"].items())[:MAX_TABLE_LINKS])
     if cut := cut_label(evidence):
         lines += _info([f"left out for size: {clip(cut, 200)}"])
@@ -313,24 +313,30 @@ def _times(evidence: Evidence) -> str:
 def _check_lines(evidence: Evidence) -> list[tuple[int, str]]:
     order = list(_CHECK_LEVELS)
     checks = sorted(evidence["checks"], key=lambda check: order.index(check_state(check)))
-    shown = checks[:MAX_TABLE_CHECKS]
-    rows = [
-        (
-            clip(check_subject(check), 52),
-            check_state(check),
-            clip(check_expectation(check), 60),
-            clip(check_outcome(check), 40),
-            clip(check_agents(check, 3), 80),
-        )
-        for check in shown
-    ]
-    if not rows:
+    if not checks:
         return []
+    widths = (52, len("warning"), 60, 40, 80)
+    shown = checks[:MAX_TABLE_CHECKS]
+    rows = [tuple(map(clip, check_cells(check, 3), widths)) for check in shown]
     levels = [logging.INFO, *(_CHECK_LEVELS[check_state(check)] for check in shown)]
-    more = len(checks) - len(rows) + _cut(evidence, "checks")
+    more = len(checks) - len(rows) + left_out(evidence, "checks")
     last = [f"and {more} more, counted above"] if more else []
     columns = text_columns([("check", "", "expected", "actual", "agents"), *rows])
     return [*zip(levels, columns, strict=True), *_info([*last, ""])]
+
+
+def check_cells(check: Mapping[str, Any], limit: int) -> tuple[str, ...]:
+    """Return the cells of a check in a table: subject, state, expected and actual value, agents.
+
+    :param limit: agents to name.
+    """
+    return (
+        check_subject(check),
+        check_state(check),
+        check_expectation(check),
+        check_outcome(check),
+        check_agents(check, limit),
+    )
 
 
 def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
@@ -345,7 +351,7 @@ def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
     ]
     columns = text_columns([("agent", "", "result"), *shown])
     lines = list(zip([logging.INFO, *levels], columns, strict=True))
-    if any(_cut(evidence, name) for name in ("failed_agents", "agents.missing", "agents.reported")):
+    if any(left_out(evidence, name) for name in ("failed_agents", "agents.missing", "agents.reported")):
         lines += _info(["and more, counted above"])
     elif len(rows) > limit:
         lines += _info([f"and {len(rows) - limit} more"])
@@ -368,7 +374,7 @@ def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
         for agent in evidence["failed_agents"]
     ]
     rows += [(agent_label(agent), "MISSING", missing_label(agent)) for agent in evidence["agents"]["missing"]]
-    if _cut(evidence, "failed_agents"):  # else an agent with an error could be shown as one without
+    if left_out(evidence, "failed_agents"):  # else an agent with an error could be shown as one without
         return rows
     failing, warned = _agents_of_checks(evidence, "FAILED"), _agents_of_checks(evidence, "warning")
     good = "ok" if not failing | warned or _all_named(evidence) else "reported"
@@ -398,7 +404,7 @@ def _agents_of_checks(evidence: Evidence, state: str) -> dict[str, int]:
 
 def _all_named(evidence: Evidence) -> bool:
     """Whether the checks name every agent that fails them, so that the others are known to be good."""
-    return not _cut(evidence, "checks") and all(
+    return not left_out(evidence, "checks") and all(
         len(check["failing_agents"]) == check["failing_count"]
         and len(check["without_metric"]) == check["without_metric_count"]
         for check in evidence["checks"]
@@ -406,16 +412,21 @@ def _all_named(evidence: Evidence) -> bool:
     )
 
 
-def _metric_lines(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    rows = [
+def metric_rows(evidence: Evidence) -> list[tuple[str, ...]]:
+    """Return name, minimum, mean, maximum and unit of each metric."""
+    return [
         (
-            clip(f"{result_type} {metric}", 60),
+            f"{result_type} {metric}",
             *(format_number(figures[name]) for name in ("min", "mean", "max")),
             unit_of(result_type, metric),
         )
-        for result_type, by_metric in metrics.items()
+        for result_type, by_metric in evidence["metrics"].items()
         for metric, figures in by_metric.items()
     ]
+
+
+def _metric_lines(evidence: Evidence) -> list[str]:
+    rows = [(clip(name, 60), *figures) for name, *figures in metric_rows(evidence)]
     more = len(rows) - MAX_TABLE_METRICS
     last = [f"and {more} more"] if more > 0 else []
     header = ("metric", "min", "mean", "max", "")
@@ -468,17 +479,11 @@ def check_counts(evidence: Evidence) -> str:
     states = [check_state(check) for check in evidence["checks"]]
     if not states:
         return ""
-    total, failed, warnings = (
-        len(states) + _cut(evidence, "checks"),
-        states.count("FAILED"),
-        states.count("warning"),
-    )
-    text = f"{failed} of {total} checks failed" if failed else f"{total} check{'s'[: total > 1]} passed"
-    if warnings:
-        passed = total - warnings
-        text = text if failed else f"{passed} check{'s'[: passed != 1]} passed"
-        text += f", {warnings} warning{'s'[: warnings > 1]}"
-    return text
+    total = len(states) + left_out(evidence, "checks")
+    failed, warnings = states.count("FAILED"), states.count("warning")
+    passed = total - failed - warnings
+    text = f"{failed} of {total} checks failed" if failed else f"{passed} check{'s'[: passed != 1]} passed"
+    return text + (f", {warnings} warning{'s'[: warnings > 1]}" if warnings else "")
 
 
 def baseline_label(evidence: Evidence) -> str:
@@ -512,18 +517,10 @@ def _confirmation(evidence: Evidence) -> str:
     return f"Failure not confirmed: {first} failed, this run did not"
 
 
-def _verdict(evidence: Evidence) -> str:
-    return re.sub("_", " ", str(evidence["verdict"])).upper()
-
-
 def _total(evidence: Evidence, name: str) -> int:
     """The length of a list of the evidence, with the entries that were left out for size."""
     holder = evidence["agents"] if name.startswith("agents.") else evidence
-    return len(holder[name.removeprefix("agents.")]) + _cut(evidence, name)
-
-
-def _cut(evidence: Evidence, name: str) -> int:
-    return int(evidence.get("cut", {}).get(name, 0))
+    return len(holder[name.removeprefix("agents.")]) + left_out(evidence, name)
 
 
 def _key(agent: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_model import Checks
 from thousandeyes_provider.validation.evaluation import CheckResult, evaluate
-from thousandeyes_provider.validation.samples import RoundRows
+from thousandeyes_provider.validation.samples import AgentRows, RoundRows
 
 
 class Verdict(StrEnum):
@@ -108,36 +108,31 @@ def judge(
     """
     of_round = RoundRows(rows)
     judged: set[str] = set()
-    errors: dict[str, AgentError] = {}
+    agents: dict[str, AgentRows] = {}
+    reasons: dict[str, list[str]] = {}
     for result_type in of_round.result_types:
         if not RESULT_TYPES[result_type].judged:
             continue
         for agent in of_round.agents(result_type):
             judged.add(agent.key)
-            reasons = [reason for row in agent.rows if (reason := row_error(result_type, row)) is not None]
-            if reasons:
-                earlier = errors.get(agent.key)
-                errors[agent.key] = AgentError(
-                    agent.key,
-                    agent.agent,
-                    agent.country_id,
-                    (
-                        *(earlier.reasons if earlier else ()),
-                        *(f"{result_type}: {reason[:200]}" for reason in reasons),
-                    ),
-                )
+            for row in agent.rows:
+                if (reason := row_error(result_type, row)) is not None:
+                    agents[agent.key] = agent
+                    reasons.setdefault(agent.key, []).append(f"{result_type}: {reason[:200]}")
+    errors = [
+        AgentError(key, agents[key].agent, agents[key].country_id, tuple(reasons_of))
+        for key, reasons_of in reasons.items()
+    ]
+    errors.sort(key=lambda error: (-len(error.reasons), error.agent.agent_name, error.key))
     allowed = (
         math.floor(max_agent_errors * len(judged) + 1e-9)
         if isinstance(max_agent_errors, float)
         else max_agent_errors
     )
-    worst_first = sorted(
-        errors.values(), key=lambda error: (-len(error.reasons), error.agent.agent_name, error.key)
-    )
     results = evaluate(checks, of_round, baseline) if checks else ()
     # Rows of path visualization are never errors: agents with only such rows are judged by the checks alone.
     count = len(judged) or max((result.agents - len(result.without_metric) for result in results), default=0)
-    return Judgement(count, allowed, tuple(worst_first), results, baseline, of_round)
+    return Judgement(count, allowed, tuple(errors), results, baseline, of_round)
 
 
 def verdict_of(state: WaitState, progress: RoundProgress, judgement: Judgement) -> Verdict:
@@ -179,9 +174,16 @@ def parse_allowed_errors(value: object) -> int | float:
 
     :raises ValueError: for anything else.
     """
-    text = value.strip() if isinstance(value, str) else value
-    is_fraction = isinstance(text, float) or (isinstance(text, str) and "." in text)
-    parsed = number(text) if is_fraction else whole_number(text)
-    if parsed is None or not 0 <= parsed < LARGEST_COUNT or (is_fraction and parsed > 1):
+    parsed = count_or_fraction(value)
+    if parsed is None or not 0 <= parsed < LARGEST_COUNT:
         raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
     return parsed
+
+
+def count_or_fraction(value: object) -> int | float | None:
+    """Return a count (whole number), or a fraction up to 1.0 (``float``, or a text with a point); else ``None``."""
+    text = value.strip() if isinstance(value, str) else value
+    if not isinstance(text, float) and "." not in str(text):
+        return whole_number(text)
+    fraction = number(text)
+    return fraction if fraction is not None and fraction <= 1 else None
