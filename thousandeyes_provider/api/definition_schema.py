@@ -277,33 +277,16 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
 
 READ_ONLY = frozenset(
     (
-        "testId",
-        "type",
-        "createdBy",
-        "createdDate",
-        "modifiedBy",
-        "modifiedDate",
-        "savedEvent",
-        "liveShare",
-        "_links",
-        "dscp",
-        "codec",
-        "sslVersion",
+        *("testId", "type", "createdBy", "createdDate", "modifiedBy", "modifiedDate", "savedEvent"),
+        *("liveShare", "_links", "dscp", "codec", "sslVersion"),
     )
 )
 """Fields that ThousandEyes sets."""
 
 SCHEDULING = frozenset(
     (
-        "interval",
-        "subinterval",
-        "httpInterval",
-        "enabled",
-        "alertsEnabled",
-        "alertRules",
-        "bgpMeasurements",
-        "usePublicBgp",
-        "monitors",
+        *("interval", "subinterval", "httpInterval", "enabled", "alertsEnabled", "alertRules"),
+        *("bgpMeasurements", "usePublicBgp", "monitors"),
     )
 )
 """Fields of scheduled tests. Instant tests ignore them, and many clients send them."""

@@ -7,6 +7,7 @@ sleeps and reads no clock, so worker and triggerer wait by the same rules.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -275,7 +276,7 @@ class RoundProgress:
 
     def rows(self) -> dict[str, list[Row]]:
         """The rows of our round, by result type."""
-        return {result_type: list(rows) for result_type, rows in self._tally.rows.items()}
+        return {result_type: self._tally.rows_of(result_type) for result_type in self._tally.keys}
 
     def reported(self) -> tuple[Agent, ...]:
         """The agents with every row that is expected of an agent."""
@@ -291,10 +292,11 @@ class RoundProgress:
 
         Agents without any row are left out.
         """
-        tally = self._tally
         described: dict[Agent, str] = {}
+        arrived = self._tally.rows_by_agent()
         for agent in self.missing():
-            counts = {name: tally.rows_from(name, agent) for name in self.rows_per_agent}
+            known_as = agent.agent_id or agent.folded_name()
+            counts = {name: arrived[bool(agent.agent_id), name, known_as] for name in self.rows_per_agent}
             if any(counts.values()):
                 described[agent] = ", ".join(
                     f"{name} {counts[name]} of {needed or 1}"
@@ -434,7 +436,7 @@ class RoundProgress:
         return any(
             round_id % 60 == 0 and round_id < self.sent_at - self.clock_tolerance and measured_at(row) is None
             for name, round_id in self.rounds().items()
-            for row in self._tally.rows[name]
+            for row in self._tally.rows_of(name)
         )
 
     def describe_other_rounds(self, limit: int = 3) -> str:
@@ -516,55 +518,39 @@ class _Tally:
     """The rows of our round, counted once for each progress.
 
     :param rounds: our round of each result type.
-    :param rows: its rows, by result type.
-    :param keys: the keys of its rows, by result type.
+    :param keys: its rows by key, by result type.
     :param agents: every agent with a row, by agent key.
     :param reported: the keys of the agents with every expected row.
     :param missing: the expected agents that are listed and have not reported.
-    :param by_id: how many keys each agent id has, by result type.
-    :param by_name: the same by folded agent name.
     """
 
     rounds: Mapping[str, int]
-    rows: Mapping[str, list[Row]]
-    keys: Mapping[str, frozenset[tuple[str, ...]]]
+    keys: Mapping[str, Mapping[tuple[str, ...], tuple[Row, ...]]]
     agents: Mapping[str, Agent]
     reported: frozenset[str]
     missing: tuple[Agent, ...]
-    by_id: Mapping[str, Mapping[str, int]]
-    by_name: Mapping[str, Mapping[str, int]]
 
     @classmethod
     def of(cls, progress: RoundProgress) -> _Tally:
         rounds = progress._our_rounds()
-        rows: dict[str, list[Row]] = {}
-        keys: dict[str, frozenset[tuple[str, ...]]] = {}
+        keys: dict[str, dict[tuple[str, ...], tuple[Row, ...]]] = {}
         agents: dict[str, Agent] = {}
         names_of: dict[str, set[str]] = {}
-        counts: dict[str, dict[str, int]] = {}
-        by_id: dict[str, dict[str, int]] = {}
-        by_name: dict[str, dict[str, int]] = {}
+        counts: Counter[tuple[str, str]] = Counter()
         for result_type, round_id in rounds.items():
-            ours = {
+            keys[result_type] = {
                 key: same_key for (at, key), same_key in progress.seen[result_type].items() if at == round_id
             }
-            rows[result_type] = [row for same_key in ours.values() for row in same_key]
-            keys[result_type] = frozenset(ours)
-            of_type, of_id, of_name = (
-                table.setdefault(result_type, {}) for table in (counts, by_id, by_name)
-            )
-            for (agent_key, *_), (row, *_) in ours.items():
+            for (agent_key, *_), (row, *_) in keys[result_type].items():
                 agent = Agent(agent_id_of(row), agent_name_of(row))
                 agents.setdefault(agent_key, agent)
                 names_of.setdefault(agent_key, set()).add(agent.folded_name())
-                of_type[agent_key] = of_type.get(agent_key, 0) + 1
-                of_id[agent.agent_id] = of_id.get(agent.agent_id, 0) + 1
-                of_name[agent.folded_name()] = of_name.get(agent.folded_name(), 0) + 1
+                counts[result_type, agent_key] += 1
         reported = frozenset(
             agent_key
             for agent_key in agents
             if all(
-                counts.get(result_type, {}).get(agent_key, 0) >= (needed or 1)
+                counts[result_type, agent_key] >= (needed or 1)
                 for result_type, needed in progress.rows_per_agent.items()
             )
         )
@@ -575,13 +561,20 @@ class _Tally:
             for agent in progress.expected.agents
             if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
         )
-        return cls(rounds, rows, keys, agents, reported, missing, by_id, by_name)
+        return cls(rounds, keys, agents, reported, missing)
 
-    def rows_from(self, result_type: str, agent: Agent) -> int:
-        """How many rows of a result type an expected agent has."""
-        if agent.agent_id:
-            return self.by_id.get(result_type, {}).get(agent.agent_id, 0)
-        return self.by_name.get(result_type, {}).get(agent.folded_name(), 0)
+    def rows_of(self, result_type: str) -> list[Row]:
+        """The rows of our round of a result type."""
+        return [row for same_key in self.keys[result_type].values() for row in same_key]
+
+    def rows_by_agent(self) -> Counter[tuple[bool, str, str]]:
+        """How many rows each agent has: by ``(True, result type, id)`` and by ``(False, result type, folded name)``."""
+        counts: Counter[tuple[bool, str, str]] = Counter()
+        for result_type, rows in self.keys.items():
+            for row, *_ in rows.values():
+                counts[True, result_type, agent_id_of(row)] += 1
+                counts[False, result_type, agent_name_of(row).strip().casefold()] += 1
+        return counts
 
 
 def _key_in_round(result_type: str, row: Row) -> tuple[str, ...]:

@@ -85,16 +85,11 @@ class RunHandle:
         agents = self.plan.expected.agents
         full = [{"agent_id": agent.agent_id, "agent_name": agent.agent_name} for agent in agents]
         short = [agent.agent_id or {"agent_name": agent.agent_name} for agent in agents]
-        choices: tuple[tuple[Any, str | None], ...] = (
-            (full or self.plan.expected.count, None),
-            (short, "names"),
-            (self.plan.expected.count, "agents"),
-        )
-        for expected, cut in choices:
+        for expected, cut in ((full or self.plan.expected.count, None), (short, "names")):
             handle = self._to_json(expected, cut)
-            if len(json.dumps(handle)) <= MAX_HANDLE_BYTES:  # pragma: no branch
-                break
-        return handle
+            if len(json.dumps(handle)) <= MAX_HANDLE_BYTES:
+                return handle
+        return self._to_json(self.plan.expected.count, "agents")
 
     def _to_json(self, expected_agents: Any, expected_cut: str | None) -> dict[str, Any]:
         plan = self.plan

@@ -94,18 +94,7 @@ def blocking(flow: Callable[Concatenate[Any, P], Flow[T]]) -> Callable[Concatena
 
 
 class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
-    """Call ThousandEyes' API v7 through a connection of type ``thousandeyes``.
-
-    Reads are retried with backoff after 5xx, timeouts and lost connections, at most ``retry_limit`` attempts. After a
-    429 the hook waits for the announced reset, within ``queue_timeout``. The methods that write state their own rules.
-    The first request reads and checks the connection.
-
-    :param thousandeyes_conn_id: the connection: password = API token; host, schema, port and extra as documented.
-    :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
-        when ``None``.
-    :param clock: local time and randomness; tests replace them.
-    :param sleep: waits for a number of seconds; tests replace it.
-    """
+    """The blocking operations; :class:`~.thousandeyes.ThousandEyesHook` documents rules and parameters."""
 
     def __init__(
         self,

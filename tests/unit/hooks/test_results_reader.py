@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent
+from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.exceptions import (
     ThousandEyesAuthError,
     ThousandEyesConfigurationError,
@@ -18,6 +18,7 @@ from thousandeyes_provider.exceptions import (
 from thousandeyes_provider.hooks.results_reader import (
     AsyncResultsReader,
     ResultsReader,
+    plan_of_new,
 )
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
@@ -119,6 +120,91 @@ class TestExpectedAgents:
         simulator.fail("test", status=404, times=None)
         plan = reader.plan(HTTP_TEST, test_type="dns-server", result_types=None, expected=None)
         assert plan.rows_per_agent == {"dns-server": rows}
+
+
+class TestPlan:
+    def test_another_type_than_that_of_the_test_is_named(self, reader):
+        with pytest.raises(
+            ThousandEyesConfigurationError, match="test_type 'api': test 202703 is of type 'http-server'"
+        ):
+            reader.plan(HTTP_TEST, test_type="api", result_types=["network"], expected=None)
+
+    def test_a_result_type_that_the_test_does_not_have_is_named(self, reader):
+        with pytest.raises(
+            ThousandEyesConfigurationError, match="result_types dnssec: a test of type http-server has only"
+        ):
+            reader.plan(HTTP_TEST, test_type="http-server", result_types=["dnssec"], expected=None)
+
+    def test_given_agents_need_no_definition(self, simulator, reader):
+        expected = ExpectedAgents.of("argument", [Agent("1")])
+        plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=expected)
+        assert plan.expected == expected
+        assert [request.operation for request in simulator.requests] == ["results"]
+
+    def test_the_newest_round_can_be_read_again(self, simulator, reader):
+        test_id = simulator.add_test("http-server", history=[3600])
+        plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
+        simulator.run(test_id)
+        time.sleep(0.1)
+        simulator.fail("results", status=404)
+        assert reader.remember(plan).remembered == {"http-server": None}
+        assert reader.remember(plan).remembered["http-server"] >= plan.remembered["http-server"]
+
+    def test_a_new_test_has_no_rounds(self):
+        plan = plan_of_new("", "http-server", "7", {"testName": "x"}, result_types=None, expected=None)
+        assert (plan.remembered, plan.expected, plan.account_group_id) == (
+            {"http-server": None},
+            UNKNOWN,
+            "7",
+        )
+
+    def test_a_new_test_without_network_measurements_has_none(self):
+        with pytest.raises(
+            ThousandEyesConfigurationError, match="the definition says networkMeasurements is false"
+        ):
+            plan_of_new(
+                "",
+                "api",
+                None,
+                {"networkMeasurements": False},
+                result_types=["api", "network"],
+                expected=None,
+            )
+
+
+class TestHistory:
+    def test_of_the_test_itself_ends_with_the_remembered_round(self, simulator, reader):
+        test_id = simulator.add_test("http-server", history=[300, 600])
+        plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
+        simulator.run(test_id, delays=0)
+        rows = reader.history(plan, test_id, ["http-server"], "24h", time.time())
+        assert {row["roundId"] for row in rows["http-server"]} <= {
+            state.round_id for state in simulator.rounds(test_id)[:2]
+        }
+
+    def test_of_another_test_ends_with_the_run_call(self, simulator, reader):
+        plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=None)
+        other = simulator.add_test("http-server", history=[300, 900])
+        sent_at = time.time() - 600
+        rows = reader.history(plan, other, ["http-server"], "24h", sent_at)
+        assert {row["roundId"] <= sent_at for row in rows["http-server"]} == {True}
+
+    def test_of_a_test_without_results_is_empty(self, simulator, reader):
+        plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=None)
+        simulator.fail("results", status=404)
+        assert reader.history(plan, "1", ["http-server"], "24h", time.time()) == {"http-server": []}
+
+
+def test_states_of_agents_that_cannot_be_listed_are_unknown(simulator, reader, caplog):
+    simulator.fail("agents", status=403)
+    assert reader.agent_states([Agent("1")]) == {Agent("1"): None}
+    assert "Could not read the states of 1 missing agents: list agents: 403" in caplog.text
+
+
+def test_a_disabled_agent_is_disabled(simulator, reader):
+    listed = {"agents": [{"agentId": "1", "agentName": "Oslo", "enabled": False, "agentState": "online"}]}
+    simulator.fail("agents", status=200, body=json.dumps(listed))
+    assert reader.agent_states([Agent("1")]) == {Agent("1"): "disabled"}
 
 
 def test_states_of_missing_agents_by_id_or_name(reader):

@@ -398,3 +398,22 @@ def test_who_waits_in_line_behind_another_waits_no_longer_than_it_would():
         return await asyncio.gather(first, second)
 
     assert asyncio.run(turns()) == [True, False]
+
+
+def test_the_expected_wait_counts_those_in_line(monkeypatch):
+    monkeypatch.setattr(shared_account, "RUN_WINDOW", 6.0)
+
+    async def expected():
+        shared = SharedAccount(SETTINGS)
+        first = shared.expected_wait_for_turn(0.0)
+        await shared.turn(limit=24, pause=0, patience=60)
+        waiting = asyncio.create_task(shared.turn(limit=24, pause=0, patience=60))
+        await asyncio.sleep(0)
+        behind = shared.expected_wait_for_turn(0.0)
+        waiting.cancel()
+        return first, behind, shared.expected_wait_for_turn(3.0)
+
+    first, behind, after_pause = asyncio.run(expected())
+    assert first == 0.0
+    assert 0.25 < behind <= 0.5
+    assert after_pause >= 3.0
