@@ -18,7 +18,7 @@ from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, Tho
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.argument_files import TemplatedTask, read_argument_files
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import JudgeOptions, TaskLog, parse_options, task_label
+from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog, parse_options, task_label
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final, has_retry_policy
 from thousandeyes_provider.operators.session import Session
 from thousandeyes_provider.operators.wait_record import FirstFailure, Spent, WaitRecord
@@ -218,10 +218,10 @@ class Execution:
 
     def _announce(self, ending: Ending) -> Ending:
         """Report the verdict to the rest of Airflow: metrics, asset events, and the label of a mapped task."""
-        if ending.evidence is not None:
-            self._verdict = str(ending.evidence["verdict"])
-            telemetry.record_metrics(ending.evidence, operator=self._task)
-            telemetry.annotate_assets(self.context, ending.evidence, operator=self._task)
+        evidence = cast("Json", ending.evidence)
+        self._verdict = str(evidence["verdict"])
+        telemetry.record_metrics(evidence, operator=self._task)
+        telemetry.annotate_assets(self.context, evidence, operator=self._task)
         return ending
 
     def _keep_evidence(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 from thousandeyes_provider.hooks import shared_account
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
 
@@ -116,6 +117,11 @@ class Worker:
     def evidence(self):
         """The evidence that was pushed before the task failed."""
         return self.pushed["return_value"]
+
+
+def replace_sleep(patch, sleep):
+    """Replace the function with which hooks sleep."""
+    patch.setitem(BlockingThousandEyesHook.__init__.__kwdefaults__, "sleep", sleep)
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException
+from tests.unit.operators.conftest import replace_sleep
 from thousandeyes_provider.api.definition_schema import FIELDS
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.exceptions import (
@@ -209,7 +211,7 @@ class TestLostAnswers:
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
+            replace_sleep(patch, sleep)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW, deferrable=False)
         tries.try_number = 2
@@ -293,21 +295,21 @@ class TestLostAnswers:
     ):
         # Ten seconds are waited out by the worker, more by the triggerer.
         simulator.throttle(1, seconds, "create")
-        sleep, push = BlockingThousandEyesHook.sleep, triggerer.xcom_push
+        push = triggerer.xcom_push
 
         def somebody_else_creates_it():
             if not created(simulator):
                 simulator.add_test("http-server", name="Preview", history=[0.5])
 
-        def sleep_meanwhile(hook, seconds):
+        def sleep_meanwhile(seconds):
             somebody_else_creates_it()
-            sleep(hook, seconds)
+            time.sleep(seconds)
 
         def push_meanwhile(key, value):
             somebody_else_creates_it()
             push(key, value)
 
-        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", sleep_meanwhile)
+        replace_sleep(monkeypatch, sleep_meanwhile)
         monkeypatch.setattr(triggerer, "xcom_push", push_meanwhile)
         with pytest.raises(ThousandEyesRequestError, match="testName"):
             triggerer.create("http-server", definition={**PREVIEW, "testName": "Preview"})

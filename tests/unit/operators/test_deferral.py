@@ -10,6 +10,7 @@ import time
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from tests.unit.operators.conftest import replace_sleep
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -255,7 +256,7 @@ class TestReattach:
             time.sleep(seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
+            replace_sleep(patch, sleep)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id, **{"deferrable": False, **arguments})
 
@@ -290,7 +291,6 @@ class TestReattach:
         assert simulator.run_calls(test_id) == 1
 
     def test_a_run_that_may_have_been_sent_is_looked_for(self, simulator, tries, monkeypatch):
-        from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
         test_id = simulator.add_test("http-server")
         run = BlockingThousandEyesHook.run_instant_test
@@ -308,7 +308,6 @@ class TestReattach:
 
     def test_a_run_that_was_never_sent_is_sent(self, simulator, tries, monkeypatch, configure):
         configure(settle_time=0.5)
-        from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
         test_id = simulator.add_test("http-server")
 

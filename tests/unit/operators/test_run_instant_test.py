@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+from tests.unit.operators.conftest import replace_sleep
 from thousandeyes_provider.api import round_progress
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.exceptions import (
@@ -242,7 +243,7 @@ class TestFreshness:
                 simulator.set_switches(clock_offset=60)
             time.sleep(min(seconds, 0.3))
 
-        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
+        replace_sleep(monkeypatch, sleep)
         assert worker.rerun(test_id)["verdict"] == "passed"
         first, second = simulator.rounds(test_id)
         assert (first.round_id % 60, second.round_id - first.round_id) == (0, 60)
@@ -572,7 +573,7 @@ class TestTheDeadline:
             except StopIteration:
                 raise AirflowTaskTimeout("execution_timeout") from None
 
-        monkeypatch.setattr(BlockingThousandEyesHook, "sleep", staticmethod(sleep))
+        replace_sleep(monkeypatch, sleep)
         with pytest.raises(AirflowTaskTimeout):
             worker.rerun(test_id, timeout=60, deferrable=False)
         assert worker.evidence["verdict"] == "incomplete"

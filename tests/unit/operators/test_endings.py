@@ -1,0 +1,390 @@
+"""How tasks end where nothing else helps: tracebacks, damaged state, reads that fail after the run, subclasses."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from types import SimpleNamespace
+
+import pytest
+
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    Asset,
+    TaskDeferred,
+)
+from tests.unit.operators.conftest import replace_sleep
+from thousandeyes_provider.exceptions import (
+    InstantTestFailed,
+    InstantTestInconclusive,
+    InstantTestNoResults,
+    ThousandEyesAuthError,
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    ThousandEyesServerError,
+)
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
+from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.operators.suite import (
+    SelectTestsOperator,
+    SuiteVerdictOperator,
+    instant_test_suite,
+)
+from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
+
+SINGAPORE, ZURICH = "Singapore", "zurich-branch-2"
+QUICK = {"poll_interval": 0.2, "timeout": 2}
+
+
+@pytest.fixture
+def sensor_of(simulator, worker_alone):
+    """A sensor for a new run."""
+
+    def sensor_of(conduct, **arguments):
+        handle = worker_alone.rerun(simulator.add_test("http-server", **conduct), wait_for_results=False)
+        quick = {"poke_interval": 0.2, "timeout": 1.5, "deferrable": False}
+        return InstantTestResultsSensor(task_id="sense", run=handle, **{**quick, **arguments})
+
+    return sensor_of
+
+
+def deferral_of(worker, operator):
+    worker.operator = operator
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(worker.context)
+    return deferred.value
+
+
+class TestTracebacks:
+    """The log shows one line of ours, whatever raises."""
+
+    def ends_with(self, worker, operator, error):
+        """Execute the task, and check the error that ends it."""
+        with pytest.raises(error) as failure:
+            worker.execute(operator)
+        frames = traceback.extract_tb(failure.value.__traceback__)
+        assert len([frame for frame in frames if "thousandeyes_provider/" in frame.filename]) == 1
+        assert (failure.value.__cause__, failure.value.__context__) == (None, None)
+        return failure.value
+
+    def test_a_created_test(self, simulator, worker):
+        simulator.fail("create", status=400, times=None)
+        operator = CreateInstantTestOperator(
+            task_id="preview",
+            test_type="http-server",
+            definition={"url": "https://a.example", "agents": [SINGAPORE]},
+            deferrable=worker.deferrable,
+        )
+        self.ends_with(worker, operator, ThousandEyesError)
+
+    @pytest.mark.parametrize("deferrable", [False, True])
+    @pytest.mark.parametrize(
+        ("conduct", "error"),
+        [({"outcomes": "error"}, InstantTestFailed), ({"delays": 500}, InstantTestNoResults)],
+    )
+    def test_a_sensor(self, triggerer, sensor_of, deferrable, conduct, error):
+        self.ends_with(triggerer, sensor_of(conduct, deferrable=deferrable), error)
+
+    def test_a_sensor_that_fails_before_its_first_poke(self, worker_alone, sensor_of):
+        sensor = sensor_of({}, checks={"dns-server": {"resolutionTime": {"leq_to": 1}}})
+        error = self.ends_with(worker_alone, sensor, ThousandEyesConfigurationError)
+        assert "checks on dns-server, but the run waits for http-server" in str(error)
+
+    def test_a_selection(self, simulator, worker_alone):
+        simulator.add_test("http-server", scheduled=True, name="Search")
+        operator = SelectTestsOperator(task_id="select", names=["Serch"])
+        assert isinstance(
+            self.ends_with(worker_alone, operator, ThousandEyesConfigurationError), AirflowFailException
+        )
+
+    @pytest.mark.parametrize(
+        ("changes", "error"),
+        [({"verdict": "failed"}, InstantTestFailed), ({}, ThousandEyesError)],
+    )
+    def test_a_suite(self, worker_alone, changes, error):
+        results = [{**GOOD, **changes}] if changes else []
+        operator = SuiteVerdictOperator(task_id="verdict", results=results, expected=["1"])
+        self.ends_with(worker_alone, operator, error)
+
+    def test_a_suite_with_arguments_that_are_wrong_once_they_are_rendered(self, worker_alone):
+        operator = SuiteVerdictOperator(task_id="verdict", results=[], expected="{{ many }}")
+        operator.expected = "many"
+        self.ends_with(worker_alone, operator, ThousandEyesConfigurationError)
+
+
+class TestDamage:
+    def test_a_turn_for_a_task_that_waits_for_its_round(self, simulator, triggerer):
+        operator = RunInstantTestOperator(
+            task_id="run", test_id=simulator.add_test("http-server"), deferrable=True, **QUICK
+        )
+        deferral_of(triggerer, operator)
+        with pytest.raises(ThousandEyesError, match="resumed for a turn, but the task waits for a round"):
+            operator.resume_execution("execute_in_turn", {"event": {"state": "turn"}}, triggerer.context)
+
+    def test_a_round_for_a_task_that_waits_for_its_turn(self, simulator, triggerer):
+        triggerer.map_index = 1
+        operator = RunInstantTestOperator(
+            task_id="run", test_id=simulator.add_test("http-server"), deferrable=True, **QUICK
+        )
+        deferral_of(triggerer, operator)
+        with pytest.raises(ThousandEyesError, match="resumed for a round, but the task waits for a turn"):
+            operator.resume_execution("execute_complete", {"event": {"state": "complete"}}, triggerer.context)
+
+    def test_an_event_with_a_damaged_sighting(self, simulator, triggerer):
+        operator = RunInstantTestOperator(
+            task_id="run", test_id=simulator.add_test("http-server"), deferrable=True, **QUICK
+        )
+        deferral_of(triggerer, operator)
+        event = {"state": "complete", "sighting": {"rounds": 5}}
+        with pytest.raises(ThousandEyesError, match="the trigger's event is damaged"):
+            operator.resume_execution("execute_complete", {"event": event}, triggerer.context)
+
+    def test_a_stored_run_that_cannot_be_read_starts_a_new_one(self, simulator, tries, log):
+        test_id = simulator.add_test("http-server")
+        tries.store.kept["thousandeyes_run"] = {"run": {"test_id": 5}, "max_tries": 0}
+        assert tries.rerun(test_id)["verdict"] == "passed"
+        assert simulator.run_calls(test_id) == 1
+        assert "Ignoring the stored run of an earlier try" in log()
+
+    def test_evidence_that_cannot_be_kept_does_not_hide_airflows_timeout(
+        self, simulator, worker_alone, monkeypatch, log
+    ):
+        def time_out(seconds):
+            raise AirflowTaskTimeout
+
+        def refuse(key, value):
+            if key == "thousandeyes_verdict":
+                raise RuntimeError("no XCom today")
+
+        test_id = simulator.add_test("http-server", delays=10)
+        replace_sleep(monkeypatch, time_out)
+        monkeypatch.setattr(worker_alone, "xcom_push", refuse)
+        with pytest.raises(AirflowTaskTimeout):
+            worker_alone.rerun(test_id, test_type="http-server", expected_agents=5)
+        assert "Could not keep the evidence of the task: no XCom today" in log()
+
+
+class TestReadsAfterTheRun:
+    def test_without_a_definition_the_failed_request_is_reported(self, simulator, worker_alone, log):
+        test_id = simulator.add_test("api", outcomes={SINGAPORE: "error"}, switches={"typed_lookup": "404"})
+        with pytest.raises(InstantTestFailed):
+            worker_alone.rerun(test_id, test_type="api")
+        assert worker_alone.evidence["failed_agents"][0]["step"]["kind"] == "request"
+        assert log().count(f"The definition of test {test_id} is not available") == 2
+
+    def test_a_history_that_cannot_be_read_fails_the_checks_that_need_it(
+        self, simulator, worker_alone, connection, log
+    ):
+        connection(retry_limit=1)
+        before = simulator.add_test("http-server", history=[600])
+        test_id = simulator.add_test("http-server", history=[600])
+        simulator.fail("results", status=403, test_id=before, times=None)
+        with pytest.raises(InstantTestFailed, match="could not be read"):
+            worker_alone.rerun(
+                test_id,
+                test_type="http-server",
+                checks={"http-server": {"responseTime": {"median": {"change_leq_to": 0.2}}}},
+                compare_with={"test_id": before, "window": "1h"},
+            )
+        assert f"Could not read the last 1h of test {before}" in log()
+
+    def test_a_snapshot_without_a_link(self, simulator, worker_alone, monkeypatch):
+        monkeypatch.setattr(BlockingThousandEyesHook, "create_snapshot", lambda *_, **__: {})
+        with pytest.raises(InstantTestFailed):
+            worker_alone.rerun(simulator.add_test("http-server", outcomes="error"), snapshot_on_failure=True)
+        assert "snapshot" not in worker_alone.evidence["links"]
+
+    def test_polls_that_fail_for_twice_the_settle_time_send_the_run_again(
+        self, simulator, worker_alone, connection, configure, log
+    ):
+        connection(retry_limit=2)
+        configure(settle_time=0.4)
+        test_id = simulator.add_test("http-server")
+        simulator.fail("run", status=503, started=True, times=1)
+        simulator.fail("results", status=500, skip=1, times=None)
+        with pytest.raises(ThousandEyesServerError):
+            worker_alone.rerun(test_id, test_type="http-server", expected_agents=5, timeout=1)
+        assert simulator.run_calls(test_id) == 2
+        assert "no poll succeeded; sending the run again" in log()
+
+
+class TestSubclasses:
+    """A subclass may defer by itself."""
+
+    @pytest.mark.parametrize(
+        ("base", "arguments"),
+        [(RunInstantTestOperator, {"test_id": "1"}), (InstantTestResultsSensor, {"run": "{{ run }}"})],
+    )
+    def test_its_own_method_is_resumed(self, worker_alone, base, arguments):
+        class Own(base):
+            def after_pause(self, context, event=None):
+                return event
+
+        operator = Own(task_id="own", **arguments)
+        assert operator.resume_execution("after_pause", {"event": 5}, worker_alone.context) == 5
+
+    def test_a_label_of_its_own(self):
+        operator = RunInstantTestOperator(task_id="own", test_id="1", map_index_template="{{ test_id }}")
+        assert operator.map_index_template == "{{ test_id }}"
+
+
+class TestSensor:
+    def test_a_silent_failure_goes_to_airflows_sensor(self, worker_alone, sensor_of):
+        sensor = sensor_of({"outcomes": "error"}, silent_fail=True, on_failed="retry", timeout=1)
+        with pytest.raises(InstantTestInconclusive):
+            worker_alone.execute(sensor)
+
+    @pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+    def test_a_soft_failure_names_the_flag(self, worker_alone, sensor_of, flag):
+        with pytest.raises(AirflowSkipException, match=f"{flag} is set, the sensor is skipped: FAILED"):
+            worker_alone.execute(sensor_of({"outcomes": "error"}, **{flag: True}))
+
+    def test_arguments_that_are_wrong_once_they_are_rendered(self, worker_alone, sensor_of):
+        sensor = sensor_of({})
+        sensor.run = "no handle"
+        with pytest.raises(ThousandEyesConfigurationError, match="run='no handle'"):
+            worker_alone.execute(sensor)
+
+    def test_an_error_of_the_last_poke_is_the_reason(self, simulator, worker_alone, sensor_of, connection):
+        connection(retry_limit=1)
+        sensor = sensor_of({"delays": 500})
+        simulator.fail("results", status=500, times=None)
+        with pytest.raises(ThousandEyesServerError):
+            worker_alone.execute(sensor)
+
+    def test_a_finished_round_does_not_go_through_the_triggerer(self, triggerer, sensor_of):
+        sensor = sensor_of({"delays": 0}, deferrable=True, timeout=5)
+        triggerer.max_tries = 0
+        assert triggerer.execute(sensor)["verdict"] == "passed"
+
+    def test_a_round_that_is_not_complete_is_waited_for_again(self, triggerer, sensor_of):
+        sensor = sensor_of({"delays": 500}, deferrable=True, timeout=60)
+        deferral_of(triggerer, sensor)
+        with pytest.raises(TaskDeferred):
+            sensor.resume_execution("execute_complete", {"event": {"state": "complete"}}, triggerer.context)
+
+    def test_a_deferral_that_airflow_ended_is_judged_by_one_last_read(self, triggerer, sensor_of):
+        sensor = sensor_of({"delays": 5}, deferrable=True, timeout=60)
+        deferral_of(triggerer, sensor)
+        time.sleep(1)
+        evidence = sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
+        assert evidence["verdict"] == "passed"
+
+
+GOOD = {
+    "verdict": "passed",
+    "summary": "PASSED: 5 of 5 agents ok",
+    "test_id": "1",
+    "test_name": "Good",
+    "failed_agents": [],
+    "checks": [],
+    "agents": {"missing": []},
+}
+BAD = {**GOOD, "verdict": "failed", "summary": "FAILED: Singapore", "test_id": "2", "test_name": "Bad"}
+
+
+class TestSuites:
+    def test_a_dry_run_only_selects(self):
+        with DAG("dry", schedule=None) as dag:
+            instant_test_suite("gate", test_ids=["1"], dry_run=True)
+        assert dag.task_ids == ["gate.select"]
+
+    @pytest.mark.parametrize("by", ["argument", "configuration"])
+    def test_shadow_reports_and_never_blocks(self, worker_alone, configure, log, by):
+        configure(shadow=by == "configuration")
+        operator = SuiteVerdictOperator(
+            task_id="verdict", results=[GOOD, BAD], expected=2, shadow=True if by == "argument" else None
+        )
+        evidence = worker_alone.execute(operator)
+        assert (evidence["verdict"], evidence["shadow"]) == ("failed", True)
+        assert "Shadow mode, the task succeeds" in log()
+
+    def test_a_report_of_all_tests(self, worker_alone, tmp_path):
+        path = tmp_path / "gate.md"
+        worker_alone.execute(
+            SuiteVerdictOperator(task_id="verdict", results=[GOOD], expected=1, report_path=str(path))
+        )
+        assert "Good" in path.read_text()
+
+    def test_what_was_selected_is_expected(self, worker_alone):
+        operator = SuiteVerdictOperator(task_id="verdict", results=[GOOD], expected=[{"test_id": "1"}])
+        assert worker_alone.execute(operator)["expected_count"] == 1
+
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_task_instances_are_expected_by_default(self, worker_alone, version):
+        with DAG("suite", schedule=None):
+            run = RunInstantTestOperator(task_id="run", test_id="1")
+            operator = SuiteVerdictOperator(task_id="verdict", results=run.output)
+        operator.results = [GOOD]
+        context = worker_alone.context
+        if version == 3:
+            context["ti"].get_ti_count = lambda dag_id, task_ids, run_ids: len(task_ids)
+        else:
+            tasks = [SimpleNamespace(task_id=name) for name in ("run", "other")]
+            context["dag_run"] = SimpleNamespace(get_task_instances=lambda: tasks)
+        worker_alone.operator = operator
+        assert operator.execute(context)["expected_count"] == 1
+
+    def test_without_tasks_the_results_are_all(self, worker_alone):
+        operator = SuiteVerdictOperator(task_id="verdict", results=[GOOD])
+        assert worker_alone.execute(operator)["verdict"] == "passed"
+
+    @pytest.mark.parametrize(
+        ("known", "error"), [("Search", ThousandEyesConfigurationError), (None, ThousandEyesAuthError)]
+    )
+    def test_a_selection_that_cannot_be_read(self, simulator, worker_alone, connection, known, error):
+        connection(retry_limit=1)
+        if known is None:
+            simulator.fail("tests", status=403, times=None)
+        with pytest.raises(error):
+            worker_alone.execute(SelectTestsOperator(task_id="select", names=["Search"]))
+
+
+class TestTelemetry:
+    def test_asset_events_carry_the_verdict(self, simulator, worker_alone):
+        asset = Asset("thousandeyes://release")
+        operator = RunInstantTestOperator(
+            task_id="run", test_id=simulator.add_test("http-server"), outlets=[asset], **QUICK
+        )
+        context = {**worker_alone.context, "outlet_events": {asset: SimpleNamespace(extra={})}}
+        worker_alone.operator = operator
+        evidence = operator.execute(context)
+        extra = context["outlet_events"][asset].extra
+        assert extra == {name: evidence[name] for name in ("verdict", "summary", "test_id", "test_name")}
+
+    def test_asset_events_and_metrics_that_fail_change_no_verdict(
+        self, simulator, worker_alone, monkeypatch, log
+    ):
+        from airflow.providers.common.compat.sdk import Stats
+
+        def refuse(*_, **__):
+            raise RuntimeError("no metrics today")
+
+        monkeypatch.setattr(Stats, "incr", refuse)
+        operator = RunInstantTestOperator(
+            task_id="run",
+            test_id=simulator.add_test("http-server"),
+            outlets=[Asset("thousandeyes://release")],
+            **QUICK,
+        )
+        assert worker_alone.execute(operator)["verdict"] == "passed"
+        text = log()
+        assert "Metrics of the verdict not reported: no metrics today" in text
+        assert "Asset events do not carry the verdict" in text
+
+
+def test_a_definition_that_cannot_be_read_is_not_repeated():
+    with pytest.raises(ThousandEyesConfigurationError, match="definition: expected JSON or YAML") as error:
+        CreateInstantTestOperator(
+            task_id="preview", test_type="ftp-server", definition='{"password": "s3cret", ['
+        )
+    assert "s3cret" not in str(error.value)
+
+
+def test_settings_of_a_test_without_a_definition(simulator, worker_alone):
+    test_id = simulator.add_test("http-server", switches={"typed_lookup": "404"})
+    with pytest.raises(ThousandEyesConfigurationError, match="does not return the definition"):
+        worker_alone.create("http-server", from_test=test_id)
