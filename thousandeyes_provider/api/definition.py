@@ -328,12 +328,7 @@ def _read_top(definition: Mapping[str, Any], name: str, reader: _Reader) -> dict
 
 
 def _object(
-    value: Mapping[Any, Any],
-    fields: Mapping[str, Field],
-    path: str,
-    reader: _Reader,
-    *,
-    is_top: bool = False,
+    value: Mapping[Any, Any], fields: Mapping[str, Field], path: str, reader: _Reader, *, is_top: bool = False
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, given in value.items():

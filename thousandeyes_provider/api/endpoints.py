@@ -121,12 +121,7 @@ CREATE = Endpoint(
     params=_EXPAND_AGENT,
 )
 SNAPSHOT = Endpoint(
-    "create snapshot",
-    "POST",
-    "/tests/{test_id}/snapshot",
-    RequestKind.SNAPSHOT,
-    member="id",
-    member_type=_ID,
+    "create snapshot", "POST", "/tests/{test_id}/snapshot", RequestKind.SNAPSHOT, member="id", member_type=_ID
 )
 RESULTS = Endpoint(
     "get results", "GET", "/test-results/{test_id}/{result_type}", member="results", optional=True

@@ -10,14 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from thousandeyes_provider.api.body import (
-    LARGEST_RESULT,
-    MOST_PAGES,
-    MOST_RESULT_VALUES,
-    MOST_ROWS,
-)
+from thousandeyes_provider.api.body import LARGEST_RESULT, MOST_PAGES, MOST_RESULT_VALUES, MOST_ROWS
 from thousandeyes_provider.api.endpoints import ApiRequest
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Accept, Attempts, Decision, GiveUp, VerifyOutcome, Wait
@@ -136,10 +131,10 @@ def request_flow(
     while True:
         outcome = yield from _send(request, clock, time_left)
         decision, attempts = _decide(request, attempts, outcome, clock, time_left)
-        if isinstance(decision, Accept) and isinstance(outcome, Response):
-            return outcome
+        if isinstance(decision, GiveUp):
+            raise RequestAbandoned(request, outcome, decision)
         if not isinstance(decision, Wait):
-            raise RequestAbandoned(request, outcome, _give_up(decision))
+            return cast("Response", outcome)
         yield _pause(request, attempts, decision)
 
 
@@ -185,15 +180,15 @@ def start_flow(
                 if isinstance(decision, Wait):
                     spent = max(clock.now() - verified_since, 0.0)
                     decision = replace(decision, seconds=max(decision.seconds - spent, 0.0))
-        if isinstance(decision, Wait):
-            if not (yield _pause(request, attempts, decision, wait)):
-                return StartedCall(None, decision, sent_at if lost_at is None else lost_at, sent)
-        elif isinstance(decision, Accept) and isinstance(outcome, Response):
+        if isinstance(decision, GiveUp):
+            raise RequestAbandoned(request, outcome, decision)
+        counted_at = sent_at if lost_at is None else lost_at
+        if isinstance(decision, Accept):
             if decision.warning:
                 yield Notice(f"{request.label}: {decision.warning}", True)
-            return StartedCall(outcome, None, sent_at if lost_at is None else lost_at, sent)
-        else:
-            raise RequestAbandoned(request, outcome, _give_up(decision))
+            return StartedCall(cast("Response", outcome), None, counted_at, sent)
+        if not (yield _pause(request, attempts, decision, wait)):
+            return StartedCall(None, decision, counted_at, sent)
 
 
 def pages_flow(
@@ -285,14 +280,6 @@ def _pause(
     request: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], bool] | None = None
 ) -> Pause:
     return Pause(request, attempts.failures + attempts.refusals, wait, instead)
-
-
-def _give_up(decision: Decision) -> GiveUp:
-    return (
-        decision
-        if isinstance(decision, GiveUp)
-        else GiveUp(getattr(decision, "reason", "no usable response"))
-    )
 
 
 def _abandoned(request: ApiRequest, reason: str) -> RequestAbandoned:

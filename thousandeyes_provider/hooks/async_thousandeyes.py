@@ -120,7 +120,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
         extra = await _extra_of(connection)
         # In a thread: files of certificates are read.
         settings = await asyncio.to_thread(self.read_settings, connection, extra)
-        for secret in await asyncio.to_thread(settings.secrets):
+        for secret in await asyncio.to_thread(lambda: settings.secrets):
             await _mask(secret)
         return settings
 

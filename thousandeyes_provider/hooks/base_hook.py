@@ -255,7 +255,7 @@ class BaseThousandEyesHook:
 
     def redact(self, text: str, limit: int = MAX_TEXT) -> str:
         """``text`` as it may be shown: without the token, passwords and secrets of definitions, on one line."""
-        secrets = (*(self._settings.secrets() if self._settings else ()), *self._secrets)
+        secrets = (*(self._settings.secrets if self._settings else ()), *self._secrets)
         return redactor_of(frozenset(secrets))(text, limit)
 
     # -- what the drivers share ----------------------------------------------------------------------------------

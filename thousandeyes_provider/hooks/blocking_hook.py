@@ -120,7 +120,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         if self._settings is None:
             connection = self.get_connection(self.thousandeyes_conn_id)
             self._settings = self.read_settings(connection, connection.extra_dejson)
-            for secret in self._settings.secrets():
+            for secret in self._settings.secrets:
                 mask_secret(secret)
         return self._settings
 

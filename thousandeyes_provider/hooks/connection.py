@@ -53,12 +53,9 @@ class ConnectionSettings:
     trust_env: bool = True
     warnings: tuple[str, ...] = ()
 
+    @cached_property
     def secrets(self) -> tuple[str, ...]:
         """The token, and the passwords of proxies as written, decoded and in Base64; never shown."""
-        return self._secrets
-
-    @cached_property
-    def _secrets(self) -> tuple[str, ...]:
         # Each text of a response is redacted, and the environment's proxies take long to read.
         secrets = [self.token]
         for proxy in proxies_of(self).values():
@@ -106,13 +103,7 @@ def authorities_of(settings: ConnectionSettings) -> bool | str:
 
 
 def read_connection(
-    conn_id: str,
-    *,
-    host: str | None,
-    schema: str | None,
-    port: int | None,
-    password: str | None,
-    extra: Any,
+    conn_id: str, *, host: str | None, schema: str | None, port: int | None, password: str | None, extra: Any
 ) -> ConnectionSettings:
     """Parse and check the fields of a connection.
 

@@ -22,6 +22,9 @@ from thousandeyes_provider.exceptions import (
 
 _MAX_MESSAGE = 2000
 
+_BY_STATUS = {401: ThousandEyesAuthError, 403: ThousandEyesAuthError, 404: ThousandEyesNotFoundError}
+_BY_CLASS = {4: ThousandEyesRequestError, 5: ThousandEyesServerError}
+
 
 def error_for(abandoned: RequestAbandoned, conn_id: str, redact: Callable[..., str]) -> ThousandEyesError:
     """The exception for a request that is given up.
@@ -54,17 +57,10 @@ def error_for(abandoned: RequestAbandoned, conn_id: str, redact: Callable[..., s
             bucket=reset.bucket if reset else None,
             **details,
         )
-    return _error_class(outcome.status)(message, **details)
-
-
-def _error_class(status: int) -> type[ThousandEyesApiError]:
-    if status in (401, 403):
-        return ThousandEyesAuthError
-    if status == 404:
-        return ThousandEyesNotFoundError
-    if 400 <= status < 500:
-        return ThousandEyesRequestError
-    return ThousandEyesServerError if status >= 500 else ThousandEyesApiError
+    kind = _BY_STATUS.get(outcome.status) or _BY_CLASS.get(
+        min(outcome.status // 100, 5), ThousandEyesApiError
+    )
+    return kind(message, **details)
 
 
 def _datetime(epoch: float) -> datetime | None:

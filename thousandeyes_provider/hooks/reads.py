@@ -49,8 +49,7 @@ def get_test_results(
     :param expand: ``header``, ``certificate`` or both, for ``http-server``.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; ``test`` is empty when the response has none.
-    :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    :raises ThousandEyesError: when the read fails.
     """
     one_of("result_type", result_type, RESULT_TYPES)
     params = period(window, start_date, end_date)
@@ -91,8 +90,7 @@ def get_test_details(
     :param round_id: the round.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; one row for each direction of ``path-vis``, else one row.
-    :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    :raises ThousandEyesError: when the read fails.
     """
     one_of("result_type", result_type, endpoints.DETAILED)
     request = hook.build(
@@ -120,8 +118,7 @@ def get_console_logs(
     :param round_id: the round.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: the response; the lines of each page are in ``consoleLogs``.
-    :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    :raises ThousandEyesError: when the read fails.
     """
     request = hook.build(
         endpoints.CONSOLE_LOGS,
@@ -139,8 +136,7 @@ def get_test(
     :param test_id: the test.
     :param test_type: type of the test.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
-    :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    :raises ThousandEyesError: when the read fails.
     """
     one_of("test_type", test_type, TEST_TYPES)
     parts = {"test_type": test_type, "test_id": test_id}
@@ -171,8 +167,7 @@ def list_tests(
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: the tests; an empty list when a tag is on no test.
     :raises ThousandEyesConfigurationError: when no such tag exists; the message has similar tags.
-    :raises ThousandEyesError: as :meth:`run_instant_test
-        <thousandeyes_provider.hooks.blocking_hook.BlockingThousandEyesHook.run_instant_test>`.
+    :raises ThousandEyesError: when the read fails.
     """
     if test_type is not None:
         one_of("test_type", test_type, TEST_TYPES)

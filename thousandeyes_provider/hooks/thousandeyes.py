@@ -129,9 +129,7 @@ class ThousandEyesHook(BlockingThousandEyesHook, HttpHook):
         request = self.build(endpoint)
         attempts = self.attempts(request)
         brief = replace(
-            attempts,
-            retry_limit=min(attempts.retry_limit, 2),
-            queue_timeout=min(attempts.queue_timeout, 5.0),
+            attempts, retry_limit=min(attempts.retry_limit, 2), queue_timeout=min(attempts.queue_timeout, 5.0)
         )
         return self.drive(self.request(request, attempts=brief))
 

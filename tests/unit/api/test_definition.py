@@ -483,7 +483,7 @@ class TestFromATest:
 
 
 class TestSecrets:
-    def test_every_kind_of_secret_is_found_and_nothing_else(self):
+    def test_every_kind_of_secret_is_listed_and_nothing_else(self):
         definition = {
             "url": "https://a.example",
             "authType": "basic",
@@ -526,7 +526,7 @@ class TestSecrets:
         assert list(secrets_in({"password": empty})) == []
 
     @pytest.mark.parametrize("nothing", [None, "text", 7, [], {}, [None], {"password": None}])
-    def test_where_there_is_nothing_nothing_is_found(self, nothing):
+    def test_a_definition_without_secrets_has_none(self, nothing):
         assert list(secrets_in(nothing)) == []
 
 

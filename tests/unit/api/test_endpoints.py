@@ -85,7 +85,7 @@ class TestUsable:
             (b'{"results": [7]}', None, "JSON with a 'results' of other things than objects"),
         ],
     )
-    def test_the_reason_is_told_in_words(self, body, kind, why):
+    def test_the_reason_is_in_words(self, body, kind, why):
         headers = {"content-type": kind} if kind else {}
         assert endpoints.RESULTS.unusable(Response(200, headers, body, "")) == why
 
@@ -93,7 +93,7 @@ class TestUsable:
         with pytest.raises(ValueError, match="test_id"):
             endpoints.RUN.fill(test_id="")
 
-    @pytest.mark.parametrize("operation", [one for one in EVERY if one.member is not None])
+    @pytest.mark.parametrize("operation", [endpoint for endpoint in EVERY if endpoint.member is not None])
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"roundId": 1', b"null", b"[]", b"7"])
     def test_cut_short_html_or_no_object(self, operation, body):
         assert operation.unusable(answer(body))

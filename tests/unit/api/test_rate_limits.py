@@ -48,7 +48,7 @@ class TestReading:
             "instant-test": (24, 3, NOW + 9),
         }
 
-    def test_nothing_is_told_nothing_is_found(self):
+    def test_without_headers_there_are_no_limits(self):
         assert quotas(response_with()) == {}
 
     @pytest.mark.parametrize("garbage", ["", "many", "-", "nan", "inf", "1e999", "true"])

@@ -92,7 +92,9 @@ class TestTestTypes:
         assert all(RESULT_TYPES[name].judged for name in TEST_TYPES[test_type].default)
 
     def test_every_result_type_belongs_to_a_test(self):
-        assert {name for one in TEST_TYPES.values() for name in one.result_types} == set(RESULT_TYPES)
+        assert {name for test_type in TEST_TYPES.values() for name in test_type.result_types} == set(
+            RESULT_TYPES
+        )
         assert set(GOOD) == {name for name, one in RESULT_TYPES.items() if one.judged}
 
 

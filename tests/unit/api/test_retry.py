@@ -334,7 +334,7 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(outcomes, kind, li
     assert failures < limit
 
 
-def test_a_reset_that_no_calendar_has_is_told_as_the_number_that_it_is():
+def test_a_reset_that_no_calendar_has_is_shown_as_a_number():
     assert decide(RUN, limits(org=(240, 0, 1e300))).reason.endswith("(resets at 1e+300)")
     assert decide(RUN, limits(org=(240, 0, NOW + 3600))).reason.endswith("(resets at 2026-09-21T15:13:20Z)")
 
@@ -443,7 +443,7 @@ class TestRetryAfter:
         ("headers", "bucket"),
         [({}, "unnamed"), ({RUNS + "remaining": 0, RUNS + "reset": NOW - 5}, "instant-test")],
     )
-    def test_it_is_told_when_it_is_not_waited_for(self, headers, bucket, wrong_by):
+    def test_it_is_reported_when_it_is_not_waited_for(self, headers, bucket, wrong_by):
         for asked in ("400", formatdate(NOW + 400, usegmt=True)):
             refused = answer(429, **headers, **{"retry-after": asked})
             given_up = decide(READ, refused, now=NOW + wrong_by)

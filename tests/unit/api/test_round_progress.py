@@ -527,7 +527,7 @@ class TestLogLines:
         )
         assert before.poll({HTTP: rows("abc", minute, startTime=minute + 12)}, 20).describe_news(before) == ()
 
-    def test_round_that_cannot_be_told_from_an_earlier_one_is_named_once(self):
+    def test_round_that_is_like_an_earlier_round_is_named_once(self):
         minute = RUN_AT // 60 * 60 + 60
         start = progress(sent_at=minute + 30.5)
         polled = start.poll({HTTP: rows("a", minute, startTime=minute)}, 10)
@@ -541,7 +541,7 @@ class TestLogLines:
     @pytest.mark.parametrize(
         ("seconds", "measured"), [(0.5, 0), (30.5, 40)], ids=["minute of the call", "rows with a time"]
     )
-    def test_round_that_can_be_told_apart_needs_no_word(self, seconds, measured):
+    def test_round_that_is_distinct_is_not_named(self, seconds, measured):
         minute = RUN_AT // 60 * 60 + 60
         start = progress(sent_at=minute + seconds)
         polled = start.poll({HTTP: rows("abc", minute, startTime=minute + measured)}, 10)

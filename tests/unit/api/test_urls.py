@@ -361,7 +361,7 @@ def test_a_host_that_is_refused_is_not_repeated(host):
     assert "cret" not in str(caught.value)
 
 
-def test_a_host_with_a_password_is_told_in_words():
+def test_a_host_with_a_password_is_refused_in_words():
     with pytest.raises(
         ValueError,
         match=r"^host must not carry a user or password; the token belongs into the password field$",

@@ -80,7 +80,7 @@ class TestPages:
             either.get_test_results(HTTP_TEST, "http-server")
         assert len(simulator.requests) == 1
 
-    def test_pages_without_an_end_come_to_one(self, simulator, either, monkeypatch):
+    def test_endless_pages_end_with_an_error(self, simulator, either, monkeypatch):
         monkeypatch.setattr(flows, "MOST_PAGES", 20)
         simulator.set_switches(endless_next=True)
         with pytest.raises(ThousandEyesConnectionError, match="page"):
@@ -237,7 +237,7 @@ class TestErrors:
         simulator.fail("tests", status=302, headers={"Location": "/v7/tests?x=1"})
         assert len(either.list_tests()) == 12
 
-    def test_redirects_without_an_end_come_to_one(self, simulator, either):
+    def test_endless_redirects_end_with_an_error(self, simulator, either):
         simulator.fail("tests", status=302, headers={"Location": "/v7/tests"}, times=None)
         with pytest.raises(ThousandEyesConnectionError, match="redirects"):
             either.list_tests()
@@ -287,7 +287,7 @@ class TestWays:
         assert len(proxy.requests) == 2
 
     @pytest.mark.parametrize("trusted", [True, False])
-    def test_the_proxy_of_the_environment_is_used_unless_told_otherwise(
+    def test_the_proxy_of_the_environment_is_used_by_default(
         self, simulator, connect_either, proxy, monkeypatch, trusted
     ):
         for name in ("no_proxy", "NO_PROXY"):

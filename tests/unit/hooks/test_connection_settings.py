@@ -176,7 +176,7 @@ class TestSecrets:
     def test_the_passwords_of_proxies_are_masked_as_written_decoded_and_in_base64(self):
         user = unquote(urlsplit(PROXY).username)
         header = b64encode(f"{user}:t1ger!".encode()).decode()
-        secrets = read({"proxies": {"https": PROXY, "http": PROXY}}).secrets()
+        secrets = read({"proxies": {"https": PROXY, "http": PROXY}}).secrets
         assert secrets == (TOKEN, "t1ger%21", "t1ger!", header)
 
     @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ class TestSecrets:
         monkeypatch.setenv("https_proxy", proxy)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        assert "ger" in read().secrets()[1]
-        assert "t1" in read().secrets()[1]
-        assert read({"trust_env": False}).secrets() == (TOKEN,)
+        assert "ger" in read().secrets[1]
+        assert "t1" in read().secrets[1]
+        assert read({"trust_env": False}).secrets == (TOKEN,)
 
     def test_neither_the_token_nor_a_proxy_is_in_the_repr(self):
         shown = repr(read({"proxies": {"https": PROXY}}))

@@ -369,7 +369,7 @@ class TestSize:
     """How much is read, and kept in memory, of what a server sends."""
 
     @pytest.mark.parametrize("status", [200, 302])
-    @pytest.mark.parametrize("way", ["told", "chunked", "without an end", "gzip", "deflate"])
+    @pytest.mark.parametrize("way", ["announced", "chunked", "without an end", "gzip", "deflate"])
     def test_a_gigabyte_is_refused_and_never_in_memory(self, server, call, monkeypatch, status, way):
         monkeypatch.setattr(body, "LARGEST_BODY", 4 * MEGABYTE)
         server.answer = gigabyte(status, way)
@@ -443,7 +443,9 @@ def gigabyte(status, way):
         assert len(bomb) < 1.1 * MEGABYTE
         return answer_with(bomb, status, **{"Content-Encoding": way, "Location": "/v7/tests"})
     head = f"HTTP/1.1 {status} Whatever\r\nLocation: /v7/tests\r\n"
-    head += {"told": f"Content-Length: {2**30}\r\n", "chunked": "Transfer-Encoding: chunked\r\n"}.get(way, "")
+    head += {"announced": f"Content-Length: {2**30}\r\n", "chunked": "Transfer-Encoding: chunked\r\n"}.get(
+        way, ""
+    )
 
     def answer(connection):
         connection.sendall(head.encode() + b"\r\n")

@@ -28,7 +28,7 @@ def test_details_of_one_agent_in_one_round(simulator, either):
     assert simulator.requests[-1].path == f"/v7/test-results/{test_id}/api/agent/{agent_id}/round/{round_id}"
 
 
-def test_details_without_a_test_have_an_empty_one(simulator, either):
+def test_details_without_a_test(simulator, either):
     simulator.fail("details", status=200, body='{"results": []}')
     assert either.get_test_details("1", "api", "2", "3") == {"test": {}, "results": []}
 

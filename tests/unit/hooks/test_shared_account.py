@@ -29,11 +29,11 @@ async def in_line(ask, count, *, leaving=()):
     """Who of ``count`` was served, and when; those who leave do so while they wait."""
     served = []
 
-    async def one(number):
+    async def ask_as(number):
         await ask()
         served.append((number, time.monotonic()))
 
-    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    tasks = [asyncio.create_task(ask_as(number)) for number in range(count)]
     await asyncio.sleep(0)
     for number in leaving:
         tasks[number].cancel()
@@ -78,7 +78,7 @@ def test_turns_count_also_when_nobody_was_in_line_in_between(monkeypatch):
     assert min(asyncio.run(turns())) > 0.24
 
 
-def test_a_turn_that_comes_too_late_is_told_at_once():
+def test_a_turn_that_comes_too_late_is_refused_at_once():
     async def turn():
         begun = time.monotonic()
         assert not await SharedAccount(SETTINGS).turn(limit=None, pause=60, patience=5)
@@ -163,7 +163,7 @@ def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
         assert len(least) > 40
 
 
-def test_after_the_window_the_pace_is_that_of_the_new_one(monkeypatch):
+def test_after_the_window_the_next_window_sets_the_pace(monkeypatch):
     def answer(remaining, reset_in):
         headers = {"limit": "240", "remaining": str(remaining), "reset": str(time.time() + reset_in)}
         return Response(
@@ -326,12 +326,12 @@ def test_one_that_is_not_shared_leaves_the_shared_one_alone():
 
 
 def test_a_request_whose_turn_comes_too_late_is_not_sent(monkeypatch):
-    async def one():
+    async def send():
         shared = SharedAccount(SETTINGS)
         shared.hold(60)
         return (await shared.send(None, SETTINGS, timeout=3, patience=0.05)).outcome
 
-    outcome = asyncio.run(one())
+    outcome = asyncio.run(send())
     assert (outcome.reason, outcome.sent, outcome.final) == (
         "its turn would come after the deadline",
         False,
@@ -339,7 +339,7 @@ def test_a_request_whose_turn_comes_too_late_is_not_sent(monkeypatch):
     )
 
 
-def test_who_waits_for_a_turn_is_told_as_soon_as_it_cannot_come_in_time(monkeypatch):
+def test_a_wait_for_a_turn_ends_as_soon_as_it_cannot_come_in_time(monkeypatch):
     monkeypatch.setattr(shared_account, "RUN_WINDOW", 6.0)
 
     async def turns():

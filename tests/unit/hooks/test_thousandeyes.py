@@ -110,7 +110,7 @@ class TestOperations:
             hook.create_instant_test("http-server", {"testName": "new", "url": "u", "agents": ["14410"]})
         assert [request.operation for request in simulator.requests] == ["create"]
 
-    def test_a_test_that_is_listed_late_is_found_when_its_name_is_taken(self, simulator, hook, sleeps):
+    def test_a_taken_name_leads_to_the_test_that_is_listed_late(self, simulator, hook, sleeps):
         simulator.fail("create", "cut", started=True)
         simulator.fail("tests", status=200, body='{"tests": []}')
         definition = {"testName": "new", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
@@ -315,9 +315,9 @@ class TestRetries:
     def test_a_created_test_whose_definition_is_not_available_is_the_listed_one(self, simulator, hook, log):
         simulator.fail("create", status=503, started=True)
         simulator.fail("test", status=404, times=None)
-        definition = {"testName": "found", "url": "https://example.com", "agents": ["14410"]}
+        definition = {"testName": "listed", "url": "https://example.com", "agents": ["14410"]}
         test = hook.create_instant_test("http-server", definition)
-        assert test["testName"] == "found"
+        assert test["testName"] == "listed"
         assert f"Test {test['testId']}: the definition is not available" in log()
 
     def test_a_creation_that_was_not_carried_out_is_sent_again(self, simulator, hook):
@@ -485,9 +485,9 @@ class TestErrors:
 
     def test_errors_survive_pickling(self):
         error = ThousandEyesRateLimitError("m", status=429, title="t", bucket="organization")
-        for one in (error, without_retry(ThousandEyesNotFoundError("m", status=404))):
-            same = pickle.loads(pickle.dumps(one))
-            assert (type(same), str(same), same.__dict__) == (type(one), str(one), one.__dict__)
+        for raised in (error, without_retry(ThousandEyesNotFoundError("m", status=404))):
+            same = pickle.loads(pickle.dumps(raised))
+            assert (type(same), str(same), same.__dict__) == (type(raised), str(raised), raised.__dict__)
 
     def test_the_tree_of_errors(self):
         assert issubclass(ThousandEyesApiError, ThousandEyesError)
@@ -582,7 +582,7 @@ class TestConnection:
         assert (session.verify, session.cert, session.trust_env) == (str(ca), str(ca), False)
         assert session.proxies == {"https": "http://u:pa55word@p:3128"}
         in_base64 = "dTpwYTU1d29yZA=="  # u:pa55word, as the proxy gets it
-        assert hook.settings.secrets() == ("s3cret-token", "pa55word", in_base64)
+        assert hook.settings.secrets == ("s3cret-token", "pa55word", in_base64)
         assert "pa55word" not in repr(hook.settings)
         assert "s3cret" not in repr(vars(session)) + repr(hook.settings)
 
