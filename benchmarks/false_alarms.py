@@ -1,16 +1,20 @@
 """Promised and actual false alarms of proposed checks, on histories that do not follow the proposer's assumptions.
 
-python benchmarks/false_alarms.py [tests] [seed]
+python benchmarks/false_alarms.py [tests] [seed] [few|many]
 
-Each test has four weeks to learn from and four weeks to be judged by, rounds every 10 or 15 minutes, 3 to 10 agents
-with levels of their own, and one of five shapes: lognormal, bimodal (cache hit or miss), diurnal, bursty, drifting.
-Agents fail and stay silent on their own now and then. Into the second half go, each round by itself:
+Each test has four weeks to learn from and four weeks to be judged by, rounds every 10 or 15 minutes, agents with levels
+of their own, and one of five shapes: lognormal, bimodal (cache hit or miss), diurnal, bursty, drifting. There are two
+sets of tests: ``few`` has 3 to 10 agents with a noise of 3 to 20 %, ``many`` has 10 to 25 agents with a noise of 3 to
+12 %. Agents fail and stay silent on their own now and then. Into the second half go, each by itself:
 
-- regressions: every agent is 30 % slower;
-- outages of one agent: it reports an error, is silent, or is ten times slower.
+- regressions: every agent is 30 % slower, from one round on;
+- outages of one agent: it reports an error, is silent, or is ten times slower, from one round on.
+
+Where a gate repeats failed runs (``confirm_failures``), the next rounds stand for the repetitions. They have the same
+regression or outage; their baseline is that of the first round with the rounds that they repeat.
 
 A regression counts as physically detectable when a judge who knows the noise-free level of every agent would catch 95 %
-of them at the same false-alarm rate.
+of them in one round at the same false-alarm rate.
 """
 
 from __future__ import annotations
@@ -20,12 +24,15 @@ import multiprocessing
 import random
 import sys
 import time
-from collections import Counter
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, pstdev
+from statistics import fmean, median, pstdev
 from typing import Any
+from unittest import mock
 
-from thousandeyes_provider.validation.backtest import Gate, judge_round
+from thousandeyes_provider.validation import proposal as proposal_module
+from thousandeyes_provider.validation.backtest import Gate, JudgedRound, confirm, judge_round
 from thousandeyes_provider.validation.history import History
 from thousandeyes_provider.validation.proposal import DEFAULT_RATE, propose
 from thousandeyes_provider.validation.verdict import Verdict
@@ -34,6 +41,8 @@ WEEKS = 4
 SLOWDOWN = 1.3
 REGRESSIONS = 60
 OUTAGES = 30
+AGENTS = {"few": (3, 10, 0.2), "many": (10, 25, 0.12)}
+"""The fewest and the most agents of a test, and the largest noise of an agent."""
 SHAPES = ("lognormal", "bimodal", "diurnal", "bursty", "drifting")
 METRICS = {
     "web-transactions": ("web-transactions", "transactionTime"),
@@ -50,20 +59,23 @@ class World:
     name: str
     shape: str
     test_type: str
+    noise: float
     times: list[int] = field(default_factory=list)
     levels: list[list[float]] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     states: list[list[str]] = field(default_factory=list)
 
 
-def simulate(number: int, seed: int) -> World:
+def simulate(number: int, seed: int, size: str = "few") -> World:
     """A test with random parameters: eight weeks of rounds."""
+    fewest, most, loudest = AGENTS[size]
     chance = random.Random(seed * 1000 + number)
     shape = SHAPES[number % len(SHAPES)]
-    world = World(f"{number:02d} {shape}", shape, chance.choice(sorted(METRICS)))
-    agents = chance.randint(3, 10)
+    world = World(f"{number:02d} {shape}", shape, chance.choice(sorted(METRICS)), 0.0)
+    agents = chance.randint(fewest, most)
     base = [math.exp(chance.uniform(math.log(15), math.log(600))) for _ in range(agents)]
-    noise = [chance.uniform(0.03, 0.2) for _ in range(agents)]
+    noise = [chance.uniform(0.03, loudest) for _ in range(agents)]
+    world.noise = median(noise)
     common = chance.uniform(0.0, 0.03)
     spike = chance.uniform(0.0, 0.01)
     failing, silence = chance.uniform(0.0, 0.004), chance.uniform(0.0, 0.004)
@@ -164,36 +176,58 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
     agents = History("7", world.test_type)
     agents.add(result_type, [row for place in range(half, half + 50) for row in rows_of(world, place)])
     expected = [presence.agent for presence in agents.agents.values()]
-    rolling = gate.rolling_baseline()
-    second = range(half, len(world.times))
+    repeats = range(1 + gate.confirm_failures)
+    second = range(half, len(world.times) - gate.confirm_failures)
     regressions = set(chance.sample(second, REGRESSIONS))
     outages = set(chance.sample(second, OUTAGES))
+    rolling = gate.rolling_baseline()
+    recent: deque[tuple[int, dict[str, Any]]] = deque(maxlen=86400 // 600)
     outcome = Outcome()
-    for place in range(half - 86400 // 600 - 1, len(world.times)):
-        at, rows = world.times[place], {result_type: rows_of(world, place)}
+
+    def verdict(place: int, **change: Any) -> Verdict:
+        """The verdict on a round and the rounds that repeat it, all with a change."""
+        return confirm(*judged(place, **change)).verdict
+
+    def judged(place: int, **change: Any) -> tuple[JudgedRound, Iterator[JudgedRound]]:
+        at = world.times[place]
+        before = rolling.before(at) if rolling else None
+        runs = [{result_type: rows_of(world, place + again, **change)} for again in repeats]
+
+        def repeated() -> Iterator[JudgedRound]:
+            moved = gate.rolling_baseline()
+            if moved:
+                for earlier in recent:
+                    moved.add(*earlier)
+            for again in repeats[1:]:
+                if moved:
+                    moved.add(at, runs[again - 1])
+                yield judge_round(at, runs[again], gate, expected, moved.before(at) if moved else None)
+
+        return judge_round(at, runs[0], gate, expected, before), repeated()
+
+    for place in range(half - 86400 // 600 - 1, second.stop):
         if place >= half:
-            before = rolling.before(at) if rolling else None
-
-            def verdict(changed: dict[str, Any], at: int = at, before: Any = before) -> Verdict:
-                return judge_round(at, changed, gate, expected, before).verdict
-
-            plain = verdict(rows)
+            plain = verdict(place)
             outcome.rounds += 1
             outcome.alarms += plain is Verdict.FAILED
             if place in regressions:
-                slower = {result_type: rows_of(world, place, SLOWDOWN)}
-                outcome.caught += verdict(slower) is Verdict.FAILED
+                outcome.caught += verdict(place, factor=SLOWDOWN) is Verdict.FAILED
             if place in outages and plain is Verdict.PASSED:
-                kind = ("error", "silent", "slow")[place % 3]
-                agent = chance.randrange(len(expected))
-                lost = {result_type: rows_of(world, place, outage=(agent, kind))}
-                if verdict(lost) is not Verdict.PASSED:
+                kind, lost = ("error", "silent", "slow")[place % 3], chance.randrange(len(expected))
+                if verdict(place, outage=(lost, kind)) is not Verdict.PASSED:
                     outcome.blocked += 1
-                    others = [state for other, state in enumerate(world.states[place]) if other != agent]
-                    outcome.blocked_with_another += others != ["ok"] * len(others)
+                    states = [state for again in repeats for state in others(world, place + again, lost)]
+                    outcome.blocked_with_another += any(state != "ok" for state in states)
         if rolling:
-            rolling.add(at, rows)
+            rows = {result_type: rows_of(world, place)}
+            rolling.add(world.times[place], rows)
+            recent.append((world.times[place], rows))
     return outcome
+
+
+def others(world: World, place: int, lost: int) -> list[str]:
+    """The states of the other agents."""
+    return [state for agent, state in enumerate(world.states[place]) if agent != lost]
 
 
 def usual_limits(world: World) -> dict[str, float]:
@@ -206,11 +240,11 @@ def usual_limits(world: World) -> dict[str, float]:
     return {"maximum + 20 %": max(means) * 1.2, "3 sigma": fmean(means) + 3 * pstdev(means)}
 
 
-def evaluate(job: tuple[int, int]) -> dict[str, Any]:
+def evaluate(job: tuple[int, int, str]) -> dict[str, Any]:
     """Everything about one test."""
-    number, seed = job
+    number, seed, size = job
     started = time.process_time()
-    world = simulate(number, seed)
+    world = simulate(number, seed, size)
     result_type, metric = METRICS[world.test_type]
     history = History("7", world.test_type, world.name)
     half = len(world.times) // 2
@@ -219,6 +253,9 @@ def evaluate(job: tuple[int, int]) -> dict[str, Any]:
     proposal = propose(history)
     arguments = proposal.arguments()
     outcomes = {"proposed": judged_by(Gate.from_arguments(arguments), world, number)}
+    with mock.patch.object(proposal_module, "OUTAGE_RATE", 1.0):
+        aside = Gate.from_arguments(propose(history).arguments())
+    outcomes["outages left aside"] = judged_by(aside, world, number)
     agents = {name: value for name, value in arguments.items() if name in ("min_agents", "max_agent_errors")}
     for name, limit in usual_limits(world).items():
         checks = {result_type: {metric: {"mean": {"leq_to": limit}}}}
@@ -227,9 +264,11 @@ def evaluate(job: tuple[int, int]) -> dict[str, Any]:
         "name": world.name,
         "shape": world.shape,
         "agents": len(world.values[0]),
+        "noise": world.noise,
         "promised": proposal.promised,
         "expected": proposal.expected_rate,
-        "stated": proposal.caught,
+        "stated": proposal.slowdowns.caught if proposal.slowdowns else None,
+        "repeats": proposal.confirm_failures,
         "possible": detectable(world, DEFAULT_RATE),
         "notes": list(proposal.notes),
         "outcomes": outcomes,
@@ -237,58 +276,75 @@ def evaluate(job: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def main(tests: int, seed: int) -> None:
+def table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each test."""
+    yield (
+        "test            agents noise promise repeats 1 in: history  actual  caught: stated possible actual  blocked"
+    )
+    for result in results:
+        outcome = result["outcomes"]["proposed"]
+        history = f"{1 / result['expected']:.0f}" if result["expected"] else "never"
+        actual = f"{outcome.rounds / outcome.alarms:.0f}" if outcome.alarms else "never"
+        stated = "-" if result["stated"] is None else f"{result['stated']:.0%}"
+        yield (
+            f"{result['name']:<16}{result['agents']:>6}{result['noise']:>6.0%} "
+            f"{'yes' if result['promised'] else 'no':<8}{result['repeats']:>7}{history:>14}{actual:>8}"
+            f"{stated:>16}{result['possible']:>9.0%}{outcome.caught / REGRESSIONS:>7.0%}{outcome.blocked:>9}"
+        )
+
+
+def totals(results: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The figures of one way to choose limits."""
+    outcomes = [result["outcomes"][name] for result in results]
+    rates = [outcome.alarms / outcome.rounds for outcome in outcomes]
+    detectable = [result["outcomes"][name].caught for result in results if result["possible"] >= 0.95]
+    caught = sum(outcome.caught for outcome in outcomes)
+    low, high = DEFAULT_RATE / 2, 2 * DEFAULT_RATE
+    return (
+        f"{name}: false alarms at most twice the promise in {sum(rate <= high for rate in rates)}, within a factor of "
+        f"2 in {sum(low <= rate <= high for rate in rates)} of {len(results)} tests; "
+        f"caught {caught / len(results) / REGRESSIONS:.0%} of the regressions, "
+        f"{sum(detectable) / max(len(detectable), 1) / REGRESSIONS:.0%} in the {len(detectable)} detectable tests; "
+        f"90 % or more in {sum(outcome.caught >= 0.9 * REGRESSIONS for outcome in outcomes)} tests; blocked outages: "
+        f"{sum(outcome.blocked for outcome in outcomes)} of {len(results) * OUTAGES}, with another agent failing in "
+        f"{sum(outcome.blocked_with_another for outcome in outcomes)}"
+    )
+
+
+def main(tests: int = 50, seed: int = 1, size: str = "few") -> None:
     """Run all tests on two processes, and print the figures."""
     with multiprocessing.Pool(2) as pool:
-        results = pool.map(evaluate, [(number, seed) for number in range(tests)], chunksize=1)
-    print(
-        "test            agents  promise  1 in: history  actual   30% caught: stated possible actual  outages blocked"
-    )
-    for one in results:
-        outcome = one["outcomes"]["proposed"]
-        history = f"{1 / one['expected']:.0f}" if one["expected"] else "never"
-        actual = f"{outcome.rounds / outcome.alarms:.0f}" if outcome.alarms else "never"
-        stated = "-" if one["stated"] is None else f"{one['stated']:.0%}"
+        results = pool.map(evaluate, [(number, seed, size) for number in range(tests)], chunksize=1)
+    print("\n".join(table(results)), end="\n\n")
+    for name in results[0]["outcomes"]:
+        print(totals(results, name))
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        fewest = result["agents"] // 5 * 5
+        groups.setdefault(f"{max(fewest, 3):>2} to {fewest + 4} agents", []).append(result)
+        groups.setdefault(f"noise {'below' if result['noise'] < 0.1 else 'from'} 10 %", []).append(result)
+        groups.setdefault(result["shape"], []).append(result)
+    for title in sorted(groups):
+        caught = sum(result["outcomes"]["proposed"].caught for result in groups[title])
+        repeats = sum(result["repeats"] for result in groups[title]) / len(groups[title])
+        share = caught / len(groups[title]) / REGRESSIONS
         print(
-            f"{one['name']:<16}{one['agents']:>6}  {'yes' if one['promised'] else 'no':<8}{history:>14}{actual:>8}"
-            f"{stated:>20}{one['possible']:>9.0%}{outcome.caught / REGRESSIONS:>7.0%}{outcome.blocked:>10}"
+            f"{title}: {len(groups[title])} tests, caught {share:.0%}, {repeats:.1f} repetitions of a failed run"
         )
-    print()
-    promised = [one for one in results if one["promised"]]
-    for name in ("proposed", "maximum + 20 %", "3 sigma"):
-        total = Counter[str]()
-        below = within = 0
-        for one in results:
-            outcome = one["outcomes"][name]
-            rate = outcome.alarms / outcome.rounds
-            below += rate <= 2 * DEFAULT_RATE
-            within += DEFAULT_RATE / 2 <= rate <= 2 * DEFAULT_RATE
-            total["caught"] += outcome.caught
-            total["blocked"] += outcome.blocked
-            total["with another"] += outcome.blocked_with_another
-            if one["possible"] >= 0.95:
-                total["possible"] += REGRESSIONS
-                total["possible caught"] += outcome.caught
-        print(
-            f"{name:<15} rate at most twice 1/500 in {below} of {tests} tests, within a factor of 2 in {within}; "
-            f"caught {total['caught'] / (tests * REGRESSIONS):.0%} of all regressions, "
-            f"{total['possible caught'] / max(total['possible'], 1):.0%} of the detectable ones; "
-            f"single-agent outages that block: {total['blocked']} of {tests * OUTAGES}, "
-            f"in {total['with another']} of them a second agent failed by itself"
-        )
+    promised = [result for result in results if result["promised"]]
     worse = [
-        one["name"]
-        for one in promised
-        if one["outcomes"]["proposed"].alarms > 2 * DEFAULT_RATE * one["outcomes"]["proposed"].rounds
+        result["name"]
+        for result in promised
+        if result["outcomes"]["proposed"].alarms > 2 * DEFAULT_RATE * result["outcomes"]["proposed"].rounds
     ]
-    silent = f"{len(worse)} ({'; '.join(worse)})" if worse else "none"
-    print(f"promised in {len(promised)} of {tests} tests; of these worse than twice the promise: {silent}")
-    print(f"detectable in {sum(one['possible'] >= 0.95 for one in results)} of {tests} tests")
-    print(f"processor time {sum(one['seconds'] for one in results):.0f} s")
-    for one in results:
-        for note in one["notes"]:
-            print(f"  {one['name']}: {note}")
+    print(
+        f"promised in {len(promised)} of {tests} tests; worse than twice the promise: {'; '.join(worse) or 'none'}"
+    )
+    print(f"processor time {sum(result['seconds'] for result in results):.0f} s")
+    for result in results:
+        for note in result["notes"]:
+            print(f"  {result['name']}: {note}")
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in (sys.argv[1:] + ["50", "1"][len(sys.argv) - 1 :])))
+    main(*map(int, sys.argv[1:3]), *sys.argv[3:4])

@@ -520,7 +520,15 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
         )
     if content and set(content) <= set(RESULT_TYPES):
         content = {"checks": dict(content)}
-    known = ("checks", "compare_with", "min_agents", "max_agent_errors", "expected_agents", "grace")
+    known = (
+        "checks",
+        "compare_with",
+        "confirm_failures",
+        "min_agents",
+        "max_agent_errors",
+        "expected_agents",
+        "grace",
+    )
     if unknown := [str(name) for name in content if name not in known]:
         raise ValueError(
             f"--gate {args.gate}: unknown argument {'; '.join(unknown)}; known: {'; '.join(known)}"

@@ -10,11 +10,11 @@ import re
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number
+from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, share_or_count
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
@@ -31,6 +31,9 @@ from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge, 
 
 MAX_AGENTS_NAMED = 3
 """Agents named in the reason of one round."""
+
+MAX_CONFIRMATIONS = 5
+"""Further runs that may have to confirm a failed run, as in the operators."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -54,12 +57,14 @@ class Gate:
     :param compare_window: seconds that the baseline reaches back; ``None`` without ``compare_with``.
     :param min_agents: agents that are enough: a count, a fraction, or ``None`` for all.
     :param max_agent_errors: agents that may report an error: a count or a fraction.
+    :param confirm_failures: how many further runs have to confirm a failed run.
     """
 
     checks: Checks = NO_CHECKS
     compare_window: float | None = None
     min_agents: int | float | None = None
     max_agent_errors: int | float = 0
+    confirm_failures: int = 0
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Gate:
@@ -79,6 +84,7 @@ class Gate:
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
             max_agent_errors=_max_agent_errors(arguments.get("max_agent_errors", 0)),
+            confirm_failures=_confirm_failures(arguments.get("confirm_failures", 0)),
         )
 
     def result_types(self, test_type: str) -> tuple[str, ...]:
@@ -169,6 +175,7 @@ class JudgedRound:
     :param reason: one line: the first of what failed, and how much more did.
     :param link: the round at the worst agent in ThousandEyes; empty when no row has one.
     :param warned: checks of severity ``warn`` that did not hold.
+    :param unconfirmed: whether it passed because the runs that repeated it did not fail.
     """
 
     round_id: int
@@ -178,6 +185,7 @@ class JudgedRound:
     reason: str = ""
     link: str = ""
     warned: tuple[str, ...] = ()
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,6 +241,7 @@ class Backtest:
     :param failed: rounds that would have failed.
     :param inconclusive: rounds that would have been incomplete or without results.
     :param warned: number of rounds for each check of severity ``warn`` that did not hold.
+    :param unconfirmed: failed rounds that the next rounds did not confirm.
     :param incidents: alerts and events of the period.
     :param notes: what could not be read.
     """
@@ -243,6 +252,7 @@ class Backtest:
     failed: list[JudgedRound] = field(default_factory=list)
     inconclusive: list[JudgedRound] = field(default_factory=list)
     warned: Counter[str] = field(default_factory=Counter)
+    unconfirmed: int = 0
     incidents: Sequence[Incident] = ()
     notes: Sequence[str] = ()
 
@@ -291,6 +301,7 @@ class Backtest:
             "rounds": self.judged,
             "failed": len(self.failed),
             "inconclusive": len(self.inconclusive),
+            "unconfirmed": self.unconfirmed,
             "by_check": dict(self.by_check.most_common()),
             "by_agent": dict(self.by_agent.most_common()),
             "warned": dict(self.warned.most_common()),
@@ -306,7 +317,8 @@ class Backtest:
         failed, total, episodes = len(self.failed), self.judged, len(self.episodes)
         plural = "" if episodes == 1 else "s"
         rate = f" (1 in {round(total / failed)}) in {episodes} episode{plural}" if failed else ""
-        return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive"
+        again = f"; {self.unconfirmed} failures not confirmed" if self.gate.confirm_failures else ""
+        return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive{again}"
 
 
 def backtest(
@@ -315,7 +327,8 @@ def backtest(
     """Judge every round of a history as the operator would have.
 
     The agents expected in a round are those that belonged to the test at that time. A round that is missing as a whole
-    is a gap of the history, not a verdict.
+    is a gap of the history, not a verdict. The rounds after a failed round stand for the runs that have to confirm it,
+    with the baseline of the failed round.
 
     :param history: the rounds.
     :param gate: the operator's arguments.
@@ -326,6 +339,7 @@ def backtest(
     for judged in judge_rounds(history, gate):
         outcome.judged += 1
         outcome.warned.update(judged.warned)
+        outcome.unconfirmed += judged.unconfirmed
         if judged.verdict is Verdict.FAILED:
             outcome.failed.append(judged)
         elif judged.verdict is not Verdict.PASSED:
@@ -338,17 +352,38 @@ def judge_rounds(history: History, gate: Gate) -> Iterator[JudgedRound]:
 
     With ``compare_with``, the rounds of the first window serve as baseline only: what came before them is not known.
     """
-    wanted = gate.result_types(history.test_type)
     rolling = gate.rolling_baseline()
     start = history.rounds[0] + (gate.compare_window or 0.0) if rolling and history.rounds else 0.0
-    for round_id, of_round in history:
-        rows = {name: of_round.get(name, []) for name in wanted}
+
+    def judged(round_id: int, before: Baseline | None) -> JudgedRound:
+        of_round = history.rows(round_id)
+        rows = {name: of_round.get(name, []) for name in gate.result_types(history.test_type)}
+        expected = [history.agents[key].agent for key in history.expected(round_id)]
+        return judge_round(round_id, rows, gate, expected, before)
+
+    for place, round_id in enumerate(history.rounds):
         if round_id >= start:
             before = rolling.before(round_id) if rolling else None
-            expected = [history.agents[key].agent for key in history.expected(round_id)]
-            yield judge_round(round_id, rows, gate, expected, before)
+            further = history.rounds[place + 1 : place + 1 + gate.confirm_failures]
+            yield confirm(judged(round_id, before), (judged(later, before) for later in further))
         if rolling:
-            rolling.add(round_id, rows)
+            rolling.add(round_id, history.rows(round_id))
+
+
+def confirm(first: JudgedRound, further: Iterable[JudgedRound]) -> JudgedRound:
+    """The verdict on a round after the runs that have to confirm its failure (``confirm_failures``).
+
+    :param first: the round.
+    :param further: the verdicts on those runs, read while they confirm it.
+    """
+    if first.verdict is not Verdict.FAILED:
+        return first
+    for again in further:
+        if again.verdict in (Verdict.INCOMPLETE, Verdict.NO_RESULTS):
+            return replace(again, round_id=first.round_id)
+        if not {*first.checks, "max_agent_errors"} & {*again.checks}:
+            return JudgedRound(first.round_id, Verdict.PASSED, warned=first.warned, unconfirmed=True)
+    return first
 
 
 def judge_round(
@@ -446,6 +481,13 @@ def _max_agent_errors(value: Any) -> int | float:
         return parse_allowed_errors(value)
     except ValueError as error:
         raise ValueError(f"max_agent_errors: {error}") from None
+
+
+def _confirm_failures(value: Any) -> int:
+    count = whole_number(value)
+    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
+        raise ValueError(f"confirm_failures={value!r}: expected a whole number from 0 to {MAX_CONFIRMATIONS}")
+    return count
 
 
 def _needed(min_agents: int | float, expected: int) -> int:

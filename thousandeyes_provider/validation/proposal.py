@@ -1,20 +1,22 @@
 """Checks for a test at a stated false-alarm rate, learned from its recent rounds.
 
-A proposal holds three kinds of rules, and the history decides their figures:
+A proposal holds four kinds of rules, and the history decides their figures:
 
-- absolute limits and changes against the hours before, both as ``every`` with a ``quorum``: the check fails when more
-  agents than the quorum allows are beyond the limit. A limit is an order statistic of the history, chosen so that the
-  whole gate stays below the rate with the stated confidence, and so that the loss of one agent does not make it fail;
-- ``min_agents`` from the number of agents that are silent in the same round;
-- ``max_agent_errors`` from the number of agents that report an error in the same round.
+- limits, as ``every`` with a ``quorum``: a check fails when more agents than the quorum allows are beyond the limit.
+  Times are compared with the hours before; a fixed limit with room above what was seen catches what rises slowly;
+- ``confirm_failures``: a run that fails is repeated, and fails only when the same check fails each time. This keeps
+  limits low enough for small slowdowns. Its effect is measured on consecutive rounds;
+- ``min_agents`` and ``max_agent_errors`` from the number of agents that are silent, or report an error, in one round.
 
-Rounds in a row count as one event: a burst of ten slow rounds says as much about the rate as a single slow round. Every
-limit is tried on the part of the history that it was not learned from; one that does not hold there is not proposed.
+All checks together stay at the rate: the share of rounds in which several of them fail at once is measured. Each limit
+also holds while any agent is lost. Rounds in a row count as one event: a burst of ten slow rounds says as much about
+the rate as one slow round.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,28 +30,57 @@ from thousandeyes_provider.validation.backtest import RollingBaseline
 from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.history import ABSENT_ROUNDS, History, agent_key_of
-from thousandeyes_provider.validation.samples import AgentRows, by_agent, numbers_of
+from thousandeyes_provider.validation.proposed_gate import (
+    Proposal,
+    ProposedCheck,
+    Slowdowns,
+    one_in,
+    percent,
+    window_text,
+)
+from thousandeyes_provider.validation.samples import by_agent, numbers_of
 
 DEFAULT_RATE = 1 / 500
 """False alarms per round that a proposal aims at."""
 
-CONFIDENCE = 0.8
-"""Probability that the true rate is below the promised one, given the history."""
+CONFIDENCE = 0.95
+"""Probability that the true rate is below twice the promised one, given the history."""
+
+OUTAGE_RATE = 1 / 5000
+"""Probability that a gate fails because one agent, any of them, is lost."""
 
 MIN_ROUNDS = 100
 """Rounds below which no limit is proposed."""
 
 REGRESSION = 0.3
-"""The slowdown of all agents for which the summary states how often it would have been caught."""
+"""The slowdown of all agents that the checks should catch."""
+
+ENOUGH = 0.95
+"""Share of these slowdowns for which no further repetition is proposed."""
+
+MAX_CONFIRMATIONS = 3
+"""Repetitions of a failed run, at most: each takes as long as a run."""
+
+MARGIN = 1.25
+"""Room of a fixed limit above what was seen, where the change of the metric is judged as well."""
+
+MAX_GROWTH = 1.05
+"""Growth of the level from the first half of the history to the second above which a fixed limit will not last."""
 
 INSTABILITY = 0.02
-"""Probability of the exceedances outside of the learned part below which a limit is not proposed."""
+"""Probability of the exceedances in the second half of the history below which a limit of the first is not proposed."""
 
 TAIL = 20
 """Largest values that a limit is fitted to, at least."""
 
 EPISODE_GAP = 3
 """Rounds between two exceedances that still count as one event."""
+
+BASELINE_ROUNDS = 6
+"""Rounds of the shortest baseline."""
+
+QUORUMS = (0.25, 0.5, 0.75)
+"""Quorums to choose from, rounded to whole agents."""
 
 LOWER_IS_WORSE = frozenset(("mos",))
 ALREADY_ERRORS = frozenset(("completion", "availability"))
@@ -61,151 +92,6 @@ MIN_CHANGE = 0.05
 """The smallest limit of a change."""
 MIN_COMPARED = 5.0
 """Milliseconds: times that are usually shorter are not compared with those before."""
-
-
-@dataclass(frozen=True)
-class ProposedCheck:
-    """One proposed comparison.
-
-    :param result_type: the result type.
-    :param metric: the metric.
-    :param comparison: the comparison with its options, as in ``checks``, under ``every``.
-    :param why: the reason in one line.
-    :param fired: rounds of the history in which it would have failed.
-    :param rounds: rounds of the history that it was learned from.
-    """
-
-    result_type: str
-    metric: str
-    comparison: Mapping[str, Any]
-    why: str
-    fired: int
-    rounds: int
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A proposed gate.
-
-    :param history: what it was learned from.
-    :param rate: the false-alarm rate that was asked for, per round.
-    :param checks: the checks.
-    :param window: seconds that the baseline reaches back; ``None`` when no check compares.
-    :param min_agents: agents that are enough.
-    :param max_agent_errors: agents that may report an error.
-    :param expected_rate: false alarms per round, as counted in the history.
-    :param promised: whether the history supports ``rate`` with :data:`CONFIDENCE`.
-    :param caught: share of rounds in which a slowdown of :data:`REGRESSION` would have failed the gate; ``None``
-        without a check of a time.
-    :param agent_comments: the reasons of ``min_agents`` and ``max_agent_errors``.
-    :param notes: what a person has to know, one sentence each.
-    """
-
-    history: History
-    rate: float
-    checks: tuple[ProposedCheck, ...]
-    window: float | None
-    min_agents: int | None
-    max_agent_errors: int
-    expected_rate: float
-    promised: bool
-    caught: float | None
-    agent_comments: tuple[str, str]
-    notes: tuple[str, ...] = field(default=())
-
-    def arguments(self) -> dict[str, Any]:
-        """The proposal as arguments of an operator."""
-        checks: dict[str, dict[str, dict[str, list[Any]]]] = {}
-        for check in self.checks:
-            of_metric = checks.setdefault(check.result_type, {}).setdefault(check.metric, {"every": []})
-            of_metric["every"].append(dict(check.comparison))
-        proposed: dict[str, Any] = {"checks": checks} if checks else {}
-        if self.window:
-            proposed["compare_with"] = {"test_id": self.history.test_id, "window": _window_text(self.window)}
-        if self.min_agents is not None:
-            proposed["min_agents"] = self.min_agents
-        proposed["max_agent_errors"] = self.max_agent_errors
-        return proposed
-
-    def summary(self) -> list[str]:
-        """What a person reads: one sentence a line."""
-        history, rounds = self.history, self.history.rounds
-        span = f", {iso_time(rounds[0])} to {iso_time(rounds[-1])}" if rounds else ""
-        current = sum(presence.is_current for presence in history.agents.values())
-        name = f" {history.test_name!r}" if history.test_name else ""
-        lines = [
-            f"Test {history.test_id}{name} ({history.test_type}): {len(rounds)} rounds{span}, {current} agents.",
-            f"Promise: at most 1 false alarm in {round(1 / self.rate)} rounds ({_percent(CONFIDENCE)} confidence), "
-            "while rounds stay like these."
-            if self.promised
-            else f"No promise: the history does not support 1 false alarm in {round(1 / self.rate)} rounds.",
-            f"False alarms in this history: 1 in {round(1 / self.expected_rate)} rounds."
-            if self.expected_rate
-            else "False alarms in this history: none.",
-        ]
-        if self.caught is not None:
-            lines.append(
-                f"A slowdown of {_percent(REGRESSION)} at all agents would have failed "
-                f"{_percent(self.caught)} of the rounds."
-            )
-        return lines + list(self.notes)
-
-    def to_yaml(self, *, checks_only: bool = False) -> str:
-        """The proposal as a YAML file with the reason of every line as a comment.
-
-        :param checks_only: only the content of ``checks``, for ``checks="checks.yaml"``.
-        """
-        lines = [f"# {line}" for line in self.summary()]
-        arguments = self.arguments()
-        indent = "" if checks_only else "  "
-        if not checks_only and "checks" in arguments:
-            lines.append("checks:")
-        for result_type, metrics in arguments.get("checks", {}).items():
-            lines.append(f"{indent}{result_type}:")
-            for metric in metrics:
-                lines += [f"{indent}  {metric}:", f"{indent}    every:"]
-                for check in self.checks:
-                    if (check.result_type, check.metric) == (result_type, metric):
-                        lines += _yaml_comparison(check, indent + "      ")
-        if checks_only:
-            return "\n".join([*lines, "" if self.checks else "{}\n"])
-        if "compare_with" in arguments:
-            lines += [
-                "# The baseline of the changes: the median of each agent over this window before the run.",
-                "compare_with:",
-                f'  test_id: "{self.history.test_id}"',
-                f"  window: {arguments['compare_with']['window']}",
-            ]
-        for name, comment in zip(("min_agents", "max_agent_errors"), self.agent_comments, strict=True):
-            if name in arguments:
-                lines += [f"# {comment}", f"{name}: {arguments[name]}"]
-        return "\n".join([*lines, ""])
-
-    def to_json(self) -> dict[str, Any]:
-        """For JSON output and the report page."""
-        return {
-            "test_id": self.history.test_id,
-            "test_name": self.history.test_name,
-            "test_type": self.history.test_type,
-            "rounds": len(self.history),
-            "rate": self.rate,
-            "promised": self.promised,
-            "expected_rate": self.expected_rate,
-            "caught": self.caught,
-            "arguments": self.arguments(),
-            "checks": [
-                {
-                    "result_type": check.result_type,
-                    "metric": check.metric,
-                    "comparison": dict(check.comparison),
-                    "why": check.why,
-                    "fired": check.fired,
-                    "rounds": check.rounds,
-                }
-                for check in self.checks
-            ],
-            "notes": list(self.notes),
-        }
 
 
 def propose(history: History, *, rate: float = DEFAULT_RATE) -> Proposal:
@@ -288,9 +174,15 @@ def tail_limit(ordered: Sequence[float], rate: float) -> float:
 class _Candidate:
     """A possible check: for each round the smallest limit with which it holds.
 
-    :param base: that limit, as badness (larger is worse); infinite when it fails with any limit.
-    :param one_less: the same when one more agent fails: the agent that is furthest from the limit.
-    :param weight: its part of the false alarms, next to 1 for the check that catches most.
+    :param quorum: share of the agents that must be within the limit.
+    :param window: seconds of the baseline; ``None`` for a fixed limit.
+    :param sign: -1 where lower values are worse.
+    :param fixed: the limit, when it is not learned.
+    :param margin: room above the learned limit, as a factor.
+    :param base: for each round that limit, as badness (larger is worse); infinite when it fails with any limit. For a
+        change, further series compare with the baseline of the round before, of the round before that, and so on, as a
+        repeated run does.
+    :param one_less: the same when an agent within the quorum is lost.
     """
 
     result_type: str
@@ -300,100 +192,108 @@ class _Candidate:
     sign: int
     floor: float = 0.0
     fixed: float | None = None
-    base: list[float] = field(default_factory=list)
-    one_less: list[float] = field(default_factory=list)
-    has_spare: bool = True
-    weight: float = 1.0
+    margin: float = 1.0
+    base: list[list[float]] = field(default_factory=list)
+    one_less: list[list[float]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._ordered: dict[tuple[Any, ...], list[float]] = {}
+    def take(self, badness_by_lag: Sequence[Sequence[float]]) -> None:
+        """Add a round: for each series the badness of each agent, the best first."""
+        for lag, badness in enumerate(badness_by_lag):
+            if lag == len(self.base):
+                self.base.append([])
+                self.one_less.append([])
+            needed = self.needed(len(badness))
+            self.base[lag].append(badness[needed - 1] if badness else math.inf)
+            self.one_less[lag].append(badness[needed] if needed < len(badness) else math.inf)
 
-    def skip(self) -> None:
-        """Add a round that cannot be judged: the history does not reach back far enough for its baseline."""
-        self.base.append(-math.inf)
-        self.one_less.append(-math.inf)
+    def needed(self, agents: int) -> int:
+        """How many of so many agents must be within the limit."""
+        return max(math.ceil(self.quorum * agents - 1e-9), 1)
 
-    def take(self, badness: Sequence[float]) -> None:
-        """Add a round: the badness of each agent, the best first."""
-        if not badness:
-            self.base.append(math.inf)
-            self.one_less.append(math.inf)
-            return
-        needed = max(math.ceil(self.quorum * len(badness) - 1e-9), 1)
-        self.base.append(badness[needed - 1])
-        self.one_less.append(badness[needed] if needed < len(badness) else math.inf)
+    def limit(self, repeats: int, rate: float, agents: int, until: int | None = None) -> float:
+        """The limit that the failures of the check, with repetitions, exceed at a rate.
 
-    def limit(self, rate: float, places: Sequence[int], lost_rate: float | None = None) -> float:
-        """The limit that rounds exceed at a rate, and at another rate when one agent is lost.
+        It also holds at :data:`OUTAGE_RATE` when one of the agents is lost.
 
-        The larger of the order statistic and the fit to the tail: the first does not know what is beyond the largest
-        values, the second does not know about gaps between them.
-
-        :param rate: exceedances per round; :attr:`weight` times as many are taken.
-        :param places: the rounds to learn from.
-        :param lost_rate: exceedances per round in which one agent is lost; ``None`` to leave that aside.
+        :param agents: agents of the test.
+        :param until: learn from so many rounds; from all when ``None``.
         """
         if self.fixed is not None:
             return self.fixed
-        limit = self._tail(self.base, self.weight * rate, places)
-        if self.has_spare and lost_rate is not None:
-            # The loss of any agent counts the same; only one within the quorum makes a difference.
-            limit = max(limit, self._tail(self.one_less, lost_rate / self.quorum, places))
-        return self.rounded(limit)
+        base = sustained(self.base, repeats)[:until]
+        limit = self._tail(base, rate)
+        if agents > 1 and math.isfinite(limit):
+            lost = sustained(self.one_less, repeats)[:until]
+            # Rounds that fail anyway do not fail because of the agent.
+            passed = [value for value, own in zip(lost, base, strict=True) if own <= limit]
+            limit = max(limit, self._tail(passed, OUTAGE_RATE * agents / self.needed(agents)))
+        return self._rounded(limit * self.margin)
 
-    def _tail(self, series: list[float], rate: float, places: Sequence[int]) -> float:
-        key = (series is self.base, places[0], places[-1], len(places))
-        if key not in self._ordered:
-            self._ordered[key] = sorted((self._scaled(series[place]) for place in places), reverse=True)
-        ordered = self._ordered[key]
-        observed = ordered[min(math.floor(rate * len(ordered)), len(ordered) - 1)]
-        if not math.isfinite(observed):
-            return observed
-        finite = ordered[sum(map(math.isinf, ordered[: math.floor(rate * len(ordered))])) :]
-        return self._unscaled(max(observed, tail_limit(finite, rate)))
+    def _tail(self, series: Sequence[float], rate: float) -> float:
+        """The larger of the order statistic and the fit to the tail.
 
-    def _scaled(self, value: float) -> float:
-        """Times and changes of times as logarithms: their tails are between lognormal and Pareto."""
-        if not self.is_time or math.isinf(value):
-            return value
-        return math.log(max(value + 1 if self.window else value, 1e-3))
+        The first does not know what is beyond the largest values, the second does not know about gaps between them.
+        """
+        ordered = sorted(series, reverse=True)
+        place = min(math.floor(rate * len(ordered)), len(ordered) - 1)
+        if math.isinf(ordered[place]):
+            return ordered[place]
+        if not self.is_time:
+            return max(ordered[place], tail_limit(ordered[sum(map(math.isinf, ordered[:place])) :], rate))
+        # Times and changes of times as logarithms: their tails are between lognormal and Pareto.
+        offset = 1.0 if self.window else 0.0
+        logs = [math.log(max(value + offset, 1e-3)) for value in ordered if math.isfinite(value)]
+        return max(ordered[place], math.exp(tail_limit(logs, rate)) - offset)
 
-    def _unscaled(self, value: float) -> float:
-        return value if not self.is_time else math.exp(value) - (1 if self.window else 0)
-
-    def rounded(self, limit: float) -> float:
+    def _rounded(self, limit: float) -> float:
         """A limit with three digits, away from the usual values, and not below what matters."""
-        if not math.isfinite(limit):
+        limit = max(limit, self._least()) if self.sign > 0 else limit
+        if math.isinf(limit) or not limit:
             return limit
-        if self.sign > 0 and unit_of(self.result_type, self.metric) in ("ms", "%"):
-            limit = max(limit, MIN_CHANGE if self.window else LEAST_LIMIT)
-        if limit == 0:
-            return 0.0
         step = 10.0 ** (math.floor(math.log10(abs(limit))) - 2)
         return float(f"{math.ceil(limit / step - 1e-9) * step:.10g}")
 
-    def beyond(self, limit: float, places: Iterable[int], factor: float = 1.0) -> list[int]:
-        """The rounds in which it fails with a limit, if all values were so many times larger."""
-        if factor == 1:
-            return [place for place in places if self.base[place] > limit]
-        if self.window:  # the base is a change
-            return [place for place in places if (1 + self.base[place]) * factor - 1 > limit]
-        return [place for place in places if self.base[place] * factor > limit]
+    def _least(self) -> float:
+        if self.window:
+            return MIN_CHANGE
+        return LEAST_LIMIT if unit_of(self.result_type, self.metric) in ("ms", "%") else 0.0
+
+    def slowdown(self, limit: float, value: float) -> float:
+        """The factor by which all times must rise for a value of the series to reach the limit."""
+        offset = 1.0 if self.window else 0.0
+        return (offset + limit) / max(offset + value, 1e-9)
 
     @property
     def is_time(self) -> bool:
         """Whether it judges a duration."""
         return unit_of(self.result_type, self.metric) == "ms" and self.sign > 0
 
+    @property
+    def kind(self) -> str:
+        """What the notes call it."""
+        return f"{'change' if self.window else 'fixed'} limit for {self.result_type} {self.metric}"
 
-LOSS_FACTOR = 1
-"""How many times more often than promised a check may fail while one agent is lost."""
 
-BACKSTOP = 0.25
-"""Part of the false alarms of a check that catches less than another one of the same metric."""
+@dataclass(frozen=True)
+class _Choice:
+    """Checks with their limits for a number of repetitions.
 
-BETTER = 0.05
-"""Share of regressions that a quorum has to catch in addition to be preferred to the middle one."""
+    :param repeats: repetitions of a failed run.
+    :param limits: the checks with their limits.
+    :param max_errors: agents that may report an error.
+    :param alarms: the rounds that would have failed.
+    :param supported: the smallest rate that so many rounds can support.
+    :param slowdowns: what it catches; ``None`` without a check of a time.
+    :param notes: why other checks are not proposed.
+    """
+
+    repeats: int
+    limits: Sequence[tuple[_Candidate, float]]
+    max_errors: int
+    alarms: Sequence[int]
+    supported: float
+    slowdowns: Slowdowns | None
+    notes: Sequence[str]
 
 
 class _Proposer:
@@ -402,20 +302,40 @@ class _Proposer:
     def __init__(self, history: History, rate: float) -> None:
         self.history = history
         self.rate = rate
-        self.notes: list[str] = []
-        self.rounds = history.rounds
-        self.result_types = [name for name in TEST_TYPES[history.test_type].default if self._has(name)]
-        self.current = [key for key, presence in history.agents.items() if presence.is_current]
+        self.notes = [
+            f"Agent {presence.agent} has not reported since {iso_time(presence.last)}."
+            for presence in history.agents.values()
+            if not presence.is_current
+        ]
+        self.result_types = [
+            name
+            for name in TEST_TYPES[history.test_type].default
+            if any(rows.get(name) for _, rows in history)
+        ]
+        self.agents = sum(presence.is_current for presence in history.agents.values())
+        self.windows = self._windows()
+        self.rounds: list[int] = []
+        """The rounds to learn from: all but outages and the first window."""
         self.errors: list[int] = []
         self.silent: list[int] = []
         self._count_agents()
-        self.normal = self._normal()
 
-    def _has(self, result_type: str) -> bool:
-        return any(rows.get(result_type) for _, rows in self.history)
+    def _windows(self) -> list[float]:
+        """Windows of the baseline to choose from, in whole hours: the shortest, and a day."""
+        rounds = self.history.rounds
+        shortest = max(math.ceil(BASELINE_ROUNDS * self.history.interval / 3600), 1) * 3600.0
+        return (
+            [shortest, 86400.0]
+            if rounds and shortest < 86400 <= (rounds[-1] - rounds[0]) / 10
+            else [shortest]
+        )
 
     def _count_agents(self) -> None:
-        self._majority: list[bool] = []
+        """Count the agents that report errors or are silent, and find the rounds to learn from.
+
+        An outage is two or more rounds in a row in which most agents fail.
+        """
+        counts: list[tuple[int, int, int, bool]] = []
         for round_id, rows in self.history:
             bad, reported = set(), set()
             for result_type in self.result_types:
@@ -423,91 +343,89 @@ class _Proposer:
                     reported.add(agent_key_of(row))
                     if row_error(result_type, row) is not None:
                         bad.add(agent_key_of(row))
-            self.errors.append(len(bad))
-            self.silent.append(sum(key not in reported for key in self.history.expected(round_id)))
-            self._majority.append(2 * len(bad) > len(reported))
-
-    def _normal(self) -> list[int]:
-        """The places of the rounds to learn from: all but outages, two or more rounds in which most agents fail."""
-        failing = self._majority
-        outage = {
-            place
-            for place, bad in enumerate(failing)
-            if bad and (any(failing[max(place - 1, 0) : place]) or any(failing[place + 1 : place + 2]))
-        }
-        if outage:
+            silent = sum(key not in reported for key in self.history.expected(round_id))
+            counts.append((round_id, len(bad), silent, 2 * len(bad) > len(reported)))
+        failing = [False, *(most for *_, most in counts), False]
+        outages = 0
+        for place, (round_id, bad_agents, silent, most) in enumerate(counts):
+            if most and (failing[place] or failing[place + 2]):
+                outages += 1
+            elif round_id >= self.history.rounds[0] + self.windows[-1]:
+                self.rounds.append(round_id)
+                self.errors.append(bad_agents)
+                self.silent.append(silent)
+        if outages:
             self.notes.append(
-                f"{len(outage)} rounds are outages: most agents failed in two or more rounds in a row. "
+                f"{outages} rounds are outages: most agents failed in two or more rounds in a row. "
                 "The limits are not learned from them, and a gate would fail there."
             )
-        return [place for place in range(len(self.rounds)) if place not in outage]
 
     # -- the proposal --------------------------------------------------------------------------------------------
 
     def proposal(self) -> Proposal:
-        rounds, count = len(self.normal), len(self.current)
-        for key, presence in self.history.agents.items():
-            if key not in self.current:
-                self.notes.append(f"Agent {presence.agent} has not reported since {iso_time(presence.last)}.")
-        if rounds < MIN_ROUNDS or not count:
+        rounds = len(self.rounds)
+        if rounds < MIN_ROUNDS or not self.agents:
             self.notes.append(
                 f"History too short: {rounds} usable rounds, {MIN_ROUNDS} are needed to propose limits."
             )
-            return self._result([], 0.0, math.inf)
-        candidates = self._stable(self._chosen(self._candidates()))
-        check_rate, supported, run = self._check_rate(candidates)
-        pairs = self._limits(candidates, check_rate, LOSS_FACTOR * self.rate)
-        bound = rate_upper(self._alarms(pairs, check_rate), rounds)
-        if supported > self.rate:
+            return self._result(_Choice(0, (), min(self.agents - 1, 1), (), math.inf, None, ()), False)
+        groups = self._candidates()
+        choices: list[_Choice] = []
+        for repeats in range(MAX_CONFIRMATIONS + 1):
+            choices.append(self._choice(groups, repeats))
+            if _caught(choices[-1]) >= ENOUGH:
+                break
+        # One more repetition has to be worth it.
+        choice = max(choices, key=lambda option: _caught(option) - 0.01 * option.repeats)
+        bound = rate_upper(choice.alarms, rounds)
+        self.notes += choice.notes
+        if choice.supported > 2 * self.rate:
             self.notes.append(
                 f"History too short or too irregular: {rounds} rounds support at most 1 false alarm in "
-                f"{max(math.floor(1 / supported), 1)}."
+                f"{max(math.floor(1 / choice.supported), 1)}."
             )
-        elif bound > self.rate:
+        elif bound > 2 * self.rate:
             self.notes.append(
-                f"Too irregular to promise 1 in {round(1 / self.rate)}: with {_percent(CONFIDENCE)} confidence the "
+                f"Too irregular to promise 1 in {one_in(self.rate)}: with {percent(CONFIDENCE)} confidence the "
                 f"rate is below 1 in {max(math.floor(1 / bound), 1)}."
             )
-        elif run < 1.5 and pairs:
-            self.notes.append(
-                "Slow rounds come one by one in this history. The promise does not cover a spell of slow rounds: "
-                "the gate would fail for as long as it lasts."
-            )
-        self._note_day_and_night(pairs)
-        return self._result(pairs, check_rate, max(bound, supported))
+        if choice.limits:
+            self._note_spells(choice)
+        self._note_day_and_night(choice)
+        return self._result(choice, max(bound, choice.supported) <= 2 * self.rate)
 
     def _candidates(self) -> list[list[_Candidate]]:
-        """The possible checks, as groups of alternatives: for each metric a limit, and changes by window."""
-        count = len(self.current)
-        places = {max(round(count * share), 1) for share in (0.25, 0.5, 0.75)}
-        spare = sorted(place for place in places if place < count) or [count]
-        quorums = [1.0 if place == count else math.floor(100 * place / count) / 100 for place in spare]
-        metrics: list[tuple[str, str, int]] = []
-        for result_type in self.result_types:
-            listed = [name for name, _ in RESULT_TYPES[result_type].metrics if name not in ALREADY_ERRORS]
-            names = [name for name in listed if self._measures(result_type, name)]
-            metrics += [(result_type, name, -1 if name in LOWER_IS_WORSE else 1) for name in names]
+        """The possible checks, as groups of alternatives: for each metric fixed limits, and changes."""
+        count = self.agents
+        quorums = [
+            1.0 if place == count else math.floor(100 * place / count) / 100
+            for place in sorted({min(max(round(count * share), 1), max(count - 1, 1)) for share in QUORUMS})
+        ]
+        metrics = [
+            (result_type, name, -1 if name in LOWER_IS_WORSE else 1)
+            for result_type in self.result_types
+            for name, _ in RESULT_TYPES[result_type].metrics
+            if name not in ALREADY_ERRORS and self._measures(result_type, name)
+        ]
         floors = self._floors([(kind, name) for kind, name, _ in metrics if unit_of(kind, name) == "ms"])
-        times = list(floors)
-        groups: list[list[_Candidate]] = []
+        groups = []
         for kind, name, sign in metrics:
-            spare_agent = count > 1
-            groups.append(
-                [_Candidate(kind, name, quorum, None, sign, has_spare=spare_agent) for quorum in quorums]
-            )
-            if (kind, name) in times:
+            groups.append([_Candidate(kind, name, quorum, None, sign) for quorum in quorums])
+            if floor := floors.get((kind, name)):
                 groups.append(
                     [
-                        _Candidate(kind, name, quorum, window, 1, floors[kind, name], has_spare=spare_agent)
-                        for window in self._windows()
+                        _Candidate(kind, name, quorum, window, 1, floor)
+                        for window in self.windows
                         for quorum in quorums
                     ]
                 )
         for kind in self.result_types:
             if kind in ("http-server", "ftp-server", "sip-server") and self._measures(kind, "responseCode"):
-                code = [_Candidate(kind, "responseCode", quorum, None, 1) for quorum in quorums]
-                groups.append([replace(candidate, fixed=RESPONSE_CODE_LIMIT - 1.0) for candidate in code])
-        self._fill(groups, times)
+                limit = RESPONSE_CODE_LIMIT - 1.0
+                groups.append(
+                    [_Candidate(kind, "responseCode", quorum, None, 1, fixed=limit) for quorum in quorums]
+                )
+        self._fill([candidate for group in groups for candidate in group], floors)
         return groups
 
     def _measures(self, result_type: str, metric: str) -> bool:
@@ -517,50 +435,10 @@ class _Proposer:
         )
         return any(value is not None for rows in recent for value in numbers_of(result_type, metric, rows))
 
-    def _windows(self) -> list[float]:
-        """Windows of the baseline to choose from, in whole hours: at least three rounds, at most a day."""
-        least = max(math.ceil(3 * self.history.interval / 3600), 1) * 3600.0
-        span = self.rounds[-1] - self.rounds[0]
-        return sorted(
-            {window for window in (least, 3 * 3600.0, 86400.0) if least <= window <= span / 10}
-        ) or [least]
-
-    def _fill(self, groups: Sequence[Sequence[_Candidate]], times: Sequence[tuple[str, str]]) -> None:
-        """Give every candidate its series, in one pass over the history."""
-        declared: dict[str, dict[str, Any]] = {}
-        for kind, name in times:
-            declared.setdefault(kind, {})[name] = {"change_leq_to": 0}
-        checks = parse_checks(declared)
-        windows = {window: RollingBaseline(checks, window) for window in self._windows()} if times else {}
-        by_metric: dict[tuple[str, str], list[_Candidate]] = {}
-        for candidate in (candidate for group in groups for candidate in group):
-            by_metric.setdefault((candidate.result_type, candidate.metric), []).append(candidate)
-        for round_id, rows in self.history:
-            before = {window: rolling.before(round_id) for window, rolling in windows.items()}
-            agents = {name: by_agent(name, rows.get(name, ())) for name in self.result_types}
-            for (kind, name), candidates in by_metric.items():
-                values = [(agent, numbers_of(kind, name, agent.rows)) for agent in agents[kind]]
-                badness: dict[float | None, list[float]] = {}
-                for candidate in candidates:
-                    if round_id < self.rounds[0] + (candidate.window or 0.0):
-                        candidate.skip()
-                        continue
-                    if candidate.window not in badness:
-                        badness[candidate.window] = (
-                            sorted(_absolute(measured, candidate.sign) for _, measured in values)
-                            if candidate.window is None
-                            else _changes(values, before[candidate.window], kind, name, candidate.floor)
-                        )
-                    candidate.take(badness[candidate.window])
-            for rolling in windows.values():
-                rolling.add(round_id, rows)
-
     def _floors(self, times: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
         """The times to compare, with the difference that never counts: a twentieth of what is usual for the fastest
         agent, at least 1 ms."""
-        sample = [
-            self.history.rows(self.rounds[place]) for place in self.normal[:: max(len(self.normal) // 200, 1)]
-        ]
+        sample = [self.history.rows(round_id) for round_id in self.rounds[:: max(len(self.rounds) // 200, 1)]]
         floors = {}
         for kind, name in times:
             seen: dict[str, list[float]] = {}
@@ -573,275 +451,292 @@ class _Proposer:
                 floors[kind, name] = float(f"{max(usual / 20, 1.0):.2g}")
         return floors
 
-    def _chosen(self, groups: Sequence[Sequence[_Candidate]]) -> list[_Candidate]:
-        """Of each group the candidate that catches most; all changes share one window.
-
-        The middle quorum wins unless another is clearly better: to take the best of many would favour limits that are
-        low by chance.
-        """
-        rate = self.rate / max(len({(group[0].result_type, group[0].metric) for group in groups}), 1)
-
-        def power(candidate: _Candidate) -> float:
-            limit = candidate.limit(rate, self.normal, LOSS_FACTOR * self.rate)
-            if not math.isfinite(limit):
-                return -1.0
-            if candidate.fixed is not None:
-                is_rare = len(candidate.beyond(limit, self.normal)) <= rate * len(self.normal)
-                return candidate.quorum if is_rare else -1.0
-            if not candidate.is_time:
-                return 0.0
-            return len(candidate.beyond(limit, self.normal, 1 + REGRESSION)) / len(self.normal)
-
-        def best(group: Sequence[_Candidate]) -> _Candidate:
-            middle = group[len(group) // 2]
-            return max(
-                group, key=lambda candidate: power(candidate) + (BETTER if candidate is middle else 0.0)
-            )
-
-        by_window: dict[float, list[_Candidate]] = {}
-        for group in groups:
-            for window in sorted({candidate.window for candidate in group if candidate.window}):
-                rivals = [candidate for candidate in group if candidate.window == window]
-                by_window.setdefault(window, []).append(best(rivals))
-        relative = max(by_window.values(), key=lambda chosen: sum(map(power, chosen)), default=[])
-        absolute = [best(group) for group in groups if not group[0].window]
-        for candidate in [*absolute, *relative]:
-            same_metric = [rival for rival in [*absolute, *relative] if rival.metric == candidate.metric]
-            rivals = [rival for rival in same_metric if rival is not candidate]
-            if any(
-                (power(rival), rival.window or 0) > (power(candidate), candidate.window or 0)
-                for rival in rivals
-            ):
-                candidate.weight = BACKSTOP
-        chosen = []
-        for candidate in [*absolute, *relative]:
-            if power(candidate) >= 0:
-                chosen.append(candidate)
-            elif candidate.fixed is not None:
-                self.notes.append(
-                    f"No check of {candidate.metric}: codes from {RESPONSE_CODE_LIMIT} on are usual here."
-                )
-            else:
-                self.notes.append(
-                    f"No {_kind_of(candidate)} for {candidate.result_type} {candidate.metric}: it would fail too often "
-                    "with any value."
-                )
-        return chosen
-
-    # -- what holds outside of what it was learned from ------------------------------------------------------------
-
-    def _stable(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
-        """The candidates whose limit, learned from the first part of the history, holds in the rest."""
-        kept = []
+    def _fill(self, candidates: Sequence[_Candidate], times: Iterable[tuple[str, str]]) -> None:
+        """Give every candidate its series, in one pass over the history."""
+        declared: dict[str, dict[str, Any]] = {}
+        for kind, name in times:
+            declared.setdefault(kind, {})[name] = {"change_leq_to": 0}
+        checks = parse_checks(declared)
+        rolling = {window: RollingBaseline(checks, window) for window in self.windows}
+        by_metric: dict[tuple[str, str], list[_Candidate]] = {}
         for candidate in candidates:
-            reason = self._instability(candidate)
-            if reason:
-                self.notes.append(
-                    f"No {_kind_of(candidate)} for {candidate.result_type} {candidate.metric}: {reason}"
-                )
-            else:
-                kept.append(candidate)
-        return kept
+            by_metric.setdefault((candidate.result_type, candidate.metric), []).append(candidate)
+        learned = set(self.rounds)
+        # The baselines of this round and of those that it may repeat.
+        baselines: deque[dict[float, Baseline]] = deque(maxlen=MAX_CONFIRMATIONS + 1)
+        for round_id, rows in self.history:
+            if round_id in learned:
+                before = {window: baseline.before(round_id) for window, baseline in rolling.items()}
+                baselines.extendleft([before] * (1 if baselines else MAX_CONFIRMATIONS + 1))
+                agents = {name: by_agent(name, rows.get(name, ())) for name in self.result_types}
+                for (kind, name), of_metric in by_metric.items():
+                    values = [(agent.key, numbers_of(kind, name, agent.rows)) for agent in agents[kind]]
+                    badness: dict[float | None, list[list[float]]] = {}
+                    for candidate in of_metric:
+                        window = candidate.window
+                        if window not in badness:
+                            badness[window] = (
+                                [sorted(_absolute(measured, candidate.sign) for _, measured in values)]
+                                if window is None
+                                else [
+                                    _changes(values, earlier[window].of(kind, name), candidate.floor)
+                                    for earlier in baselines
+                                ]
+                            )
+                        candidate.take(badness[window])
+            for baseline in rolling.values():
+                baseline.add(round_id, rows)
 
-    def _instability(self, candidate: _Candidate) -> str:
-        if candidate.fixed is not None:
-            return ""
-        for share in (0.5, 0.75):
-            cut = math.floor(len(self.normal) * share)
-            learned, rest = self.normal[:cut], self.normal[cut:]
-            limit = candidate.limit(self.rate, learned, LOSS_FACTOR * self.rate)
-            after = candidate.beyond(limit, rest)
-            runs = len(episodes(after))
-            # Rounds in a row are one event. The limit was set for the whole rate of the gate.
-            rounds_in_a_row = min(max(len(after) / max(runs, 1), 1), 2)
-            expected = self.rate * len(rest) / rounds_in_a_row
-            if runs > 2 and 1 - poisson_at_most(runs - 1, expected) < INSTABILITY:
-                since = iso_time(self.rounds[learned[-1]])
-                return (
-                    f"learned from the rounds up to {since}, it fires in {len(after)} of the {len(rest)} later "
-                    f"rounds; at most {self.rate * len(rest):.0f} were expected."
-                )
-        return "" if candidate.window else self._trend(candidate)
+    # -- checks and limits for a number of repetitions -----------------------------------------------------------
 
-    def _trend(self, candidate: _Candidate) -> str:
-        """Why an absolute limit will not last: the level rises from day to day."""
-        days: dict[int, list[float]] = {}
-        for place in self.normal:
-            days.setdefault(self.rounds[place] // 86400, []).append(candidate.base[place])
-        levels = [(day, median(values)) for day, values in sorted(days.items()) if len(values) > 2]
-        pairs = [(later, earlier) for place, earlier in enumerate(levels) for later in levels[place + 1 :]]
-        if len(levels) < 5 or not all(math.isfinite(level) for _, level in levels):
-            return ""
-        slope = median([(later[1] - earlier[1]) / (later[0] - earlier[0]) for later, earlier in pairs])
-        concordant = sum((later[1] > earlier[1]) - (later[1] < earlier[1]) for later, earlier in pairs)
-        size = len(levels)
-        deviation = math.sqrt(size * (size - 1) * (2 * size + 5) / 18)
-        growth = (
-            slope * (levels[-1][0] - levels[0][0]) / max(abs(median([level for _, level in levels])), 1e-9)
-        )
-        limit = candidate.limit(self.rate, self.normal, LOSS_FACTOR * self.rate)
-        later = len(candidate.beyond(limit, self.normal, (1 + max(growth, 0.0)) ** 1.5))
-        if concordant / deviation > 2.6 and later > self.rate * len(self.normal):
-            rise = formatting.format_value(
-                float(f"{7 * slope:.2g}"), unit_of(candidate.result_type, candidate.metric)
-            )
-            return f"its level rises by about {rise} a week, so a fixed limit would not last."
-        return ""
-
-    # -- the rate of the whole gate --------------------------------------------------------------------------------
-
-    def _check_rate(self, candidates: Sequence[_Candidate]) -> tuple[float, float, float]:
-        """The rate for each check with which the whole gate stays below the promised one, the rate that the history
-        supports, and the number of rounds in which checks fail in a row.
-
-        How far the checks fail in the same rounds, and how long they fail in a row, is measured where there are enough
-        exceedances to measure it: at one round in a hundred.
-        """
-        rounds = len(self.normal)
+    def _choice(self, groups: Sequence[Sequence[_Candidate]], repeats: int) -> _Choice:
+        candidates, notes = self._chosen(groups, repeats)
+        rounds = len(self.rounds)
+        max_errors = self._allowed(self.errors, repeats)
+        # How far the checks fail in the same rounds, and how long in a row, is measured where enough rounds fail.
         often = max(0.01, 2 * self.rate)
-        failed = self._alarms(self._limits(candidates, often), often)
+        limits = [(candidate, candidate.limit(repeats, often, 1)) for candidate in candidates]
+        failed = self._alarms(limits, repeats, max_errors)
         overlap = max(len(failed) / (often * rounds), 1.0)
-        # Single exceedances are neighbours by chance, too.
+        # Single failures are neighbours by chance, too.
         by_chance = (1 - len(failed) / rounds) ** EPISODE_GAP
-        size = max(len(failed) / max(len(episodes(failed)), 1) * by_chance, 1.0)
-        supported = poisson_upper(0, CONFIDENCE) * size / rounds
-        runs = 0
-        while poisson_upper(runs + 1, CONFIDENCE) * size / rounds <= self.rate:
-            runs += 1
-        rate = max(runs, 0.5) * size / rounds / overlap
-        while rate * rounds > 0.1:
-            alarms = self._alarms(self._limits(candidates, rate, LOSS_FACTOR * self.rate), rate)
-            if rate_upper(alarms, rounds) <= self.rate:
+        length = max(len(failed) / max(len(episodes(failed)), 1) * by_chance, 1.0)
+        events = 0
+        while poisson_upper(events + 1, CONFIDENCE) * length / rounds <= 2 * self.rate:
+            events += 1
+        rate = min(max(events, 0.5) * length / rounds, self.rate) / overlap
+        while True:
+            limits = [(candidate, candidate.limit(repeats, rate, self.agents)) for candidate in candidates]
+            alarms = self._alarms(limits, repeats, max_errors)
+            if rate_upper(alarms, rounds) <= 2 * self.rate or rate * rounds < 0.1:
                 break
             rate *= 0.7
-        return rate, supported, size
+        supported = poisson_upper(0, CONFIDENCE) * length / rounds
+        return _Choice(
+            repeats, limits, max_errors, alarms, supported, self._slowdowns(limits, repeats), notes
+        )
 
-    def _limits(
-        self, candidates: Sequence[_Candidate], rate: float, lost_rate: float | None = None
-    ) -> list[tuple[_Candidate, float]]:
-        pairs = [(candidate, candidate.limit(rate, self.normal, lost_rate)) for candidate in candidates]
-        return [pair for pair in pairs if math.isfinite(pair[1])]
+    def _chosen(
+        self, groups: Sequence[Sequence[_Candidate]], repeats: int
+    ) -> tuple[list[_Candidate], list[str]]:
+        """Of each group the candidate that catches most, and why others are left out. All changes share one window."""
+        power = {id(candidate): self._power(candidate, repeats) for group in groups for candidate in group}
 
-    def _alarms(self, pairs: Sequence[tuple[_Candidate, float]], check_rate: float) -> list[int]:
+        def best(group: Iterable[_Candidate]) -> _Candidate:
+            return max(group, key=lambda candidate: power[id(candidate)])
+
+        by_window = [
+            [
+                best(candidate for candidate in group if candidate.window == window)
+                for group in groups
+                if group[0].window
+            ]
+            for window in self.windows
+        ]
+        changes = max(by_window, key=lambda chosen: sum(power[id(candidate)] for candidate in chosen))
+        kept: list[_Candidate] = []
+        notes: list[str] = []
+        for candidate in [*changes, *(best(group) for group in groups if not group[0].window)]:
+            if power[id(candidate)] >= 0:
+                reason = self._instability(candidate, repeats)
+            elif candidate.fixed is None:
+                reason = "it would fail too often with any value."
+            else:
+                reason = f"codes from {RESPONSE_CODE_LIMIT} on are usual here."
+            if reason:
+                notes.append(f"No {candidate.kind}: {reason}")
+                continue
+            compared = any(
+                (change.result_type, change.metric) == (candidate.result_type, candidate.metric)
+                for change in kept
+            )
+            kept.append(replace(candidate, margin=MARGIN) if compared else candidate)
+        order = [(group[0].result_type, group[0].metric) for group in groups]
+        kept.sort(key=lambda candidate: order.index((candidate.result_type, candidate.metric)))
+        return kept, notes
+
+    def _power(self, candidate: _Candidate, repeats: int) -> float:
+        """How good a candidate is among its alternatives; -1 when it would fail too often."""
+        limit = replace(candidate, fixed=None).limit(repeats, self.rate, self.agents)
+        if math.isinf(limit):
+            return -1.0
+        if candidate.fixed is not None:
+            return candidate.quorum if limit <= candidate.fixed else -1.0
+        if not candidate.is_time:
+            return 1 - abs(candidate.quorum - 0.5)
+        slowdowns = self._slowdowns([(candidate, limit)], repeats)
+        return slowdowns.caught if slowdowns else 0.0
+
+    def _instability(self, candidate: _Candidate, repeats: int) -> str:
+        """Why a limit that is learned from the first half of the history does not hold in the second."""
+        half = len(self.rounds) // 2
+        if candidate.fixed is not None:
+            return ""
+        limit = candidate.limit(repeats, self.rate, self.agents, half)
+        later = sustained(candidate.base, repeats)[half:]
+        beyond = [place for place, value in enumerate(later) if value > limit]
+        events, expected = len(episodes(beyond)), self.rate * len(later)
+        if events > 2 and 1 - poisson_at_most(events - 1, expected) < INSTABILITY:
+            return (
+                f"learned from the rounds up to {iso_time(self.rounds[half - 1])}, it fires in {len(beyond)} of the "
+                f"{len(later)} later rounds; at most {expected:.0f} were expected."
+            )
+        before, after = median(candidate.base[0][:half]), median(candidate.base[0][half:])
+        if candidate.is_time and not candidate.window and after > MAX_GROWTH * before:
+            return (
+                f"its level rose by {percent(after / before - 1)} from the first half of the history to the second, so "
+                "a fixed limit would not last."
+            )
+        return ""
+
+    def _alarms(self, limits: Sequence[tuple[_Candidate, float]], repeats: int, max_errors: int) -> list[int]:
         """The rounds that would have failed."""
-        failed = {place for candidate, limit in pairs for place in candidate.beyond(limit, self.normal)}
-        limit = self._error_limit(check_rate)
-        return sorted(failed | {place for place in self.normal if self.errors[place] > limit})
+        series = [(sustained(candidate.base, repeats), limit) for candidate, limit in limits]
+        series.append((sustained([self.errors], repeats), max_errors))
+        return sorted(
+            {place for values, limit in series for place, value in enumerate(values) if value > limit}
+        )
 
-    def _error_limit(self, check_rate: float) -> int:
-        """The smallest ``max_agent_errors`` that is exceeded so rarely: one agent at least, never half of them."""
-        return self._count_limit(self.errors, check_rate)
+    def _slowdowns(self, limits: Sequence[tuple[_Candidate, float]], repeats: int) -> Slowdowns | None:
+        """The slowdowns of all agents that would have failed."""
+        caught: set[int] = set()
+        smallest = math.inf
+        for candidate, limit in limits:
+            if candidate.is_time:
+                factors = [candidate.slowdown(limit, value) for value in sustained(candidate.base, repeats)]
+                caught.update(place for place, factor in enumerate(factors) if factor < 1 + REGRESSION)
+                smallest = min(smallest, sorted(factors)[math.floor(0.9 * len(factors))] - 1)
+        if math.isinf(smallest):
+            return None
+        return Slowdowns(
+            REGRESSION, len(caught) / (len(self.rounds) - repeats), math.ceil(100 * smallest) / 100
+        )
 
-    def _count_limit(self, counts: Sequence[int], rate: float) -> int:
-        """The smallest number of agents that is exceeded rarely: in the history, if agents fail one by one, and on top
-        of the loss of one agent."""
-        agents, rounds = len(self.current), len(self.normal)
-        most = max((agents - 1) // 2, min(agents - 1, 1))
-        mean = sum(counts[place] for place in self.normal) / rounds if rounds else 0.0
-        for limit in range(min(1, most), most):
-            exceeded = sum(counts[place] > limit for place in self.normal)
-            with_loss = sum(counts[place] > limit - 1 for place in self.normal)
-            alone = 1 - poisson_at_most(limit, mean)
-            if max(exceeded / rounds, alone) <= rate and with_loss <= LOSS_FACTOR * self.rate * rounds:
-                return limit
+    def _allowed(self, counts: Sequence[int], repeats: int) -> int:
+        """The smallest number of agents for which the gate holds when an agent is lost on top of those of the history.
+
+        One at least, and half of the agents at most. The rate is the larger of the counted one, and that of agents
+        that fail one by one.
+        """
+        most = self.agents // 2 if self.agents > 3 else min(self.agents - 1, 1)
+        mean = sum(counts) / max(len(counts), 1)
+        for allowed in range(min(1, most), most):
+            counted = sum(count >= allowed for count in sustained([counts], repeats)) / len(counts)
+            one_by_one = (1 - poisson_at_most(allowed - 1, mean)) ** (repeats + 1)
+            if max(counted, one_by_one) <= OUTAGE_RATE:
+                return allowed
         return most
 
     # -- words -----------------------------------------------------------------------------------------------------
 
-    def _result(
-        self,
-        pairs: Sequence[tuple[_Candidate, float]],
-        check_rate: float,
-        bound: float,
-    ) -> Proposal:
-        count, rounds = len(self.current), len(self.normal)
-        errors = self._error_limit(check_rate) if count else 0
-        silent = self._count_limit(self.silent, self.rate) if count else 0
-        alarms = self._alarms(pairs, check_rate)
-        late = sum(self.silent[place] > silent for place in self.normal)
-        if late > self.rate * rounds:
+    def _result(self, choice: _Choice, promised: bool) -> Proposal:
+        rounds, repeats = len(self.rounds), choice.repeats
+        silent = self._allowed(self.silent, 0) if self.agents else 0
+        too_silent = sum(count > silent for count in self.silent)
+        if too_silent > self.rate * rounds:
             self.notes.append(
-                f"Agents are often silent: {late} of {rounds} rounds would have been inconclusive with "
-                f"min_agents {count - silent}."
+                f"Agents are often silent: {too_silent} of {rounds} rounds would have been inconclusive with "
+                f"min_agents {self.agents - silent}."
             )
-        comments = (
-            f"{count} agents; in {late} of {rounds} rounds more than {silent} were silent.",
-            f"In {sum(self.errors[place] > errors for place in self.normal)} of {rounds} rounds more than {errors} "
-            f"agents had errors; a single agent had one in {sum(self.errors[place] == 1 for place in self.normal)}.",
-        )
-        checks = tuple(self._check(candidate, limit) for candidate, limit in pairs)
-        timed = [(candidate, limit) for candidate, limit in pairs if candidate.is_time]
-        slower = {
-            place
-            for candidate, limit in timed
-            for place in candidate.beyond(limit, self.normal, 1 + REGRESSION)
+        errors = choice.max_errors
+        repeated = len(self._alarms(choice.limits, 0, errors))
+        many_errors = sum(count > errors for count in self.errors)
+        comments = {
+            "compare_with": "The baseline of the changes: the median of each agent over this window before the run.",
+            "confirm_failures": "A failed run is repeated, and fails only when the same check fails each time. "
+            f"{repeated} of {rounds} rounds would have been repeated. Learned from consecutive rounds, "
+            f"{self.history.interval:g} s apart.",
+            "min_agents": f"{self.agents} agents; in {too_silent} of {rounds} rounds more than {silent} were silent.",
+            "max_agent_errors": f"In {many_errors} of {rounds} rounds more than {errors} agents had errors; "
+            f"a single agent had one in {self.errors.count(1)}.",
         }
-        start = (
-            self.rounds[0] + max((candidate.window or 0.0 for candidate, _ in pairs), default=0.0)
-            if self.rounds
-            else 0
-        )
-        judged = [place for place in self.normal if self.rounds[place] >= start]
         return Proposal(
-            self.history,
-            self.rate,
-            checks,
-            next((candidate.window for candidate, _ in pairs if candidate.window), None),
-            count - silent if count else None,
-            errors,
-            len(alarms) / rounds if rounds else 0.0,
-            bound <= self.rate,
-            len(slower.intersection(judged)) / len(judged) if timed and judged else None,
-            comments,
-            tuple(self.notes),
+            history=self.history,
+            rate=self.rate,
+            checks=tuple(self._check(candidate, limit, repeats) for candidate, limit in choice.limits),
+            window=next((candidate.window for candidate, _ in choice.limits if candidate.window), None),
+            confirm_failures=repeats,
+            min_agents=self.agents - silent if self.agents else None,
+            max_agent_errors=max(errors, 0),
+            expected_rate=len(choice.alarms) / rounds if rounds else 0.0,
+            promised=promised,
+            confidence=CONFIDENCE,
+            slowdowns=choice.slowdowns,
+            comments=comments,
+            notes=tuple(self.notes),
         )
 
-    def _check(self, candidate: _Candidate, limit: float) -> ProposedCheck:
-        rounds, count = len(self.normal), len(self.current)
-        tolerated = count - max(math.ceil(candidate.quorum * count - 1e-9), 1)
+    def _check(self, candidate: _Candidate, limit: float, repeats: int) -> ProposedCheck:
         unit = unit_of(candidate.result_type, candidate.metric)
         if candidate.fixed is not None:
             comparison: dict[str, Any] = {"less_than": RESPONSE_CODE_LIMIT}
             what = f"{RESPONSE_CODE_LIMIT} or above"
         elif candidate.window:
             comparison = {"change_leq_to": limit, "floor": candidate.floor}
-            what = f"{_percent(limit)} slower than in the {_window_text(candidate.window)} before"
+            what = f"{percent(limit)} slower than in the {window_text(candidate.window)} before"
         else:
             name, figure = ("geq_to", -limit) if candidate.sign < 0 else ("leq_to", limit)
             comparison = {name: figure}
-            usual = candidate.sign * median([candidate.base[place] for place in self.normal])
+            usual = candidate.sign * median(candidate.base[0])
             side = "below" if candidate.sign < 0 else "above"
             what = f"{side} {formatting.format_value(figure, unit)} (usual {formatting.format_value(usual, unit)})"
         if candidate.quorum < 1:
             comparison["quorum"] = candidate.quorum
-        who = f"more than {tolerated} of {count} agents are" if tolerated else "an agent is"
-        fired = len(candidate.beyond(limit, self.normal))
-        why = f"Fails when {who} {what}. From {rounds} rounds; would have failed {fired}."
+        tolerated = self.agents - candidate.needed(self.agents)
+        who = f"more than {tolerated} of {self.agents} agents are" if tolerated else "an agent is"
+        fired = sum(value > limit for value in sustained(candidate.base, repeats))
+        again = f" in {repeats + 1} rounds in a row" if repeats else ""
+        why = f"Fails when {who} {what}{again}. From {len(self.rounds)} rounds; would have failed {fired}."
         plain = {key: _whole(value) for key, value in comparison.items()}
-        return ProposedCheck(candidate.result_type, candidate.metric, plain, why, fired, rounds)
+        return ProposedCheck(candidate.result_type, candidate.metric, plain, why, fired, len(self.rounds))
 
-    def _note_day_and_night(self, pairs: Sequence[tuple[_Candidate, float]]) -> None:
-        """Say where the time of day matters for an absolute limit."""
-        for candidate, limit in pairs:
-            if candidate.window or candidate.fixed is not None or not candidate.is_time:
+    def _note_spells(self, choice: _Choice) -> None:
+        """Say how often slow rounds may come in a row: so few days cannot exclude some."""
+        alarms = choice.alarms
+        starts = [
+            start for start in episodes(alarms) if any(0 < place - start <= EPISODE_GAP for place in alarms)
+        ]
+        days = len(self.rounds) * self.history.interval / 86400
+        apart = days / poisson_upper(len(starts), CONFIDENCE)
+        self.notes.append(
+            f"Spells of slow rounds that would have failed: {len(starts)} in {days:.0f} days; with "
+            f"{percent(CONFIDENCE)} confidence at most one in {apart:.0f} days. The gate fails while a spell lasts; "
+            f"the promise counts {'these' if starts else 'none'}."
+        )
+
+    def _note_day_and_night(self, choice: _Choice) -> None:
+        """Say where the time of day matters for a fixed limit."""
+        for candidate, limit in choice.limits:
+            if candidate.window or not candidate.is_time:
                 continue
             hours: dict[int, list[float]] = {}
-            for place in self.normal:
-                hours.setdefault(self.rounds[place] % 86400 // 3600, []).append(candidate.base[place])
-            levels = {hour: median(values) for hour, values in hours.items() if values}
-            if len(levels) < 12 or min(levels.values()) <= 0:
-                continue
+            for round_id, value in zip(self.rounds, candidate.base[0], strict=True):
+                hours.setdefault(round_id % 86400 // 3600, []).append(value)
+            levels = {hour: median(values) for hour, values in hours.items()}
             busy, quiet = max(levels, key=levels.__getitem__), min(levels, key=levels.__getitem__)
-            if levels[busy] > 1.15 * levels[quiet]:
+            if len(levels) >= 12 and levels[busy] > 1.15 * levels[quiet]:
                 low, high, fits = (
                     formatting.format_value(value, unit_of(candidate.result_type, candidate.metric))
                     for value in (levels[quiet], levels[busy], limit)
                 )
                 self.notes.append(
                     f"Day and night matter for {candidate.metric}: {low} at {quiet:02d} h UTC, {high} at {busy:02d} h. "
-                    f"The limit {fits} fits the busy hours; the change against the hours before follows the time of "
-                    "day."
+                    f"The limit {fits} fits the busy hours; a change against the hours before follows the time of day."
                 )
+
+
+def sustained(series: Sequence[Sequence[float]], repeats: int) -> list[float]:
+    """For each round the largest limit that it and the rounds that repeat it exceed: the smallest value of them.
+
+    :param series: values of the rounds, and of each round as a first, second, … repetition where those differ.
+    """
+    size = len(series[0]) - repeats
+    runs = [series[min(lag, len(series) - 1)][lag : size + lag] for lag in range(repeats + 1)]
+    return list(map(min, zip(*runs, strict=True)))
+
+
+def _caught(choice: _Choice) -> float:
+    return choice.slowdowns.caught if choice.slowdowns else 1.0
 
 
 def _absolute(values: Sequence[float | None], sign: int) -> float:
@@ -850,44 +745,22 @@ def _absolute(values: Sequence[float | None], sign: int) -> float:
 
 
 def _changes(
-    values: Sequence[tuple[AgentRows, tuple[float | None, ...]]],
-    before: Baseline,
-    result_type: str,
-    metric: str,
+    values: Sequence[tuple[str, tuple[float | None, ...]]],
+    before: Mapping[str, tuple[float, ...]],
     floor: float,
 ) -> list[float]:
     """The worst change of each agent that has a baseline, the best first."""
-    known = before.of(result_type, metric)
     changes = []
-    for agent, measured in values:
-        then = known.get(agent.key)
+    for key, measured in values:
+        then = before.get(key)
         if None in measured:
             changes.append(math.inf)
         elif then is not None and len(then) == len(measured):
             pairs = [(now, earlier) for now, earlier in zip(measured, then, strict=True) if now is not None]
             moved = [(relative_change(now, old), abs(now - old) >= floor) for now, old in pairs]
             changes.append(max(change if counts else min(change, 0.0) for change, counts in moved))
-    return sorted(changes) if known and len(changes) > sum(map(math.isinf, changes)) else []
-
-
-def _kind_of(candidate: _Candidate) -> str:
-    return "change limit" if candidate.window else "fixed limit"
-
-
-def _percent(share: float) -> str:
-    return f"{formatting.format_number(round(100 * share, 1))} %"
+    return sorted(changes) if len(changes) > changes.count(math.inf) else []
 
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _window_text(seconds: float) -> str:
-    return f"{math.ceil(seconds / 3600)}h"
-
-
-def _yaml_comparison(check: ProposedCheck, indent: str) -> list[str]:
-    lines = [f"{indent}# {check.why}"]
-    for place, (name, value) in enumerate(check.comparison.items()):
-        lines.append(f"{indent}{'- ' if not place else '  '}{name}: {value}")
-    return lines

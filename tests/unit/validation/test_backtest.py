@@ -31,6 +31,7 @@ def row(place, agent="1", **values):
         "agent": {"agentId": agent, "agentName": f"Agent {agent}", "countryId": "DE"},
         "roundId": at,
         "responseTime": 100.0,
+        "numRedirects": 0,
         "errorType": "None",
         "_links": {"appLink": {"href": LINK.format(at, agent)}},
         **values,
@@ -75,6 +76,40 @@ class TestVerdicts:
         (failed,) = judged(built).failed
         assert failed.checks == ("max_agent_errors",)
         assert "connection refused" in failed.reason
+
+    def test_the_next_rounds_have_to_confirm_a_failure_by_the_same_check(self):
+        slow, error = {"responseTime": 450}, {"errorType": "Connect", "responseTime": None}
+        built = history(
+            r3a2=slow,  # the next round is good
+            r7a2=slow,
+            r8a2=slow,
+            r9a1=error,  # confirms as well: too many errors
+            r12a2=slow,
+            r13a1=None,  # not judged
+            r16a2=slow,
+            r17a2={"numRedirects": 5},  # fails, but by another check
+        )
+        checks = {"http-server": {"responseTime": {"leq_to": 200}, "numRedirects": {"every": {"leq_to": 1}}}}
+        outcome = judged(built, checks=checks, confirm_failures=1)
+        assert [(failed.round_id - START) // 300 for failed in outcome.failed] == [7, 8]
+        assert [(judged.round_id - START) // 300 for judged in outcome.inconclusive] == [12, 13]
+        assert outcome.summary() == (
+            "would have failed 2 of 20 rounds (1 in 10) in 1 episode; 2 inconclusive; 4 failures not confirmed"
+        )
+        assert outcome.to_json()["unconfirmed"] == 4
+
+    def test_repetitions_are_compared_with_the_baseline_of_the_failed_round(self):
+        slow = {f"r{place}a{agent}": {"responseTime": 150} for place in range(15, 20) for agent in "123"}
+        check = {"checks": {"http-server": {"responseTime": {"change_leq_to": 0.3}}}}
+        compare = {"compare_with": {"test_id": "7", "window": "15m"}}
+        failed = judged(history(**slow), **check, **compare, confirm_failures=3).failed
+        # With a baseline of three rounds, the third slow round would pass when it is judged by itself.
+        assert [(judged.round_id - START) // 300 for judged in failed] == [15, 16]
+
+    @pytest.mark.parametrize("value", ["twice", 9, -1])
+    def test_confirm_failures_is_a_small_whole_number(self, value):
+        with pytest.raises(ValueError, match=r"confirm_failures=.*: expected a whole number from 0 to 5"):
+            Gate.from_arguments({"confirm_failures": value})
 
     def test_a_silent_agent_makes_a_round_inconclusive_unless_the_others_are_enough(self):
         built = history(r5a2=None)
