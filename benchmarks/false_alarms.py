@@ -29,9 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median, pstdev
 from typing import Any
-from unittest import mock
 
-from thousandeyes_provider.validation import proposal as proposal_module
 from thousandeyes_provider.validation.backtest import Gate, JudgedRound, confirm, judge_round
 from thousandeyes_provider.validation.history import History
 from thousandeyes_provider.validation.proposal import DEFAULT_RATE, propose
@@ -196,8 +194,9 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
         def repeated() -> Iterator[JudgedRound]:
             moved = gate.rolling_baseline()
             if moved:
-                for earlier in recent:
-                    moved.add(*earlier)
+                for earlier, rows in recent:
+                    if earlier >= at - (gate.compare_window or 0):
+                        moved.add(earlier, rows)
             for again in repeats[1:]:
                 if moved:
                     moved.add(at, runs[again - 1])
@@ -253,9 +252,6 @@ def evaluate(job: tuple[int, int, str]) -> dict[str, Any]:
     proposal = propose(history)
     arguments = proposal.arguments()
     outcomes = {"proposed": judged_by(Gate.from_arguments(arguments), world, number)}
-    with mock.patch.object(proposal_module, "OUTAGE_RATE", 1.0):
-        aside = Gate.from_arguments(propose(history).arguments())
-    outcomes["outages left aside"] = judged_by(aside, world, number)
     agents = {name: value for name, value in arguments.items() if name in ("min_agents", "max_agent_errors")}
     for name, limit in usual_limits(world).items():
         checks = {result_type: {metric: {"mean": {"leq_to": limit}}}}
