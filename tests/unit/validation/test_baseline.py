@@ -1,4 +1,4 @@
-"""Before: what can be compared with, and why not."""
+"""Baselines: usable evidence and history, and the reasons of unusable ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(agent, value=None, at=AT, **more):
 
 
 def baseline_json(rows, verdict=Verdict.PASSED):
-    listed = [Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for one in rows]
+    listed = [Agent(row["agent"]["agentId"], row["agent"]["agentName"]) for row in rows]
     return evidence(
         Observed(
             test_id="7",
@@ -61,7 +61,7 @@ class TestEvidence:
         assert not before.unusable
         assert not before.missing(*TIME)
 
-    def test_a_run_that_failed_its_checks_was_measured_all_the_same(self):
+    def test_a_run_that_failed_its_checks_is_usable(self):
         assert baseline_from_evidence(baseline_json([row(1, 100)], Verdict.FAILED)).of(*TIME)
 
     def test_evidence_of_another_test_gets_a_warning(self):
@@ -80,7 +80,7 @@ class TestEvidence:
         assert baseline_from_evidence(earlier).warning == ""
 
     @pytest.mark.parametrize("text", [json.dumps, repr])
-    def test_its_text_is_as_good(self, text):
+    def test_evidence_as_text_is_read(self, text):
         whole = baseline_json([row(1, 100)])
         assert baseline_from_evidence(text(whole)) == baseline_from_evidence(whole)
 
@@ -101,7 +101,7 @@ class TestEvidence:
             ),
         ],
     )
-    def test_what_cannot_be_compared_with_says_why(self, changed, why):
+    def test_an_unusable_baseline_has_a_reason(self, changed, why):
         before = baseline_from_evidence(baseline_json([row(1, 100)]) | changed)
         assert before.unusable.startswith(why)
         assert before.missing(*TIME) == before.unusable
@@ -120,7 +120,7 @@ class TestEvidence:
         many = baseline_json([row(nth, 5, errorType="Connect", errorDetails="x" * 90) for nth in range(3000)])
         assert baseline_from_evidence(many).unusable.endswith("agents: they were cut for size")
 
-    def test_a_metric_that_it_does_not_have_says_so(self):
+    def test_a_missing_metric_has_a_reason(self):
         before = baseline_from_evidence(baseline_json([row(1, 100)]))
         assert before.missing(HTTP, "dnsTime").endswith("has no dnsTime of http-server")
 
@@ -138,14 +138,14 @@ class TestEvidence:
         ),
         st.sampled_from(["passed", "failed", "incomplete", 5]),
     )
-    def test_whatever_it_is_it_can_be_asked(self, wild, verdict):
+    def test_any_evidence_makes_a_baseline(self, wild, verdict):
         for evidence_ in (wild, {"verdict": verdict, "samples": wild}, {"verdict": verdict, "agents": wild}):
             before = baseline_from_evidence(evidence_)
             assert before.unusable or before.values
 
 
 class TestHistory:
-    def test_each_agent_is_its_median_over_the_rounds(self):
+    def test_each_agent_has_its_median_over_the_rounds(self):
         rows = [row(1, value, AT + 60 * nth) for nth, value in enumerate([10, 500, 20])]
         rows += [row(2, 7, AT), row(2, None, AT + 60), row(2, 8, AT + 120)]
         before = baseline_from_rows({HTTP: rows}, CHECKS, "the last 24h of test 7")
@@ -154,7 +154,7 @@ class TestHistory:
             "the last 24h of test 7, 3 rounds from 2026-09-21T14:13:20Z to 2026-09-21T14:15:20Z"
         )
 
-    def test_only_what_is_compared_is_kept(self):
+    def test_only_compared_metrics_are_kept(self):
         before = baseline_from_rows({HTTP: [row(1, 5, totalTime=9)]}, CHECKS, "history")
         assert list(before.values) == [TIME]
 

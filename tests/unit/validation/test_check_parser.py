@@ -1,4 +1,4 @@
-"""The declaration of checks: what is read, what is wrong, and how that is said."""
+"""Declarations of checks: parsing, and the error of each problem."""
 
 from __future__ import annotations
 
@@ -74,8 +74,10 @@ def errors(declaration, **options):
 class TestReading:
     def test_the_whole_grammar(self):
         checks = parse_checks(CHECKS)
-        told = [(one.result_type, one.metric, one.aggregate, one.to_json()) for one in checks.checks]
-        assert told == [
+        parsed = [
+            (check.result_type, check.metric, check.aggregate, check.to_json()) for check in checks.checks
+        ]
+        assert parsed == [
             ("http-server", "responseCode", "every", {"equal_to": 200}),
             ("http-server", "responseTime", "p95", {"leq_to": 800}),
             ("http-server", "responseTime", "every", {"less_than": 2000, "quorum": 0.8}),
@@ -87,11 +89,11 @@ class TestReading:
             ("network", "avgLatency", "median", {"change_leq_to": 0.2, "floor": 10}),
         ]
         warn, error = Severity.WARN, Severity.ERROR
-        assert [one.severity for one in checks.checks] == [*[error] * 4, warn, warn, error, error, error]
+        assert [check.severity for check in checks.checks] == [*[error] * 4, warn, warn, error, error, error]
         assert checks.compares
 
     def test_paths_lead_to_the_check(self):
-        paths = [one.path for one in parse_checks(CHECKS).checks]
+        paths = [check.path for check in parse_checks(CHECKS).checks]
         assert paths[1] == f'{TIME}["p95"]'
         assert paths[0] == 'checks["http-server"]["responseCode"]'
         assert paths[6] == 'checks["network"]["loss"]["mean"][1]'
@@ -99,15 +101,15 @@ class TestReading:
     @pytest.mark.parametrize(
         "text", [json.dumps(CHECKS), repr(CHECKS), f"\n {json.dumps(CHECKS, indent=2)}\n"]
     )
-    def test_the_text_of_a_dict_is_as_good(self, text):
+    def test_a_declaration_as_text_is_read(self, text):
         assert parse_checks(text) == parse_checks(CHECKS)
 
-    def test_so_is_the_text_of_any_part(self):
-        told = {
+    def test_any_part_as_text_is_read(self):
+        declaration = {
             "http-server": json.dumps(CHECKS["http-server"]),
             "network": {"loss": json.dumps({"leq_to": 1})},
         }
-        assert len(parse_checks(told).checks) == 6
+        assert len(parse_checks(declaration).checks) == 6
 
     @pytest.mark.parametrize("nothing", [None, "", " ", "None", "null", {}, "{}"])
     def test_no_checks(self, nothing):
@@ -124,9 +126,9 @@ class TestReading:
             {"every": {"leq_to": 8, "quorum": 0.8, "tolerance": 0.1, "severity": "warn"}}
         )
 
-    def test_a_list_straight_under_a_metric_means_every(self):
+    def test_a_list_directly_below_a_metric_means_every(self):
         checks = parse_checks(http([{"leq_to": 1}, {"geq_to": 0}])).checks
-        assert [(one.aggregate, one.path) for one in checks] == [
+        assert [(check.aggregate, check.path) for check in checks] == [
             ("every", f"{TIME}[0]"),
             ("every", f"{TIME}[1]"),
         ]
@@ -144,7 +146,7 @@ class TestReading:
     def test_where_takes_a_value_or_a_list(self, given_where, where):
         assert only({"leq_to": 1, "where": given_where}).where == where
 
-    def test_what_it_needs_of_the_results(self):
+    def test_result_types_metrics_and_expand_values(self):
         checks = parse_checks(CHECKS)
         assert checks.result_types == ("http-server", "network")
         assert checks.expand_for("http-server") == ("certificate", "header")
@@ -153,7 +155,7 @@ class TestReading:
         assert checks.metrics("network") == ("loss", "avgLatency")
 
     @pytest.mark.parametrize("name", ["change_leq_to", "change_geq_to", "delta_leq_to", "delta_geq_to"])
-    def test_comparisons_that_need_a_before(self, name):
+    def test_comparisons_that_need_a_baseline(self, name):
         assert parse_checks(http({name: 1})).compares
         assert not parse_checks(http({"leq_to": 1})).compares
 
@@ -193,7 +195,7 @@ class TestUnknownMetrics:
         assert checks[-1].to_json()["unlisted"] is True
 
     @pytest.mark.parametrize("rules", ["{{ params.rules }}", {"p95": "{{ x }}"}, [_Output()]])
-    def test_rules_that_are_known_later_may_have_it(self, rules):
+    def test_templates_may_have_unlisted(self, rules):
         assert parse_checks(http(rules, "quicTime"), literals_only=True) == NO_CHECKS
 
     def test_an_unknown_metric_beside_other_errors_is_reported_as_well(self):
@@ -273,7 +275,7 @@ class TestConflicts:
 
 
 class TestSimpleChecks:
-    """What is simple is not parsed when the DAG is parsed."""
+    """Simple checks are not parsed when the DAG is parsed."""
 
     NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=3), st.none())
     COMPARISON = st.dictionaries(
@@ -337,7 +339,7 @@ class TestSimpleChecks:
             http({"median": {"change_leq_to": 0.2}}),
         ],
     )
-    def test_anything_else_is_parsed(self, declaration):
+    def test_other_checks_are_not_simple(self, declaration):
         assert not is_simple(declaration)
 
     @pytest.mark.parametrize("test_type", ["dns-server", "http", "{{ type }}", 7, ["http-server"]])
@@ -565,14 +567,14 @@ class TestLiteralsOnly:
             http({"leq_to": 5, "where": {"countryId": ["DE", "{{ a }}"]}}),
         ],
     )
-    def test_what_is_known_later_is_skipped(self, later):
+    def test_templates_are_skipped(self, later):
         assert parse_checks(later, literals_only=True) == NO_CHECKS
 
-    def test_the_rest_is_read(self):
+    def test_parts_beside_templates_are_parsed(self):
         checks = parse_checks(http([{"leq_to": "{{ a }}"}, {"leq_to": 5}]), literals_only=True)
-        assert [one.path for one in checks.checks] == [f"{TIME}[1]"]
+        assert [check.path for check in checks.checks] == [f"{TIME}[1]"]
 
-    def test_errors_beside_it_are_reported(self):
+    def test_errors_beside_templates_are_reported(self):
         wrong = http({"p95": {"lt": "{{ a }}", "leq_to": "{{ a }}", "quorum": 1}})
         assert [error.partition(":")[0] for error in errors(wrong, literals_only=True)] == [
             f'{TIME}["p95"]',

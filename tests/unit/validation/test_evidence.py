@@ -1,4 +1,4 @@
-"""The evidence: plain JSON of at most 48 KiB that says what was asked, seen, decided, and left out."""
+"""The evidence: plain JSON of at most 48 KiB with verdict, checks, agents, figures, and what was left out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def row(agent, name=None, **more):
 
 
 def agents(*ids):
-    return [Agent(one, f"name {one}") for one in ids]
+    return [Agent(agent_id, f"name {agent_id}") for agent_id in ids]
 
 
 def observed(rows=None, *, allowed=0, **more):
@@ -60,18 +60,21 @@ def observed(rows=None, *, allowed=0, **more):
 
 
 def many(count, name="name", error=None):
-    """A round of ``count`` agents, of which every other one is bad and every fifth is missing."""
+    """A round of ``count`` agents: every second has an error, every fifth is missing."""
     ids = [str(nth) for nth in range(count)]
     more = {"errorType": "Connect", "errorDetails": error or "connection refused"}
     rows = {
-        HTTP: [row(one, f"{name} {one}", responseTime=5, **(more if int(one) % 2 else {})) for one in ids]
+        HTTP: [
+            row(agent_id, f"{name} {agent_id}", responseTime=5, **(more if int(agent_id) % 2 else {}))
+            for agent_id in ids
+        ]
     }
-    listed = [Agent(one, f"{name} {one}") for one in ids]
+    listed = [Agent(agent_id, f"{name} {agent_id}") for agent_id in ids]
     return observed(
         rows,
         expected=ExpectedAgents.of("test", listed),
         reported=listed,
-        missing=[MissingAgent(one, "offline", "http-server 0 of 1") for one in listed[::5]],
+        missing=[MissingAgent(agent, "offline", "http-server 0 of 1") for agent in listed[::5]],
     )
 
 
@@ -177,7 +180,7 @@ class TestContents:
         }
         assert [agent["agent_id"] for agent in evidence(observed(rows))["failed_agents"]] == ["2", "1"]
 
-    def test_agents_that_nobody_lists(self):
+    def test_unlisted_agents_are_counted(self):
         document = evidence(observed(expected=UNKNOWN))["agents"]
         assert (document["expected"], document["expected_count"], document["expected_source"]) == (
             [],
@@ -185,7 +188,7 @@ class TestContents:
             "unknown",
         )
 
-    def test_text_numbers_count_and_what_is_no_number_is_left_out(self):
+    def test_spelled_numbers_count_and_other_texts_do_not(self):
         rows = {
             HTTP: [row("1", responseTime="40"), row("2", responseTime="n/a"), row("3", responseTime=20.0)]
         }
@@ -194,10 +197,15 @@ class TestContents:
         assert set(document["samples"]) == {"1", "3"}
 
     def test_several_rows_of_an_agent_are_a_list(self):
-        rows = {"dns-server": [row("1", resolutionTime=one, serverId=str(one)) for one in (3, 4, 5)]}
+        rows = {
+            "dns-server": [
+                row("1", resolutionTime=milliseconds, serverId=str(milliseconds))
+                for milliseconds in (3, 4, 5)
+            ]
+        }
         assert evidence(observed(rows))["samples"] == {"1": {"dns-server.resolutionTime": [3, 4, 5]}}
 
-    def test_without_any_rows(self):
+    def test_evidence_without_rows(self):
         document = evidence(observed({}, verdict=Verdict.NO_RESULTS, reported=[]))
         assert (document["verdict"], document["rounds"], document["metrics"], document["samples"]) == (
             "no_results",
@@ -206,7 +214,7 @@ class TestContents:
             {},
         )
 
-    def test_nothing_is_cut_that_fits(self):
+    def test_evidence_that_fits_is_not_cut(self):
         assert "cut" not in evidence(observed())
         assert "cut" not in evidence(many(50))
 
@@ -248,7 +256,7 @@ class TestChecks:
 
     def test_each_has_its_row(self):
         rows = self.document(self.CHECKS)["checks"]
-        assert [(one["metric"], one["passed"]) for one in rows] == [
+        assert [(check["metric"], check["passed"]) for check in rows] == [
             ("responseTime", False),
             ("sslVersion", True),
             ("headers.responseHeaders", True),
@@ -263,7 +271,7 @@ class TestChecks:
             "http-server.sslVersion": "TLSv1.3",
         }
 
-    def test_a_result_type_that_no_check_names_keeps_what_sums_it_up(self):
+    def test_a_result_type_without_checks_has_its_default_metrics(self):
         rows = self.ROWS | {"network": [row("1", loss=0, avgLatency=5)]}
         assert set(self.document(self.CHECKS, rows)["metrics"]["network"]) == {"loss", "avgLatency"}
 
@@ -284,7 +292,7 @@ class TestChecks:
         assert "baseline" not in earlier
 
     @pytest.mark.parametrize("agents", [100, 2000])
-    def test_twenty_checks_of_many_agents_fit_and_those_that_fail_stay(self, agents):
+    def test_twenty_checks_of_many_agents_fit_and_failed_checks_stay(self, agents):
         rows = {HTTP: [row(str(nth), f"Agent {nth}, Somewhere", responseTime=nth) for nth in range(agents)]}
         rules = [{"geq_to": nth} for nth in range(18)] + [{"leq_to": 1}, {"leq_to": 2, "severity": "warn"}]
         document = self.document({HTTP: {"responseTime": {"every": rules}}}, rows)
@@ -293,7 +301,7 @@ class TestChecks:
         assert document["checks"][18]["failing_count"] == agents - 2
         assert len(document["checks"][18]["failing_agents"]) >= 3
 
-    def test_of_too_many_checks_those_that_fail_stay(self):
+    def test_of_too_many_checks_failed_checks_stay(self):
         rules = [{"geq_to": nth} for nth in range(500)]
         document = self.document({HTTP: {"responseTime": {"min": rules}}})
         assert size(document) <= MAX_EVIDENCE_BYTES
@@ -311,11 +319,11 @@ class TestSize:
             assert document["cut"]["agents.expected"] > 0
         assert len(document["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
 
-    def test_samples_stay_whole_as_long_as_that_is_possible_for_a_later_run_to_compare_with(self):
+    def test_samples_stay_complete_for_as_long_as_possible(self):
         assert "samples" not in evidence(many(300))["cut"]
         assert evidence(many(3000))["cut"]["samples"] > 0
 
-    def test_of_every_list_some_entries_stay_as_long_as_that_is_possible(self):
+    def test_some_entries_of_every_list_stay_for_as_long_as_possible(self):
         document = evidence(many(5000))
         assert all(len(document["agents"][name]) >= 20 for name in ("expected", "reported", "missing"))
         assert len(document["failed_agents"]) >= 20
@@ -337,7 +345,7 @@ class TestSize:
         ]
 
     @pytest.mark.parametrize("count", [250, 300, 400, 700])
-    def test_no_more_is_cut_than_has_to_be(self, count):
+    def test_only_as_much_as_necessary_is_cut(self, count):
         assert MAX_EVIDENCE_BYTES - 200 < size(evidence(many(count))) <= MAX_EVIDENCE_BYTES
 
     def test_a_text_is_one_line_of_bounded_length(self):
@@ -348,12 +356,12 @@ class TestSize:
         assert len(error) <= 200
         assert evidence(observed(test_name="x" * 500))["test_name"] == "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"
 
-    def test_of_many_errors_of_one_agent_the_first_are_told_and_the_rest_counted(self):
+    def test_many_errors_of_an_agent_are_counted_after_the_first_ones(self):
         rows = {"dns-server": [row("1", serverId=f"{nth:03}", errorDetails=f"e{nth}") for nth in range(500)]}
         (failed,) = evidence(observed(rows))["failed_agents"]
         assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]
 
-    def test_what_does_not_fit_at_all_is_cut_to_the_last_entry(self):
+    def test_lists_are_cut_to_the_last_entry_when_necessary(self):
         document = fit(evidence(many(100)), 1)
         assert not any(document["agents"][name] for name in ("expected", "reported", "missing"))
         assert (document["samples"], document["failed_agents"]) == ({}, [])
@@ -412,12 +420,10 @@ ROWS = st.builds(
     lacking=st.none() | WILD,
     repeat=st.sampled_from([1, 10, 300]),
 )
-def test_whatever_it_is_made_of_the_evidence_is_plain_json_of_at_most_48_kib(
-    rows, texts, links, state, lacking, repeat
-):
-    rows = {name: [one for some in groups for one in some] for name, groups in rows.items()}
+def test_any_evidence_is_plain_json_of_at_most_48_kib(rows, texts, links, state, lacking, repeat):
+    rows = {name: [row for group in groups for row in group] for name, groups in rows.items()}
     listed = [
-        Agent(one["agent"]["agentId"], one["agent"]["agentName"]) for some in rows.values() for one in some
+        Agent(row["agent"]["agentId"], row["agent"]["agentName"]) for group in rows.values() for row in group
     ]
     document = evidence(
         observed(

@@ -1,4 +1,4 @@
-"""Whatever JSON the rows of results are, they end in a verdict, in evidence of bounded size, and in readable words.
+"""Rows of any JSON end in a verdict, in evidence of bounded size, and in readable texts.
 
 The whole way without network and Airflow: waiting, judging, evidence, table, summary, reports, the handle of a run.
 """
@@ -73,7 +73,7 @@ ANYTHING = st.recursive(
 
 
 def fields_of(result_type):
-    """Where a row of this type is read: what sums it up, what says an error, what tells it from others."""
+    """The fields of this result type that are read: metrics, errors, and row keys."""
     return [name for name, _ in RESULT_TYPES[result_type].metrics] + [
         *("errorType", "errorDetails", "errorDetail", "problemDetail", "mappings", "isValid"),
         *RESULT_TYPES[result_type].row_keys,
@@ -83,9 +83,9 @@ def fields_of(result_type):
 
 @st.composite
 def rows_of(draw, result_type):
-    """Rows that are right, but for some parts of some of them; now and then there are many, or all are the same."""
+    """Valid rows with some invalid parts; sometimes very many rows, or all the same."""
     agents = st.sampled_from(["1", "2", "3"]).map(
-        lambda one: {"agentId": one, "agentName": f"Agent {one}", "countryId": "DE"}
+        lambda agent_id: {"agentId": agent_id, "agentName": f"Agent {agent_id}", "countryId": "DE"}
     )
     parts = st.sampled_from(fields_of(result_type))
     hostile_rows = []
@@ -114,7 +114,7 @@ def rows_of(draw, result_type):
 
 @st.composite
 def definitions(draw):
-    """What a test says of itself, wrong in any part."""
+    """A definition of a test with invalid parts."""
     names = ("agents", "dnsServers", "direction", "_links", "testName", "testId", "labels", "createdDate")
     fields = {name: draw(ANYTHING) for name in draw(st.lists(st.sampled_from(names), max_size=4))}
     if draw(st.booleans()):
@@ -127,7 +127,7 @@ def definitions(draw):
 
 
 def checks_on(result_type):
-    """Checks of every sort on what this type measures, and on texts where numbers may come."""
+    """Checks of every kind on the metrics of this result type, and text checks on numbers."""
     numbers = {"mean": {"leq_to": 100}, "every": {"less_than": 50, "quorum": 0.5}, "p95": {"leq_to": 1e308}}
     rules = {
         name: {
@@ -154,12 +154,12 @@ CHECKS = {name: checks_on(name) for name in RESULT_TYPES}
 
 
 def as_received(fields):
-    """What a hook hands on of it: through JSON and back, as it came."""
+    """The value as a hook returns it: through JSON and back."""
     return json.loads(json.dumps(fields))
 
 
 def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, allowed=0, min_agents=None):
-    """From what ThousandEyes says before a run and after it to the evidence: the operators' way, without them."""
+    """From the responses before and after a run to the evidence, as the operators do it."""
     rows, before, test = as_received(rows), as_received(list(before)), as_received(test or {})
     types = tuple(rows)
     hostile_rows = expected_from_test(test)
@@ -184,7 +184,9 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
     ours = waiting.rows()
     history = baseline_from_rows(dict.fromkeys(types, before), checks, "history") if checks else None
     judgement = judge(ours, allowed, checks, history)
-    missing = [MissingAgent(one, "offline", waiting.missing_rows().get(one)) for one in waiting.missing()]
+    missing = [
+        MissingAgent(agent, "offline", waiting.missing_rows().get(agent)) for agent in waiting.missing()
+    ]
     links = [link for hostile_rows in ours.values() for row in hostile_rows if (link := app_link(row))]
     return evidence(
         Observed(
@@ -209,7 +211,7 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
 
 
 def is_evidence(fields):
-    """What holds of all evidence: bounded JSON, a verdict that rests on something, words to read and reports."""
+    """Check properties of all evidence: bounded JSON, a justified verdict, readable texts and reports."""
     text = json.dumps(fields, allow_nan=False)
     text.encode("utf-8")
     assert len(text) <= MAX_EVIDENCE_BYTES
@@ -277,7 +279,7 @@ def test_a_measurement_that_is_no_number_is_never_passed(value):
 
 @pytest.mark.parametrize("value", [HUGE, -HUGE, float("nan"), "\ud800", ["a" * 5000, 1], {"x": 1}, True])
 @pytest.mark.parametrize("rule", [{"equal_to": "no"}, {"contains": "no"}, {"one_of": [1, "no"]}])
-def test_a_text_that_was_looked_for_and_is_anything_else(value, rule):
+def test_text_checks_on_any_value(value, rule):
     fields = ends(
         {"http-server": [row(field=value)]},
         checks=parse_checks({"http-server": {"field": {**rule, "unlisted": True}}}),
@@ -289,14 +291,14 @@ def test_a_text_that_was_looked_for_and_is_anything_else(value, rule):
 @pytest.mark.parametrize(
     "round_id", [0, -1, AT * 1000, HUGE, float("nan"), [AT], {"id": AT}, True, "soon", ""]
 )
-def test_a_round_that_is_no_time_is_no_round(round_id):
+def test_a_round_id_that_is_no_time_is_ignored(round_id):
     fields = ends({"http-server": [row(roundId=round_id)]})
     is_evidence(fields)
     assert fields["verdict"] == "no_results"
 
 
 @pytest.mark.parametrize("round_id", [str(AT), float(AT), f" {AT} "])
-def test_a_round_that_is_spelled_is_one(round_id):
+def test_a_spelled_round_id_is_read(round_id):
     assert ends({"http-server": [row(roundId=round_id)]})["rounds"] == {"http-server": AT}
 
 
@@ -305,7 +307,7 @@ def test_the_same_row_many_times_is_one_agent():
     assert (fields["verdict"], len(fields["agents"]["reported"])) == ("passed", 1)
 
 
-def test_thousands_of_agents_are_judged_in_time_and_told_in_little():
+def test_thousands_of_agents_are_judged_quickly_and_fit_into_the_evidence():
     rows = [row(str(nth), errorType=["Connect", nth] if nth % 2 else "None") for nth in range(3000)]
     begun = time.process_time()
     fields = ends({"http-server": rows}, checks=CHECKS["http-server"])
@@ -335,7 +337,7 @@ HANDLE = RunHandle(
 @example({"expected_agents": [{"agent_id": []}]}, False)
 @example({"account_group_id": {}}, False)
 @settings(max_examples=200)
-def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
+def test_a_run_handle_is_refused_with_a_reason_or_usable(wrong, gone):
     fields = {name: value for name, value in HANDLE.items() if not (gone and name in wrong)}
     fields |= {} if gone else wrong
     try:
@@ -349,7 +351,9 @@ def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
         return
     assert set(run.plan.directions) <= set(RESULT_TYPES)
     assert all(
-        one in (None, *DIRECTIONS) for hostile_rows in run.plan.directions.values() for one in hostile_rows
+        direction in (None, *DIRECTIONS)
+        for hostile_rows in run.plan.directions.values()
+        for direction in hostile_rows
     )
     again = RunHandle.from_json(json.loads(json.dumps(run.to_json(), allow_nan=False)))
     assert again == run
@@ -365,7 +369,7 @@ def test_a_handle_is_refused_in_words_or_can_be_waited_with(wrong, gone):
     definitions(), st.sampled_from(TYPES), st.lists(st.dictionaries(TEXTS, ANYTHING, max_size=2), max_size=3)
 )
 @settings(max_examples=100)
-def test_any_definition_says_what_to_expect(test, kind, before):
+def test_any_definition_has_expected_agents(test, kind, before):
     test_type, name = kind
     assert result_types_of(test_type, test)
     assert set(directions_of(test_type, name, test)) <= {None, *DIRECTIONS}
@@ -378,7 +382,7 @@ def test_any_definition_says_what_to_expect(test, kind, before):
 
 @given(st.data())
 @settings(max_examples=100)
-def test_the_settings_of_any_test_are_a_definition_or_faults_in_words(data):
+def test_the_settings_of_any_test_are_a_definition_or_errors(data):
     test_type = data.draw(st.sampled_from(sorted(TEST_TYPES)))
     names = st.sampled_from(sorted(FIELDS[test_type]))
     test = data.draw(definitions()) | data.draw(st.dictionaries(names, ANYTHING, max_size=6))
@@ -399,7 +403,7 @@ def test_the_settings_of_any_test_are_a_definition_or_faults_in_words(data):
         assert all(fault.startswith("definition") for fault in faults)
         return
     definition_warnings(test_type, body)
-    assert all(isinstance(one["agentId"], str) for one in body.get("agents", []))
+    assert all(isinstance(agent["agentId"], str) for agent in body.get("agents", []))
 
 
 AGENTS = st.dictionaries(st.sampled_from(["agentId", "agentName"]), ANYTHING)

@@ -1,4 +1,4 @@
-"""Reports: JUnit XML that other tools take, and Markdown that shows what was said letter by letter."""
+"""Reports: JUnit XML that other tools accept, and Markdown with escaped texts."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class TestFormat:
             ("https://host/report.md?sig=a.xml#x", "markdown"),
         ],
     )
-    def test_the_ending_of_the_file_says_it(self, path, format_):
+    def test_the_ending_of_the_file_decides(self, path, format_):
         assert report_format(path) == format_
 
     @pytest.mark.parametrize("path", ["", "report", "report.pdf", "report.xml/", "dir/.md", ".xml", "xml"])
@@ -126,7 +126,7 @@ class TestFormat:
         with pytest.raises(ValueError, match=r"ends in \.xml \(JUnit\), \.md \(Markdown\) or \.html"):
             report_format(path)
 
-    def test_a_format_that_is_none_is_an_error(self):
+    def test_an_unknown_format_is_an_error(self):
         with pytest.raises(
             ValueError, match="unknown format of a report 'pdf'; one of junit, markdown, html"
         ):
@@ -165,21 +165,22 @@ class TestJUnit:
         )
 
     @pytest.mark.parametrize("verdict", [Verdict.INCOMPLETE, Verdict.NO_RESULTS, Verdict.ERROR])
-    def test_a_round_that_is_not_whole_is_an_error(self, verdict):
+    def test_an_incomplete_round_is_an_error(self, verdict):
         run = evidence_of(verdict, missing=[MissingAgent(Agent("2", "Rome"))])
         suite = read(junit(run))
         assert suite.find("testcase/error").text == f"{run['summary']}\nRome: missing"
 
     def test_properties_have_the_figures_and_the_links(self):
         properties = {
-            one.get("name"): one.get("value") for one in read(junit(evidence_of())).iter("property")
+            element.get("name"): element.get("value")
+            for element in read(junit(evidence_of())).iter("property")
         }
         assert properties["verdict"] == "failed"
         assert properties["round link"] == "https://app.thousandeyes.com/view?a=1&b=2"
 
 
 class TestMarkdown:
-    def test_the_whole_picture(self):
+    def test_the_complete_report(self):
         assert markdown(evidence_of(missing=[MissingAgent(Agent("2", "Rome"), "offline")])) == "\n".join(
             [
                 "# FAILED: Oslo: responseTime 900 ms, expected max \\<= 800 ms; 0 of 1 agents ok, "
@@ -223,12 +224,12 @@ class TestMarkdown:
             ]
         )
 
-    def test_what_was_cut_is_said(self):
+    def test_entries_left_out_for_size_are_counted(self):
         assert "Left out of the evidence for size: 1 of links." in markdown(
             evidence_of(links={"a": "x" * 5000})
         )
 
-    def test_names_are_shown_letter_by_letter(self):
+    def test_names_are_escaped(self):
         name = "a|b <script> *x* _y_ [z](http://w) `c` \\| # !"
         html = MarkdownIt("commonmark").enable("table").render(markdown(evidence_of(agent=name, error="e")))
         assert "<script>" not in html
@@ -250,14 +251,14 @@ SEVERAL = {
 
 
 class TestReadBack:
-    """By libraries that know nothing of this project."""
+    """Parse the reports with independent libraries."""
 
     def test_junitparser_finds_what_went_wrong(self):
         (suite,) = JUnitXml.fromstring(junit(evidence_of(error="refused", **ROME_IS_MISSING)).encode())
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
         assert suite.time == 61
         results = {f"{case.classname} {case.name}": case.result for case in suite}
-        assert {name: [type(one) for one in properties] for name, properties in results.items()} == {
+        assert {name: [type(value) for value in properties] for name, properties in results.items()} == {
             "thousandeyes round is complete": [Error],
             "thousandeyes at most 0 agents with an error": [Failure],
             "thousandeyes.http-server responseTime max <= 800 ms": [Failure],
@@ -298,7 +299,7 @@ class TestReadBack:
 
 @settings(max_examples=50)
 @given(st.text(), st.text(), st.text(min_size=1), st.text(min_size=1))
-def test_whatever_things_are_called_both_reports_can_be_read(name, agent, error, wanted):
+def test_both_reports_with_any_names_can_be_read(name, agent, error, wanted):
     checks = {HTTP: {"headers.responseHeaders": {"one_of": [wanted]}}}
     told_ = evidence_of(
         name=name, agent=agent, error=error, checks=checks, missing=[MissingAgent(Agent("2", name), error)]

@@ -1,4 +1,4 @@
-"""The failed step of an agent: found in the details of a round, shown in every text."""
+"""The failed step of an agent: read from the details of a round, shown in every text."""
 
 from __future__ import annotations
 

@@ -140,13 +140,13 @@ class TestInconclusiveTests:
 
 class TestNonBlockingTests:
     @pytest.mark.parametrize("pattern", ["2", "Test 2", "TES? 2", "test *2"])
-    def test_they_are_reported_and_never_fail_the_suite(self, pattern):
+    def test_non_blocking_tests_never_fail_the_suite(self, pattern):
         result = judged([run("1"), run("2", "failed")], SuiteRules(non_blocking=(pattern,)))
         assert result["verdict"] == "passed"
         assert [row["blocking"] for row in result["tests"]] == [True, False]
         assert result["counts"] == {"passed": 1, "failed": 1}
 
-    def test_a_suite_of_nothing_else_is_inconclusive(self):
+    def test_a_suite_of_non_blocking_tests_is_inconclusive(self):
         result = judged([run("1")], SuiteRules(non_blocking=("*",)))
         assert (result["verdict"], result["reason"]) == ("no_results", "the suite has no blocking test")
 
@@ -160,17 +160,17 @@ class TestNonBlockingTests:
 
 
 class TestHeadline:
-    def test_it_leads_with_the_verdict_and_the_worst_agent(self):
+    def test_the_headline_begins_with_verdict_and_worst_agent(self):
         result = judged([run("2"), run("1", "failed"), run("3", "incomplete")], SuiteRules())
         assert result["summary"] == (
             "FAILED: Test 1: Singapore: Connection refused. 3 tests: 1 failed, 1 incomplete, 1 passed"
         )
 
-    def test_it_counts_the_tests_that_it_does_not_name(self):
+    def test_the_headline_counts_tests_that_it_does_not_name(self):
         result = judged([run(str(number), "failed") for number in range(5)], SuiteRules())
         assert "Test 2: Singapore: Connection refused; and 2 more" in result["summary"]
 
-    def test_an_empty_suite_says_so(self):
+    def test_the_headline_of_an_empty_suite(self):
         assert judged([], SuiteRules())["summary"] == (
             "NO RESULTS: the suite has no blocking test. 0 tests: none ran"
         )
@@ -245,10 +245,10 @@ class TestCollecting:
                 {"verdict": "fine", "test_id": "3"},
             ],
         ],
-        ids=["one", "list", "nested", "generator", "JSON", "with other values"],
+        ids=["single", "list", "nested", "generator", "JSON", "with other values"],
     )
-    def test_evidence_is_found_in_any_nesting(self, results):
-        assert [found["test_id"] for found in collect_evidence(results)] == ["1"]
+    def test_evidence_is_collected_from_any_nesting(self, results):
+        assert [evidence["test_id"] for evidence in collect_evidence(results)] == ["1"]
 
     @pytest.mark.parametrize("key", ["verdict", "test_id", "summary", "agents", "checks", "failed_agents"])
     @pytest.mark.parametrize("damage", [None, 7, "text"])
@@ -290,7 +290,7 @@ def suite():
     )
 
 
-def test_the_table_shows_the_worst_test_first_at_the_level_that_it_deserves(suite):
+def test_the_table_shows_the_worst_test_first_at_its_log_level(suite):
     lines = suite_table_lines(suite)
     levels = {line.split()[2]: level for level, line in lines if line.startswith("Test ")}
     assert lines[0] == (logging.ERROR, suite["summary"])
@@ -342,7 +342,7 @@ def test_an_empty_suite_has_reports():
     assert suite_table_lines(suite)[0][0] == logging.WARNING
 
 
-def test_a_report_has_the_format_that_was_asked_for():
+def test_a_report_has_the_requested_format():
     runs = [run("1"), run("2", "failed")]
     suite = suite_evidence(runs, SuiteRules(), judged_at=AT)
     assert suite_report(suite, runs, "junit", name="gate") == suite_junit(suite, runs, name="gate")

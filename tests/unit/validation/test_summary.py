@@ -1,4 +1,4 @@
-"""Evidence for people: the line of an exception and the table of a log."""
+"""Evidence as text: headline, summary, and the table of a log."""
 
 from __future__ import annotations
 
@@ -205,12 +205,12 @@ class TestSummary:
             "  Snapshot: https://te.example/s",
         ]
 
-    def test_agents_that_nobody_lists_are_not_counted_against_a_number(self):
+    def test_unlisted_agents_have_no_total(self):
         assert "2 agents reported, none with an error" in summary(evidence_of(good=2, expected=UNKNOWN))
 
 
 class TestTable:
-    def test_the_whole_picture(self):
+    def test_the_complete_table(self):
         assert table(evidence_of(good=1, bad=1, silent=1)) == "\n".join(
             [
                 "FAILED: Agent 1: Connect: refused; 1 of 3 agents ok. http-server test 7 'Checkout'",
@@ -262,7 +262,7 @@ class TestTable:
     def test_an_agent_is_named_by_its_id_where_it_has_no_name(self):
         assert "agent 3  MISSING" in table(evidence_of(missing=[MissingAgent(Agent("3"))]))
 
-    def test_nothing_at_all(self):
+    def test_a_run_without_results(self):
         text = table(evidence_of(links={}, verdict=Verdict.NO_RESULTS))
         assert text.startswith("NO RESULTS: no round of this run by the deadline; 0 agents reported.")
         assert "rounds         none" in text
@@ -270,25 +270,25 @@ class TestTable:
 
     @pytest.mark.parametrize("counts", [(1000, 0, 0), (0, 1000, 0), (0, 0, 1000), (700, 700, 700)])
     @pytest.mark.parametrize("name", ["Agent", "Oslo,\nNorway\r\n\x0b\u2028x", "n" * 5000])
-    def test_some_forty_lines_whatever_the_number_of_agents(self, counts, name):
+    def test_at_most_forty_lines_for_any_number_of_agents(self, counts, name):
         good, bad, missing = counts
         evidence = evidence_of(good, bad, missing, name=name)
         assert len(table(evidence).splitlines()) <= 45
         assert len(summary(evidence).splitlines()) <= 16
         assert max(map(len, table(evidence).splitlines())) < 250
 
-    def test_says_what_was_left_out_for_size(self):
+    def test_entries_left_out_for_size_are_named(self):
         text = table(evidence_of(good=2000))
         assert "left out for size: 1980 of agents.expected, 1980 of agents.reported, " in text
 
 
 @pytest.mark.parametrize("words", [summary, table])
-def test_figures_count_what_was_left_out_for_size_too(words):
+def test_figures_include_entries_left_out_for_size(words):
     text = words(evidence_of(good=3000, bad=2000, silent=1000))
     assert "5000 of 6000 agents reported, 1000 missing, 2000 with an error (none allowed)" in text
 
 
-def test_more_means_all_that_are_not_shown():
+def test_more_counts_every_entry_that_is_not_shown():
     evidence = evidence_of(good=3000, bad=2000, silent=1000)
     assert "and 1995 more with an error" in summary(evidence)
     assert "and 995 more missing" in summary(evidence)
@@ -347,7 +347,7 @@ class TestChecks:
             ]
         )
 
-    def test_the_table_has_those_that_fail_first(self):
+    def test_the_table_has_failed_checks_first(self):
         lines = table(evidence_of(good=2, checks=CHECKS, before=BEFORE)).splitlines()
         start = lines.index(next(line for line in lines if line.startswith("check  ")))
         assert [line.split("  ")[0] for line in lines[start + 1 : start + 6]] == [
@@ -399,7 +399,7 @@ class TestChecks:
         assert result["summary"].endswith(f" {words}")
         assert f"confirmation   {words}" in table(result)
 
-    def test_a_check_without_a_value_says_why(self):
+    def test_a_check_without_a_value_has_its_reason(self):
         text = summary(evidence_of(good=1, checks={HTTP: {"wireSize": {"min": {"geq_to": 1}}}}))
         assert (
             "  http-server wireSize min: no agent reported wireSize, expected >= 1 B: no value: Agent 0"
@@ -426,7 +426,7 @@ class TestChecks:
             ),
         ],
     )
-    def test_what_is_expected_is_said_as_people_write_it(self, rule, words):
+    def test_expectations_are_readable(self, rule, words):
         metric = "responseTime" if " ms" in words or words.startswith("change") else "field"
         assert words in table(
             evidence_of(good=1, checks={HTTP: {metric: rule | {"unlisted": metric == "field"}}})
@@ -434,7 +434,7 @@ class TestChecks:
 
     @pytest.mark.parametrize(("agents", "count"), [(3, 1), (3, 300), (2000, 1), (2000, 20)])
     @pytest.mark.parametrize("name", ["Agent", "Oslo,\nNorway\r\n\x0b\u2028x", "n" * 5000])
-    def test_at_most_sixty_lines_whatever_the_numbers(self, agents, count, name):
+    def test_at_most_sixty_lines_for_any_number_of_checks(self, agents, count, name):
         rules = [{"leq_to": nth} for nth in range(count)]
         unlisted = [{**rules[0], "unlisted": True}]
         metrics = {f"metric {nth}" * 9: unlisted for nth in range(min(count, 20))}
@@ -445,7 +445,7 @@ class TestChecks:
         assert max(map(len, table(evidence).splitlines())) < 260
         assert len(summary(evidence).splitlines()) <= 22
 
-    def test_agents_that_no_check_names_any_more_are_not_shown_as_good(self):
+    def test_agents_cut_from_checks_are_not_shown_as_good(self):
         text = table(evidence_of(good=40, checks={HTTP: {"responseTime": {"leq_to": 4}}}))
         assert "  ok  " not in text
         assert "  failed checks: 1" in text

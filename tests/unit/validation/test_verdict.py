@@ -39,7 +39,7 @@ class TestJudging:
         assert judgement.passed
         assert judgement.judged == 1
 
-    def test_an_error_is_told_with_its_agent_result_type_and_text(self):
+    def test_an_error_has_its_agent_result_type_and_text(self):
         judgement = judge({HTTP: [row("a"), bad("b")]}, 0)
         assert not judgement.passed
         (error,) = judgement.errors
@@ -56,7 +56,7 @@ class TestJudging:
         assert judgement.passed
         assert judgement.errors[0].reasons == ("dns-server: x", "dns-server: y", "network: loss 100 %")
 
-    def test_a_good_row_does_not_mend_a_bad_one_of_the_same_agent(self):
+    def test_a_good_row_does_not_outweigh_an_error_of_the_same_agent(self):
         assert not judge({"page-load": [row("a", pageLoadTime=9)], HTTP: [bad("a")]}, 0).passed
 
     @pytest.mark.parametrize(("allowed", "passed"), [(0, False), (1, False), (2, True), (3, True)])
@@ -67,7 +67,7 @@ class TestJudging:
         ("share", "agents", "allowed"),
         [(0.0, 10, 0), (0.1, 10, 1), (0.1, 9, 0), (0.3, 10, 3), (0.29, 100, 29), (1.0, 7, 7), (0.5, 3, 1)],
     )
-    def test_a_fraction_is_of_those_that_are_judged_and_rounded_down(self, share, agents, allowed):
+    def test_a_fraction_of_the_judged_agents_is_rounded_down(self, share, agents, allowed):
         rows = [bad(str(nth)) if nth < allowed else row(str(nth)) for nth in range(agents)]
         judgement = judge({HTTP: rows}, share)
         assert judgement.allowed == allowed
@@ -85,10 +85,12 @@ class TestJudging:
         rows = [bad(agent) if wrong else row(agent) for agent, wrong in outcome]
         mixed = rows + rows
         random.Random(seed).shuffle(mixed)
-        one, other = judge({HTTP: rows}, allowed), judge({HTTP: mixed}, allowed)
-        assert (one.passed, one.judged) == (other.passed, other.judged)
-        assert {error.agent for error in one.errors} == {error.agent for error in other.errors}
-        assert one.passed == (bool(outcome) and len({agent for agent, wrong in outcome if wrong}) <= allowed)
+        in_order, in_any_order = judge({HTTP: rows}, allowed), judge({HTTP: mixed}, allowed)
+        assert (in_order.passed, in_order.judged) == (in_any_order.passed, in_any_order.judged)
+        assert {error.agent for error in in_order.errors} == {error.agent for error in in_any_order.errors}
+        assert in_order.passed == (
+            bool(outcome) and len({agent for agent, wrong in outcome if wrong}) <= allowed
+        )
 
 
 FAST = parse_checks({HTTP: {"responseTime": {"leq_to": 9}}})
@@ -96,16 +98,16 @@ SLOW = parse_checks({HTTP: {"responseTime": {"leq_to": 1}}})
 
 
 class TestChecks:
-    def test_a_check_that_does_not_hold_fails_the_run(self):
+    def test_a_failed_check_fails_the_run(self):
         assert judge({HTTP: [row("a")]}, 0, FAST).passed
         judgement = judge({HTTP: [row("a")]}, 0, SLOW)
         assert not judgement.passed
-        assert [one.check.path for one in judgement.failed_checks] == [
+        assert [check_result.check.path for check_result in judgement.failed_checks] == [
             'checks["http-server"]["responseTime"]'
         ]
         assert not judgement.too_many_errors
 
-    def test_one_of_severity_warn_never_does(self):
+    def test_a_check_of_severity_warn_never_fails_the_run(self):
         checks = parse_checks({HTTP: {"responseTime": {"leq_to": 1, "severity": "warn"}}})
         judgement = judge({HTTP: [row("a")]}, 0, checks)
         assert judgement.passed
@@ -134,7 +136,7 @@ class TestChecks:
         judgement = judge({HTTP: iter([row("a"), bad("b")])}, 0, FAST)
         assert (judgement.judged, judgement.checks[0].agents) == (2, 2)
 
-    def test_before_is_compared_with(self):
+    def test_the_baseline_is_compared_with(self):
         checks = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}}})
         samples = {"a": {f"{HTTP}.responseTime": 4}}
         before = baseline_from_evidence({"verdict": "passed", "samples": samples})
@@ -154,11 +156,11 @@ class TestConfirming:
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         assert same_failure(slow.failed_positions, self.judgement(row("b", totalTime=1, responseTime=70)))
 
-    def test_a_good_run_does_not(self):
+    def test_a_good_run_does_not_confirm(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         assert not same_failure(slow.failed_positions, self.judgement(row("a", totalTime=1)))
 
-    def test_another_check_is_another_failure(self):
+    def test_a_failure_of_another_check_does_not_confirm(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         other = self.judgement(row("a", totalTime=9))
         assert not other.passed
@@ -200,6 +202,6 @@ class TestArgument:
         "value",
         [-1, "-1", 1.5, "1.5", -0.1, "-0.1", "", None, True, "all", "10%", float("nan"), float("inf"), [1]],
     )
-    def test_anything_else_is_refused(self, value):
+    def test_other_values_are_refused(self, value):
         with pytest.raises(ValueError, match="neither a count of agents nor a fraction"):
             parse_allowed_errors(value)
