@@ -374,11 +374,7 @@ def _worst_round_link(evidence: Mapping[str, Any], rows: RoundRows) -> str:
     for result_type in rows.result_types:
         for agent in rows.agents(result_type):
             by_key.setdefault(agent.key, agent)
-    worst = (
-        by_key[key]
-        for problem in agents_by_severity(evidence)
-        if (key := problem.agent_id or problem.agent_name) in by_key
-    )
+    worst = (by_key[problem.key] for problem in agents_by_severity(evidence) if problem.key in by_key)
     for agents in (worst, by_key.values()):
         for agent in agents:
             for row in agent.rows:

@@ -25,13 +25,7 @@ LARGEST_SUITE_EVIDENCE = 48 * 1024
 MAX_HEADLINE_TESTS = 3
 """Tests that the headline names before it counts the rest."""
 
-_SEVERITY = {
-    Verdict.FAILED: 0,
-    Verdict.ERROR: 1,
-    Verdict.NO_RESULTS: 2,
-    Verdict.INCOMPLETE: 3,
-    Verdict.PASSED: 4,
-}
+_SEVERITY = (Verdict.FAILED, Verdict.ERROR, Verdict.NO_RESULTS, Verdict.INCOMPLETE, Verdict.PASSED)
 """Order of the rows of a suite: the verdicts that need a person first."""
 
 _LESS_IMPORTANT = (
@@ -153,7 +147,12 @@ def suite_evidence(
     absent = unnamed + sum(rules.is_blocking(test_id, "") for test_id in missing)
     verdict, reason = _verdict(Counter(row["verdict"] for row in blocking), absent, rules)
     rows.sort(
-        key=lambda row: (not row["blocking"], _SEVERITY[row["verdict"]], row["test_name"], row["test_id"])
+        key=lambda row: (
+            not row["blocking"],
+            _SEVERITY.index(row["verdict"]),
+            row["test_name"],
+            row["test_id"],
+        )
     )
     evidence: dict[str, Any] = {
         "verdict": verdict.value,
@@ -259,12 +258,12 @@ def suite_headline(evidence: Mapping[str, Any]) -> str:
 
     ``FAILED: 1 of 3 tests failed: Checkout: Singapore: Connection refused. 1 passed, 1 incomplete.``
     """
-    counts = {
-        str(verdict): evidence["counts"][verdict] for verdict in _SEVERITY if verdict in evidence["counts"]
-    }
-    if evidence["without_evidence_count"]:
-        counts["without evidence"] = evidence["without_evidence_count"]
-    figures = ", ".join(f"{count} {verdict_label(verdict).lower()}" for verdict, count in counts.items())
+    counts = evidence["counts"] | {"without evidence": evidence["without_evidence_count"]}
+    figures = ", ".join(
+        f"{counts[name]} {verdict_label(name).lower()}"
+        for name in (*_SEVERITY, "without evidence")
+        if counts.get(name)
+    )
     bad = [row for row in evidence["tests"] if row["verdict"] != Verdict.PASSED and row["blocking"]]
     if evidence["verdict"] == Verdict.FAILED:
         bad = [row for row in bad if row["verdict"] == Verdict.FAILED]

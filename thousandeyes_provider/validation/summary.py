@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,19 +70,14 @@ Evidence = Mapping[str, Any]
 class AgentProblem:
     """An agent that is not ok, and why.
 
-    :param agent_id: the id; empty when only the name is known.
-    :param agent_name: the name; empty when only the id is known.
+    :param key: the id, else the name.
+    :param label: the name, else ``agent`` and the id.
     :param reason: the first error, failed check or missing state, on one line.
     """
 
-    agent_id: str
-    agent_name: str
+    key: str
+    label: str
     reason: str
-
-    @property
-    def label(self) -> str:
-        """The name, else ``agent`` and the id."""
-        return agent_label({"agent_id": self.agent_id, "agent_name": self.agent_name})
 
 
 def worst_agent(evidence: Evidence) -> AgentProblem | None:
@@ -96,23 +92,20 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
     agents with an error, when there are more of them than ``max_agent_errors`` allows; agents by the number of failed
     checks; agents with a tolerated error; agents by the number of warnings; missing agents.
     """
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, Counter[str]] = {}
     problems: dict[str, AgentProblem] = {}
 
     def add(agent: Mapping[str, Any], problem: str, reason: str) -> None:
         key = _key(agent)
-        problems_of = counts.setdefault(key, dict.fromkeys(("error", "FAILED", "warning", "missing"), 0))
-        problems_of[problem] += 1
-        problems.setdefault(key, AgentProblem(agent["agent_id"], agent["agent_name"], reason))
+        counts.setdefault(key, Counter())[problem] += 1
+        problems.setdefault(key, AgentProblem(key, agent_label(agent), reason))
 
     too_many = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
     inconclusive = evidence["verdict"] not in ("passed", "failed")
-    checks = [(check_state(check), check) for check in evidence["checks"]]
 
     def add_checks(state: str) -> None:
-        for check in (check for its_state, check in checks if its_state == state):
-            for agent in (*check["failing_agents"], *check["without_metric"]):
-                add(agent, state, agent_reason(check, agent))
+        for check, agent in _agents_of_checks(evidence, state):
+            add(agent, state, agent_reason(check, agent))
 
     # The first reason of an agent is the one that is shown, so the order is the order of importance.
     if not too_many:
@@ -126,9 +119,13 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
         add(agent, "missing", missing_reason(agent))
 
     def rank(key: str) -> tuple[int, ...]:
-        error, failed, warnings, missing = counts[key].values()
-        order = (error * too_many, failed, error, warnings)
-        return tuple(-number for number in ((missing, *order) if inconclusive else (*order, missing)))
+        count = counts[key]
+        order = ["FAILED", "error", "warning", "missing"]
+        if too_many:
+            order.insert(0, "error")
+        if inconclusive:
+            order.insert(0, "missing")
+        return tuple(-count[problem] for problem in order)
 
     return [problems[key] for key in sorted(problems, key=rank)]
 
@@ -161,11 +158,13 @@ def headline(evidence: Evidence) -> str:
 
     ``FAILED: Singapore: Connection refused; 4 of 5 agents ok. http-server test 202703 'Checkout'``
     """
-    cause = _cause(evidence)
-    result = SEPARATOR.join(part for part in (cause, _result_counts(evidence)) if part)
-    confirmation = _confirmation(evidence)
-    parts = [f"{verdict_label(evidence['verdict'])}: {result}", test_label(evidence), confirmation]
-    return ". ".join(part for part in parts if part)
+    result = SEPARATOR.join(filter(None, (_cause(evidence), _result_counts(evidence))))
+    parts = (
+        f"{verdict_label(evidence['verdict'])}: {result}",
+        test_label(evidence),
+        _confirmation(evidence),
+    )
+    return ". ".join(filter(None, parts))
 
 
 def _cause(evidence: Evidence) -> str:
@@ -196,12 +195,10 @@ def _result_counts(evidence: Evidence) -> str:
         # More agents than expected may report when their number was given.
         reported = _total(evidence, "agents.reported")
         of = reported if total is None else max(total, reported)
-        counts = [f"{agents['ok_count']} of {of} agents ok"]
+        counts = f"{agents['ok_count']} of {of} agents ok"
     else:
-        counts = [_reported_count(evidence)]
-    if checks := check_counts(evidence):
-        counts.append(checks)
-    return ", ".join(counts)
+        counts = _reported_count(evidence)
+    return ", ".join(filter(None, (counts, check_counts(evidence))))
 
 
 def _reported_count(evidence: Evidence) -> str:
@@ -231,11 +228,11 @@ def summary(evidence: Evidence) -> str:
     lines += [f"  {agent_label(agent)}: {missing_reason(agent)}" for agent in missing[:MAX_LISTED]]
     if (more := _total(evidence, "agents.missing") - MAX_LISTED) > 0:
         lines.append(f"  and {more} more missing")
-    link = evidence["links"].get("round") or evidence["links"].get("test")
-    if link:
+    links = evidence["links"]
+    if link := links.get("round") or links.get("test"):
         lines.append(f"  ThousandEyes: {link}")
-    if evidence["links"].get("snapshot"):
-        lines.append(f"  Snapshot: {evidence['links']['snapshot']}")
+    if link := links.get("snapshot"):
+        lines.append(f"  Snapshot: {link}")
     lines.append("  Evidence: XCom 'return_value' of this task")
     return "\n".join(lines)
 
@@ -246,8 +243,8 @@ def _failed_checks(evidence: Evidence) -> list[Mapping[str, Any]]:
 
 def error_lines(agent: Mapping[str, Any]) -> list[str]:
     """Return the errors of a failed agent, the failed step first where it is known."""
-    step = agent.get("step")
-    return [*([step_label(step)] if step else []), *agent["errors"]]
+    steps = [step_label(agent["step"])] if agent.get("step") else []
+    return [*steps, *agent["errors"]]
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -291,7 +288,12 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
 
 _LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
 _CHECK_LEVELS = {"FAILED": logging.ERROR, "warning": logging.WARNING, "ok": logging.INFO}
-_AGENT_LEVELS = {"ERROR": logging.ERROR, "MISSING": logging.WARNING, "warning": logging.WARNING}
+_AGENT_LEVELS = {
+    "ERROR": logging.ERROR,
+    "failed checks": logging.ERROR,
+    "MISSING": logging.WARNING,
+    "warning": logging.WARNING,
+}
 
 _EXPECTED_BY = {
     "argument": "expected agents: from expected_agents",
@@ -345,10 +347,7 @@ def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
         return []
     limit = MAX_TABLE_AGENTS_WITH_CHECKS if evidence["checks"] else MAX_TABLE_AGENTS
     shown = [(clip(name, 48), state, clip(result, 160)) for name, state, result in rows[:limit]]
-    failed = {state for _, state, _ in shown if state.startswith(FAILED_CHECKS)}
-    levels = [
-        logging.ERROR if state in failed else _AGENT_LEVELS.get(state, logging.INFO) for _, state, _ in shown
-    ]
+    levels = [_AGENT_LEVELS.get(state.partition(":")[0], logging.INFO) for _, state, _ in shown]
     columns = text_columns([("agent", "", "result"), *shown])
     lines = list(zip([logging.INFO, *levels], columns, strict=True))
     if any(left_out(evidence, name) for name in ("failed_agents", "agents.missing", "agents.reported")):
@@ -356,10 +355,6 @@ def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
     elif len(rows) > limit:
         lines += _info([f"and {len(rows) - limit} more"])
     return [*lines, (logging.INFO, "")]
-
-
-FAILED_CHECKS = "failed checks: "
-"""How the state of an agent that fails checks begins, in :func:`agent_rows`; the number follows."""
 
 
 def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
@@ -376,30 +371,33 @@ def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
     rows += [(agent_label(agent), "MISSING", missing_label(agent)) for agent in evidence["agents"]["missing"]]
     if left_out(evidence, "failed_agents"):  # else an agent with an error could be shown as one without
         return rows
-    failing, warned = _agents_of_checks(evidence, "FAILED"), _agents_of_checks(evidence, "warning")
+    failing, warned = (
+        Counter(_key(agent) for _, agent in _agents_of_checks(evidence, state))
+        for state in ("FAILED", "warning")
+    )
     good = "ok" if not failing | warned or _all_named(evidence) else "reported"
 
     def state(key: str) -> str:
         if key in failing:
-            return f"{FAILED_CHECKS}{failing[key]}"
+            return f"failed checks: {failing[key]}"
         return "warning" if key in warned else good
 
     others = [agent for agent in evidence["agents"]["reported"] if _key(agent) not in failed]
-    others.sort(key=lambda agent: (-failing.get(_key(agent), 0), _key(agent) not in warned))
+    others.sort(key=lambda agent: (-failing[_key(agent)], _key(agent) not in warned))
     return rows + [
         (agent_label(agent), state(_key(agent)), _sample(evidence["samples"].get(_key(agent), {})))
         for agent in others
     ]
 
 
-def _agents_of_checks(evidence: Evidence, state: str) -> dict[str, int]:
-    """The number of checks in that state by agent, for the agents that the checks name."""
-    counts: dict[str, int] = {}
-    for check in evidence["checks"]:
-        if check_state(check) == state:
-            for agent in (*check["failing_agents"], *check["without_metric"]):
-                counts[_key(agent)] = counts.get(_key(agent), 0) + 1
-    return counts
+def _agents_of_checks(evidence: Evidence, state: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The checks in a state, each with every agent that it names."""
+    return [
+        (check, agent)
+        for check in evidence["checks"]
+        if check_state(check) == state
+        for agent in (*check["failing_agents"], *check["without_metric"])
+    ]
 
 
 def _all_named(evidence: Evidence) -> bool:
@@ -427,10 +425,12 @@ def metric_rows(evidence: Evidence) -> list[tuple[str, ...]]:
 
 def _metric_lines(evidence: Evidence) -> list[str]:
     rows = [(clip(name, 60), *figures) for name, *figures in metric_rows(evidence)]
+    if not rows:
+        return []
     more = len(rows) - MAX_TABLE_METRICS
     last = [f"and {more} more"] if more > 0 else []
     header = ("metric", "min", "mean", "max", "")
-    return [*text_columns([header, *rows[:MAX_TABLE_METRICS]]), *last, ""] if rows else []
+    return [*text_columns([header, *rows[:MAX_TABLE_METRICS]]), *last, ""]
 
 
 def text_columns(rows: Sequence[Sequence[str]]) -> list[str]:
