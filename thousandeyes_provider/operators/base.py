@@ -181,6 +181,4 @@ class BaseInstantTestOperator(BaseOperator):
         """Return the checks of the run as OpenLineage's test-run facet, where its provider is installed."""
         return telemetry.openlineage_facets(self.evidence)
 
-    def get_openlineage_facets_on_failure(self, task_instance: object) -> object:
-        """Return the checks of a run whose task failed; see :meth:`get_openlineage_facets_on_complete`."""
-        return telemetry.openlineage_facets(self.evidence)
+    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete

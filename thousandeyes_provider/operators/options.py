@@ -92,15 +92,8 @@ def parse_test_id(value: object) -> str:
     return text
 
 
-def parse_optional_test_id(value: object) -> str | None:
-    """Parse the id of a test; ``None`` when it is not given."""
-    return None if _is_absent(value) else parse_test_id(value)
-
-
-def parse_account_group_id(value: object) -> str | None:
-    """Parse the id of an account group; ``None`` when it is not given."""
-    if _is_absent(value):
-        return None
+def parse_account_group_id(value: object) -> str:
+    """Parse the id of an account group."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("expected the id of an account group (aid)")
     return str(value).strip()
@@ -113,17 +106,13 @@ def parse_conn_id(value: object) -> str:
     return value.strip()
 
 
-def parse_test_type(value: object) -> str | None:
-    """Parse one of the twelve test types; ``None`` when it is not given."""
-    if _is_absent(value):
-        return None
+def parse_test_type(value: object) -> str:
+    """Parse one of the twelve test types."""
     return choice(value, result_types.TEST_TYPES)
 
 
-def parse_result_types(value: object) -> tuple[str, ...] | None:
-    """Parse a result type, or a list of them; at least one must be judged. ``None`` when it is not given."""
-    if value is None or value == "":
-        return None
+def parse_result_types(value: object) -> tuple[str, ...]:
+    """Parse a result type, or a list of them; at least one must be judged."""
     names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"expected a list of {', '.join(result_types.RESULT_TYPES)}")
@@ -134,16 +123,15 @@ def parse_result_types(value: object) -> tuple[str, ...] | None:
 
 
 def parse_expected_agents(value: object) -> ExpectedAgents | None:
-    """Parse a number of agents, or a list of ids and names; ``None`` when it is not given."""
-    if value is None:
-        return None
-    return expected_agents.expected_from_argument(_from_file_text(value))
+    """Parse a number of agents, or a list of ids and names; a text with line ends is that of a file."""
+    if isinstance(value, str) and "\n" in value.strip():
+        structure = read_structure(value)
+        value = structure if isinstance(structure, list) else value
+    return expected_agents.expected_from_argument(value)
 
 
-def parse_min_agents(value: object) -> int | float | str | None:
+def parse_min_agents(value: object) -> int | float | str:
     """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
-    if value is None or value == "":
-        return None
     if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
         raise ValueError("expected at least one agent")
     return cast("int | float | str", value)
@@ -217,15 +205,8 @@ def plain_definition(value: object) -> object:
     return value
 
 
-def parse_on_inconclusive(value: object) -> OnInconclusive | None:
-    """Parse what an inconclusive run does to the task; ``None`` for the configured value."""
-    return None if _is_absent(value) else cast("OnInconclusive", choice(value, ("fail", "skip", "warn")))
-
-
-def parse_report_path(value: object) -> str | None:
+def parse_report_path(value: object) -> str:
     """Parse where to write the report; the suffix selects the format."""
-    if _is_absent(value):
-        return None
     if not isinstance(value, str):
         raise ValueError(
             "expected a path or URL that ends in .xml (JUnit), .md (Markdown) or .html (report page)"
@@ -266,19 +247,14 @@ def parse_duration(value: object) -> float:
     return duration
 
 
-def parse_poll_interval(value: object) -> float | None:
-    """Parse seconds or a timedelta, more than 0; ``None`` for the adaptive schedule."""
-    return None if _is_absent(value) else parse_positive_duration(value)
+def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
+    """Return a parser that also takes ``None``, or what a template makes of it, for an argument that is not given."""
 
+    def parse_optional(value: object) -> T | None:
+        is_absent = value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+        return None if is_absent else parse(value)
 
-def parse_queue_timeout(value: object) -> float | None:
-    """Parse seconds or a timedelta, 0 or more; ``None`` for the configured value."""
-    return None if _is_absent(value) else parse_duration(value)
-
-
-def _is_absent(value: object) -> bool:
-    """Whether an argument is not given: ``None``, or what a template makes of it."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+    return parse_optional
 
 
 def choice(value: object, choices: Iterable[str]) -> str:
@@ -293,14 +269,6 @@ def choice(value: object, choices: Iterable[str]) -> str:
 def one_of(*choices: str) -> Callable[[object], Any]:
     """Return a parser of one of a few texts."""
     return lambda value: choice(value, choices)
-
-
-def _from_file_text(value: object) -> object:
-    """A list that a file spells; any other value as it is."""
-    if isinstance(value, str) and "\n" in value.strip():
-        structure = read_structure(value)
-        return structure if isinstance(structure, list) else value
-    return value
 
 
 def read_structure(value: object) -> object:
@@ -367,15 +335,15 @@ class JudgeOptions(Options):
     """The options of every task that judges a round. Durations are seconds."""
 
     thousandeyes_conn_id: str = option(parse_conn_id)
-    min_agents: int | float | str | None = option(parse_min_agents)
+    min_agents: int | float | str | None = option(optional(parse_min_agents))
     grace: float = option(parse_duration)
     max_agent_errors: int | float = option(parse_max_agent_errors)
     checks: Checks = option(parse_checks)
     compare_with: Json | None = option(parse_compare_with)
     on_failed: OnFailed = option(one_of("fail", "retry", "skip", "warn"))
-    on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
+    on_inconclusive: OnInconclusive | None = option(optional(one_of("fail", "skip", "warn")))
     snapshot_on_failure: bool = option(parse_bool)
-    report_path: str | None = option(parse_report_path)
+    report_path: str | None = option(optional(parse_report_path))
     deferrable: bool = option(parse_bool)
 
     @classmethod
@@ -394,17 +362,17 @@ class JudgeOptions(Options):
 class StartOptions(JudgeOptions):
     """The options of every task that starts a round."""
 
-    account_group_id: str | None = option(parse_account_group_id)
-    test_type: str | None = option(parse_test_type)
+    account_group_id: str | None = option(optional(parse_account_group_id))
+    test_type: str | None = option(optional(parse_test_type))
     wait_for_results: bool = option(parse_bool)
-    result_types: tuple[str, ...] | None = option(parse_result_types)
-    expected_agents: ExpectedAgents | None = option(parse_expected_agents)
+    result_types: tuple[str, ...] | None = option(optional(parse_result_types))
+    expected_agents: ExpectedAgents | None = option(optional(parse_expected_agents))
     confirm_failures: int = option(parse_confirm_failures)
     # Airflow's operators have a method of the name dry_run.
     dry_run: bool = option(parse_bool, attribute="is_dry_run")
-    poll_interval: float | None = option(parse_poll_interval)
+    poll_interval: float | None = option(optional(parse_positive_duration))
     timeout: float = option(parse_positive_duration)
-    queue_timeout: float | None = option(parse_queue_timeout)
+    queue_timeout: float | None = option(optional(parse_duration))
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -433,7 +401,7 @@ class CreateOptions(StartOptions):
     """The options of ``CreateInstantTestOperator``."""
 
     definition: Json | None = option(parse_definition)
-    from_test: str | None = option(parse_optional_test_id)
+    from_test: str | None = option(optional(parse_test_id))
     overrides: Json | None = option(parse_definition)
 
     @classmethod

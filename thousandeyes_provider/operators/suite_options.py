@@ -11,10 +11,10 @@ from thousandeyes_provider.operators.options import (
     Options,
     one_of,
     option,
+    optional,
     parse_account_group_id,
     parse_bool,
     parse_conn_id,
-    parse_on_inconclusive,
     parse_report_path,
     parse_test_type,
     read_structure,
@@ -42,10 +42,8 @@ def parse_texts(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for item in texts if (text := str(item).strip()) not in ("", "None")))
 
 
-def parse_max_tests(value: object) -> int | None:
-    """Parse the largest number of tests; ``None`` for Airflow's limit."""
-    if value is None:
-        return None
+def parse_max_tests(value: object) -> int:
+    """Parse the largest number of tests."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("expected a whole number, 1 or more")
     return value
@@ -89,11 +87,6 @@ def parse_min_passed(value: object) -> int | float | None:
     return suite_evidence.parse_min_passed(value)
 
 
-def parse_shadow(value: object) -> bool | None:
-    """Parse true or false; ``None`` for the configured value."""
-    return None if value is None else parse_bool(value)
-
-
 def parse_results(value: object) -> object:
     """Return the results as they are: what is no evidence counts as a run without."""
     return value
@@ -108,11 +101,11 @@ class SelectOptions(Options):
     tags: tuple[str, ...] = option(parse_texts)
     match_tags: Literal["all", "any"] = option(one_of("all", "any"))
     exclude: tuple[str, ...] = option(parse_texts)
-    test_type: str | None = option(parse_test_type)
-    max_tests: int | None = option(parse_max_tests)
+    test_type: str | None = option(optional(parse_test_type))
+    max_tests: int | None = option(optional(parse_max_tests))
     overrides: Mapping[str, Json] = option(parse_overrides)
     defaults: Json = option(parse_arguments)
-    account_group_id: str | None = option(parse_account_group_id)
+    account_group_id: str | None = option(optional(parse_account_group_id))
     thousandeyes_conn_id: str = option(parse_conn_id)
 
     @classmethod
@@ -137,6 +130,6 @@ class SuiteOptions(Options):
     min_passed: int | float | None = option(parse_min_passed)
     non_blocking: tuple[str, ...] = option(parse_texts)
     on_failed: Literal["fail", "skip", "warn"] = option(one_of("fail", "skip", "warn"))
-    on_inconclusive: OnInconclusive | None = option(parse_on_inconclusive)
-    shadow: bool | None = option(parse_shadow)
-    report_path: str | None = option(parse_report_path)
+    on_inconclusive: OnInconclusive | None = option(optional(one_of("fail", "skip", "warn")))
+    shadow: bool | None = option(optional(parse_bool))
+    report_path: str | None = option(optional(parse_report_path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.rounds import YEAR_10000
@@ -18,8 +17,6 @@ from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.operators.options import Json
 
 XCOM_KEY = "thousandeyes_wait"
-
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -126,17 +123,20 @@ class FirstFailure:
 
         :raises ValueError: naming what is wrong.
         """
-        remaining = whole_number(value.get("remaining")) if isinstance(value, Mapping) else None
-        positions = value.get("failed_positions") if isinstance(value, Mapping) else None
-        run = value.get("run") if isinstance(value, Mapping) else None
-        if remaining is None or not isinstance(positions, list) or not isinstance(run, Mapping):
-            raise ValueError("the first failure has no remaining, failed_positions and run")
+        if not isinstance(value, Mapping):
+            raise ValueError(f"the first failure is no object, but {type(value).__name__}")
+        positions, run = value["failed_positions"], value["run"]
         if not all(isinstance(position, int) for position in positions):
             raise ValueError("failed_positions of the first failure are not whole numbers")
-        kinds = {"started_at": str, "rounds": Mapping, "links": Mapping}
-        if not all(isinstance(run.get(name), kind) for name, kind in kinds.items()):
-            raise ValueError("run of the first failure has no started_at, rounds and links")
-        return cls(remaining, tuple(positions), dict(run))
+        return cls(
+            int(value["remaining"]),
+            tuple(positions),
+            {
+                "started_at": str(run["started_at"]),
+                "rounds": dict(run["rounds"]),
+                "links": dict(run["links"]),
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -335,8 +335,8 @@ class TestReattach:
         assert evidence["rounds"]["http-server"] > theirs
 
     def test_a_task_that_now_runs_another_test_picks_up_nothing(self, simulator, tries, monkeypatch):
-        one, other = simulator.add_test("http-server", delays=10), simulator.add_test("http-server")
-        self.lose(tries, monkeypatch, one)
+        lost, other = simulator.add_test("http-server", delays=10), simulator.add_test("http-server")
+        self.lose(tries, monkeypatch, lost)
         evidence = tries.rerun(other)
         assert (evidence["test_id"], simulator.run_calls(other)) == (other, 1)
 
