@@ -259,7 +259,7 @@ class Rerun:
         checks: list[Json] = []
         for check in self._options.checks.checks:
             newest = self._session.reader.newest.get(check.result_type, [])
-            values = samples.values_of(check.result_type, check.metric, newest)
+            values = samples.read_values(check.result_type, check.metric, newest)
             has_metric = any(value is not None for value in values)
             checks.append(
                 {"result_type": check.result_type, "metric": check.metric, "in_newest_round": has_metric}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from thousandeyes_provider.api.coerce import boolean, check_structure, closest, number, parse_structure
@@ -33,45 +34,31 @@ from thousandeyes_provider.validation.check_model import (
 from thousandeyes_provider.validation.patterns import pattern_error
 
 _AGGREGATE_NAMES = frozenset(AGGREGATES)
-_NUMBER_COMPARISONS = frozenset({"equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS})
-_WITH_TOLERANCE = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
+_NUMBER_COMPARISONS = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
 
 _ALIASES = {
-    "lt": "less_than",
-    "<": "less_than",
-    "le": "leq_to",
-    "lte": "leq_to",
-    "<=": "leq_to",
-    "leq": "leq_to",
-    "gt": "greater_than",
-    ">": "greater_than",
-    "ge": "geq_to",
-    "gte": "geq_to",
-    ">=": "geq_to",
-    "geq": "geq_to",
-    "eq": "equal_to",
-    "==": "equal_to",
-    "=": "equal_to",
-    "equals": "equal_to",
-    "is": "equal_to",
-    "in": "one_of",
-    "regex": "matches",
-    "regexp": "matches",
-    "match": "matches",
-    "like": "contains",
-    "avg": "mean",
-    "average": "mean",
-    "all": "every",
-    "each": "every",
-    "some": "any",
-    "minimum": "min",
-    "maximum": "max",
-    "p99.9": "p99",
-    "warning": "warn",
-    "err": "error",
-    "fail": "error",
-    "country": "countryId",
-    "agent": "agentName",
+    alias: name
+    for name, aliases in {
+        "less_than": "lt <",
+        "leq_to": "le lte leq <=",
+        "greater_than": "gt >",
+        "geq_to": "ge gte geq >=",
+        "equal_to": "eq equals is = ==",
+        "one_of": "in",
+        "matches": "match regex regexp",
+        "contains": "like",
+        "mean": "avg average",
+        "every": "all each",
+        "any": "some",
+        "min": "minimum",
+        "max": "maximum",
+        "p99": "p99.9",
+        "warn": "warning",
+        "error": "err fail",
+        "countryId": "country",
+        "agentName": "agent",
+    }.items()
+    for alias in aliases.split()
 }
 """Names from other tools, and their names here."""
 
@@ -435,8 +422,12 @@ class _Parser:
     ) -> None:
         if "quorum" in given and aggregate != "every":
             self._error(_inner(path, "quorum"), f'works with "every" only, not with {_quoted(aggregate)}')
-        if "tolerance" in given and not any(name in _WITH_TOLERANCE and name not in texts for name in named):
-            self._error(_inner(path, "tolerance"), f"works only with numbers in {', '.join(_WITH_TOLERANCE)}")
+        if "tolerance" in given and not any(
+            name in _NUMBER_COMPARISONS and name not in texts for name in named
+        ):
+            self._error(
+                _inner(path, "tolerance"), f"works only with numbers in {', '.join(_NUMBER_COMPARISONS)}"
+            )
         if "floor" in given and not any(name in CHANGES + DELTAS for name in named):
             self._error(_inner(path, "floor"), f"works only with {', '.join(CHANGES + DELTAS)}")
 
@@ -448,8 +439,7 @@ class _Parser:
             if strict in values and loose in values:
                 self._error(path, f"both {_quoted(strict)} and {_quoted(loose)}; keep one of them")
                 return
-        pairs = [(low, high) for low in LOWER_BOUNDS for high in UPPER_BOUNDS]
-        pairs += [("change_geq_to", "change_leq_to"), ("delta_geq_to", "delta_leq_to")]
+        pairs = [*product(LOWER_BOUNDS, UPPER_BOUNDS), CHANGES[::-1], DELTAS[::-1]]
         for low, high in pairs:
             if low not in values or high not in values:
                 continue

@@ -200,13 +200,8 @@ def read_numbers(result_type: str, metric: str, rows: Iterable[Row]) -> list[Val
     ]
 
 
-def values_of(result_type: str, metric: str, rows: Iterable[Row]) -> tuple[Any, ...]:
-    """Return the values of a metric in all rows of one agent, in the order of the rows."""
-    return tuple(flatten(read_values(result_type, metric, rows)))
-
-
 def numbers_of(result_type: str, metric: str, rows: Iterable[Row]) -> tuple[float | None, ...]:
-    """Return :func:`values_of` as numbers, also where they are spelled; ``None`` for anything else."""
+    """Return the numbers of a metric in all rows of one agent, as :func:`read_numbers` does."""
     return tuple(flatten(read_numbers(result_type, metric, rows)))
 
 
