@@ -168,6 +168,37 @@ class TestHistory:
         before = baseline_from_rows({"dns-server": rows}, checks, "history")
         assert before.of("dns-server", "resolutionTime") == {"1": (6, 51)}
 
+    def test_each_certificate_has_its_own_median(self):
+        checks = parse_checks({HTTP: {"sslCertificates.daysUntilExpiry": {"delta_geq_to": -2}}})
+        rows = [
+            row(1, at=AT + 60 * nth, sslCertificates=[{"daysUntilExpiry": days} for days in of_round])
+            for nth, of_round in enumerate([[60, 400], [59, "399"], [58]])
+        ]
+        before = baseline_from_rows({HTTP: [*rows, row(1, at=AT + 180)]}, checks, "history")
+        assert before.of(HTTP, "sslCertificates.daysUntilExpiry") == {"1": (59, 399.5)}
+
+    def test_the_agents_have_their_names(self):
+        before = baseline_from_rows({HTTP: [row(1, 5), row(2, 5)]}, CHECKS, "history")
+        assert [before.agent(key) for key in "129"] == [
+            Agent("1", "name 1"),
+            Agent("2", "name 2"),
+            Agent("9"),
+        ]
+
+    def test_rounds_of_result_types_that_are_not_compared_count(self):
+        checks = parse_checks(
+            {HTTP: {"responseTime": {"change_leq_to": 0.2}}, "network": {"loss": {"leq_to": 1}}}
+        )
+        before = baseline_from_rows({"network": [row(1, loss=0)]}, checks, "history")
+        assert before.unusable.startswith("history, 1 rounds from ")
+
+    @pytest.mark.parametrize("round_id", [float(AT), str(AT)])
+    def test_spelled_round_ids_are_the_same_round(self, round_id):
+        before = baseline_from_rows(
+            {HTTP: [row(1, 5), row(2, 5, round_id), row(3, 5, [AT])]}, CHECKS, "history"
+        )
+        assert ", 1 rounds from " in before.source
+
     @pytest.mark.parametrize("rows", [{}, {HTTP: []}, {"network": [row(1, 5)]}])
     def test_no_rounds_are_not_usable(self, rows):
         assert baseline_from_rows(rows, CHECKS, "the last 24h of test 7").unusable == (

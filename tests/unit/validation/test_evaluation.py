@@ -333,6 +333,48 @@ class TestQuorum:
         assert passes({"leq_to": 5, "quorum": 0.5}, 5, None)
 
 
+class TestManyAgents:
+    """Equal values are compared once, checks of one metric share what they read."""
+
+    @pytest.mark.parametrize("values", [[1, True, 1.0, "true"], ["true", 1.0, True, 1]])
+    def test_values_that_only_look_equal_are_compared_by_themselves(self, values):
+        outcome = result({"one_of": [True]}, rows(*values, metric="field"), metric="field")
+        failing = [values[int(agent)] for agent in names(outcome.failing_agents)]
+        assert {type(value) for value in failing} == {int, float}
+
+    def test_checks_of_one_metric_do_not_influence_each_other(self):
+        rules = [
+            {"leq_to": 5},
+            {"leq_to": 5, "where": {"agentId": "1"}},
+            {"change_leq_to": 0.2, "where": {"agentId": "0"}},
+            {"change_leq_to": 0.2},
+        ]
+        earlier, round_rows = before(a0=2, a1=9), rows(3, 7)
+        alone = [result(rule, round_rows, before=earlier).to_json() for rule in rules]
+        together = evaluate(parse_checks({HTTP: {TIME: rules}}), {HTTP: round_rows}, earlier)
+        assert [outcome.to_json() for outcome in together] == alone
+
+    @given(
+        st.floats(-1e6, 1e6),
+        st.floats(-1e6, 1e6),
+        st.floats(-2, 2),
+        st.sampled_from(["change_leq_to", "change_geq_to"]),
+    )
+    @example(1.1, 1.0, 0.1, "change_leq_to")
+    @example(0.9, 1.0, -0.1, "change_geq_to")
+    @example(0.0, 0.0, 0.0, "change_leq_to")
+    @example(-5.0, 0.0, -1.0, "change_leq_to")
+    def test_a_change_is_compared_by_its_rounded_value(self, now, then, bound, comparison):
+        outcome = result(
+            {comparison: bound},
+            rows(now, metric="field"),
+            metric="field",
+            before=before(metric="field", a0=then),
+        )
+        change = relative_change(now, then)
+        assert outcome.passed is (change <= bound if comparison == "change_leq_to" else change >= bound)
+
+
 class TestWhere:
     ROWS = [
         row(1, 5, name="Oslo, Norway", country="NO"),
@@ -357,6 +399,11 @@ class TestWhere:
         outcome = result({"geq_to": 100, "where": where}, self.ROWS)
         assert sorted(names(outcome.failing_agents)) == agents
         assert outcome.agents == len(agents)
+
+    @pytest.mark.parametrize(("aggregate", "actual"), [("max", 9), ("mean", 8), ("count", 2)])
+    def test_an_aggregate_uses_the_values_of_matching_agents(self, aggregate, actual):
+        outcome = result({aggregate: {"leq_to": 100, "where": {"countryId": "DE"}}}, self.ROWS)
+        assert (outcome.actual, outcome.agents) == (actual, 2)
 
     def test_a_check_without_matching_agents_fails(self):
         outcome = result({"leq_to": 100, "where": {"countryId": "FR"}}, self.ROWS)
