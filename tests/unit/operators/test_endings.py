@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesServerError,
 )
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
+from thousandeyes_provider.links import thousandeyes as links
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.operators.suite import (
     SelectTestsOperator,
@@ -56,6 +58,10 @@ def deferral_of(worker, operator):
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(worker.context)
     return deferred.value
+
+
+class LostWorkerError(BaseException):
+    """The worker is gone, with all that it knew."""
 
 
 class TestTracebacks:
@@ -255,6 +261,16 @@ class TestSensor:
         with pytest.raises(ThousandEyesServerError):
             worker_alone.execute(sensor)
 
+    def test_in_reschedule_mode_it_pokes_once(self, worker_alone, sensor_of):
+        sensor = sensor_of({"delays": 500}, mode="reschedule", timeout=60)
+        context = worker_alone.context
+        context["ti"].get_first_reschedule_date = lambda context: None
+        worker_alone.operator = sensor
+        # Airflow 2 and 3 define the exception in different modules.
+        with pytest.raises(Exception) as rescheduled:  # noqa: PT011
+            sensor.execute(context)
+        assert type(rescheduled.value).__name__ == "AirflowRescheduleException"
+
     def test_a_finished_round_does_not_go_through_the_triggerer(self, triggerer, sensor_of):
         sensor = sensor_of({"delays": 0}, deferrable=True, timeout=5)
         triggerer.max_tries = 0
@@ -301,6 +317,11 @@ class TestSuites:
         evidence = worker_alone.execute(operator)
         assert (evidence["verdict"], evidence["shadow"]) == ("failed", True)
         assert "Shadow mode, the task succeeds" in log()
+
+    def test_tests_by_id_alone(self, simulator, worker_alone):
+        test_id = simulator.add_test("http-server", scheduled=True)
+        (run,) = worker_alone.execute(SelectTestsOperator(task_id="select", from_tests=[test_id]))
+        assert run["from_test"] == test_id
 
     def test_a_report_of_all_tests(self, worker_alone, tmp_path):
         path = tmp_path / "gate.md"
@@ -374,6 +395,73 @@ class TestTelemetry:
         text = log()
         assert "Metrics of the verdict not reported: no metrics today" in text
         assert "Asset events do not carry the verdict" in text
+
+    def test_without_the_openlineage_provider_there_is_no_lineage(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "openlineage.client.facet_v2", None)
+        operator = RunInstantTestOperator(task_id="run", test_id="1")
+        assert operator.get_openlineage_facets_on_complete(None) is None
+
+    def test_a_task_without_a_verdict_has_no_tests(self):
+        pytest.importorskip("airflow.providers.openlineage")
+        operator = RunInstantTestOperator(task_id="run", test_id="1")
+        assert operator.get_openlineage_facets_on_failure(None).run_facets == {}
+
+
+@pytest.mark.parametrize(("pushed", "url"), [("https://app.example", "https://app.example"), (None, "")])
+def test_a_link_is_what_the_task_pushed(monkeypatch, pushed, url):
+    key = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    read = []
+    monkeypatch.setattr(links.XCom, "get_value", lambda **arguments: read.append(arguments) or pushed)
+    assert links.ThousandEyesRoundLink().get_link(None, ti_key=key) == url
+    assert read == [{"ti_key": key, "key": "thousandeyes_round_link"}]
+
+
+def test_an_argument_that_cannot_be_written_out_is_named_by_its_type():
+    with pytest.raises(ThousandEyesConfigurationError, match=r"timeout=\(int\): expected seconds"):
+        RunInstantTestOperator(task_id="run", test_id="1", timeout=10**5000)
+
+
+def test_expected_agents_in_a_file(simulator, worker_alone, tmp_path):
+    (tmp_path / "agents.yaml").write_text("- Singapore\n- zurich-branch-2\n")
+    with DAG("files", schedule=None, template_searchpath=str(tmp_path)):
+        operator = RunInstantTestOperator(
+            task_id="run",
+            test_id=simulator.add_test("http-server"),
+            expected_agents="agents.yaml",
+            **QUICK,
+        )
+    assert worker_alone.execute(operator)["agents"]["expected_count"] == 2
+
+
+def test_a_type_that_only_the_checks_imply_is_verified_once(simulator, worker_alone):
+    test_id = simulator.add_test("voice", history=[], switches={"typed_lookup": "404"})
+    checks = {"rtp-server": {"mos": {"min": {"geq_to": 1}}}}
+    evidence = worker_alone.rerun(test_id, checks=checks, expected_agents=1)
+    assert (evidence["test_type"], evidence["checks"][0]["passed"]) == ("voice", True)
+
+
+def test_a_test_that_an_earlier_try_created_is_taken_when_its_name_is_refused(simulator, tries, monkeypatch):
+    """The earlier try's test is not listed yet when the next try looks for it."""
+    create, find = BlockingThousandEyesHook.create_instant_test, BlockingThousandEyesHook.find_created
+
+    def create_and_vanish(*arguments, **more):
+        create(*arguments, **more)
+        raise LostWorkerError
+
+    searches = []
+
+    def find_second(hook, *arguments):
+        searches.append(arguments)
+        return None if len(searches) == 1 else find(hook, *arguments)
+
+    definition = {"url": "https://a.example", "agents": [SINGAPORE], "testName": "Preview"}
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
+        with pytest.raises(LostWorkerError):
+            tries.create("http-server", definition=definition)
+    monkeypatch.setattr(BlockingThousandEyesHook, "find_created", find_second)
+    assert tries.create("http-server", definition=definition)["verdict"] == "passed"
+    assert (len(searches), len(simulator.tests)) == (2, 1)
 
 
 def test_a_definition_that_cannot_be_read_is_not_repeated():
