@@ -28,7 +28,7 @@ MOST_PAGES = 1000
 """Pages of one result; a longer chain of links counts as endless."""
 
 ENCODINGS = "gzip, deflate"
-"""What to ask for in ``Accept-Encoding``: what :class:`Body` can decode."""
+"""Value of ``Accept-Encoding``: the encodings that :class:`Body` can decode."""
 
 _PIECE = 64 * 1024
 
@@ -48,8 +48,8 @@ class UnusableBody(ValueError):
 class Body:
     """The body of one response, assembled from the pieces that arrive.
 
-    :param encoding: ``Content-Encoding`` of the response. A body in an encoding that was not asked for stays as it is
-        and then is not JSON.
+    :param encoding: ``Content-Encoding`` of the response. A body in another encoding than :data:`ENCODINGS`
+        stays as it is, and is not JSON.
     """
 
     def __init__(self, encoding: str | None) -> None:

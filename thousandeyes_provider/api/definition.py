@@ -1,8 +1,8 @@
 """Parsing of the definition of an instant test: types, required fields, agents by name, secrets.
 
 The fields are in :mod:`~thousandeyes_provider.api.definition_schema`. Wrong types, missing
-fields and misspelt choices are errors. What the API description does not have (other choices, ranges, fields) is a
-warning, since the description moves on.
+fields and misspelt choices are errors. Choices, ranges and fields outside the API description are warnings: the
+description may be older than the API.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_TEST_NAME = 200
 """Characters of a generated test name; the limit of the API is not documented."""
 
 MAX_WARNINGS = 20
-"""Warnings that are listed, and misspelt names for which the likely one is looked up, which takes a while."""
+"""Warnings that are listed, and misspelt names that get a suggestion; each suggestion takes about 0.5 ms."""
 
 _IDENTITY_FIELDS = frozenset(("testName", "labels", "sharedWithAccounts"))
 """Fields that identify a test or share it, and do not change what it measures."""
@@ -66,7 +66,7 @@ def read_definition(
 ) -> dict[str, Any]:
     """Return the body of a request that creates a test, with each value as the JSON type that the API expects.
 
-    Numbers and flags may be text, which is what a rendered template gives. Agents may be ids, names, or objects with
+    Numbers and flags may be text, the form of a rendered template. Agents may be ids, names, or objects with
     ``agentId`` or ``agentName``; see :func:`with_agent_ids`.
 
     :param test_type: one of the twelve types.
@@ -428,7 +428,7 @@ def _list(value: Any, field: Field, path: str, reader: _Reader) -> _Read:
         elif not field.members:
             result.append(_value(item, Field("text", required=True, secret=field.secret), inner, reader))
         elif isinstance(item, Mapping):
-            # An agent by its name is looked up later.
+            # The name of an agent is resolved later.
             members = {**AGENT_FIELDS, "agentId": TEXT} if "agentName" in item else field.members
             # Lists are replaced, not merged: an entry of a list has to be complete.
             result.append(_object(item, members, inner, replace(reader, partial=False)))

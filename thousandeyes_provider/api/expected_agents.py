@@ -181,7 +181,7 @@ def rows_per_agent(
     """How many rows of a result type each agent has in a complete round.
 
     :param test: the test's definition, if known.
-    :param remembered: the rows of the remembered round; they are counted where the definition does not tell.
+    :param remembered: the rows of the remembered round; they are counted where the definition does not help.
     :return: ``None`` when that is unknown.
     """
     servers = (test or {}).get("dnsServers")

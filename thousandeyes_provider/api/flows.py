@@ -271,7 +271,7 @@ def _decide(
 
 
 def _is_redirect(response: Response, method: str) -> bool:
-    """Whether a response asks for the same request at another address."""
+    """Whether a response redirects the same request to another address."""
     statuses = (301, 302, 303, 307, 308) if method == "GET" else (307, 308)
     return response.status in statuses and bool(response.headers.get("location"))
 

@@ -1,6 +1,6 @@
 """When to poll the results of a run: by the age of the wait, what has arrived, and the quota of the organization.
 
-Pure functions of what they are given: nothing sends, sleeps or reads a clock. Worker and triggerer use the same
+Pure functions: nothing sends, sleeps or reads a clock. Worker and triggerer use the same
 schedule. ``benchmarks/schedule.py`` compares it with others. See ``docs/thousandeyes-api.md``, "Rate limits".
 """
 
@@ -135,7 +135,7 @@ class PollSchedule:
         """Seconds until the next poll.
 
         :param arrivals: what has arrived.
-        :param pace: what the quota asks for; nothing when ``None``.
+        :param pace: the pace that the quota allows; no limit when ``None``.
         """
         pace = pace or QuotaPace()
         if self.interval is not None:

@@ -356,7 +356,7 @@ class RoundProgress:
             return WaitState.COMPLETE
         if self.enough_since is not None and now >= self.enough_since + self.grace:
             return WaitState.ENOUGH
-        # A poll that failed brought nothing new either, but it does not tell what is there.
+        # A failed poll brings nothing new either, but it does not show that nothing has arrived.
         if self._quiet_at() <= (-math.inf if self.last_response is None else self.last_response):
             return WaitState.QUIET
         return WaitState.DEADLINE if now >= self.deadline else WaitState.WAITING
@@ -382,10 +382,10 @@ class RoundProgress:
         return WaitState.DEADLINE if trigger_state is WaitState.DEADLINE else state
 
     def next_poll(self, now: float, pace: QuotaPace | None = None) -> float:
-        """When to poll again: as the schedule says, but not after the deadline or the end of a period.
+        """When to poll again: by the schedule, but not after the deadline or the end of a period.
 
         :param now: the time.
-        :param pace: what the quota asks for; nothing when ``None``.
+        :param pace: the pace that the quota allows; no limit when ``None``.
         """
         due = now + self.schedule.seconds(self._arrivals(now), pace)
         turning_points = [self.deadline, self._quiet_at()]
@@ -429,7 +429,7 @@ class RoundProgress:
         return tuple(lines)
 
     def is_indistinct(self) -> bool:
-        """Whether our round cannot be told from a run that others started earlier in the same minute.
+        """Whether our round looks like a run that others started earlier in the same minute.
 
         That is so when its id is the whole minute of the run call, and a row of it repeats the id as its only time.
         """

@@ -34,7 +34,7 @@ _WEB_ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
 
 
 class RowOrigin(Enum):
-    """Which round a row belongs to, as far as the row tells."""
+    """Which round a row belongs to, as far as the row shows it."""
 
     OURS = "ours"
     """The row can belong to the round of our run."""
@@ -58,7 +58,7 @@ def newest_round(rows: Iterable[Row]) -> int | None:
 
 
 def measured_at(row: Row) -> float | None:
-    """When a row was measured, epoch seconds; ``None`` when the row does not tell.
+    """When a row was measured, epoch seconds; ``None`` when the row does not show it.
 
     ``startTime`` and ``date`` either repeat the round id or are the time of the agent's measurement. A time later than
     the round id is the time of the measurement; of two such times the earlier one counts.
@@ -73,8 +73,8 @@ def measured_at(row: Row) -> float | None:
 def round_length(rows: Iterable[Row]) -> float | None:
     """How long the newest round among ``rows`` took: the seconds from its start to its last measurement.
 
-    :return: ``None`` when the rows do not tell when they were measured, or the round id is a whole minute, which need
-        not be the start.
+    :return: ``None`` when the rows have no time of measurement, or the round id is a whole minute, which need not be
+        the start.
     """
     rows = list(rows)
     newest = newest_round(rows)

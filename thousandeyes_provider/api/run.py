@@ -1,4 +1,4 @@
-"""What is known of a run: before the run call (:class:`Plan`), and once the call was accepted (:class:`RunHandle`)."""
+"""The data of a run: before the run call (:class:`Plan`), and once the call was accepted (:class:`RunHandle`)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class RunHandle:
         """The handle as a JSON object of at most :data:`MAX_HANDLE_BYTES`, for XCom and trigger arguments.
 
         A list of agents that is too long is replaced by a list of ids, or by the number of agents. ``expected_cut``
-        then says what was left out: ``names`` or ``agents``.
+        names what was left out: ``names`` or ``agents``.
         """
         agents = self.plan.expected.agents
         full = [{"agent_id": agent.agent_id, "agent_name": agent.agent_name} for agent in agents]

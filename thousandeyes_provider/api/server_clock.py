@@ -32,7 +32,7 @@ class ServerClock:
         return self.offset > -math.inf
 
     def time_at(self, local: float) -> float:
-        """ThousandEyes' time at a local time, as a lower bound; the local time as long as nothing is known."""
+        """ThousandEyes' time at a local time, as a lower bound; the local time before the first usable ``Date``."""
         return local + (self.offset if self.is_known else 0.0)
 
     def after(self, response: Response, *, sent_at: float, received_at: float) -> ServerClock:

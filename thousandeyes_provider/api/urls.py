@@ -69,7 +69,7 @@ def base_url(host: str | None, schema: str | None = None, port: int | None = Non
 def is_loopback(url: str) -> bool:
     """Whether the host of ``url`` is a loopback address or ``localhost``; nothing is looked up.
 
-    ``localhost.``, ``evil.localhost`` and ``127.0.0.1.`` are names that a resolver answers as it likes.
+    ``localhost.``, ``evil.localhost`` and ``127.0.0.1.`` are names that a resolver may map to any address.
     """
     name = (urlsplit(url).hostname or "").lower()
     try:

@@ -146,7 +146,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
     # -- the driver ----------------------------------------------------------------------------------------------
 
     async def drive(self, flow: Flow[T]) -> T:
-        """Run a flow to its result: send, sleep and log as it asks for."""
+        """Run a flow to its result: carry out its steps."""
         await self.load()
         reply: Response | NoResponse | bool | None = None
         while True:

@@ -286,8 +286,8 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 never_repeat="" if name else _NEVER_REPEAT,
             )
         except ThousandEyesRequestError:
-            # The name may be taken by the test of the lost response, when the list of tests did not show it yet. A call
-            # that a rate limit refused has created none: then the test of that name is somebody else's.
+            # The test of the lost response may hold the name, although the list of tests did not show it yet. After a
+            # call that a rate limit refused, the test of that name belongs to another client.
             if not is_lost or not (yield from verify(0.0)):
                 raise
             return created or {}
@@ -368,7 +368,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
     # -- the driver ----------------------------------------------------------------------------------------------
 
     def drive(self, flow: Flow[T]) -> T:
-        """Run a flow to its result: send, sleep and log as it asks for."""
+        """Run a flow to its result: carry out its steps."""
         reply: Response | NoResponse | bool | None = None
         while True:
             try:

@@ -45,7 +45,7 @@ SETTLED_ROUND_AGE = 300.0
 """Seconds after which a round counts as complete, so that its agents are those of the next round."""
 
 _TYPES_WITH_ROW_COUNT = ("dns-server", "agent-to-agent")
-"""Test types whose definition tells how many rows an agent has."""
+"""Test types whose definition determines how many rows an agent has."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def plan_of_new(
     """The plan for a test without rounds.
 
     :param test_id: empty when the test is yet to be created.
-    :param definition: what is known of the definition.
+    :param definition: the definition, as far as it is known.
     :param result_types: the result types to wait for; the defaults of the test type when ``None``.
     :param expected: the agents that should report; those of the definition when ``None``.
     :raises ThousandEyesConfigurationError: when the test does not have a result type.
@@ -147,7 +147,7 @@ def plan_of_new(
     unmeasured = [name for name in wanted if name not in measured and name in ("network", "path-vis")]
     if unmeasured and definition.get("networkMeasurements") is False:
         raise ThousandEyesConfigurationError(
-            f"result_types {', '.join(unmeasured)}: the definition says networkMeasurements is false"
+            f"result_types {', '.join(unmeasured)}: networkMeasurements is false in the definition"
         )
     return Plan(
         test_id=test_id,
@@ -192,7 +192,7 @@ def _pace_after_response(
 def _learned_rows_per_agent(
     test_type: str, result_type: str, test: Mapping[str, Any], rows: Sequence[Row], settled: bool
 ) -> int | None:
-    """How many rows of a result type an agent has; unknown where only a round tells that may be incomplete."""
+    """How many rows of a result type an agent has; ``None`` when only an unsettled round shows it."""
     count = rows_per_agent(test_type, result_type, test, rows)
     return count if settled or count == rows_per_agent(test_type, result_type, test, ()) else None
 
@@ -211,7 +211,7 @@ class ResultsReader:
     :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
     :param expand: the ``expand`` parameter by result type.
     :param newest: the rows of the newest rounds before the run, by result type.
-    :param pace: what the quota asked for after the last response.
+    :param pace: the pace that the quota allowed after the last response.
     :param has_reconnected: whether the connection was read again because ThousandEyes refused its token.
     """
 
@@ -290,7 +290,7 @@ class ResultsReader:
     def find_test_type(self, test_id: str) -> tuple[str, Mapping[str, Any]]:
         """The type of a test, from ``GET /tests``, else from the first results that the test has.
 
-        :return: the type, and what the response tells of the test.
+        :return: the type, and the test as the response has it.
         :raises ThousandEyesConfigurationError: when the type cannot be determined or has no instant form.
         """
         try:
@@ -344,7 +344,7 @@ class ResultsReader:
     def _newest_rounds(
         self, test_id: str, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
     ) -> tuple[dict[str, list[Row]], Mapping[str, Any]]:
-        """The rows of the newest rounds, and what is known of the test together with what its results tell."""
+        """The rows of the newest rounds, and ``known`` with the fields of the test in the responses."""
         rows: dict[str, list[Row]] = {}
         for result_type in wanted:
             directions = directions_of(test_type, result_type, known)
@@ -363,7 +363,7 @@ class ResultsReader:
         window: str | None = None,
         time_left: TimeLeft | None = None,
     ) -> tuple[list[Row], Mapping[str, Any]]:
-        """The rows of a result type, by default of the newest round, and what the results tell of the test."""
+        """The rows of a result type, by default of the newest round, and the test as the responses have it."""
         rows: list[Row] = []
         test: Mapping[str, Any] = {}
         for direction in directions:
@@ -461,7 +461,7 @@ class AsyncResultsReader:
 
     :param hook: the hook that sends the requests.
     :param log: where the reader logs.
-    :param pace: what the quota asked for after the last response.
+    :param pace: the pace that the quota allowed after the last response.
     """
 
     hook: ThousandEyesAsyncHook

@@ -228,7 +228,7 @@ class SharedAccount:
         return self._sessions[route]
 
     def expected_wait_for_turn(self, pause: float) -> float:
-        """Return the seconds until a turn that is asked for now is expected to come.
+        """Return the expected seconds until the turn of a task that joins the line now.
 
         :param pause: seconds until the window of a response that refused a run is over.
         """

@@ -221,7 +221,7 @@ class _Recorded:
     sock: Any
 
     def connect(self) -> None:
-        """Connect, through a proxy's tunnel and with TLS where the address asks for them."""
+        """Connect, through a proxy's tunnel and with TLS where the address requires them."""
         super().connect()  # type: ignore[misc]
         self._record()
 

@@ -160,7 +160,7 @@ class TestPlan:
 
     def test_a_new_test_without_network_measurements_has_none(self):
         with pytest.raises(
-            ThousandEyesConfigurationError, match="the definition says networkMeasurements is false"
+            ThousandEyesConfigurationError, match="networkMeasurements is false in the definition"
         ):
             plan_of_new(
                 "",
