@@ -81,7 +81,7 @@ def poll_flow(
     """
     hook, log = reader.hook, reader.log
 
-    def query() -> Flow[Mapping[str, Any] | ThousandEyesError]:
+    def query(result_type: str, direction: str | None) -> Flow[Mapping[str, Any] | ThousandEyesError]:
         # The window covers the run also when a retry sends the query at the deadline.
         latest = hook.server_now() + (max(time_left(), 0.0) if time_left else 0.0)
         try:
@@ -104,16 +104,13 @@ def poll_flow(
     for result_type, directions in plan.directions.items():
         rows[result_type] = []
         for direction in directions:
-            outcome = yield from query()
-            if (
-                isinstance(outcome, ThousandEyesAuthError)
-                and outcome.status == 401
-                and not reader.has_reconnected
-            ):
+            outcome = yield from query(result_type, direction)
+            is_refused = isinstance(outcome, ThousandEyesAuthError) and outcome.status == 401
+            if is_refused and not reader.has_reconnected:
                 reader.has_reconnected = True
                 log.warning("401: reading the connection again in case its token was renewed: %s", outcome)
                 yield Reconnect()
-                outcome = yield from query()
+                outcome = yield from query(result_type, direction)
             if isinstance(outcome, ThousandEyesAuthError | ThousandEyesConfigurationError):
                 raise outcome
             if not isinstance(outcome, ThousandEyesError):
