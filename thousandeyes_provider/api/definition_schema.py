@@ -41,6 +41,10 @@ def _one_of(*choices: str) -> Field:
     return Field("text", choices=choices)
 
 
+def _each(field_: Field, *names: str) -> dict[str, Field]:
+    return dict.fromkeys(names, field_)
+
+
 def _whole(low: int | None = None, high: int | None = None) -> Field:
     return Field("whole", low=low, high=high)
 
@@ -54,8 +58,7 @@ _DSCP_IDS = "0,8,16,24,32,40,48,56,10,12,14,18,20,22,26,28,30,34,36,38,46,44"
 _DSCP = _one_of(*_DSCP_IDS.split(","))
 _NETWORK = {
     **_TRACES,
-    "mtuMeasurements": _FLAG,
-    "networkMeasurements": _FLAG,
+    **_each(_FLAG, "mtuMeasurements", "networkMeasurements"),
     "probeMode": _one_of("auto", "sack", "syn"),
 }
 _PACED = {"fixedPacketRate": _whole(0, 100)}
@@ -70,13 +73,10 @@ _DOMAIN = {"domain": _need(TEXT)}
 _URL = {"url": _need(TEXT)}
 
 _OAUTH = {
-    "testUrl": TEXT,
+    **_each(TEXT, "testUrl", "username"),
+    **_each(_SECRET, "headers", "password", "postBody"),
     "requestMethod": _one_of("get", "post"),
-    "postBody": _SECRET,
-    "headers": _SECRET,
     "authType": _one_of("none", "basic", "ntlm"),
-    "username": TEXT,
-    "password": _SECRET,
 }
 _HTTP = {
     **_URL,
@@ -86,80 +86,56 @@ _HTTP = {
     **_BANDWIDTH,
     **_PROXY,
     **_TLS,
-    "agentInterfaces": _ANY,
-    "allowUnsafeLegacyRenegotiation": _FLAG,
+    **_each(
+        _FLAG, "allowUnsafeLegacyRenegotiation", "distributedTracing", "followRedirects", "includeHeaders"
+    ),
+    **_each(_FLAG, "useNtlm", "verifyCertificate"),
+    **_each(TEXT, "contentRegex", "desiredStatusCode", "dnsOverride", "userAgent", "username"),
+    **_each(_ANY, "agentInterfaces", "customHeaders", "vaultCredentials"),
     "authType": _one_of("none", "basic", "ntlm", "kerberos", "oauth"),
-    "contentRegex": TEXT,
-    "customHeaders": _ANY,
-    "desiredStatusCode": TEXT,
-    "distributedTracing": _FLAG,
-    "dnsOverride": TEXT,
     "downloadLimit": _whole(),
-    "followRedirects": _FLAG,
     "httpTargetTime": _whole(100, 5000),
     "httpTimeLimit": _whole(5, 60),
     "httpVersion": _whole(1, 2),
-    "includeHeaders": _FLAG,
     "oAuth": Field("object", members=_OAUTH),
     "password": _SECRET,
-    "useNtlm": _FLAG,
-    "userAgent": TEXT,
-    "username": TEXT,
-    "vaultCredentials": _ANY,
-    "verifyCertificate": _FLAG,
 }
 _BROWSER = {
     **_HTTP,
+    **_each(
+        _FLAG,
+        "allowGeolocation",
+        "allowMicAndCamera",
+        "disableScreenshot",
+        "identifyAgentTrafficWithUserAgent",
+    ),
+    **_each(TEXT, "blockDomains", "browserLanguage", "chromeOptions", "chromePolicies", "emulatedDeviceId"),
     "chromiumTrack": _one_of("stable", "latest"),
-    "allowGeolocation": _FLAG,
-    "allowMicAndCamera": _FLAG,
-    "blockDomains": TEXT,
-    "browserLanguage": TEXT,
-    "chromeOptions": TEXT,
-    "chromePolicies": TEXT,
-    "disableScreenshot": _FLAG,
-    "emulatedDeviceId": TEXT,
-    "identifyAgentTrafficWithUserAgent": _FLAG,
     "pageLoadingStrategy": _one_of("normal", "eager", "none"),
 }
 _REQUEST = {
-    "name": _need(TEXT),
-    "url": _need(TEXT),
-    "assertions": _ANY,
+    **_each(_need(TEXT), "name", "url"),
+    **_each(TEXT, "body", "scope", "tokenUrl", "username"),
+    **_each(_SECRET, "bearerToken", "clientId", "clientSecret", "password"),
+    **_each(_FLAG, "collectApiResponse", "verifyCertificate"),
+    **_each(_ANY, "assertions", "headers", "variables"),
     "authType": _one_of("none", "basic", "bearer-token", "oauth2"),
-    "bearerToken": _SECRET,
-    "body": TEXT,
     "clientAuthentication": _one_of("basic-auth-header", "in-body"),
-    "clientId": _SECRET,
-    "clientSecret": _SECRET,
-    "collectApiResponse": _FLAG,
-    "headers": _ANY,
     "method": _one_of("get", "post", "put", "delete", "patch"),
-    "password": _SECRET,
-    "scope": TEXT,
-    "tokenUrl": TEXT,
-    "username": TEXT,
-    "variables": _ANY,
-    "verifyCertificate": _FLAG,
     "waitTimeMs": _whole(),
 }
 SIP_FIELDS = {
     "port": _need(_whole(1, 65535)),
-    "authUser": TEXT,
+    **_each(TEXT, "authUser", "sipRegistrar", "user"),
     "password": _SECRET,
     "protocol": _one_of("tcp", "tls", "udp"),
-    "sipRegistrar": TEXT,
-    "user": TEXT,
 }
 AGENT_FIELDS = {"agentId": _need(TEXT), "sourceIpAddress": TEXT}
 
 _COMMON = {
     "agents": _need(Field("list", members=AGENT_FIELDS)),
-    "testName": TEXT,
-    "description": TEXT,
-    "labels": _TEXTS,
-    "sharedWithAccounts": _TEXTS,
-    "tags": _TEXTS,
+    **_each(TEXT, "testName", "description"),
+    **_each(_TEXTS, "labels", "sharedWithAccounts", "tags"),
     "randomizedStartTime": _FLAG,
 }
 
@@ -215,10 +191,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "requests": _need(Field("list", members=_REQUEST)),
             "clientCertDomainsAllowList": TEXT,
             "credentials": _TEXTS,
-            "distributedTracing": _FLAG,
-            "followRedirects": _FLAG,
-            "predefinedVariables": _ANY,
-            "vaultCredentials": _ANY,
+            **_each(_FLAG, "distributedTracing", "followRedirects"),
+            **_each(_ANY, "predefinedVariables", "vaultCredentials"),
             "targetTime": _whole(0, 60),
             "timeLimit": _whole(5, 180),
         },
@@ -235,8 +209,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "downloadLimit": _whole(),
             "ftpTargetTime": _whole(1000, 6000),
             "ftpTimeLimit": _whole(10, 60),
-            "useActiveFtp": _FLAG,
-            "useExplicitFtps": _FLAG,
+            **_each(_FLAG, "useActiveFtp", "useExplicitFtps"),
         },
         "dns-server": {
             **_DOMAIN,
