@@ -33,6 +33,9 @@ log = logging.getLogger("thousandeyes_provider.cli")
 PASSED, FAILED, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; an error and a wrong option are inconclusive, too: nothing was judged."""
 
+QUIET_LOGGERS = ("airflow.hooks.base", "airflow.models.connection")
+"""Airflow 2.11 logs each connection that it reads, and a traceback when its database has no tables yet."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -70,6 +73,7 @@ def _logging_to_stderr() -> Iterator[None]:
     """Send what Airflow and the provider print or log to standard error, one plain line each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(lambda record: record.name not in QUIET_LOGGERS)
     root = logging.getLogger()
     before = root.handlers, root.level
     root.handlers, root.level = [handler], logging.WARNING
