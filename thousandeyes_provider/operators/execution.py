@@ -75,7 +75,7 @@ class Execution:
     :param context: Airflow's context.
     :param account_group_id: the account group; ``None`` for the default.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
-    :param test: what the arguments tell of the test: ``test_id`` and ``test_type``.
+    :param test: what is known of the test from the arguments: ``test_id`` and ``test_type``.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ MISTAKES = (
     ThousandEyesNotFoundError,
     ThousandEyesRequestError,
 )
-"""Errors that somebody has to correct. Any other error makes a run inconclusive: ``on_inconclusive`` covers it."""
+"""Errors that a person has to correct. Any other error makes a run inconclusive: ``on_inconclusive`` covers it."""
 
 
 @dataclass(frozen=True)

@@ -315,7 +315,7 @@ class Session:
         self.follow(handle, sighting=sighting)
         ends = time.monotonic() + max(handle.deadline - self.hook.server_now(), MIN_FINAL_POLL)
         result = self.reader.poll(handle.plan, handle.sent_at, lambda: ends - time.monotonic())
-        # The first response tells ThousandEyes' clock, by which the deadline is set.
+        # ThousandEyes' clock, by which the deadline is set, is known from the first response on.
         progress = self._take(self.follow(handle, sighting=sighting), result)
         error, state = result.error, progress.resumed_state(trigger_state, time.monotonic())
         wait_state = round_progress.WaitState

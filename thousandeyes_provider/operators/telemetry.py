@@ -61,7 +61,7 @@ def record_metrics(evidence: Mapping[str, Any], *, operator: BaseOperator) -> No
 def annotate_assets(context: Context, evidence: Mapping[str, Any], *, operator: BaseOperator) -> None:
     """Put verdict and summary into the events of the task's outlets, as their ``extra``.
 
-    A run whose bad verdict only warned emits an event like a good one; ``extra["verdict"]`` tells them apart. Airflow
+    A run whose bad verdict only warned emits an event like a good one; ``extra["verdict"]`` is the difference. Airflow
     emits no event for a task that fails or is skipped. Call this in the process that finishes the task: what an
     earlier process set before a deferral is lost.
 

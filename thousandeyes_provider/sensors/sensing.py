@@ -86,7 +86,7 @@ class Sensing:
             self._check_reschedule(run)
         if not self._options.deferrable:
             return None
-        # The first poll tells ThousandEyes' clock, by which the deadline is set.
+        # ThousandEyes' clock, by which the deadline is set, is known from the first poll on.
         ending = self._poke()
         if ending is not None:
             return ending

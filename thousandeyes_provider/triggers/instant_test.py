@@ -131,7 +131,7 @@ class InstantTestResultsTrigger(BaseTrigger):
                 await hook.sleep(max(due - time.monotonic(), 0.0))
                 result = await reader.poll(handle.plan, handle.sent_at, time_left)
                 now = time.monotonic()
-                # The first response tells ThousandEyes' clock, so both times are set again.
+                # ThousandEyes' clock is known from the first response on, so both times are set again.
                 before = replace(
                     progress, deadline=now + time_left(), started=now + handle.sent_at - hook.server_now()
                 )

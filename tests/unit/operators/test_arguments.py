@@ -198,7 +198,7 @@ class TestUnusableTypes:
 
 class TestChecksBeforeTheRun:
     @pytest.mark.parametrize(
-        ("checks", "more", "says"),
+        ("checks", "more", "message"),
         [
             ({"http-server": {"responseTme": {"leq_to": 1}}}, {}, "responseTme"),
             ({"http-server": {"responseTime": {"change_leq_to": 0.2}}}, {}, "needs compare_with"),
@@ -206,10 +206,10 @@ class TestChecksBeforeTheRun:
             ({"http-server": {"responseTime": {"equal_to": "fast"}}}, {}, "responseTime"),
         ],
     )
-    def test_what_can_be_known_is_an_error_when_the_dag_is_parsed(self, checks, more, says):
-        assert says in "\n".join(problems(RunInstantTestOperator, test_id="1", checks=checks, **more))
+    def test_what_can_be_known_is_an_error_when_the_dag_is_parsed(self, checks, more, message):
+        assert message in "\n".join(problems(RunInstantTestOperator, test_id="1", checks=checks, **more))
 
-    def test_an_unlisted_metric_is_allowed_when_it_says_so(self):
+    def test_an_unlisted_metric_with_the_flag_is_valid(self):
         checks = {"http-server": {"brandNewField": {"leq_to": 1, "unlisted": True}}}
         assert RunInstantTestOperator(task_id="validate", test_id="1", checks=checks).checks == checks
 

@@ -76,7 +76,7 @@ class TestChecks:
         worker.rerun(test_id, checks={"rtp-server": {"mos": {"min": {"geq_to": 1}}}})
         assert simulator.count("tests") == 0
 
-    def test_all_faults_are_told_when_the_dag_is_parsed(self):
+    def test_all_errors_are_reported_when_the_dag_is_parsed(self):
         checks = {"http-server": {"responseTime": {"p95": {"lt": 1}}}, "htp": {"x": {"leq_to": "{{ x }}"}}}
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             RunInstantTestOperator(task_id="validate", test_id="1", checks=checks)
@@ -259,7 +259,7 @@ class TestReports:
         assert worker.rerun(test_id, report_path="/proc/no/such/report.md")["verdict"] == "passed"
         assert "Could not write the report" in log()
 
-    def test_an_ending_that_says_nothing_is_refused_when_the_dag_is_parsed(self):
+    def test_an_unknown_suffix_is_an_error_when_the_dag_is_parsed(self):
         with pytest.raises(ThousandEyesConfigurationError, match=r"ends in \.xml"):
             RunInstantTestOperator(task_id="validate", test_id="1", report_path="report.txt")
 
@@ -292,7 +292,7 @@ class TestSnapshot:
 class TestDryRun:
     CHECKS = {"http-server": {"responseTime": {"leq_to": 1}, "headers.responseHeaders": {"contains": "200"}}}
 
-    def test_it_says_what_a_run_would_find_and_runs_nothing(self, simulator, worker):
+    def test_it_reports_what_a_run_needs_and_runs_nothing(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         report = worker.rerun(test_id, dry_run=True, checks=self.CHECKS)
         assert (report["dry_run"], report["test_type"]) == (True, "http-server")
@@ -300,7 +300,7 @@ class TestDryRun:
         assert [check["in_newest_round"] for check in report["checks"]] == [True, True]
         assert simulator.run_calls(test_id) == 0
 
-    def test_everything_that_is_amiss_is_named(self, simulator, worker):
+    def test_every_problem_is_named(self, simulator, worker):
         simulator.change_agent(ZURICH, "disabled")
         test_id = simulator.add_test("http-server")
         checks = {"http-server": {"responseTme": {"leq_to": 1, "unlisted": True}}}
@@ -312,7 +312,7 @@ class TestDryRun:
         assert worker.evidence["dry_run"] is True
         assert simulator.run_calls(test_id) == 0
 
-    def test_a_test_of_which_nothing_is_known_is_amiss(self, simulator, worker):
+    def test_a_test_without_definition_and_rounds_is_a_problem(self, simulator, worker):
         with pytest.raises(ThousandEyesConfigurationError, match="neither a definition nor a round"):
             worker.rerun("404", test_type="http-server", dry_run=True)
 

@@ -80,7 +80,7 @@ class TestCreating:
         assert worker.evidence == failure.value.evidence
         assert worker.evidence["verdict"] == "failed"
 
-    def test_the_name_says_which_task_of_which_run_made_it(self, simulator, worker):
+    def test_the_default_name_has_task_and_run(self, simulator, worker):
         evidence = worker.create("http-server", definition=PREVIEW)
         assert evidence["test_name"] == "deploy.preview manual__2026-11-24"
 
@@ -89,7 +89,7 @@ class TestCreating:
         evidence = worker.create("http-server", definition=PREVIEW)
         assert evidence["test_name"] == "deploy.preview manual__2026-11-24 [3] try 2"
 
-    def test_a_name_of_ones_own(self, simulator, worker):
+    def test_a_given_name(self, simulator, worker):
         evidence = worker.create("http-server", definition={**PREVIEW, "testName": "Preview 17"})
         assert evidence["test_name"] == "Preview 17"
 
@@ -283,7 +283,7 @@ class TestLostAnswers:
         assert tries.evidence["rounds"] == {"http-server": third}
 
     @pytest.mark.parametrize("status", [400, 403, 404])
-    def test_one_test_when_it_cannot_be_had_by_its_type(self, simulator, worker_alone, status):
+    def test_one_test_when_its_definition_cannot_be_read(self, simulator, worker_alone, status):
         simulator.fail("create", status=502, started=True)
         simulator.fail("test", status=status)
         evidence = worker_alone.create("http-server", definition=PREVIEW)
@@ -297,16 +297,16 @@ class TestLostAnswers:
         simulator.throttle(1, seconds, "create")
         push = triggerer.xcom_push
 
-        def somebody_else_creates_it():
+        def another_client_creates_it():
             if not created(simulator):
                 simulator.add_test("http-server", name="Preview", history=[0.5])
 
         def sleep_meanwhile(seconds):
-            somebody_else_creates_it()
+            another_client_creates_it()
             time.sleep(seconds)
 
         def push_meanwhile(key, value):
-            somebody_else_creates_it()
+            another_client_creates_it()
             push(key, value)
 
         replace_sleep(monkeypatch, sleep_meanwhile)
@@ -366,7 +366,7 @@ class TestFromATest:
 
 
 class TestDryRun:
-    def test_nothing_is_created_and_everything_is_looked_at(self, simulator, worker):
+    def test_nothing_is_created_and_everything_is_verified(self, simulator, worker):
         outcome = worker.create("http-server", definition={**PREVIEW, "shinyNewField": 1}, dry_run=True)
         assert (outcome["dry_run"], outcome["test_type"], outcome["result_types"]) == (
             True,
@@ -380,7 +380,7 @@ class TestDryRun:
         assert outcome["warnings"] == ['definition["shinyNewField"] is not known for http-server tests']
         assert created(simulator) == {}
 
-    def test_what_is_amiss_is_told(self, simulator, worker):
+    def test_problems_fail_the_task(self, simulator, worker):
         simulator.add_test("http-server", name="Taken")
         simulator.change_agent("vienna-office-1", "offline")
         definition = {**PREVIEW, "agents": ["vienna-office-1"], "testName": "Taken"}
@@ -390,7 +390,7 @@ class TestDryRun:
         assert "a test named 'Taken' exists already" in str(failure.value)
         assert sent(simulator) == []
 
-    def test_the_name_of_a_mapped_task_is_found_too(self, simulator, worker_alone):
+    def test_the_default_name_of_a_mapped_task_is_verified(self, simulator, worker_alone):
         worker_alone.map_index = 3
         simulator.add_test("http-server", name="deploy.preview manual__2026-11-24 [3]")
         with pytest.raises(ThousandEyesConfigurationError, match="exists already; names are unique"):
@@ -416,7 +416,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             assert f'definition["{name}"]: required for {test_type} tests' in str(failure.value)
 
     @pytest.mark.parametrize(
-        ("test_type", "wrong", "says"),
+        ("test_type", "wrong", "message"),
         [
             ("agent-to-server", {"protocol": "tpc"}, '"tpc" is not one of tcp, icmp, udp; did you mean'),
             ("http-server", {"verifyCertificate": "maybe"}, "is not true or false"),
@@ -429,10 +429,10 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             ("http-server", {"url": ""}, 'definition["url"]: "" is not a text'),
         ],
     )
-    def test_the_field_the_value_and_the_choices_are_named(self, definitions, test_type, wrong, says):
+    def test_the_field_the_value_and_the_choices_are_named(self, definitions, test_type, wrong, message):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             operator(test_type=test_type, definition={**definitions[test_type], "agents": AGENTS, **wrong})
-        assert says in str(failure.value)
+        assert message in str(failure.value)
         assert "'preview'" in str(failure.value)
 
     def test_all_errors_are_reported_at_once(self):
@@ -457,7 +457,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
         )
 
     @pytest.mark.parametrize(
-        ("arguments", "says"),
+        ("arguments", "message"),
         [
             ({}, "give one of them; definition= creates a new test"),
             ({"definition": PREVIEW, "from_test": "1", "test_type": "http-server"}, "not both"),
@@ -474,10 +474,10 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             ({"definition": [1], "test_type": "http-server"}, "definition: expected a dict"),
         ],
     )
-    def test_arguments_that_do_not_go_together(self, arguments, says):
+    def test_arguments_that_do_not_go_together(self, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             operator(**arguments)
-        assert says in str(failure.value)
+        assert message in str(failure.value)
 
 
 class TestSecretsInATemplatedFile:

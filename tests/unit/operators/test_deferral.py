@@ -113,7 +113,7 @@ class TestTheTrigger:
         assert isinstance(failure.value, AirflowFailException)
         assert triggerer.evidence["verdict"] == "error"
 
-    def test_a_look_that_waits_long_for_its_turn_still_reaches_back_to_the_run(
+    def test_a_poll_that_waits_long_for_its_turn_still_reaches_back_to_the_run(
         self, simulator, triggerer, monkeypatch
     ):
         deferral = deferral_of(triggerer, simulator.add_test("http-server"), timeout=600)
@@ -290,7 +290,7 @@ class TestReattach:
         assert tries.rerun(test_id, timeout=1)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 1
 
-    def test_a_run_that_may_have_been_sent_is_looked_for(self, simulator, tries, monkeypatch):
+    def test_a_run_that_may_have_been_sent_is_verified(self, simulator, tries, monkeypatch):
 
         test_id = simulator.add_test("http-server")
         run = BlockingThousandEyesHook.run_instant_test

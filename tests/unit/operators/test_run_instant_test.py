@@ -191,7 +191,7 @@ class TestFreshness:
         test_id = simulator.add_test("http-server", history=[], delays=8)
         assert worker.rerun(test_id)["verdict"] == "passed"
 
-    def test_somebody_elses_run_just_before_ours_is_not_judged(self, simulator, worker):
+    def test_another_clients_run_just_before_ours_is_not_judged(self, simulator, worker):
         test_id = simulator.add_test("http-server", history=[])
         theirs = simulator.run(test_id, outcomes="error", delays=0)
         time.sleep(1.1)
@@ -199,7 +199,7 @@ class TestFreshness:
         assert evidence["verdict"] == "passed"
         assert evidence["rounds"]["http-server"] > theirs
 
-    def test_somebody_elses_run_while_ours_waits_for_its_turn_is_not_judged(self, simulator, worker):
+    def test_another_clients_run_while_ours_waits_for_its_turn_is_not_judged(self, simulator, worker):
         test_id = simulator.add_test("http-server", history=[])
         simulator.throttle(1, 62, operation="run")
         # Our run is refused for 6 s; theirs begins, fails and is complete in that time.
@@ -208,7 +208,7 @@ class TestFreshness:
         assert worker.rerun(test_id)["verdict"] == "passed"
         assert [state.by for state in simulator.rounds(test_id)] == ["somebody else", "api"]
 
-    def test_somebody_elses_run_just_after_ours_neither_replaces_nor_completes_it(self, simulator, worker):
+    def test_another_clients_run_just_after_ours_neither_replaces_nor_completes_it(self, simulator, worker):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         worker.xcom_push, push = (
             lambda key, value: (
@@ -247,7 +247,7 @@ class TestFreshness:
         time.sleep(1.1)
         assert worker.rerun(test_id)["verdict"] == "passed"
 
-    def test_rounds_floored_to_the_minute_are_told_apart(self, simulator, worker, monkeypatch):
+    def test_two_runs_in_one_minute_have_two_rounds(self, simulator, worker, monkeypatch):
         test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
         simulator.run(test_id, outcomes="error", delays=0)
         slept = []
@@ -320,7 +320,7 @@ class TestCompleteness:
         ("lookup", "history", "source"),
         [("agents", [300], "test"), ("no-agents", [300], "remembered"), ("404", [300], "remembered")],
     )
-    def test_who_should_report_and_who_says_so(self, simulator, worker, lookup, history, source):
+    def test_expected_agents_and_their_source(self, simulator, worker, lookup, history, source):
         simulator.set_switches(typed_lookup=lookup)
         test_id = simulator.add_test("http-server", history=history)
         agents = worker.rerun(test_id)["agents"]
@@ -338,7 +338,7 @@ class TestCompleteness:
             [ZURICH.upper()],
         ],
     )
-    def test_who_should_report_by_argument(self, simulator, worker, expected):
+    def test_expected_agents_by_argument(self, simulator, worker, expected):
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id, expected_agents=expected)["agents"]["expected_source"] == "argument"
 
@@ -380,9 +380,7 @@ class TestCompleteness:
             worker_alone.rerun(test_id, timeout=1, **known)
         assert f"Test {test_id}: expected_agents not verified" in capsys.readouterr().out + caplog.text
 
-    def test_the_agents_of_a_round_that_is_going_on_do_not_say_who_should_report(
-        self, simulator, worker, monkeypatch
-    ):
+    def test_agents_of_an_unfinished_round_are_not_the_expected_ones(self, simulator, worker, monkeypatch):
         monkeypatch.setattr(round_progress, "QUIET_PERIOD", 1.5)
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[])
@@ -394,7 +392,7 @@ class TestCompleteness:
         assert evidence["agents"]["expected_source"] == "unknown"
         assert len(evidence["agents"]["reported"]) == 5
 
-    def test_one_dns_server_of_two_is_not_complete_either_when_nobody_knows_who_should_report(
+    def test_one_dns_server_of_two_is_not_complete_without_expected_agents(
         self, simulator, worker, monkeypatch
     ):
         monkeypatch.setattr(round_progress, "QUIET_PERIOD", 0.5)
@@ -404,9 +402,7 @@ class TestCompleteness:
         with pytest.raises(InstantTestIncomplete):
             worker.rerun(test_id, timeout=3)
 
-    def test_when_nobody_knows_who_should_report_a_quiet_while_completes_the_round(
-        self, simulator, worker, monkeypatch
-    ):
+    def test_without_expected_agents_a_quiet_period_completes_the_round(self, simulator, worker, monkeypatch):
         monkeypatch.setattr(round_progress, "QUIET_PERIOD", 1.5)
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[], delays=1)
@@ -461,9 +457,7 @@ class TestLostAnswers:
         assert evidence["verdict"] == "passed"
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 2
 
-    def test_a_look_that_could_not_be_read_is_no_reason_to_run_twice(
-        self, simulator, worker, connection, configure
-    ):
+    def test_a_failed_poll_is_no_reason_to_run_twice(self, simulator, worker, connection, configure):
         configure(settle_time=0.7)
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server", delays=10)
@@ -659,7 +653,7 @@ class TestErrors:
             assert worker.rerun(test_id)["verdict"] == "passed"
             assert 401 in {request.status for request in simulator.requests}
 
-    def test_without_a_server_it_says_so(self, simulator, worker, connection):
+    def test_without_a_server_the_error_names_the_connection(self, simulator, worker, connection):
         connection(retry_limit=1)
         simulator.stop()
         with pytest.raises(ThousandEyesConnectionError, match="could not connect"):
@@ -668,7 +662,7 @@ class TestErrors:
 
 class TestArguments:
     @pytest.mark.parametrize(
-        ("argument", "value", "says"),
+        ("argument", "value", "message"),
         [
             ("test_id", "", "id of a test"),
             ("test_id", None, "id of a test"),
@@ -698,9 +692,9 @@ class TestArguments:
             ("timeout", 1e15, "at most a year"),
         ],
     )
-    def test_a_wrong_value_raises_when_the_dag_is_parsed(self, argument, value, says):
+    def test_a_wrong_value_raises_when_the_dag_is_parsed(self, argument, value, message):
         arguments = {"task_id": "validate", "test_id": "1", argument: value}
-        with pytest.raises(ThousandEyesConfigurationError, match=says) as failure:
+        with pytest.raises(ThousandEyesConfigurationError, match=message) as failure:
             RunInstantTestOperator(**arguments)
         assert f"{argument}={value!r}" in str(failure.value)
         assert "'validate'" in str(failure.value)
@@ -764,7 +758,7 @@ class TestArguments:
 class TestThePage:
     """The task's log is a page of the product."""
 
-    def test_it_tells_the_story_and_never_the_token(self, simulator, worker, log, configure):
+    def test_it_has_each_step_and_never_the_token(self, simulator, worker, log, configure):
         configure(settle_time=0.5)
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         simulator.throttle(1, 10, operation="run")

@@ -51,7 +51,7 @@ def test_at_its_timeout_missing_agents_are_named(simulator, sense, worker):
     assert worker.evidence["verdict"] == "incomplete"
 
 
-def test_at_its_timeout_without_a_round_it_says_so(simulator, sense):
+def test_at_its_timeout_without_a_round_there_are_no_results(simulator, sense):
     with pytest.raises(InstantTestNoResults):
         sense(simulator.add_test("http-server", delays=200), timeout=1)
 
@@ -108,7 +108,7 @@ def test_reschedule_is_refused_where_completeness_cannot_be_known(simulator, sen
         sense(test_id, mode="reschedule")
 
 
-def test_reschedule_is_refused_with_a_grace_time_that_nobody_counts(simulator, sense):
+def test_reschedule_is_refused_with_a_grace_time(simulator, sense):
     with pytest.raises(ThousandEyesConfigurationError, match="needs grace=0"):
         sense(simulator.add_test("http-server"), mode="reschedule", min_agents=4)
 
