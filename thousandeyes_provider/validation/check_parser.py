@@ -177,8 +177,12 @@ class _Parser:
     def declaration(self, value: Any) -> list[Check]:
         if value is None or (isinstance(value, str) and value.strip() in ("", "None", "null")):
             return []
-        if self._literals_only and isinstance(value, str) and _is_file_name(value):
-            return []
+        if (
+            self._literals_only
+            and isinstance(value, str)
+            and value.strip().endswith((".json", ".yaml", ".yml"))
+        ):
+            return []  # the name of a file
         try:
             check_structure(value)
         except ValueError as error:
@@ -195,22 +199,19 @@ class _Parser:
     def _metrics(self, value: Any, path: str, result_type: str) -> list[Check]:
         checks: list[Check] = []
         for metric, rules in self._dict(value, path, "{metric: comparison}", empty="names no metric"):
-            if metric.strip():
-                checks += self._aggregates(rules, _inner(path, metric), result_type, metric)
-                if metric not in METRICS[result_type] and not self._is_unlisted(rules):
-                    self._unknown_metric(path, result_type, metric)
-            else:
+            if not metric.strip():
                 self._error(path, "a metric without a name")
+                continue
+            checks += self._aggregates(rules, _inner(path, metric), result_type, metric)
+            if metric not in METRICS[result_type] and not self._is_unlisted(rules):
+                close = closest_metric(result_type, metric)
+                hint = f"did you mean {_quoted(close)}?" if close else "docs/checks.md lists the metrics."
+                self._error(
+                    path,
+                    f"unknown metric {_quoted(metric)}; {hint} "
+                    'For a field that is not listed, add "unlisted": True beside the comparison',
+                )
         return checks
-
-    def _unknown_metric(self, path: str, result_type: str, metric: str) -> None:
-        close = closest_metric(result_type, metric)
-        hint = f"did you mean {_quoted(close)}?" if close else "docs/checks.md lists the metrics."
-        self._error(
-            path,
-            f"unknown metric {_quoted(metric)}; {hint} "
-            'For a field that is not listed, add "unlisted": True beside the comparison',
-        )
 
     def _is_unlisted(self, rules: Any) -> bool:
         """Whether a comparison below a metric has ``unlisted``, or may have it once the task runs."""
@@ -232,7 +233,7 @@ class _Parser:
         value = self._structured(value, path)
         if self._is_skipped(value):
             return []
-        if isinstance(value, list | tuple):
+        if isinstance(value, (list, tuple)):
             return self._comparisons(value, path, result_type, metric, "every")
         if not _is_mapping(value):
             self._error(path, f'expected a comparison such as {{"equal_to": 200}}, got {_shown(value)}')
@@ -548,10 +549,6 @@ def _is_mapping(value: Any) -> bool:
 
 _INVALID = object()
 """Stands for a part with an error that was already reported."""
-
-
-def _is_file_name(text: str) -> bool:
-    return text.strip().endswith((".json", ".yaml", ".yml"))
 
 
 def _looks_like_comparison(value: Mapping[Any, Any]) -> bool:

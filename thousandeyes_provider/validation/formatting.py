@@ -84,7 +84,7 @@ def missing_reason(agent: Mapping[str, Any]) -> str:
 def format_value(value: Any, unit: str = "") -> str:
     """Format a value with its unit; numbers short, texts in quotes, a list with slashes."""
     if isinstance(value, list):
-        return "/".join(map(format_value, value)) + (f" {unit}" if unit else "")
+        return f"{'/'.join(map(format_value, value))} {unit}".rstrip()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -200,10 +200,10 @@ def _term(comparison: str, wanted: Any, unit: str) -> str:
         return f"{_SIGNS[comparison]} {format_value(wanted, unit)}"
     if comparison == "one_of":
         return f"one of {', '.join(map(format_value, wanted))}"
-    if comparison.startswith("change"):
-        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {format_percent(wanted)}"
-    if comparison.startswith("delta"):
-        return f"change {'<=' if comparison.endswith('leq_to') else '>='} {format_difference(wanted, unit)}"
+    if comparison.startswith(("change", "delta")):
+        sign = "<=" if comparison.endswith("leq_to") else ">="
+        is_relative = comparison.startswith("change")
+        return f"change {sign} {format_percent(wanted) if is_relative else format_difference(wanted, unit)}"
     return f"{comparison} {format_value(wanted)}"
 
 

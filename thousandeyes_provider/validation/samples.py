@@ -126,7 +126,9 @@ def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
     rows = list(rows)
     keys = [one_line(row_identity(row)) for row in rows]
     if len(single := dict(zip(keys, rows, strict=True))) == len(rows):
-        return tuple([_single_row(key, single[key]) for key in sorted(single)])
+        return tuple(
+            [AgentRows(key, agent_of(row := single[key]), _country_of(row), (row,)) for key in sorted(single)]
+        )
     grouped: dict[str, list[Row]] = {}
     for key, row in zip(keys, rows, strict=True):
         grouped.setdefault(key, []).append(row)
@@ -227,10 +229,6 @@ def agent_of(row: Row) -> Agent:
     if type(fields) is not dict:
         return Agent(agent_id_of(row), agent_name_of(row))
     return Agent(short_text(fields.get("agentId")), short_text(fields.get("agentName")))
-
-
-def _single_row(key: str, row: Row) -> AgentRows:
-    return AgentRows(key, agent_of(row), _country_of(row), (row,))
 
 
 def _agent_rows(result_type: str, key: str, rows: list[Row]) -> AgentRows:

@@ -250,13 +250,8 @@ def error_lines(agent: Mapping[str, Any]) -> list[str]:
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
-def table(evidence: Evidence) -> str:
-    """Return the evidence as a table of at most 60 lines, whatever the number of checks and agents."""
-    return "\n".join(line for _, line in table_lines(evidence))
-
-
 def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
-    """Return the lines of :func:`table`, each with its log level.
+    """Return the evidence as a table of at most 60 lines, each with its log level.
 
     Failed checks and agents are ``logging.ERROR``, warnings and missing agents ``logging.WARNING``, the rest is
     ``logging.INFO``.

@@ -6,7 +6,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thousandeyes_provider.validation.check_model import (
@@ -288,6 +288,7 @@ class TestSimpleChecks:
     )
     METRIC = st.sampled_from(["responseTime", "responseCode", "headers.responseHeaders", "respTime"])
 
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.dictionaries(
             st.sampled_from(["http-server", "network", "http"]),

@@ -128,6 +128,11 @@ class TestContents:
         assert (result["task_id"], result["map_index"]) == ("gate.run", 3)
         assert not {"task_id", "map_index"} & evidence(observed()).keys()
 
+    def test_a_run_made_from_a_scheduled_test_names_it(self):
+        document = evidence(observed(from_test="5", from_test_name="Scheduled\ncheckout"))
+        assert document["from_test"] == {"test_id": "5", "test_name": "Scheduled checkout"}
+        assert "from_test" not in evidence(observed())
+
     def test_keys_are_in_order_of_importance(self):
         keys = list(evidence(observed(verdict=Verdict.ERROR, reason="no response after 5 attempts")))
         assert keys[:9] == [
@@ -195,6 +200,17 @@ class TestContents:
         document = evidence(observed(rows))
         assert document["metrics"] == {HTTP: {"responseTime": {"min": 20, "mean": 30, "max": 40}}}
         assert set(document["samples"]) == {"1", "3"}
+
+    def test_samples_of_texts_are_numbers_where_they_spell_one_and_short_texts(self):
+        values = {"1": "46", "2": "TLSv1.3", "3": "x" * 81, "4": "a  b", "5": True}
+        rows = {HTTP: [row(agent, sslVersion=value) for agent, value in values.items()]}
+        checks = parse_checks({HTTP: {"sslVersion": {"contains": "TLS"}}})
+        samples = evidence(observed(rows, judgement=judge(rows, 0, checks)))["samples"]
+        assert {agent: sample[f"{HTTP}.sslVersion"] for agent, sample in samples.items()} == {
+            "1": 46,
+            "2": "TLSv1.3",
+            "5": True,
+        }
 
     def test_several_rows_of_an_agent_are_a_list(self):
         rows = {
