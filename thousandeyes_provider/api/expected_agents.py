@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from thousandeyes_provider.api.coerce import (
@@ -26,6 +27,9 @@ DIRECTIONS = ("to-target", "from-target")
 
 LARGEST_COUNT = 10**9
 """A number of agents that no count reaches."""
+
+MAX_SUGGESTED = 20
+"""Unknown agents for which the agent that was probably meant is suggested."""
 
 SOURCES = ("argument", "test", "remembered", "unknown")
 """Where the expected agents come from."""
@@ -76,10 +80,16 @@ class ExpectedAgents:
         """
         ids = {agent.agent_id for agent in agents}
         names = {agent.folded_name() for agent in agents}
-        problems = [
-            f"{str(agent)!r} is no agent of the test{did_you_mean(agent.agent_name, map(str, agents))}"
+        absent = [
+            agent
             for agent in self.agents
             if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
+        ]
+        # A suggestion compares a name with those of all agents.
+        hints = [did_you_mean(agent.agent_name, map(str, agents)) for agent in absent[:MAX_SUGGESTED]]
+        problems = [
+            f"{str(agent)!r} is no agent of the test{hint}"
+            for agent, hint in zip_longest(absent, hints, fillvalue="")
         ]
         if not self.agents and self.count is not None and self.count > len(set(agents)):
             problems.append(f"{self.count} agents, but the test has {len(set(agents))}")

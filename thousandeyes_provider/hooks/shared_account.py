@@ -214,7 +214,7 @@ class SharedAccount:
             if time() - self._group_read_at > ACCOUNT_GROUP_TTL:
                 self._default_group = await read()
                 self._group_read_at = time()
-        return self._default_group
+            return self._default_group
 
     async def _session(self, settings: ConnectionSettings) -> AsyncSession:
         """The session for a route: connections of one account may use different proxies."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from thousandeyes_provider.api.definition import (
     MAX_TEST_NAME,
+    MAX_WARNINGS,
     DefinitionErrors,
     default_name,
     definition_warnings,
@@ -557,3 +558,26 @@ def test_the_default_name_is_as_long_as_a_name_may_be():
         assert (name == f"d.t {given}") is whole
         assert len(name) == MAX_TEST_NAME
     assert re.fullmatch(r"d\.t x+ [0-9a-f]{12}", name)
+
+
+class TestManyUnknownNames:
+    """Suggestions take time, so only the first unknown names get one."""
+
+    def test_fifty_thousand_unknown_fields(self):
+        unknown = {f"ur{number}": 1 for number in range(50_000)}
+        warnings = definition_warnings("http-server", unknown)
+        assert len(warnings) == MAX_WARNINGS + 1
+        assert warnings[0] == ("definition[\"ur0\"] is not known for http-server tests; did you mean 'url'?")
+        assert warnings[-1] == f"definition: {50_000 - MAX_WARNINGS} more warnings"
+        with pytest.raises(DefinitionErrors) as refused:
+            read_definition("http-server", unknown)
+        assert len(refused.value.errors) == 2
+        assert "is 'ur" in str(refused.value)
+
+    def test_agents_that_nobody_has(self):
+        agents = [{"agentName": f"Osl{number}"} for number in range(2 * MAX_WARNINGS)]
+        body = read_definition("http-server", {"url": "https://example.com", "agents": agents})
+        with pytest.raises(DefinitionErrors) as refused:
+            with_agent_ids(body, [{"agentId": "1", "agentName": "Oslo"}])
+        assert len(refused.value.errors) == 2 * MAX_WARNINGS
+        assert str(refused.value).count("close names: 'Oslo' (1)") == MAX_WARNINGS

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandeyes_provider.api.expected_agents import (
+    MAX_SUGGESTED,
     UNKNOWN,
     Agent,
     ExpectedAgents,
@@ -258,3 +259,26 @@ def test_rows_are_counted_for_each_agent_and_not_for_each_server():
 def test_list_that_is_neither_json_nor_python_is_split_at_commas():
     expected = expected_from_argument("[Xanten, 'Bonn', \"Ulm\" , 7]")
     assert expected.agents == (Agent("", "Xanten"), Agent("", "Bonn"), Agent("", "Ulm"), Agent("7", ""))
+
+
+class TestProblemsWith:
+    AGENTS = (Agent("1", "Oslo"), Agent("2", "Rome"))
+
+    @pytest.mark.parametrize(
+        ("expected", "problems"),
+        [
+            (["1", "rome"], []),
+            (["Osloo"], ["'Osloo' is no agent of the test; did you mean 'Oslo'?"]),
+            (["3", "Oslo"], ["'agent 3' is no agent of the test"]),
+            (2, []),
+            (3, ["3 agents, but the test has 2"]),
+        ],
+    )
+    def test_agents_that_the_test_does_not_have_are_named(self, expected, problems):
+        assert expected_from_argument(expected).problems_with(self.AGENTS) == problems
+
+    def test_ten_thousand_unknown_agents_take_no_time(self):
+        wrong = expected_from_argument([f"Osl{number}" for number in range(10_000)])
+        problems = wrong.problems_with(self.AGENTS)
+        assert len(problems) == 10_000
+        assert sum("did you mean 'Oslo'?" in problem for problem in problems) == MAX_SUGGESTED

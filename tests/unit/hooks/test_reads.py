@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -55,6 +57,14 @@ def test_alerts_and_events_of_a_period(simulator, either):
     alerts, events = (dict(request.query) for request in simulator.requests)
     assert alerts == {"window": "12h", "state": "clear"}
     assert events == {"startDate": "2026-11-01T00:00:00Z", "endDate": "2026-11-02T00:00:00Z"}
+
+
+def test_dates_may_be_datetimes(simulator, either):
+    either.list_alerts(start_date=datetime(2026, 11, 1, 12), end_date=datetime(2026, 11, 2, tzinfo=UTC))
+    assert dict(simulator.requests[0].query) == {
+        "startDate": "2026-11-01T12:00:00Z",
+        "endDate": "2026-11-02T00:00:00Z",
+    }
 
 
 def test_an_unknown_state_of_alerts_is_named(simulator, either):
@@ -115,8 +125,6 @@ class TestDefaultAccountGroup:
         assert default_account_group(groups) == expected
 
     def test_is_read_once_for_all_hooks_of_an_account(self, simulator, connect_either, monkeypatch):
-        import asyncio
-
         connect_either()
 
         async def read():

@@ -417,3 +417,10 @@ def test_the_expected_wait_counts_those_in_line(monkeypatch):
     assert first == 0.0
     assert 0.25 < behind <= 0.5
     assert after_pause >= 3.0
+
+
+def test_a_turn_without_time_to_wait_does_not_come():
+    async def turn():
+        return await SharedAccount(SETTINGS).turn(limit=None, pause=0.0, patience=0.0)
+
+    assert asyncio.run(turn()) is False
