@@ -48,8 +48,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
 
-# Airflow with Celery, PostgreSQL and a browser has its own, larger environment.
-e2e: $(E2E_VENV)/.installed
+# Airflow with Celery, PostgreSQL and a browser has its own, larger environment. Tests of the report pages need npm.
+e2e: $(E2E_VENV)/.installed $(if $(shell command -v npm),$(BUNDLE)/report.js)
 	@tests/e2e/system-packages
 	@THOUSANDEYES_E2E=$(or $(THOUSANDEYES_E2E),1) $(E2E_VENV)/bin/python -m pytest -n0 $(or $(ARGS),tests/e2e)
 

@@ -15,6 +15,7 @@ import requests
 
 from harness.leaks import Leak
 from harness.postgres import Postgres
+from thousandeyes_provider.simulator import Simulator
 
 pytestmark = pytest.mark.system
 
@@ -61,12 +62,16 @@ def test_it_is_found_in_a_file(form, planted, search, tmp_path):
 
 @pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
 def test_it_is_found_in_arguments_and_environment(form, planted, search):
-    wait = [sys.executable, "-c", "input()"]
+    wait = [sys.executable, "-c", "print('started', flush=True); input()"]
     for command, environment, place in (
         ([*wait, planted], {}, "arguments: {}"),
         (wait, {"SOME_VARIABLE": planted}, "environments: {} SOME_VARIABLE"),
     ):
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            # The arguments of a process are visible only once it runs.
+            assert process.stdout.readline() == b"started\n"
             search.processes([psutil.Process(process.pid)])
             search.processes([psutil.Process(process.pid)], allowed=["SOME_VARIABLE"])
             process.communicate(b"\n", timeout=60)
@@ -129,7 +134,8 @@ def test_it_is_found_in_the_arguments_of_a_trigger_that_are_encrypted(search, da
     assert search.leaks == {Leak("decrypted triggers: kwargs", "plain")}
 
 
-def test_it_is_found_in_the_log_of_the_simulator(search, simulator):
-    requests.get(f"{simulator.url}/tests?note={quote(TOKEN, safe='')}", timeout=5)
-    search.simulator(simulator)
+def test_it_is_found_in_the_log_of_the_simulator(search):
+    with Simulator(tokens=[TOKEN], default_tests=False) as simulator:
+        requests.get(f"{simulator.url}/tests?note={quote(TOKEN, safe='')}", timeout=5)
+        search.simulator(simulator)
     assert {leak.form for leak in search.leaks} == {"plain"}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from harness.standalone import Standalone, airflow_2
+from harness import standalone
 from thousandeyes_provider.simulator import Simulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("task logs")]
@@ -37,7 +36,7 @@ def thousandeyes(token):
             agents=AGENTS,
             delays={name: 5 + 10 * number for number, name in enumerate(AGENTS)},
         )
-        for test_id in ("700011", "700012", "700013"):
+        for test_id in ("700011", "700012", "700013", "700014"):
             running.add_test("http-server", test_id, delays=8)
         running.add_test(
             "http-server", "700021", name="Login", agents=AGENTS, outcomes={"Singapore": "error"}, delays=10
@@ -52,16 +51,13 @@ def major(request):
 
 
 @pytest.fixture(scope="module")
-def airflow(major, thousandeyes, throw_away):
-    python = Path(sys.executable) if major == 3 else airflow_2()
+def airflow(database_program, major, thousandeyes, throw_away):
     connection = {"AIRFLOW_CONN_THOUSANDEYES_DEFAULT": json.dumps(thousandeyes.connection())}
-    with throw_away() as folder:
-        running = Standalone(folder, python, major, dags=[DAGS], variables=connection)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+    with (
+        throw_away() as folder,
+        standalone.running(folder, major, dags=[DAGS], variables=connection) as airflow,
+    ):
+        yield airflow
 
 
 def keep(artifacts, name, lines):
@@ -91,38 +87,41 @@ ANNOUNCED = re.compile(r"Waiting for a turn to run the test: about (\d+) s \(the
 CAME = re.compile(r"Turn to run the test after (\d+) s \((\d+) s of rate-limit waits\)")
 
 
-def test_the_log_announces_how_long_a_task_waits_for_its_turn(airflow, major, thousandeyes, artifacts):
+def test_the_log_announces_how_long_a_refused_run_waits(airflow, major, thousandeyes, artifacts):
     thousandeyes.throttle(1, RESET, "run")
-    run_id = airflow.trigger("turns")
+    run_id = airflow.trigger("refused")
 
-    def lines_of(index):
-        """The logs of all tries of a mapped task."""
-        tries = airflow.tries("turns", run_id, "validate", index)
-        logs = [
-            airflow.task_log("turns", run_id, "validate", index, attempt) for attempt in range(1, tries + 1)
-        ]
-        return [line for log in logs for line in log.lines]
+    def lines_with_announcement():
+        lines = airflow.task_log("refused", run_id, "validate").lines
+        return lines if ANNOUNCED.search("\n".join(lines)) else None
 
-    def announced():
-        """The mapped task whose run was refused, and its log while it waits."""
-        for index in range(3):
-            lines = lines_of(index)
-            if ANNOUNCED.search("\n".join(lines)):
-                return index, lines
-        return None
-
-    index, lines = airflow.eventually("a task announces its turn", announced, LONG)
-    keep(artifacts, f"log of a task that waits for its turn, Airflow {major}", lines)
+    lines = airflow.eventually("the task announces its turn", lines_with_announcement, LONG)
+    keep(artifacts, f"log of a refused run, Airflow {major}", lines)
     assert "Waiting in the triggerer for a turn to start the run" in lines
     assert 1 <= int(ANNOUNCED.search("\n".join(lines))[1]) <= RESET + 3
 
     # Airflow 3 overwrites the announcement when the task is deferred again; what the worker logs stays.
-    assert airflow.ended("turns", run_id, LONG) == "success"
-    lines = lines_of(index)
-    waits = [(int(waited), int(throttled)) for waited, throttled in CAME.findall("\n".join(lines))]
-    assert any(waited >= throttled > 0 for waited, throttled in waits), waits
-    for other in {0, 1, 2} - {index}:
-        assert CAME.search("\n".join(lines_of(other)))
+    assert airflow.ended("refused", run_id, LONG) == "success"
+    lines = airflow.task_log("refused", run_id, "validate").lines
+    keep(artifacts, f"log of a refused run that ended, Airflow {major}", lines)
+    ((waited, throttled),) = CAME.findall("\n".join(lines))
+    assert int(waited) >= int(throttled) > 0
+
+
+def test_mapped_tasks_log_how_long_they_waited_for_their_turns(airflow):
+    run_id = airflow.trigger("turns")
+
+    def turns():
+        """The seconds that each mapped task waited, in any of its tries."""
+        waits = []
+        for index in range(3):
+            tries = range(1, airflow.tries("turns", run_id, "validate", index) + 1)
+            logs = [airflow.task_log("turns", run_id, "validate", index, attempt) for attempt in tries]
+            waits.append([wait for log in logs for wait in CAME.findall("\n".join(log.lines))])
+        return waits if all(waits) else None
+
+    waits = airflow.eventually("each task has had its turn", turns, LONG)
+    assert {throttled for of_task in waits for _, throttled in of_task} == {"0"}
 
 
 @pytest.mark.parametrize("dag_id", ["failed_on_the_worker", "failed_after_deferral"])

@@ -1,14 +1,14 @@
-"""Chromium, and an ``airflow standalone`` to use with it as a person does, against a simulated ThousandEyes.
+"""Chromium and an ``airflow standalone``, against a simulated ThousandEyes.
 
-Runs with ``make e2e``, as the other tests of whole deployments; these alone::
+``make e2e`` runs these tests with those of whole deployments. To run only these::
 
     make e2e ARGS=tests/e2e/browser
 
-Needed: Playwright for Python, and Chromium (Debian's package ``chromium``; ``CHROMIUM`` names another one). Airflow
-2.11 has an environment of its own, see :func:`harness.standalone.airflow_2`. What is missing is the reason of a skip.
+Requirements: Playwright for Python, and Chromium (Debian's package ``chromium``, or the path in ``CHROMIUM``). Airflow
+2.11 has its own environment, see :func:`harness.standalone.airflow_2`. A missing requirement skips the tests.
 
-Screenshots are left in ``.e2e/screenshots``, or in the folder that ``THOUSANDEYES_SCREENSHOTS`` names; also one of the
-page on which a test has failed. Those in ``docs/images`` are some of them, made smaller with ``pngquant``.
+Screenshots are written to ``.e2e/screenshots``, or to the folder in ``THOUSANDEYES_SCREENSHOTS``; a failed test adds
+its page. The pictures in ``docs/images`` are some of them, compressed with ``pngquant``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from harness import standalone
+from harness.deployment import ROOT
 from thousandeyes_provider.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 OPTIONS = [
     "--headless",
-    "--no-sandbox",  # which root may not have
+    "--no-sandbox",  # root cannot use the sandbox
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -43,7 +44,9 @@ OPTIONS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000
-"""Milliseconds until something is on a page; a machine may have other things to do."""
+"""Time limit in milliseconds until something is on a page, on a busy machine."""
+
+ThrowAway = Callable[[], contextlib.AbstractContextManager[Path]]
 
 SCREENSHOTS = pytest.StashKey[Path]()
 
@@ -78,7 +81,7 @@ def shoot(screenshots: Path) -> Shoot:
     return take
 
 
-# Not for the session: while Playwright runs, there is an event loop, which other tests cannot have.
+# Not for the session: while Playwright runs, its event loop runs, and tests that start another loop fail.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser."""
@@ -98,48 +101,28 @@ def simulator(token: str) -> Iterator[Simulator]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def python_2() -> Path:
-    """The interpreter of an environment with Airflow 2.11."""
-    from harness.standalone import airflow_2
-
-    return airflow_2()
-
-
-@contextlib.contextmanager
-def _standalone(folder: Path, python: Path, major: int, **variables: str) -> Iterator[Standalone]:
-    from harness.standalone import ROOT, Standalone
-
-    dags = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags" / "browser"]
-    running = Standalone(folder, python, major, dags=dags, variables=variables)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+DAGS = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags" / "browser"]
 
 
 @pytest.fixture(scope="module")
-def airflow_3(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def airflow_3(chromium: Browser, throw_away: ThrowAway) -> Iterator[Standalone]:
     """The Airflow of this environment."""
     from airflow import __version__
 
     if tuple(int(part) for part in __version__.split(".")[:2]) < (3, 2):
         pytest.skip(f"Airflow has these pages since 3.2; this is {__version__}")
-    with _standalone(tmp_path_factory.mktemp("airflow-3"), Path(sys.executable), 3) as running:
-        yield running
+    with throw_away() as folder, standalone.running(folder, 3, dags=DAGS) as airflow:
+        yield airflow
 
 
 @pytest.fixture(scope="module")
 def airflow_2(
-    chromium: Browser, python_2: Path, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+    database_program: None, chromium: Browser, simulator: Simulator, throw_away: ThrowAway
 ) -> Iterator[Standalone]:
     """Airflow 2.11, with a connection to the simulator."""
-    connection = json.dumps(simulator.connection())
-    with _standalone(
-        tmp_path_factory.mktemp("airflow-2"), python_2, 2, AIRFLOW_CONN_THOUSANDEYES_DEFAULT=connection
-    ) as running:
-        yield running
+    connection = {"AIRFLOW_CONN_THOUSANDEYES_DEFAULT": json.dumps(simulator.connection())}
+    with throw_away() as folder, standalone.running(folder, 2, dags=DAGS, variables=connection) as airflow:
+        yield airflow
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +134,7 @@ def airflow(request: pytest.FixtureRequest) -> Standalone:
 
 @pytest.fixture(scope="module")
 def logged_in(chromium: Browser, airflow: Standalone) -> Iterator[BrowserContext]:
-    """A browser in which somebody has logged in."""
+    """A browser context of a logged-in user."""
     from browser.pages import USUAL
     from playwright.sync_api import expect
 
@@ -185,7 +168,7 @@ def failed_runs(airflow: Standalone, failing_tests: None) -> None:
 
 @pytest.fixture
 def page(logged_in: BrowserContext, request: pytest.FixtureRequest, screenshots: Path) -> Iterator[Page]:
-    """A page of somebody who is logged in."""
+    """A page of a logged-in user."""
     page, before = logged_in.new_page(), request.session.testsfailed
     yield page
     if request.session.testsfailed > before:

@@ -1,4 +1,4 @@
-"""What a person does in Airflow's pages, by what they see on them."""
+"""The actions of a user on Airflow's pages, by what the pages show."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from playwright.sync_api import Locator, Page, expect
 
 ENDING = 300_000
-"""Milliseconds in which a DAG run is to end."""
+"""Time limit in milliseconds for the end of a DAG run."""
 
-# A page of a log is a list of which the browser has only those lines that fit on the screen.
+# The page of a log contains only the lines that fit on the screen.
 TALL = {"width": 1280, "height": 2400}
 USUAL = {"width": 1280, "height": 900}
 DESK = {"width": 1280, "height": 800}
@@ -30,11 +30,15 @@ TEXT_IN_VIEW = """text => {
         }
         return [...range.getClientRects()]
     }
-    const holders = [...document.body.querySelectorAll("*")].filter(element =>
+    // Airflow 2.11 draws its grid in a shadow tree.
+    const everything = root => [...root.querySelectorAll("*")].flatMap(element =>
+        [element, ...(element.shadowRoot ? everything(element.shadowRoot) : [])])
+    const holders = everything(document.body).filter(element =>
         element.textContent.includes(text) && ![...element.children].some(child => child.textContent.includes(text)))
     return holders.some(element => {
         const boxes = []
-        for (let parent = element; parent; parent = parent.parentElement)
+        // The window shows what does not fit into the body.
+        for (let parent = element; parent !== document.body; parent = parent.parentElement || parent.getRootNode().host)
             if (getComputedStyle(parent).overflow !== "visible") boxes.push(parent.getBoundingClientRect())
         for (let start = -1; (start = element.textContent.indexOf(text, start + 1)) >= 0;) {
             const rects = rectsOf(element, start)
@@ -53,7 +57,7 @@ def expect_in_view(page: Page, text: str) -> None:
 class Connections3:
     """The connections of Airflow 3.2 and later.
 
-    :param page: of somebody who is logged in.
+    :param page: a page of a logged-in user.
     :param url: Airflow's address.
     """
 
@@ -94,9 +98,9 @@ class Connections3:
     def test(self, conn_id: str) -> tuple[str, str]:
         """Press the Test button of a connection.
 
-        :return: what is said: the title, and the message.
+        :return: title and message of the notification.
         """
-        self._page.goto(f"{self._url}/connections")  # what was said about others before is gone then
+        self._page.goto(f"{self._url}/connections")  # without the notifications of earlier tests
         row = self._page.get_by_role("row").filter(has=self._page.get_by_text(conn_id, exact=True))
         row.get_by_role("button", name="Test Connection").click()
         said = self._page.locator("[data-scope=toast][data-part=root]")
@@ -108,7 +112,7 @@ class Connections3:
 class Connections2:
     """The form for a connection in Airflow 2.11.
 
-    :param page: of somebody who is logged in.
+    :param page: a page of a logged-in user.
     :param url: Airflow's address.
     """
 
@@ -120,7 +124,7 @@ class Connections2:
         self._page.goto(f"{self._url}/connection/add")
         form = self._page.locator("#model_form")
         form.locator("#conn_id").fill(conn_id)
-        # The menu that people see stands before the browser's own, which has the choices.
+        # The visible menu covers the select element with the options.
         form.locator("#conn_type").select_option(label="ThousandEyes", force=True)
         expect(form.get_by_text("API address")).to_be_visible()
         return form
@@ -146,7 +150,7 @@ class Connections2:
     def test(self, form: Locator) -> str:
         """Press the Test button.
 
-        :return: what is said at the top of the page.
+        :return: the message at the top of the page.
         """
         said = self._page.locator(".alert")
         before = said.inner_text()
@@ -159,7 +163,7 @@ class Connections2:
 class Runs3:
     """DAG runs in Airflow 3.
 
-    :param page: of somebody who is logged in.
+    :param page: a page of a logged-in user.
     :param url: Airflow's address.
     """
 
@@ -177,13 +181,13 @@ class Runs3:
         self._page.wait_for_url("**/runs/manual__*")
 
     def state(self) -> str:
-        """The state of the run when it has ended, as the page comes to show it."""
+        """Wait for the end of the run, and return its state as the page shows it."""
         state = self._page.get_by_test_id("state-badge").first
         expect(state).to_have_text(re.compile("^(Success|Failed)$"), timeout=ENDING)
         return state.inner_text()
 
     def expect_states(self, states: Mapping[str, str]) -> None:
-        """Wait until the page of the run lists its tasks in these states; it is drawn a little behind them."""
+        """Wait until the page of the run lists its tasks in these states."""
         for task_id, state in states.items():
             expect(self._row(task_id).get_by_test_id("state-badge")).to_have_text(state)
 
@@ -200,7 +204,7 @@ class Runs3:
     def log(self, last: str) -> list[str]:
         """The lines of the task's log.
 
-        :param last: what one of the last lines has; until it is there, it is waited for.
+        :param last: text of one of the last lines, to wait for.
         """
         self._page.set_viewport_size(TALL)
         expect(self.log_list).to_contain_text(last)
@@ -212,10 +216,10 @@ class Runs3:
         return lines
 
     def fold_traceback(self, error: str) -> None:
-        """Leave of an exception what it says, and show the log from its beginning."""
+        """Fold the traceback of an exception, and show the log from its beginning."""
         self.log_list.get_by_text(error).click()
         self.log_list.get_by_text("Log message source details").scroll_into_view_if_needed()
-        # What was clicked is wide: the page may have followed it to the side.
+        # The clicked line is wide: the page may have scrolled to the side.
         self._page.locator("*").evaluate_all("all => all.forEach(element => { element.scrollLeft = 0 })")
 
     @property

@@ -22,7 +22,7 @@ def connections(page, airflow):
 
 @pytest.fixture
 def fields(simulator, token):
-    """What is to be typed for a connection to the simulator, by label."""
+    """The fields of a connection to the simulator, by label."""
     return {
         "API address": "127.0.0.1",
         "API token (bearer)": token,
@@ -64,7 +64,7 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
     ],
     ids=["good", "bad token", "unreachable host", "wrong account group"],
 )
-def test_the_test_button_says_how_it_is(
+def test_the_test_button_says_what_is_wrong_with_a_connection(
     connections, fields, page, shoot, name, change, account_group, said, token
 ):
     form = connections.fill(name.replace(" ", "_"), fields | change, account_group)

@@ -1,4 +1,4 @@
-"""Somebody meets this provider in Airflow 3: makes a connection, tests it, and runs a pipeline, all in the browser."""
+"""Airflow 3 in the browser: create a connection, test it, run a pipeline, and read its failures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def runs(page, airflow):
 
 @pytest.fixture(scope="module")
 def fields(simulator, token):
-    """What is to be typed for a connection to the simulator, by label."""
+    """The fields of a connection to the simulator, by label."""
     return {
         "API address": "127.0.0.1",
         "API token (bearer)": token,
@@ -45,7 +45,7 @@ def fields(simulator, token):
 
 @pytest.fixture(scope="module")
 def connected(logged_in, airflow, fields):
-    """``thousandeyes_default``, made with the form."""
+    """Creates ``thousandeyes_default`` with the form."""
     from browser.pages import Connections3
 
     page = logged_in.new_page()
@@ -84,7 +84,7 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
     shoot(form, "connection-form-extra-fields")
 
 
-def test_a_good_token_is_told_whose_it_is(connections, connected, page, shoot):
+def test_the_test_button_names_the_owner_of_a_good_token(connections, connected, page, shoot):
     title, message = connections.test("thousandeyes_default")
     shoot(page, "test-good")
     assert title == "Test Connection Successful"
@@ -95,7 +95,7 @@ def test_a_good_token_is_told_whose_it_is(connections, connected, page, shoot):
 
 @pytest.mark.xfail(
     strict=True,
-    reason="for no port Airflow 3.3.2 sends 0, and then takes it for another one (apache/airflow#73298)",
+    reason="Airflow 3.3.2 sends port 0 for an empty port, and rejects it (apache/airflow#73298)",
 )
 def test_a_connection_without_a_port_can_be_tested(connections, page, shoot, simulator, token):
     connections.add("no_port", {"API address": simulator.url, "API token (bearer)": token})
@@ -113,7 +113,7 @@ def test_a_connection_without_a_port_can_be_tested(connections, page, shoot, sim
     ],
     ids=["bad token", "unreachable host", "wrong account group"],
 )
-def test_a_bad_connection_is_told_what_is_wrong(
+def test_the_test_button_says_what_is_wrong_with_a_connection(
     connections, fields, page, shoot, name, change, account_group, said, token
 ):
     conn_id = name.replace(" ", "_")
@@ -252,7 +252,7 @@ def test_nothing_of_the_token_is_left(airflow, connected, simulator, search, sec
     search.simulator(simulator)
     scenario.leaked = len(search.leaks)
     assert not search.leaks
-    # What is never found cannot be said to be absent: tasks' logs and the database are among the files.
+    # The search covers the logs of tasks and the database.
     holding = [
         path.name
         for path in airflow.folder.rglob("*")
@@ -262,14 +262,14 @@ def test_nothing_of_the_token_is_left(airflow, connected, simulator, search, sec
 
 
 def only_line(lines: list[str], pattern: str) -> str:
-    """The line in which that is to be found, and no other."""
+    """The only line that matches the pattern."""
     matching = [line for line in lines if re.search(pattern, line)]
     assert len(matching) == 1, f"{pattern} is in {matching} of\n" + "\n".join(lines)
     return matching[0]
 
 
 def assert_table(lines: list[str], headline: str) -> None:
-    """The headline and the table below it: each row on a line, its columns below each other."""
+    """The headline and the table below it, with aligned columns."""
     only_line(lines, rf" - {re.escape(headline)}")
     begin = re.search(r"account group +", only_line(lines, r" - account group {2}")).end()
     for name in ("time", "rounds", "requests", "agents"):

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from harness.postgres import Postgres
 from harness.processes import Processes, eventually, free_port
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Standalone:
     :param major: Airflow's major version: 2 or 3.
     :param dags: folders whose DAGs are copied.
     :param variables: additional environment variables, such as the connection.
+    :param database: the database; SQLite without one. On SQLite, Airflow 2.11 runs one task at a time.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Standalone:
         *,
         dags: Sequence[Path],
         variables: Mapping[str, str] | None = None,
+        database: Postgres | None = None,
     ) -> None:
         self.folder, self._home, self._major = folder, folder / "airflow", major
         self._python = python
@@ -97,6 +100,12 @@ class Standalone:
             "LOGGING__TRIGGER_LOG_SERVER_PORT": free_port(),
             "LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
         }
+        if database is not None:
+            settings |= {
+                "CORE__EXECUTOR": "LocalExecutor",
+                "CORE__PARALLELISM": 4,
+                "DATABASE__SQL_ALCHEMY_CONN": database.url,
+            }
         if major == 2:
             settings |= {
                 "API__AUTH_BACKENDS": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,"
@@ -233,11 +242,13 @@ class Standalone:
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, attempt: int = 1
     ) -> TaskLog:
-        """Return the log of a try of a task."""
+        """Return the log of a try of a task; an empty log while Airflow has none."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         options = {"map_index": map_index, "full_content": "true"}
         accept = "text/plain" if self._major == 2 else "application/json"
         response = self._call("GET", path, params=options, headers={"Accept": accept})
+        if response.status_code == 404:
+            return TaskLog([])
         assert response.ok, response.text
         if self._major == 2:
             return task_log_of_text(response.text)
@@ -286,6 +297,27 @@ def task_log_of_text(text: str) -> TaskLog:
     )
 
 
+@contextlib.contextmanager
+def running(folder: Path, major: int, **options: Any) -> Iterator[Standalone]:
+    """Run an ``airflow standalone``: Airflow 3 of this environment on SQLite, or 2.11 on PostgreSQL.
+
+    :param folder: folder for all files. The user of PostgreSQL has to be able to enter it.
+    :param options: DAGs and variables of :class:`Standalone`.
+    """
+    database = Postgres(folder / "postgres") if major == 2 else None
+    python = airflow_2() if major == 2 else Path(sys.executable)
+    airflow = Standalone(folder, python, major, database=database, **options)
+    try:
+        if database is not None:
+            database.start()
+        airflow.start()
+        yield airflow
+    finally:
+        airflow.stop()
+        if database is not None:
+            database.stop()
+
+
 def airflow_2() -> Path:
     """The interpreter of an environment with Airflow 2.11 and this provider.
 
@@ -305,7 +337,8 @@ def airflow_2() -> Path:
         _run(uv, "venv", "--quiet", "--python", _python_for_2(uv), str(VENV_2))
     # A second installation takes a moment, and completes one that was interrupted.
     install = [uv, "pip", "install", "--quiet", "--python", str(python)]
-    _run(*install, f"apache-airflow=={AIRFLOW_2}", "apache-airflow-providers-fab", "--editable", str(ROOT))
+    packages = ("apache-airflow-providers-fab", "psycopg2-binary")
+    _run(*install, f"apache-airflow=={AIRFLOW_2}", *packages, "--editable", str(ROOT))
     return python
 
 

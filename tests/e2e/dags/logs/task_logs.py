@@ -12,6 +12,9 @@ WAIT = {"poll_interval": 2, "timeout": 300}
 with DAG("progress", schedule=None):
     RunInstantTestOperator(task_id="validate", test_id="700001", deferrable=True, **WAIT)
 
+with DAG("refused", schedule=None):
+    RunInstantTestOperator(task_id="validate", test_id="700011", deferrable=True, **WAIT)
+
 with DAG("turns", schedule=None):
     # A turn that comes at once may fail the task on Airflow 3.3, see docs/known-issues.md: hence the retries.
     RunInstantTestOperator.partial(
@@ -21,7 +24,7 @@ with DAG("turns", schedule=None):
         retries=3,
         retry_delay=timedelta(seconds=0),
         **WAIT,
-    ).expand(test_id=["700011", "700012", "700013"])
+    ).expand(test_id=["700012", "700013", "700014"])
 
 with DAG("failed_on_the_worker", schedule=None):
     RunInstantTestOperator(task_id="validate", test_id="700021", deferrable=False, **WAIT)
