@@ -66,7 +66,7 @@ def baseline_from_evidence(evidence: Any, *, test_id: str = "") -> Baseline:
     """Return the baseline of an earlier run.
 
     The evidence is usable when that run was judged, whatever its verdict, and its samples are complete. Missing
-    evidence, inconclusive runs, and samples that were cut for size are not usable; ``unusable`` says why.
+    evidence, inconclusive runs, and samples that were cut for size are not usable; ``unusable`` has the reason.
 
     :param evidence: the evidence: a dict, or its text.
     :param test_id: the test of this run; evidence of another test gets a warning. Empty for no warning.

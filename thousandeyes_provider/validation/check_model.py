@@ -59,7 +59,7 @@ class Where:
     country_ids: tuple[str, ...] = ()
 
     def matcher(self) -> Callable[[Agent, str], bool] | None:
-        """Return a function of an agent and its country that tells whether it is covered; ``None`` for all agents."""
+        """Return a predicate of an agent and its country; ``None`` for all agents."""
         if self == Where():
             return None
         patterns = [_name_pattern(name) for name in self.agent_names]

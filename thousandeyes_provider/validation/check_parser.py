@@ -328,7 +328,7 @@ class _Parser:
         if not isinstance(given, list | tuple | set | frozenset) or not given:
             self._error(path, f"expected a list of values, got {_shown(given)}")
             return None
-        # A text stays a text, whatever it spells: it is compared letter by letter.
+        # Texts are compared exactly, also texts that spell a number.
         choices = [part if isinstance(part, str) else _scalar(part) for part in given]
         for position, (part, choice) in enumerate(zip(given, choices, strict=True)):
             if choice is None:

@@ -41,7 +41,7 @@ MAX_SAMPLE_TEXT = 80
 """Characters of a text sample; a longer text is no sample."""
 
 MAX_LINK = 2000
-"""Characters of a link; a longer link is left out, since a part of it leads nowhere."""
+"""Characters of a link; a longer link is left out, since a shortened link does not work."""
 
 MAX_LIST = 1500
 """Entries of any list before the size is measured: no more of them fit into :data:`MAX_EVIDENCE_BYTES`."""
@@ -243,8 +243,8 @@ def fit(evidence: dict[str, Any], largest: int = MAX_EVIDENCE_BYTES) -> dict[str
     """Shorten the lists of ``evidence`` until it has at most ``largest`` bytes of JSON, and return it.
 
     The least important lists are shortened first: the samples of the baseline, the expected agents, the agents that
-    reported. The samples, which a later run may compare with, go before the lists that a person reads. ``cut`` says
-    how many entries of each list were left out.
+    reported. The samples, which a later run may compare with, go before the lists that a person reads. ``cut``
+    counts the entries of each list that were left out.
     """
     size = len(json.dumps(evidence))
     if size <= largest:

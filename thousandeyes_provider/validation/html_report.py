@@ -38,7 +38,7 @@ _PAGE = """<!doctype html>
 
 
 def html_report(evidence: Mapping[str, Any], script: Path = SCRIPT) -> str:
-    """The evidence as an HTML page.
+    """Return the evidence as an HTML page.
 
     :param evidence: the evidence of a run or of a suite.
     :param script: the built page.

@@ -34,10 +34,10 @@ FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown", ".html": "html
 
 
 def report_format(path: str) -> str:
-    """The format of a report, ``junit``, ``markdown`` or ``html``, by the ending of its file, whatever its case.
+    """Return the format of a report, ``junit``, ``markdown`` or ``html``, by the ending of its file in any case.
 
-    :param path: where it is to be written; what stands behind ``?`` or ``#`` in an address does not count.
-    :raises ValueError: when the ending says neither.
+    :param path: path or address of the file; ``?`` and ``#`` end it.
+    :raises ValueError: when the ending is none of :data:`FORMATS`.
     """
     file_name = re.split(r"[?#]", path.strip(), maxsplit=1)[0].lower().rpartition("/")[2]
     stem, _, ending = file_name.rpartition(".")
@@ -50,7 +50,7 @@ def report_format(path: str) -> str:
 
 
 def report(evidence: Mapping[str, Any], format_: str) -> str:
-    """The evidence as the text of a report.
+    """Return the evidence as the text of a report.
 
     :param evidence: the evidence of a run.
     :param format_: ``junit``, ``markdown`` or ``html``.
@@ -66,10 +66,10 @@ def report(evidence: Mapping[str, Any], format_: str) -> str:
 
 
 def junit(evidence: Mapping[str, Any]) -> str:
-    """JUnit XML that keeps to Jenkins' schema, and to Ant's, which knows no ``skipped``, as long as nothing is skipped.
+    """Return the evidence as JUnit XML, valid by Jenkins' schema; by Ant's as well unless a check is skipped.
 
-    A suite for the run: a case for its round (an error when it is incomplete or has no results), a case for the errors
-    of agents, a case for each check. A check of severity ``warn`` that does not hold is skipped, with its figures.
+    The run is a test suite with a case for its round (an error unless it was judged), a case for the errors of agents,
+    and a case for each check. A failed check of severity ``warn`` is skipped.
     """
     seconds = duration(evidence)
     cases = junit_cases(evidence)
@@ -225,7 +225,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Escape ``text`` for one line of Markdown, so that it is shown letter by letter; addresses become links."""
+    """Escape ``text`` for one line of Markdown; addresses become links."""
     line = " ".join(text.split())
     if re.fullmatch(r"https?://[^\s|<>`]+", line):
         return f"<{line}>"

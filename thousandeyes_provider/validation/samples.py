@@ -18,8 +18,7 @@ from thousandeyes_provider.validation.formatting import MAX_TEXT, one_line
 
 Values = Any
 """The values of a metric in one row or of one agent: a value by itself, a tuple of several, ``None`` for no value. In a
-tuple, ``None`` stands for a row without a value. Rounds of 10,000 agents are judged in a third of the time that a
-tuple for each value takes."""
+tuple, ``None`` stands for a row without a value. A tuple for each value would double the time for large rounds."""
 
 _LARGEST = 1e300
 """Numbers beyond take the slow way, which checks that a float can hold them."""

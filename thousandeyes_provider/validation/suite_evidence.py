@@ -1,7 +1,7 @@
 """One verdict for many tests: the evidence of each, how many have to pass, and which of them only report.
 
 Evidence is matched by test id and never by position, because a run that left no evidence leaves a gap and no empty
-entry. Nothing here knows Airflow.
+entry.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ class SuiteRules:
 
 
 def parse_min_passed(value: object) -> int | float | None:
-    """``min_passed`` as a DAG declares it: ``None``, a count from 1, or a fraction above 0.0 and up to 1.0.
-
-    A text that has a decimal point is a fraction.
+    """Parse ``min_passed``: ``None``, a count from 1, or a fraction (with a point) above 0.0 and up to 1.0.
 
     :raises ValueError: for any other value.
     """
@@ -83,7 +81,7 @@ def parse_min_passed(value: object) -> int | float | None:
 
 
 def collect_evidence(results: Any) -> list[Mapping[str, Any]]:
-    """The evidence among the results of tasks, in any nesting.
+    """Return the evidence among the results of tasks, in any nesting.
 
     :param results: an evidence, ``None``, a JSON text, or an iterable of these, such as the output of a mapped task.
         Anything without a verdict and a test id is left out: it belongs to a run without evidence.
@@ -204,7 +202,7 @@ def _verdict(counts: Mapping[str, int], absent: int, rules: SuiteRules) -> tuple
 
 
 def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
-    """The compact row of a test: what a list shows, and why it is not good."""
+    """The row of a test in the suite: verdict, worst agent and worst check."""
     test_id, test_name = str(evidence["test_id"]), display_name(evidence)
     source_id = str((evidence.get("from_test") or {}).get("test_id") or "")
     row: dict[str, Any] = {
@@ -238,7 +236,7 @@ def _worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The first failed check of a run; ``None`` when every check holds."""
+    """The first failed check of a run; ``None`` when every check passes."""
     keys = ("result_type", "metric", "aggregate", "comparison", "actual", "agents", "needed")
     for check in evidence["checks"]:
         if isinstance(check, Mapping) and not check.get("passed") and check.get("severity") != "warn":
@@ -247,14 +245,14 @@ def _worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _missing_ids(rows: Sequence[Mapping[str, Any]], expected_ids: Sequence[str] | None) -> list[str]:
-    """The selected tests of which no run left evidence, as often as a test was selected."""
+    """The selected tests without the evidence of a run, as often as a test was selected."""
     left = Counter(str(test_id) for test_id in expected_ids or ())
     left.subtract(str(row.get("from_test") or row["test_id"]) for row in rows)
     return sorted(left.elements())
 
 
 def suite_headline(evidence: Mapping[str, Any]) -> str:
-    """One line about a suite; its first 80 characters say the verdict, and the worst test.
+    """Return the result of a suite in one line; its first 80 characters have the verdict and the worst test.
 
     ``FAILED: 1 of 3 tests failed: Checkout: Singapore: Connection refused. 1 passed, 1 incomplete.``
     """

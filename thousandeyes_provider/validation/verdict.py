@@ -1,4 +1,4 @@
-"""The verdict on a round: how many agents may report an error before the run is bad, and which checks must hold."""
+"""The verdict on a round: how many agents may report an error before the run fails, and the checks."""
 
 from __future__ import annotations
 
