@@ -18,20 +18,16 @@ from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.flows import (
     Clock,
     Flow,
-    Notice,
     Pause,
     Reconnect,
     Send,
-    StartedCall,
     TimeLeft,
     start_flow,
 )
 from thousandeyes_provider.api.response import NoResponse, Response, iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.retry import Wait
-from thousandeyes_provider.api.test_search import is_older
 from thousandeyes_provider.exceptions import (
-    ThousandEyesApiError,
     ThousandEyesConfigurationError,
     ThousandEyesRequestError,
 )
@@ -44,7 +40,6 @@ from thousandeyes_provider.hooks.transport import open_session, send
 if TYPE_CHECKING:
     from requests import Session
 
-    from thousandeyes_provider.api.endpoints import ApiRequest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,6 +145,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
     list_alert_rules = blocking(reads.list_alert_rules)
     list_alerts = blocking(reads.list_alerts)
     list_events = blocking(reads.list_events)
+    find_created = blocking(reads.find_created)
 
     # -- writes --------------------------------------------------------------------------------------------------
 
@@ -179,7 +175,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :raises ThousandEyesNotFoundError: on 404.
         :raises ThousandEyesRequestError: on 400 and other 4xx, and for a test that stays busy.
         :raises ThousandEyesServerError: on 5xx, also on the last attempt.
-        :raises ThousandEyesConnectionError: when no answer comes, also on the last attempt.
+        :raises ThousandEyesConnectionError: when no response arrives, also on the last attempt.
         :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
         """
         request = self.build(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
@@ -187,9 +183,15 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         def verify_at(lost_at: float) -> bool:
             return verify is not None and verify(self.server_clock.time_at(lost_at))
 
-        started = self.drive(
-            self._start(request, queue_timeout, "the round", verify_at if verify else None, wait)
+        flow = start_flow(
+            request,
+            self.attempts(request, queue_timeout),
+            self.clock,
+            subject="the round",
+            verify=verify_at if verify else None,
+            wait=wait,
         )
+        started = self.drive(self.translated(flow))
         if started.pause is not None:
             return PausedCall(started.pause, started.sent)
         sent_at = self.server_clock.time_at(started.sent_at)
@@ -267,7 +269,9 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         def verify(_: float) -> Flow[bool]:
             nonlocal created, is_lost
             is_lost = True
-            created = yield from self._find_created(test_type, str(name), lambda: self.clock.now() - since)
+            created = yield from reads.find_created(
+                self, test_type, str(name), lambda: self.clock.now() - since
+            )
             return created is not None
 
         request = self.build(
@@ -276,15 +280,17 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             parts={"test_type": test_type},
             body=body,
         )
+        flow = start_flow(
+            request,
+            self.attempts(request, queue_timeout),
+            self.clock,
+            subject="the test",
+            verify=verify if name else None,
+            wait=wait,
+            never_repeat="" if name else _NEVER_REPEAT,
+        )
         try:
-            started = yield from self._start(
-                request,
-                queue_timeout,
-                "the test",
-                verify if name else None,
-                wait,
-                never_repeat="" if name else _NEVER_REPEAT,
-            )
+            started = yield from self.translated(flow)
         except ThousandEyesRequestError:
             # The test of the lost response may hold the name, although the list of tests did not show it yet. After a
             # call that a rate limit refused, the test of that name belongs to another client.
@@ -294,34 +300,6 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         if started.pause is not None:
             return PausedCall(started.pause, started.sent)
         return dict(started.response.json()) if started.response is not None else created or {}
-
-    def find_created(self, test_type: str, name: str, age: Callable[[], float]) -> dict[str, Any] | None:
-        """Find the test of a creation whose response was lost.
-
-        :param test_type: its type.
-        :param name: its unique name.
-        :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
-        :return: ``None`` when there is no test of that name.
-        :raises ThousandEyesError: when the tests cannot be listed.
-        """
-        return self.drive(self._find_created(test_type, name, age))
-
-    def _find_created(self, test_type: str, name: str, age: TimeLeft) -> Flow[dict[str, Any] | None]:
-        for test in (yield from reads.list_tests(self)):
-            if test.get("testName") != name or not test.get("testId"):
-                continue
-            test_id = str(test["testId"])
-            if is_older(test, self.server_now() - age()):
-                yield Notice(f"Test {test_id}: name {name!r} is the same, but the test is older")
-                continue
-            yield Notice(f"Test {test_id}: created as {name!r}")
-            try:
-                return (yield from reads.get_test(self, test_id, test_type))
-            except ThousandEyesApiError as error:
-                # Whether ThousandEyes returns the definition of an instant test is not documented.
-                yield Notice(f"Test {test_id}: the definition is not available: {error}")
-                return test
-        return None
 
     def create_snapshot(
         self,
@@ -385,27 +363,6 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 self.close()
             else:
                 self._log_notice(step)
-
-    def _start(
-        self,
-        request: ApiRequest,
-        queue_timeout: float | None,
-        subject: str,
-        verify: Callable[[float], bool | Flow[bool]] | None,
-        wait: Callable[[Wait], bool] | None,
-        never_repeat: str = "",
-    ) -> Flow[StartedCall]:
-        attempts = self.attempts(request, queue_timeout)
-        flow = start_flow(
-            request,
-            attempts,
-            self.clock,
-            subject=subject,
-            verify=verify,
-            wait=wait,
-            never_repeat=never_repeat,
-        )
-        return self.translated(flow)
 
     def _send(self, step: Send) -> Response | NoResponse:
         session, sent_at = self.get_conn(), self.clock.now()

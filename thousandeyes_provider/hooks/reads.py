@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,8 +11,12 @@ from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.coerce import objects_in, short_text
 from thousandeyes_provider.api.flows import Flow, Notice, TimeLeft
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.test_search import select_tests
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
+from thousandeyes_provider.api.test_search import is_older, select_tests
+from thousandeyes_provider.exceptions import (
+    ThousandEyesApiError,
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+)
 from thousandeyes_provider.hooks.arguments import one_of, period
 
 if TYPE_CHECKING:
@@ -185,6 +189,34 @@ def list_tests(
         )
     except ValueError as error:
         raise ThousandEyesConfigurationError(str(error)) from None
+
+
+def find_created(
+    hook: BaseThousandEyesHook, test_type: str, name: str, age: Callable[[], float]
+) -> Flow[dict[str, Any] | None]:
+    """Find the test of a creation whose response was lost.
+
+    :param test_type: its type.
+    :param name: its unique name.
+    :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
+    :return: ``None`` when there is no test of that name.
+    :raises ThousandEyesError: when the tests cannot be listed.
+    """
+    for test in (yield from list_tests(hook)):
+        if test.get("testName") != name or not test.get("testId"):
+            continue
+        test_id = str(test["testId"])
+        if is_older(test, hook.server_now() - age()):
+            yield Notice(f"Test {test_id}: name {name!r} is the same, but the test is older")
+            continue
+        yield Notice(f"Test {test_id}: created as {name!r}")
+        try:
+            return (yield from get_test(hook, test_id, test_type))
+        except ThousandEyesApiError as error:
+            # Whether ThousandEyes returns the definition of an instant test is not documented.
+            yield Notice(f"Test {test_id}: the definition is not available: {error}")
+            return test
+    return None
 
 
 def list_tags(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
