@@ -90,6 +90,10 @@ class BaseInstantTestOperator(BaseOperator):
     default_label: ClassVar[str]
     """Label of a mapped task while it runs, as a template; the name of the test replaces it at the end."""
     options_class: ClassVar[type[StartOptions]]
+    unknown_arguments: Sequence[str] = ()
+    """Misspelt arguments. They are reported together with all other problems."""
+    evidence: Json | None = None
+    """The evidence of the run, in the process that ends the task."""
 
     def __init__(
         self,
@@ -116,9 +120,9 @@ class BaseInstantTestOperator(BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        self.unknown_arguments = unknown_arguments(BaseOperator, kwargs)
-        """Misspelt arguments. They are reported together with all other problems."""
-        kwargs = {name: value for name, value in kwargs.items() if name not in self.unknown_arguments}
+        if unknown := unknown_arguments(BaseOperator, kwargs):
+            self.unknown_arguments = unknown
+            kwargs = {name: value for name, value in kwargs.items() if name not in unknown}
         if kwargs.get("map_index_template") is None:
             kwargs["map_index_template"] = self.default_label
         super().__init__(**kwargs)
@@ -143,8 +147,6 @@ class BaseInstantTestOperator(BaseOperator):
         self.timeout = timeout
         self.queue_timeout = queue_timeout
         self.deferrable = deferrable
-        self.evidence: Json | None = None
-        """The evidence of the run, in the process that ends the task."""
 
     def execute(self, context: Context) -> Json | None:
         """Start a round; wait for it and judge it, unless ``wait_for_results`` is false.

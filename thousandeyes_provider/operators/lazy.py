@@ -7,6 +7,7 @@ imported when that argument is given.
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 
 class LazyModule:
@@ -17,7 +18,10 @@ class LazyModule:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._module: ModuleType | None = None
 
     def __getattr__(self, attribute: str) -> object:
-        value: object = getattr(import_module(self._name), attribute)
+        if self._module is None:
+            self._module = import_module(self._name)
+        value: object = getattr(self._module, attribute)
         return value
