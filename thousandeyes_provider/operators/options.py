@@ -626,11 +626,16 @@ def _error(label: str, problems: Sequence[str]) -> ThousandEyesConfigurationErro
 
 
 def _dag_file_line() -> str:
-    """The line of the DAG file that creates the task: ``/opt/dags/release.py:12: ``; empty when it is unknown."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in ("airflow", "thousandeyes_provider", "functools", "contextlib"):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}: "
+    """The line of the DAG file that creates the task: ``/opt/dags/release.py:12: ``."""
+    frame: FrameType = sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in _CALLERS:
         frame = frame.f_back
-    return ""
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}: "
+
+
+_CALLERS = ("airflow", "thousandeyes_provider", "functools", "contextlib")
+"""Packages between a DAG file and the check of its arguments."""
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

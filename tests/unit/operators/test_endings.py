@@ -434,10 +434,22 @@ def test_expected_agents_in_a_file(simulator, worker_alone, tmp_path):
 
 
 def test_a_type_that_only_the_checks_imply_is_verified_once(simulator, worker_alone):
-    test_id = simulator.add_test("voice", history=[], switches={"typed_lookup": "404"})
+    unknown = {"typed_lookup": "404", "before_first_data": "404"}
+    test_id = simulator.add_test("voice", history=[], switches=unknown)
     checks = {"rtp-server": {"mos": {"min": {"geq_to": 1}}}}
     evidence = worker_alone.rerun(test_id, checks=checks, expected_agents=1)
     assert (evidence["test_type"], evidence["checks"][0]["passed"]) == ("voice", True)
+
+
+def test_a_short_wait_for_the_next_minute_reads_nothing_again(simulator, worker_alone):
+    simulator.set_switches(clock_offset=57.5 - time.time() % 60)
+    test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
+    simulator.run(test_id, delays=0)
+    assert worker_alone.rerun(test_id, test_type="http-server", expected_agents=5)["verdict"] == "passed"
+    operations = [request.operation for request in simulator.requests]
+    assert operations[: operations.index("run") + 1] == ["results", "run"]
+    before, ours = simulator.rounds(test_id)
+    assert ours.round_id - before.round_id == 60
 
 
 def test_a_test_that_an_earlier_try_created_is_taken_when_its_name_is_refused(simulator, tries, monkeypatch):
@@ -470,6 +482,12 @@ def test_a_definition_that_cannot_be_read_is_not_repeated():
             task_id="preview", test_type="ftp-server", definition='{"password": "s3cret", ['
         )
     assert "s3cret" not in str(error.value)
+
+
+def test_settings_that_are_not_taken_over_are_logged(simulator, worker_alone, log):
+    test_id = simulator.add_test("http-server", switches={"extra_fields": True})
+    assert worker_alone.create("http-server", from_test=test_id)["verdict"] == "passed"
+    assert f"Test {test_id}: settings not taken over: " in log()
 
 
 def test_settings_of_a_test_without_a_definition(simulator, worker_alone):
