@@ -253,11 +253,11 @@ class TestRetries:
         assert 19 < paused.pause.seconds < 22
 
     def test_a_caller_may_wait_in_place_of_the_hook(self, simulator, hook, sleeps):
-        simulator.fail("run", status=429, headers={"Retry-After": "7"})
+        simulator.fail("run", status=429)
         pauses = []
         hook.run_instant_test(HTTP_TEST, wait=lambda pause: pauses.append(pause) or True)
         assert (len(pauses), sleeps) == (1, [])
-        assert hook.throttled_seconds == pauses[0].seconds > 7
+        assert hook.throttled_seconds == pauses[0].seconds > 0
 
     def test_a_call_that_was_not_carried_out_is_not_sent_after_the_last_attempt(self, simulator, connect):
         simulator.fail("run", status=500, times=None)
