@@ -146,7 +146,7 @@ def _rounds(rows: Iterable[Row]) -> set[int]:
     return {round_id for row in with_id.values() if (round_id := round_of(row)) is not None}
 
 
-def _series(result_type: str, rows: Iterable[Row]) -> tuple[list[str], list[list[int]]]:
+def _series(result_type: str, rows: Sequence[Row]) -> tuple[list[str], list[list[int]]]:
     """The positions of the rows that belong together over the rounds, ordered by agent, server and direction.
 
     :return: the keys of the agents, and the positions of the rows.

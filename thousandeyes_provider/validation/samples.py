@@ -13,7 +13,7 @@ from thousandeyes_provider.api.coerce import number, short_text
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import metric_reader
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_content, row_key
+from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_content
 from thousandeyes_provider.validation.formatting import MAX_TEXT, one_line
 
 Values = Any
@@ -128,10 +128,10 @@ def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
         return tuple(
             [AgentRows(key, agent_of(row := single[key]), _country_of(row), (row,)) for key in sorted(single)]
         )
-    grouped: dict[str, list[Row]] = {}
-    for key, row in zip(keys, rows, strict=True):
-        grouped.setdefault(key, []).append(row)
-    return tuple([_agent_rows(result_type, key, grouped[key]) for key in sorted(grouped)])
+    grouped: dict[str, list[tuple[Any, Row]]] = {}
+    for key, row_id, row in zip(keys, row_keys(result_type, rows), rows, strict=True):
+        grouped.setdefault(key, []).append((row_id, row))
+    return tuple([_agent_rows(key, grouped[key]) for key in sorted(grouped)])
 
 
 def row_identity(row: Row) -> str:
@@ -143,14 +143,17 @@ def row_identity(row: Row) -> str:
     return agent_id_of(row) or agent_name_of(row)
 
 
-def row_keys(result_type: str, rows: Iterable[Row]) -> Sequence[tuple[str, ...]] | Sequence[str]:
+def row_keys(result_type: str, rows: Sequence[Row]) -> Sequence[tuple[str, ...]] | Sequence[str]:
     """Return what distinguishes each row in its round, as :func:`~thousandeyes_provider.api.rounds.row_key` does.
 
     :return: for result types with one row for each agent the :func:`row_identity`.
     """
-    if RESULT_TYPES[result_type].row_keys:
-        return [row_key(result_type, row) for row in rows]
-    return list(map(row_identity, rows))
+    identities = [row_identity(row) for row in rows]
+    fields = RESULT_TYPES[result_type].row_keys
+    if not fields:
+        return identities
+    columns = [[short_text(row.get(field)) for row in rows] for field in fields]
+    return list(zip(identities, *columns, strict=True))
 
 
 def as_tuple(value: Values) -> tuple[Any, ...]:
@@ -230,10 +233,16 @@ def agent_of(row: Row) -> Agent:
     return Agent(short_text(fields.get("agentId")), short_text(fields.get("agentName")))
 
 
-def _agent_rows(result_type: str, key: str, rows: list[Row]) -> AgentRows:
-    rows.sort(key=lambda row: (row_key(result_type, row), row_content(row)))
-    agent = Agent(agent_id_of(rows[0]), max(map(agent_name_of, rows)))
-    return AgentRows(key, agent, max(map(_country_of, rows)), tuple(rows))
+def _agent_rows(key: str, rows: list[tuple[Any, Row]]) -> AgentRows:
+    """Return several rows of an agent, each given with its row key."""
+    by_id = dict(rows)
+    if len(by_id) == len(rows):
+        ordered = [by_id[row_id] for row_id in sorted(by_id)]
+    else:  # equal keys are rare, and the content of a row takes long to compare
+        rows.sort(key=lambda pair: (pair[0], row_content(pair[1])))
+        ordered = [row for _, row in rows]
+    agent = Agent(agent_id_of(ordered[0]), max(map(agent_name_of, ordered)))
+    return AgentRows(key, agent, max(map(_country_of, ordered)), tuple(ordered))
 
 
 def _country_of(row: Row) -> str:
