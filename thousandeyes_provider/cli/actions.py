@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.cli.history_reader import HistoryReader
     from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
     from thousandeyes_provider.hooks.results_reader import ResultsReader
+    from thousandeyes_provider.validation.alert_rules import ConvertedRules
     from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident
     from thousandeyes_provider.validation.history import History
 
@@ -212,22 +213,26 @@ def check(args: Namespace) -> int:
 @_command
 def run(args: Namespace) -> int:
     """Run an instant test with the operator's own code, and judge its round."""
-    from thousandeyes_provider.exceptions import ThousandEyesError
+    from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
     from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
     logging.getLogger().setLevel(logging.INFO)
     _find_connection(args.conn_id)
-    operator = RunInstantTestOperator(
-        task_id="run",
-        test_id=args.test_id,
-        test_type=args.test_type,
-        thousandeyes_conn_id=args.conn_id,
-        account_group_id=args.account_group_id,
-        timeout=args.timeout,
-        report_path=args.report,
-        deferrable=False,
-        **_gate_arguments(args),
-    )
+    try:
+        operator = RunInstantTestOperator(
+            task_id="run",
+            test_id=args.test_id,
+            test_type=args.test_type,
+            thousandeyes_conn_id=args.conn_id,
+            account_group_id=args.account_group_id,
+            timeout=args.timeout,
+            report_path=args.report,
+            deferrable=False,
+            **_gate_arguments(args),
+        )
+    except ThousandEyesConfigurationError as error:
+        # Without the place of the task in a DAG file.
+        raise ValueError(str(error).rpartition("RunInstantTestOperator 'run': ")[2]) from None
     # Airflow's wrapper of `execute` warns outside of a worker.
     execute = getattr(RunInstantTestOperator.execute, "__wrapped__", RunInstantTestOperator.execute)
     try:
@@ -283,7 +288,10 @@ def backtest(args: Namespace) -> int:
     arguments = _gate_arguments(args)
     reader, plan = _plan(args, _gate(arguments))
     if args.from_alert_rules:
-        arguments = {**arguments, **_alert_rule_arguments(reader.hook, plan)}
+        converted = _alert_rule_checks(reader.hook, plan)
+        for part in converted.unconverted:
+            print(f"not converted: {part}", file=sys.stderr)
+        arguments = {**arguments, **converted.arguments()}
         reader, plan = _plan(args, _gate(arguments))
     gate = _gate(arguments)
     history = _read_history(args, reader, plan)
@@ -302,7 +310,6 @@ def backtest(args: Namespace) -> int:
 @_command
 def propose(args: Namespace) -> int:
     """Propose a gate from the rounds of the last days."""
-    from thousandeyes_provider.validation.alert_rules import checks_from_rules
     from thousandeyes_provider.validation.backtest import Gate
     from thousandeyes_provider.validation.proposal import propose
 
@@ -310,10 +317,8 @@ def propose(args: Namespace) -> int:
         raise ValueError(f"--one-in {args.one_in}: expected a whole number from 2")
     reader, plan = _plan(args, Gate())
     if args.from_alert_rules:
-        rules = reader.hook.list_alert_rules(plan.test_id)
-        converted = checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
+        converted = _alert_rule_checks(reader.hook, plan)
         text, summary = converted.to_yaml(), [f"not converted: {part}" for part in converted.unconverted]
-        summary.append(f"{len(rules)} alert rules, {len(converted.unconverted)} parts not converted")
         result = {
             "arguments": converted.arguments(),
             "unconverted": [str(part) for part in converted.unconverted],
@@ -351,7 +356,7 @@ def _read_history(args: Namespace, reader: ResultsReader, plan: Plan) -> History
         history = history_reader.read(args.days)
     if not len(history):
         raise ValueError(
-            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {args.days} days"
+            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {24 * args.days} hours"
         )
     return history
 
@@ -516,6 +521,8 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(Path(args.gate).read_text())
+    except OSError as error:
+        raise ValueError(f"--gate {args.gate}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"--gate {args.gate}: neither YAML nor JSON: {error}") from None
     if not isinstance(content, Mapping):
@@ -540,16 +547,13 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
     return dict(content)
 
 
-def _alert_rule_arguments(hook: BlockingThousandEyesHook, plan: Plan) -> dict[str, Any]:
+def _alert_rule_checks(hook: BlockingThousandEyesHook, plan: Plan) -> ConvertedRules:
     from thousandeyes_provider.validation.alert_rules import checks_from_rules
 
     rules = hook.list_alert_rules(plan.test_id)
     if not rules:
         raise ValueError(f"no alert rule applies to test {plan.test_id}")
-    converted = checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
-    for part in converted.unconverted:
-        print(f"not converted: {part}", file=sys.stderr)
-    return converted.arguments()
+    return checks_from_rules(rules, plan.test_type, plan.expected.count or 1)
 
 
 def _write(path: Path, text: str) -> None:

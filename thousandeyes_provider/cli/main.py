@@ -27,7 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
             command.name,
             help=command.help,
             description=command.help,
-            epilog=f"example: {PROGRAM} {command.example}",
+            epilog=f"example:\n  {PROGRAM} {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for option in command.options:
             sub.add_argument(*option.flags, **option.arguments)

@@ -217,10 +217,7 @@ def _terms(expression: str) -> tuple[str, list[str]]:
         raise ValueError("unbalanced expression")
     if len(operators) > 1:
         raise ValueError("&& and || at once")
-    parts = [_unwrapped(part) for part in [*parts, inner[start:]]]
-    if len(parts) == 1 and parts[0] != inner:
-        return _terms(parts[0])
-    return (operators or {"||"}).pop(), parts
+    return (operators or {"||"}).pop(), [_unwrapped(part) for part in [*parts, inner[start:]]]
 
 
 def _unwrapped(text: str) -> str:

@@ -127,9 +127,9 @@ class RollingBaseline:
     def __init__(self, checks: Checks, window: float) -> None:
         self._window = window
         self._wanted: dict[str, list[str]] = {}
-        for check in checks.checks:
-            if check.compares and check.metric not in self._wanted.setdefault(check.result_type, []):
-                self._wanted[check.result_type].append(check.metric)
+        compared = ((check.result_type, check.metric) for check in checks.checks if check.compares)
+        for result_type, metric in dict.fromkeys(compared):
+            self._wanted.setdefault(result_type, []).append(metric)
         self._agents: dict[str, Agent] = {}
         self._values: dict[tuple[str, str], dict[str, dict[Any, _Window]]] = {}
 
@@ -511,12 +511,12 @@ def _title(result: CheckResult) -> str:
 
 def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
     """The round in ThousandEyes at the worst agent that has a link, else at any."""
-    every = [row for of_type in rows.values() for row in of_type]
-    for agent in worst:
-        for row in every:
-            if agent_key_of(row) == (agent.agent_id or agent.agent_name) and (link := app_link(row)):
-                return link
-    return next((link for row in every if (link := app_link(row))), "")
+    links: dict[str, str] = {}
+    for of_type in rows.values():
+        for row in of_type:
+            links.setdefault(agent_key_of(row), app_link(row) or "")
+    keys = [*(agent.agent_id or agent.agent_name for agent in worst), *links]
+    return next((links[key] for key in keys if links.get(key)), "")
 
 
 def _round_json(judged: JudgedRound) -> dict[str, Any]:

@@ -241,8 +241,9 @@ class TestAlerts:
         assert "would have failed 144 of 144 rounds" in out
         assert "not converted: Automatic" in err
 
-    def test_a_test_without_alert_rules_has_no_gate_of_them(self, command, scheduled):
-        code, _, err = command("backtest", scheduled, "--from-alert-rules")
+    @pytest.mark.parametrize("name", ["backtest", "propose"])
+    def test_a_test_without_alert_rules_has_no_gate_of_them(self, command, scheduled, name):
+        code, _, err = command(name, scheduled, "--from-alert-rules")
         assert (code, err.splitlines()[-1]) == (2, f"error: no alert rule applies to test {scheduled}")
 
 
@@ -297,7 +298,12 @@ class TestWhatIsWrong:
         assert message in refused("backtest", "7", "--gate", path)
 
     def test_a_gate_that_does_not_exist(self, refused):
-        assert "no-such-file.yaml" in refused("check", "7", "--gate", "no-such-file.yaml")
+        expected = "error: --gate no-such-file.yaml: No such file or directory"
+        assert refused("check", "7", "--gate", "no-such-file.yaml") == expected
+
+    def test_an_argument_of_the_operator_without_a_place_in_a_file(self, refused, checkout):
+        message = refused("run", checkout, "--timeout", "-3")
+        assert message.startswith("error: timeout=-3.0: expected seconds")
 
     @pytest.mark.parametrize("arguments", [("--days", "0"), ("--one-in", "1")])
     def test_numbers_out_of_range(self, refused, checkout, arguments):

@@ -84,6 +84,10 @@ class TestConditions:
         result = converted(rule("((responseTime >= 500 ms) || (dnsTime >= 100 ms))"))
         assert list(result.checks["http-server"]) == ["responseTime", "dnsTime"]
 
+    def test_an_alert_of_any_agent_asks_for_all_agents(self):
+        (check,) = parse_checks(converted(rule("((responseTime >= 500 ms))", minimumSources=1)).checks).checks
+        assert check.quorum == 1
+
     @pytest.mark.parametrize("slow", range(7))
     @pytest.mark.parametrize(
         "sources", [{"minimumSources": 3}, {"minimumSources": None, "minimumSourcesPct": 50}]

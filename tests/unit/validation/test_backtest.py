@@ -169,11 +169,16 @@ class TestBaselines:
                 if chance.random() < 0.8
             ]
             at = START + 300 * place
-            window = [found for before in rounds for found in before if at - 1500 <= found["roundId"] < at]
+            window = [earlier for past in rounds for earlier in past if at - 1500 <= earlier["roundId"] < at]
             expected = baseline_from_rows({"dns-server": window}, checks, "the history")
             assert rolling.before(at).values == expected.values
             rolling.add(at, {"dns-server": rows})
             rounds.append(rows)
+        long_after = rolling.before(START + 86400)
+        assert (long_after.values, long_after.unusable) == (
+            {},
+            "the 0.42 h before has no values to compare with",
+        )
 
 
 class TestEpisodes:

@@ -77,6 +77,11 @@ class TestRounds:
         assert "sslCertificates" not in kept
         assert "date" not in kept
 
+    def test_a_row_without_an_agent_keeps_its_values(self):
+        built = History("7", "http-server")
+        built.add("http-server", [{"roundId": START, "responseTime": 7, "agent": None}])
+        assert list(built.rows(START)["http-server"]) == [{"roundId": START, "responseTime": 7}]
+
     def test_exported_rows_build_the_same_history(self):
         built, copy = history(20), History("7", "http-server")
         copy.add("http-server", built.export("http-server", START, START + 300 * 10))
