@@ -80,9 +80,9 @@ class Sdk:
             "administrative",
         ):
             module = importlib.import_module(f"thousandeyes_sdk.{part}")
-            for name, found in vars(module).items():
+            for name, member in vars(module).items():
                 if name.endswith("Api"):
-                    api = found(self._client)
+                    api = member(self._client)
                     self._operations |= {
                         name: getattr(api, name) for name in dir(api) if not name.startswith("_")
                     }
@@ -306,11 +306,11 @@ class Description:
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error.__context__
-    found = [
-        f"{'.'.join(map(str, one.absolute_path))}: {one.message[:200]}"
-        for one in getattr(cause, "schema_errors", ())
+    problems = [
+        f"{'.'.join(map(str, problem.absolute_path))}: {problem.message[:200]}"
+        for problem in getattr(cause, "schema_errors", ())
     ]
-    return f"{type(error).__name__}: {'; '.join(found) or str(cause or error)[:300]}"
+    return f"{type(error).__name__}: {'; '.join(problems) or str(cause or error)[:300]}"
 
 
 def closed(document: dict[str, Any]) -> dict[str, Any]:
@@ -337,12 +337,12 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
                 if "properties" in schema
                 else None
             )
-        parts = [found for part in schema["allOf"] if (found := members(part))]
+        parts = [own for part in schema["allOf"] if (own := members(part))]
         if not parts:
             return None
         properties: dict[str, Any] = {}
-        for found, _ in parts:
-            properties |= found
+        for own, _ in parts:
+            properties |= own
         properties |= schema.get("properties", {})
         return properties, set(schema.get("required", ())).union(*(required for _, required in parts))
 

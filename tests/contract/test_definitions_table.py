@@ -35,14 +35,14 @@ def of_models(annotation: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("test_type", TEST_TYPES)
 def test_the_sdks_model_has_the_same_fields(sdk: Any, test_type: str) -> None:
     model, fields = sdk.request_model(test_type), FIELDS[test_type]
-    told = {field.alias or name: field for name, field in model.model_fields.items()}
-    assert told.keys() - READ_ONLY == fields.keys() - OLDER
+    model_fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    assert model_fields.keys() - READ_ONLY == fields.keys() - OLDER
     for name in fields.keys() - OLDER:
         field = fields[name]
-        assert told[name].is_required() == field.required, name
+        assert model_fields[name].is_required() == field.required, name
         choices = {
             str(member.value)
-            for part in of_models(told[name].annotation)
+            for part in of_models(model_fields[name].annotation)
             if isinstance(part, type) and issubclass(part, Enum)
             for member in part
         }
@@ -70,8 +70,11 @@ def check(schemas: Mapping[str, Any], schema: Any, fields: Mapping[str, Field]) 
     """Every property is in the table as the description has it; how many they were."""
     properties, required = flat(schemas, schema)
     checked = 0
-    for name, told in properties.items():
-        full = {**resolved(schemas, told), **{key: value for key, value in told.items() if key != "$ref"}}
+    for name, declared in properties.items():
+        full = {
+            **resolved(schemas, declared),
+            **{key: value for key, value in declared.items() if key != "$ref"},
+        }
         if full.get("readOnly"):
             assert name in READ_ONLY
             continue

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.xdist_group("sdk")
 
 def plain(row: Any) -> dict[str, Any]:
     """A row as the API gave it."""
-    told: dict[str, Any] = row.model_dump(by_alias=True, exclude_unset=True, mode="json")
-    return told
+    texts: dict[str, Any] = row.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    return texts
 
 
 def reported(simulator: Any, test_id: str) -> None:
@@ -41,8 +41,8 @@ class TestEachType:
         sdk.run_instant_test(created.test_id)
         assert len(simulator.rounds(created.test_id)) == 2
 
-        found = check_model(sdk.test(test_type, created.test_id, expand=["agent"]))
-        assert (found.test_id, found.type) == (created.test_id, test_type)
+        read = check_model(sdk.test(test_type, created.test_id, expand=["agent"]))
+        assert (read.test_id, read.type) == (created.test_id, test_type)
         assert created.test_id in [test.test_id for test in check_model(sdk.get_tests()).tests]
 
         reported(simulator, created.test_id)
@@ -73,8 +73,8 @@ class TestEachType:
         for result_type in TEST_TYPES[test_type].result_types:
             rows = [check_model(row) for row in sdk.all_results(result_type, test_id, window="1h")]
             assert len({row.agent.agent_id for row in rows}) == 5
-            told = [row.model_dump_json(by_alias=True, exclude_unset=True) for row in rows]
-            assert len(set(told)) == len(told) >= 10
+            texts = [row.model_dump_json(by_alias=True, exclude_unset=True) for row in rows]
+            assert len(set(texts)) == len(texts) >= 10
 
 
 class TestTags:

@@ -96,7 +96,7 @@ class Faults:
         """503 for 10 s"""
         fault = self._thousandeyes.fail("*", status=503, times=None)
         time.sleep(10)
-        self._thousandeyes.mend(fault)
+        self._thousandeyes.clear_faults(fault)
 
     def cut_connections(self) -> None:
         """30 connections cut"""

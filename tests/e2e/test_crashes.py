@@ -78,7 +78,7 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator, scena
     assert len(metadata.waiting(run_id)) == MANY
     second = airflow.triggerer("triggerer-2")
     airflow.eventually("they are in the new one", has_all(second), LONG)
-    simulator.mend(*holds)
+    simulator.clear_faults(*holds)
 
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"success"}
@@ -118,7 +118,7 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
     airflow.processes.freeze(jobs[frozen])
     scenario.faults.append("SIGSTOP triggerer")
     airflow.eventually("all are in the other one", all_are_in({other}), LONG)
-    simulator.mend(*early_holds)
+    simulator.clear_faults(*early_holds)
     airflow.eventually("the first are judged", lambda: set(early) <= set(metadata.verdicts(run_id)), LONG)
     airflow.processes.thaw(jobs[frozen])
     airflow.eventually("both have fired", lambda: twice <= airflow.fired(run_id, jobs[frozen], frozen), LONG)
@@ -126,7 +126,7 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
     assert len(metadata.waiting(run_id)) == len(late)
     airflow.processes.kill(jobs[other])
     scenario.faults.append("SIGKILL triggerer")
-    simulator.mend(*late_holds)
+    simulator.clear_faults(*late_holds)
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"success"}
     assert metadata.verdicts(run_id) == dict.fromkeys(tests, "passed")
@@ -144,7 +144,7 @@ def test_a_worker_is_killed_while_it_waits(airflow, simulator, scenario):
     airflow.kill_task(run_id, "task")
     airflow.kill_task(run_id, "worker", with_worker=True)
     scenario.faults += ["SIGKILL task", "SIGKILL worker and task"]
-    simulator.mend(*holds)
+    simulator.clear_faults(*holds)
 
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"success"}
@@ -184,7 +184,7 @@ def test_a_cleared_task_runs_anew(airflow, simulator, scenario):
     assert runs(simulator, tests) == [1, 1, 1, 1]
     airflow.clear("cleared", run_id)
     scenario.faults.append("cleared")
-    simulator.mend(*holds)
+    simulator.clear_faults(*holds)
 
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"failed"}

@@ -335,7 +335,7 @@ class Simulator:
 
         :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent (id or name) that others
             measure towards.
-        :param condition: from :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`; ``"ok"`` to mend it. A
+        :param condition: from :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`; ``"ok"`` resets it. A
             dict by agent (id or name), by result type, or nested, where it is not the same for all.
         :raises ValueError: for anything that is not one of the choices, naming them.
         """
@@ -356,8 +356,11 @@ class Simulator:
             self._service.faults.add(fault)
         return fault
 
-    def mend(self, *faults: InjectedFault) -> None:
-        """Let faults be over, as :meth:`fail` returned them; without any, all of them."""
+    def clear_faults(self, *faults: InjectedFault) -> None:
+        """Stop faults that :meth:`fail` injected.
+
+        :param faults: what :meth:`fail` returned; all faults without any.
+        """
         with self._service.lock:
             for fault in faults:
                 self._service.faults.remove(fault)

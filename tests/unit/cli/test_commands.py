@@ -223,7 +223,7 @@ class TestAlerts:
         self, simulator, command, scheduled, gate, request
     ):
         fault = simulator.fail("alerts", status=403, times=10)
-        request.addfinalizer(lambda: simulator.mend(fault))
+        request.addfinalizer(lambda: simulator.clear_faults(fault))
         code, out, _ = command("backtest", scheduled, "--gate", gate, "--days", 2)
         assert code == 0
         assert "would have failed 3 of 144 rounds" in out
@@ -268,7 +268,7 @@ class TestWhatIsWrong:
     @pytest.mark.parametrize("name", ["tests", "agents", "quota", "check", "run", "backtest", "propose"])
     def test_no_permission(self, simulator, refused, name, request):
         fault = simulator.fail("*", status=403, times=1000)
-        request.addfinalizer(lambda: simulator.mend(fault))
+        request.addfinalizer(lambda: simulator.clear_faults(fault))
         assert "403" in refused(name, *(["7"] if name in ("check", "run", "backtest", "propose") else []))
 
     @pytest.mark.parametrize("name", ["check", "backtest", "propose"])

@@ -68,12 +68,12 @@ def test_who_begins_later_reads_anew(reads, say, monkeypatch):
     monkeypatch.setattr(async_thousandeyes, "CONNECTION_TTL", 0.05)
 
     async def lives():
-        one, other = hooks(2)
-        await one.load()
+        first, second = hooks(2)
+        await first.load()
         say("second")
         await asyncio.sleep(0.1)
-        assert (await other.load()).token == "second"
-        await close([one, other])
+        assert (await second.load()).token == "second"
+        await close([first, second])
 
     asyncio.run(lives())
     assert len(reads) == 2

@@ -226,7 +226,7 @@ class TestLostAnswers:
         simulator.throttle(1, 9000, "tests" if listed else "create")
         with pytest.raises(ThousandEyesRateLimitError):
             tries.create("http-server", definition=PREVIEW, queue_timeout=5, deferrable=False)
-        simulator.mend()
+        simulator.clear_faults()
         simulator.set_switches(listed_in_tests=True)
         tries.try_number = 2
         evidence = tries.create("http-server", definition=PREVIEW)

@@ -43,21 +43,21 @@ def measured(api: Any, test_id: str, result_type: str) -> list[dict[str, Any]]:
 
 
 def before_and_after(
-    make_api: MakeApi, test_type: str, result_type: str, found: str, **test: Any
+    make_api: MakeApi, test_type: str, result_type: str, condition: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the same test and round, where nothing is the matter and where something is."""
-    well, ill = make_api(), make_api()
-    ill.world.set_target(TARGETS[test_type], found)
+    """Rows of the same test and round, without a condition of the target and with it."""
+    before, after = make_api(), make_api()
+    after.world.set_target(TARGETS[test_type], condition)
     test_id = default_test_id(test_type)
-    return tuple(measured(api, test_id, result_type) for api in (well, ill))  # type: ignore[return-value]
+    return tuple(measured(api, test_id, result_type) for api in (before, after))  # type: ignore[return-value]
 
 
 class TestDown:
     @pytest.mark.parametrize(("test_type", "result_type"), EVERY)
     def test_every_judged_row_is_an_error(self, make_api: MakeApi, test_type: str, result_type: str) -> None:
-        well, ill = before_and_after(make_api, test_type, result_type, "down")
-        assert not any(row_error(result_type, row) for row in well)
-        assert all(bool(row_error(result_type, row)) == RESULT_TYPES[result_type].judged for row in ill)
+        before, after = before_and_after(make_api, test_type, result_type, "down")
+        assert not any(row_error(result_type, row) for row in before)
+        assert all(bool(row_error(result_type, row)) == RESULT_TYPES[result_type].judged for row in after)
 
     @pytest.mark.parametrize(
         ("test_type", "result_type", "reason"),
@@ -74,8 +74,8 @@ class TestDown:
         ],
     )
     def test_the_row_says_why(self, make_api: MakeApi, test_type: str, result_type: str, reason: str) -> None:
-        _, ill = before_and_after(make_api, test_type, result_type, "down")
-        assert {row_error(result_type, row) for row in ill} == {reason}
+        _, after = before_and_after(make_api, test_type, result_type, "down")
+        assert {row_error(result_type, row) for row in after} == {reason}
 
 
 class TestSlow:
@@ -83,52 +83,54 @@ class TestSlow:
     def test_every_time_is_longer_by_the_factor_and_nothing_is_an_error(
         self, make_api: MakeApi, test_type: str, result_type: str
     ) -> None:
-        well, ill = before_and_after(make_api, test_type, result_type, "slow:1.5")
-        for one, other in zip(well, ill, strict=True):
-            assert row_error(result_type, other) is None
+        before, after = before_and_after(make_api, test_type, result_type, "slow:1.5")
+        for healthy, impaired in zip(before, after, strict=True):
+            assert row_error(result_type, impaired) is None
             for name, metric in METRICS[result_type].items():
-                if metric.unit == "ms" and name in one:
-                    assert other[name] == pytest.approx(one[name] * 1.5, abs=0.51), name
+                if metric.unit == "ms" and name in healthy:
+                    assert impaired[name] == pytest.approx(healthy[name] * 1.5, abs=0.51), name
         if result_type == "path-vis":
-            assert ill[0]["pathTraces"][0]["responseTime"] > well[0]["pathTraces"][0]["responseTime"]
+            assert after[0]["pathTraces"][0]["responseTime"] > before[0]["pathTraces"][0]["responseTime"]
 
     def test_a_voice_that_comes_late_is_harder_to_understand(self, make_api: MakeApi) -> None:
-        well, ill = before_and_after(make_api, "voice", "rtp-server", "slow:20")
-        assert all(other["mos"] < one["mos"] - 0.1 for one, other in zip(well, ill, strict=True))
+        before, after = before_and_after(make_api, "voice", "rtp-server", "slow:20")
+        assert all(
+            impaired["mos"] < healthy["mos"] - 0.1 for healthy, impaired in zip(before, after, strict=True)
+        )
 
 
 class TestLossy:
     @pytest.mark.parametrize(("test_type", "result_type"), EVERY)
     def test_nothing_is_an_error(self, make_api: MakeApi, test_type: str, result_type: str) -> None:
-        _, ill = before_and_after(make_api, test_type, result_type, "lossy:10")
-        assert not any(row_error(result_type, row) for row in ill)
+        _, after = before_and_after(make_api, test_type, result_type, "lossy:10")
+        assert not any(row_error(result_type, row) for row in after)
 
     def test_network(self, make_api: MakeApi) -> None:
-        well, ill = before_and_after(make_api, "agent-to-server", "network", "lossy:10")
-        for one, other in zip(well, ill, strict=True):
-            assert other["loss"] == 10
-            assert other["jitter"] > 2 * one["jitter"]
-            assert other["bandwidth"] < one["bandwidth"]
-            assert other["packetsBySecond"][2:] == [[20, 18]] * 2
+        before, after = before_and_after(make_api, "agent-to-server", "network", "lossy:10")
+        for healthy, impaired in zip(before, after, strict=True):
+            assert impaired["loss"] == 10
+            assert impaired["jitter"] > 2 * healthy["jitter"]
+            assert impaired["bandwidth"] < healthy["bandwidth"]
+            assert impaired["packetsBySecond"][2:] == [[20, 18]] * 2
 
     def test_voice(self, make_api: MakeApi) -> None:
-        well, ill = before_and_after(make_api, "voice", "rtp-server", "lossy:10")
-        for one, other in zip(well, ill, strict=True):
-            assert (other["loss"], other["discards"]) == (10, 1)
-            assert 1 <= other["mos"] < one["mos"] - 0.5
-            assert other["pdv"] > one["pdv"]
+        before, after = before_and_after(make_api, "voice", "rtp-server", "lossy:10")
+        for healthy, impaired in zip(before, after, strict=True):
+            assert (impaired["loss"], impaired["discards"]) == (10, 1)
+            assert 1 <= impaired["mos"] < healthy["mos"] - 0.5
+            assert impaired["pdv"] > healthy["pdv"]
 
     def test_transfers_take_longer(self, make_api: MakeApi) -> None:
-        well, ill = before_and_after(make_api, "http-server", "http-server", "lossy:10")
-        for one, other in zip(well, ill, strict=True):
-            assert other["responseTime"] == pytest.approx(one["responseTime"] * 1.2, abs=0.51)
-            assert other["throughput"] < one["throughput"]
+        before, after = before_and_after(make_api, "http-server", "http-server", "lossy:10")
+        for healthy, impaired in zip(before, after, strict=True):
+            assert impaired["responseTime"] == pytest.approx(healthy["responseTime"] * 1.2, abs=0.51)
+            assert impaired["throughput"] < healthy["throughput"]
 
 
 class TestCertificate:
     def test_an_http_test_fails_and_shows_the_certificate(self, make_api: MakeApi) -> None:
-        _, ill = before_and_after(make_api, "http-server", "http-server", "certificate")
-        for row in ill:
+        _, after = before_and_after(make_api, "http-server", "http-server", "certificate")
+        for row in after:
             assert row_error("http-server", row) == "SSL: SSL certificate problem: certificate has expired"
             (certificate,) = row["sslCertificates"]
             assert certificate["daysUntilExpiry"] == -3
@@ -155,8 +157,8 @@ class TestCertificate:
     def test_it_matters_where_tls_is_spoken(
         self, make_api: MakeApi, test_type: str, result_type: str, reason: str | None
     ) -> None:
-        _, ill = before_and_after(make_api, test_type, result_type, "certificate")
-        assert {row_error(result_type, row) for row in ill} == {reason}
+        _, after = before_and_after(make_api, test_type, result_type, "certificate")
+        assert {row_error(result_type, row) for row in after} == {reason}
 
     @pytest.mark.parametrize(
         ("test_type", "definition", "reason"),

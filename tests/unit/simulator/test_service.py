@@ -554,7 +554,7 @@ class TestCreate:
     def test_a_refusal_says_what_would_have_been_right(self, make_api: MakeApi) -> None:
         definition = {**self.DEFINITION, "httpTimeLimit": 90, "authType": "digest", "includeHeaders": 1}
         answer = make_api().ask("POST", "/tests/http-server/instant", definition)
-        assert [error["message"] for error in json.loads(answer.body)["errors"]] == [
+        assert sorted(error["message"] for error in json.loads(answer.body)["errors"]) == [
             "authType must be one of none, basic, ntlm, kerberos, oauth",
             "httpTimeLimit must be a whole number from 5 to 60",
             "includeHeaders must be true or false",
@@ -608,9 +608,9 @@ class TestScheduled:
         assert len(test.rounds) == 1 + (status == 200)
 
     def test_sip_credentials_may_be_nested_in_answers(self, make_api: MakeApi) -> None:
-        told = make_api(sip_credentials="nested").get("/tests/sip-server/202711")
-        assert told["targetSipCredentials"]["port"] == 5060
-        assert "port" not in told
+        test = make_api(sip_credentials="nested").get("/tests/sip-server/202711")
+        assert test["targetSipCredentials"]["port"] == 5060
+        assert "port" not in test
 
 
 class TestTags:
@@ -804,8 +804,8 @@ class TestDetails:
             assert [len(trace["hops"]) for trace in row["pathTraces"]] == [
                 trace["numberOfHops"] for trace in traces[row["direction"]]
             ]
-        (one,) = self.details(api, AGENT_TO_AGENT, "path-vis", query="?direction=from-target")
-        assert one["direction"] == "from-target"
+        (row,) = self.details(api, AGENT_TO_AGENT, "path-vis", query="?direction=from-target")
+        assert row["direction"] == "from-target"
 
     @pytest.mark.parametrize(
         ("path", "status"),

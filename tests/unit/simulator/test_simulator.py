@@ -66,12 +66,12 @@ def test_what_goes_wrong_can_be_mended() -> None:
 
         first, second = (simulator.fail("tests", status=status, times=None) for status in (502, 503))
         assert status() == 502
-        simulator.mend(first)
+        simulator.clear_faults(first)
         assert status() == 503
         simulator.fail("tests", status=504, times=None)
-        simulator.mend()
+        simulator.clear_faults()
         assert status() == 200
-        simulator.mend(second)
+        simulator.clear_faults(second)
 
 
 def test_it_knows_an_airflow_connection_to_itself() -> None:
