@@ -18,7 +18,7 @@ from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
 from thousandeyes_provider.validation.reports import junit, markdown, report, report_format
-from thousandeyes_provider.validation.verdict import Verdict, judge
+from thousandeyes_provider.validation.verdict import NOT_JUDGED, Verdict, judge
 
 AT = 1_790_000_000
 HTTP = "http-server"
@@ -180,6 +180,14 @@ class TestJUnit:
 
 
 class TestMarkdown:
+    def test_a_run_without_results_has_headline_and_facts(self):
+        run = evidence_of(Verdict.NO_RESULTS, reported=[], judgement=NOT_JUDGED, links={})
+        lines = markdown(run).splitlines()
+        assert [line for line in lines if line.startswith("#")] == [
+            "# NO RESULTS: no round of this run by the deadline; 0 of 1 agents reported. http-server test 7 'Checkout'"
+        ]
+        assert "| account group | the token's default |" in lines
+
     def test_the_complete_report(self):
         assert markdown(evidence_of(missing=[MissingAgent(Agent("2", "Rome"), "offline")])) == "\n".join(
             [
