@@ -140,6 +140,16 @@ def expected_from_test(test: Mapping[str, Any]) -> ExpectedAgents:
     return ExpectedAgents.of("test", (agent for agent in agents if agent != Agent()))
 
 
+def known_agents(test: Mapping[str, Any]) -> Sequence[Agent]:
+    """The agents that can report, from a definition (``expand=agent``).
+
+    :returns: none when they are unknown: without agents, or with an enterprise cluster, whose members may report
+        instead. See ``docs/thousandeyes-api.md``, "Not documented".
+    """
+    types = {entry.get("agentType") for entry in objects_in(test.get("agents"))}
+    return () if "enterprise-cluster" in types else expected_from_test(test).agents
+
+
 def expected_from_rows(rows: Iterable[Row]) -> ExpectedAgents:
     """The agents of the remembered round; unknown without one."""
     by_agent = {agent_id_of(row) or agent_name_of(row): row for row in rows}

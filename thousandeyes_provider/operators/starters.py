@@ -18,6 +18,7 @@ from thousandeyes_provider.api.expected_agents import (
     Agent,
     expected_from_rows,
     expected_from_test,
+    known_agents,
     type_implied_by,
 )
 from thousandeyes_provider.api.response import iso_time
@@ -165,7 +166,7 @@ class _RunCaller:
         """
         if not agents:
             self.session.log.warning(
-                "Test %s: expected_agents not verified, the agents of the test are unknown",
+                "Test %s: expected_agents not verified, the agents that can report are unknown",
                 plan.test_id or "(new)",
             )
         elif problems := plan.expected.problems_with(agents):
@@ -305,8 +306,7 @@ class Rerun:
         reader = self._session.reader
         reported = expected_from_rows(row for rows in reader.newest.values() for row in rows).agents
         if plan.expected.problems_with(reported):
-            definition = reader.definition(plan.test_id, plan.test_type) or {}
-            listed = expected_from_test(definition).agents
+            listed = known_agents(reader.definition(plan.test_id, plan.test_type) or {})
             self._caller.check_expected_agents(plan, [*listed, *reported] if listed else ())
 
     def _verify_implied_type(self, implied: str) -> None:
@@ -432,9 +432,7 @@ class Creation:
         if plan.expected.problems_with(agents):
             ids = {agent.agent_id for agent in agents}
             listed = self._session.hook.list_agents(time_left=self._session.reader.time_left)
-            agents = expected_from_test(
-                {"agents": [agent for agent in listed if agent.get("agentId") in ids]}
-            ).agents
+            agents = known_agents({"agents": [agent for agent in listed if agent.get("agentId") in ids]})
             self._caller.check_expected_agents(plan, agents)
 
     def _body(self, name: str) -> tuple[str, Json]:

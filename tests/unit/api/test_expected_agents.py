@@ -17,6 +17,7 @@ from thousandeyes_provider.api.expected_agents import (
     expected_from_argument,
     expected_from_rows,
     expected_from_test,
+    known_agents,
     result_types_of,
     rows_per_agent,
     share_or_count,
@@ -98,6 +99,15 @@ class TestDefinition:
     )
     def test_definition_without_agents_leaves_them_unknown(self, test):
         assert expected_from_test(test) == UNKNOWN
+        assert known_agents(test) == ()
+
+    def test_members_of_a_cluster_may_report_in_its_place(self):
+        site, cluster = (
+            {"agentId": "1", "agentType": "enterprise"},
+            {"agentId": "2", "agentType": "enterprise-cluster"},
+        )
+        assert known_agents({"agents": [site]}) == by_id("1")
+        assert known_agents({"agents": [site, cluster]}) == ()
 
 
 class TestRememberedRound:
