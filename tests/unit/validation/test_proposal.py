@@ -171,6 +171,31 @@ class TestWhatTheHistoryTells:
         assert [set(check.comparison) & {"leq_to"} for check in proposal.checks] == [set()]
         assert any("No fixed limit for api apiTransactionTime" in note for note in proposal.notes)
 
+    def test_a_slow_rise_gets_no_fixed_limit_either(self):
+        proposal = propose(history(rounds=1200, level=lambda place: 1 + place / 8500))
+        assert any("level rose by" in note for note in proposal.notes)
+        assert all("change_leq_to" in check.comparison for check in proposal.checks)
+
+    def test_noisy_agents_need_repeated_runs(self):
+        chance = random.Random(5)
+
+        def noisy(place):
+            return {
+                f"agent_{n}": {"apiTransactionTime": 400 * math.exp(chance.gauss(0, 0.15))} for n in range(5)
+            }
+
+        proposal = propose(history(rounds=1200, changes=noisy))
+        arguments = yaml.safe_load(proposal.to_yaml())
+        assert arguments["confirm_failures"] == proposal.confirm_failures > 0
+        assert (
+            "# A failed run is repeated, and fails only when the same check fails each time."
+            in proposal.to_yaml()
+        )
+        assert "# These checks need compare_with=" in proposal.to_yaml(checks_only=True)
+        operator = RunInstantTestOperator(task_id="gate", test_id="7", test_type="api", **arguments)
+        assert operator.confirm_failures == proposal.confirm_failures
+        assert proposal.to_json()["slowdowns"]["caught"] == proposal.slowdowns.caught
+
     def test_day_and_night_are_said_to_matter(self):
         built = history(level=lambda place: 1.5 + 0.5 * math.sin(2 * math.pi * place / 144))
         assert any(note.startswith("Day and night matter") for note in propose(built).notes)
