@@ -115,7 +115,7 @@ def simulator() -> Iterator[Simulator]:
         organization_limit=6000,
         instant_limit=600,
         listed_in_tests=True,
-        round_ids="second",
+        round_ids="unambiguous",
     ) as running:
         yield running
 

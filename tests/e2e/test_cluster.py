@@ -33,7 +33,9 @@ VERDICT = re.compile(r'"event":"(PASSED|FAILED|INCOMPLETE|NO RESULTS): ')
 @pytest.fixture(scope="module")
 def thousandeyes(token):
     """A simulator with an organization's limits: 240 requests and 24 runs per minute."""
-    with Simulator(tokens=[token], default_tests=False, listed_in_tests=True, round_ids="second") as running:
+    with Simulator(
+        tokens=[token], default_tests=False, listed_in_tests=True, round_ids="unambiguous"
+    ) as running:
         yield running
 
 

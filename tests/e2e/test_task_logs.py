@@ -28,7 +28,9 @@ MOST_FRAMES = {3: 7, 2: 5}
 @pytest.fixture(scope="module")
 def thousandeyes(token):
     """A simulator whose agents report one by one."""
-    with Simulator(tokens=[token], default_tests=False, listed_in_tests=True, round_ids="second") as running:
+    with Simulator(
+        tokens=[token], default_tests=False, listed_in_tests=True, round_ids="unambiguous"
+    ) as running:
         running.add_test(
             "http-server",
             "700001",

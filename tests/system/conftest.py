@@ -55,7 +55,7 @@ def _copy_database(source, target):
 def simulator():
     # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
     with Simulator(
-        tokens=[TOKEN], speed=30, default_tests=False, listed_in_tests=True, round_ids="second"
+        tokens=[TOKEN], speed=30, default_tests=False, listed_in_tests=True, round_ids="unambiguous"
     ) as running:
         yield running
 
@@ -79,7 +79,7 @@ class Outcome:
 @pytest.fixture
 def run_dag(airflow, simulator, monkeypatch):
     """Runs a DAG of ``tests/system/dags`` or an example DAG with a configuration."""
-    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3)))
+    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3, retry_limit=3)))
 
     def run(dag_id, change=lambda dag: None, **conf):
         os.environ["NO_PROXY"] = "127.0.0.1"

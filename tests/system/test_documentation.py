@@ -208,7 +208,7 @@ def test_interactive_examples_run(block: Block) -> None:
 @pytest.fixture
 def simulator():
     """A simulator with the tests that the pages name and constant metrics."""
-    with Simulator(speed=30, listed_in_tests=True) as running:
+    with Simulator(speed=30, listed_in_tests=True, round_ids="unambiguous") as running:
         named = {test_id for block in BLOCKS for test_id in re.findall(r"\d{6,}", block.text)}
         for test_id in named - set(running.tests):
             if len(test_id) > 6:

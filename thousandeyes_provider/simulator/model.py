@@ -585,11 +585,11 @@ class World:
         """
         began = self.clock(now)
         round_id = math.floor(began)
-        if self.switches_of(test).round_ids == "minute":
+        kind, taken = self.switches_of(test).round_ids, {earlier.round_id for earlier in test.rounds}
+        if kind == "minute":
             round_id -= round_id % _MINUTE
         else:
-            taken = {earlier.round_id for earlier in test.rounds}
-            while round_id in taken:
+            while round_id in taken or (kind == "unambiguous" and round_id % _MINUTE == 0):
                 round_id += 1
         lands: dict[tuple[str, str], float | None] = {}
         for agent_id in test.agents:

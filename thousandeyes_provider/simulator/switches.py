@@ -56,9 +56,12 @@ class Switches:
     )
     round_ids: str = _switch(
         "minute",
-        "round id: start of the round floored to the minute (runs in one minute share a round), or to the second",
+        "round id: start of the round floored to the minute (runs in one minute share a round), or to the second;"
+        " unambiguous is the second, and one more where that is a whole minute, so that no client waits for the next"
+        " minute",
         "minute",
         "second",
+        "unambiguous",
     )
     round_start: str = _switch(
         "arrival",

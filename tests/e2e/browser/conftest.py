@@ -97,7 +97,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def simulator(token: str) -> Iterator[Simulator]:
     """A simulated ThousandEyes that knows one token; its agents report after a few seconds."""
-    with Simulator(tokens=[token], speed=10, listed_in_tests=True, round_ids="second") as running:
+    with Simulator(tokens=[token], speed=10, listed_in_tests=True, round_ids="unambiguous") as running:
         yield running
 
 

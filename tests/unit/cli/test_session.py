@@ -65,7 +65,7 @@ def session(monkeypatch, capfd, tmp_path):
 
     # Round ids of whole seconds: the second run need not wait for the next minute.
     with Simulator(
-        speed=40, default_tests=False, organization_limit=100_000, round_ids="second"
+        speed=40, default_tests=False, organization_limit=100_000, round_ids="unambiguous"
     ) as simulator:
         test_id = simulator.add_test("http-server", agents=list(LEVELS), name="Checkout", history=history())
         simulator.change_test(

@@ -25,7 +25,7 @@ QUICK = Clock(time.time, lambda: 0.01)
 @pytest.fixture
 def simulator():
     # GET /tests lists the twelve default tests, which are instant tests. Runs of one minute get different round ids.
-    with Simulator(tokens=[TOKEN], listed_in_tests=True, round_ids="second") as running:
+    with Simulator(tokens=[TOKEN], listed_in_tests=True, round_ids="unambiguous") as running:
         yield running
 
 

@@ -132,7 +132,7 @@ def simulator():
         speed=30,
         default_tests=False,
         organization_limit=100_000,
-        round_ids="second",
+        round_ids="unambiguous",
         listed_in_tests=True,
     ) as running:
         yield running

@@ -24,7 +24,7 @@ from thousandeyes_provider.simulator.switches import Switches
 
 SINGAPORE, ZURICH = "Singapore", "zurich-branch-2"
 OTHER_SIDES = {
-    "round_ids": "second",
+    "round_ids": "unambiguous",
     "row_times": "round",
     "round_start": "departure",
     "quota_windows": "first-request",

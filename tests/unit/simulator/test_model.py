@@ -101,6 +101,15 @@ class TestRounds:
         ids = [started.round_id for started in (here.run(test, NOW), here.run(test, NOW + 0.5)) if started]
         assert ids == [1_800_000_015, 1_800_000_016]
 
+    @pytest.mark.parametrize(
+        ("round_ids", "expected"), [("second", 1_800_000_000), ("unambiguous", 1_800_000_001)]
+    )
+    def test_id_of_a_round_that_starts_with_the_minute(self, round_ids: str, expected: int) -> None:
+        here = world(round_ids=round_ids)
+        started = here.run(http_test(here, history=[]), 1_800_000_000.5)
+        assert started is not None
+        assert started.round_id == expected
+
     def test_rounds_of_one_minute_share_a_whole_minute_id(self) -> None:
         here = world(round_ids="minute")
         test = http_test(here, history=[])

@@ -84,7 +84,7 @@ def test_progress_is_logged_in_the_context_of_the_trigger(simulator, start):
 
 
 def test_round_of_another_run_is_logged_once(simulator, start):
-    test_id = simulator.add_test("http-server", delays=8, switches={"round_ids": "second"})
+    test_id = simulator.add_test("http-server", delays=8, switches={"round_ids": "unambiguous"})
     theirs = simulator.run(test_id, outcomes="error", delays=35)
     time.sleep(3)
     event, lines = fire(start(test_id))
