@@ -79,7 +79,9 @@ class Outcome:
 @pytest.fixture
 def run_dag(airflow, simulator, monkeypatch):
     """Runs a DAG of ``tests/system/dags`` or an example DAG with a configuration."""
-    monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3, retry_limit=3)))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3, retry_limit=3))
+    )
 
     def run(dag_id, change=lambda dag: None, **conf):
         os.environ["NO_PROXY"] = "127.0.0.1"

@@ -699,8 +699,8 @@ class _Proposer:
         days = len(self.rounds) * self.history.interval / 86400
         apart = days / poisson_upper(len(starts), CONFIDENCE)
         self.notes.append(
-            f"Spells of slow rounds that would have failed: {len(starts)} in {days:.0f} days; with "
-            f"{percent(CONFIDENCE)} confidence at most one in {apart:.0f} days. The gate fails while a spell lasts; "
+            f"Spells of slow rounds that would have failed: {len(starts)} in {_span(days)}; with "
+            f"{percent(CONFIDENCE)} confidence at most one in {_span(apart)}. The gate fails while a spell lasts; "
             f"the promise counts {'these' if starts else 'none'}."
         )
 
@@ -742,6 +742,10 @@ def _caught(choice: _Choice) -> float:
 def _absolute(values: Sequence[float | None], sign: int) -> float:
     """How bad an agent is by its worst row; infinitely when a row has no value."""
     return math.inf if None in values else max(sign * value for value in values if value is not None)
+
+
+def _span(days: float) -> str:
+    return f"{days:.0f} days" if days >= 2 else f"{max(24 * days, 2):.0f} hours"
 
 
 def _changes(

@@ -224,6 +224,36 @@ class TestWhatTheHistoryTells:
         assert rare.max_agent_errors == 1
         assert frequent.max_agent_errors >= 2
 
+    def test_agents_that_are_often_silent_are_reported(self):
+        chance = random.Random(3)
+        often = {
+            place: {f"agent_{n}": {"silent": True} for n in range(3)}
+            for place in range(900)
+            if chance.random() < 0.06
+        }
+        proposal = propose(history(rounds=900, changes=lambda place: often.get(place, {})))
+        assert any(re.match(r"Agents are often silent: \d\d of \d+ rounds", note) for note in proposal.notes)
+
+    def test_a_metric_that_two_of_five_agents_often_lack_does_not_fail_the_gate(self):
+        chance = random.Random(3)
+        lack = {f"agent_{n}": {"totalTime": None} for n in range(2)}
+        often = {place for place in range(900) if chance.random() < 0.1}
+        proposal = propose(
+            history("http-server", rounds=900, changes=lambda place: lack if place in often else {})
+        )
+        quorums = [check.comparison["quorum"] for check in proposal.checks if check.metric == "totalTime"]
+        assert quorums
+        assert max(quorums) <= 0.6
+
+    def test_spells_of_slow_rounds_are_counted(self):
+        slow = {start + n for start in range(200, 1200, 90) for n in range(6)}
+        proposal = propose(
+            history(rounds=1200, level=lambda place: 2.0 if place in slow else 1.0), rate=1 / 20
+        )
+        (note,) = (note for note in proposal.notes if note.startswith("Spells of slow rounds"))
+        assert re.match(r"Spells .*: 1\d in \d days; with 95 % confidence at most one in \d\d hours\.", note)
+        assert note.endswith("the promise counts these.")
+
     def test_a_test_with_one_agent_has_no_spare(self):
         proposal = propose(history(rounds=850, agents=1))
         assert (proposal.min_agents, proposal.max_agent_errors) == (1, 0)
