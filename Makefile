@@ -3,7 +3,7 @@
 #   make test     run the tests (ARGS="-k rate" selects some)
 #   make e2e      run whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" selects some)
 #   make bench    measure the provider beside its alternatives; writes benchmarks/RESULTS.md
-#   make coverage run the unit tests; fail below 99 % branch coverage of api/, validation/ and hooks/
+#   make coverage run the unit tests; fail below 99 % branch coverage of all layers but ui/ and cli/
 #   make mutation mutate api/ and report mutants that survive the tests (ARGS="thousandeyes_provider.api.retry*")
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
 #   make ui       check and build the report pages (needs Node.js >= 20.19); nothing else but dist needs them

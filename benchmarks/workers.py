@@ -100,7 +100,9 @@ def requests_of_a_run(speed: float = 10.0) -> list[Row]:
     """Count the requests of one run with known test type and agents, by the duration of the slowest agent.
 
     Necessary are: the remembered round, the run, a poll every 10 simulated seconds until the results are complete, and
-    in deferrable mode one final read by the worker. The quota is large enough not to slow polling down.
+    in deferrable mode one final read by the worker. The quota is large enough not to slow polling down. Requests are
+    counted by test. The evidence also counts the read of the token's account group, which belongs to no test: one per
+    run on a worker, one per account in a triggerer.
     """
     quiet()
     scale_pace(speed)
