@@ -158,6 +158,7 @@ class TestPromises:
     def test_an_empty_history_gives_no_limits(self):
         proposal = propose(History("7", "api"))
         assert (proposal.checks, proposal.promised, proposal.min_agents) == ((), False, None)
+        assert "min_agents" not in proposal.arguments()
 
     @pytest.mark.parametrize("rate", [0, -1, 0.9])
     def test_a_rate_out_of_range_is_refused(self, rate):
@@ -244,6 +245,17 @@ class TestWhatTheHistoryTells:
         quorums = [check.comparison["quorum"] for check in proposal.checks if check.metric == "totalTime"]
         assert quorums
         assert max(quorums) <= 0.6
+
+    def test_a_metric_that_all_agents_often_lack_gets_no_limit(self):
+        chance = random.Random(3)
+        lack = {f"agent_{n}": {"totalTime": None} for n in range(5)}
+        often = {place for place in range(900) if chance.random() < 0.05}
+        proposal = propose(
+            history("http-server", rounds=900, changes=lambda place: lack if place in often else {})
+        )
+        assert "totalTime" not in [check.metric for check in proposal.checks]
+        reason = "for http-server totalTime: it would fail too often with any value."
+        assert f"No fixed limit {reason}" in proposal.notes
 
     def test_spells_of_slow_rounds_are_counted(self):
         slow = {start + n for start in range(200, 1200, 90) for n in range(6)}
