@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
+
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
 
 VALIDATE = ("validate", -1)
@@ -92,7 +94,7 @@ def test_a_deferred_run_ends_as_one_that_a_worker_waited_for(simulator, run_dag)
 
 
 def test_mapped_deferred_runs_take_their_turns(simulator, run_dag):
-    tests = [simulator.add_test("http-server") for _ in range(2)]
+    tests = [simulator.add_test("http-server") for _ in range(RUNS_WITHOUT_TURN + 1)]
     outcome = run_dag("deferred_and_mapped", tests=[{"test_id": test_id} for test_id in tests])
     for index, test_id in enumerate(tests):
         assert outcome.states["validate", index] == "success"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from thousandeyes_provider.api.rate_limits import polling_pace
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN, polling_pace
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.async_transport import AsyncSession, open_session, send
 
@@ -94,6 +94,14 @@ class RequestPacer:
     def turn_gap(self) -> float:
         """Seconds between two runs."""
         return RUN_WINDOW / self._run_limit
+
+    def take_turn(self, now: float, *, is_first: bool) -> None:
+        """A run is sent now.
+
+        :param is_first: whether nobody was in line. Tasks that need no turn may then have started their runs just
+            before, and the next turn leaves room for these.
+        """
+        self.next_run = now + self.turn_gap() * (1 + RUNS_WITHOUT_TURN if is_first else 1)
 
     def update(self, response: Response, now: float) -> None:
         """Move the next slot by the quota in a response, to a later or an earlier time."""
@@ -254,11 +262,12 @@ class SharedAccount:
         self._waiting_for_turn += 1
         try:
             async with asyncio.timeout(patience), self._run_line:
+                is_first = pace.next_run <= time()
                 while (left := pace.next_run - time()) > 0:
                     if pace.next_run > ends:
                         return False
                     await asyncio.sleep(left)
-                pace.next_run = time() + pace.turn_gap()
+                pace.take_turn(time(), is_first=is_first)
         except TimeoutError:
             return False
         finally:

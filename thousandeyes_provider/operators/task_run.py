@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
@@ -68,7 +69,7 @@ class TaskRun:
         self._session = self._execution.session
         self._run_store: RunStateStore | None = None
         instance = context["ti"]
-        self._is_mapped = cast("int", instance.map_index) >= 0
+        self._map_index = cast("int", instance.map_index)
         self._starter = starter_of(
             options,
             self._session,
@@ -129,8 +130,8 @@ class TaskRun:
         if stored is not None:
             return self._resume_stored(stored)
         queued = QueuedRun(since=time.time())
-        if self._options.deferrable and self._is_mapped:
-            # Mapped tasks start together and would be refused together.
+        if self._options.deferrable and self._map_index >= RUNS_WITHOUT_TURN:
+            # Mapped tasks start together, and many would be refused together.
             return NeedsTurn(queued)
         return self._start(queued)
 

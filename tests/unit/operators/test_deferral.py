@@ -11,6 +11,7 @@ import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from tests.unit.operators.conftest import replace_sleep
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -187,8 +188,14 @@ class TestResuming:
 
 
 class TestTurns:
-    def test_a_mapped_task_asks_for_its_turn_before_it_sends_anything(self, simulator, triggerer):
-        triggerer.map_index = 3
+    def test_the_first_tasks_of_a_mapped_task_start_without_a_turn(self, simulator, triggerer):
+        triggerer.map_index = RUNS_WITHOUT_TURN - 1
+        test_id = simulator.add_test("http-server")
+        assert triggerer.rerun(test_id)["verdict"] == "passed"
+        assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
+
+    def test_a_later_one_asks_for_its_turn_before_it_sends_anything(self, simulator, triggerer):
+        triggerer.map_index = RUNS_WITHOUT_TURN
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
         assert isinstance(deferral.trigger, RunTurnTrigger)
@@ -221,13 +228,13 @@ class TestTurns:
         assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
 
     def test_a_turn_that_airflow_gave_up_is_one_that_comes_too_late(self, simulator, triggerer):
-        triggerer.map_index = 3
+        triggerer.map_index = RUNS_WITHOUT_TURN
         deferral_of(triggerer, simulator.add_test("http-server"))
         with pytest.raises(ThousandEyesRateLimitError, match="no turn"):
             triggerer.operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
 
     def test_a_turn_that_comes_after_queue_timeout_is_not_waited_for(self, simulator, triggerer):
-        triggerer.map_index = 3
+        triggerer.map_index = RUNS_WITHOUT_TURN
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id, queue_timeout=0)
         time.sleep(0.1)

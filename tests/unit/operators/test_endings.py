@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 from tests.unit.operators.conftest import replace_sleep
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestInconclusive,
@@ -131,7 +132,7 @@ class TestDamage:
             operator.resume_execution("execute_in_turn", {"event": {"state": "turn"}}, triggerer.context)
 
     def test_a_round_for_a_task_that_waits_for_its_turn(self, simulator, triggerer):
-        triggerer.map_index = 1
+        triggerer.map_index = RUNS_WITHOUT_TURN
         operator = RunInstantTestOperator(
             task_id="run", test_id=simulator.add_test("http-server"), deferrable=True, **QUICK
         )

@@ -10,6 +10,7 @@ from itertools import product
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -292,7 +293,7 @@ class TestDamagedXComs:
     @pytest.fixture
     def resume(self, simulator, triggerer):
         def resume(record, state="complete", mapped=False):
-            triggerer.map_index = 0 if mapped else -1
+            triggerer.map_index = RUNS_WITHOUT_TURN if mapped else -1
             operator = RunInstantTestOperator(
                 task_id="validate", test_id=simulator.add_test("http-server"), deferrable=True, timeout=3
             )
@@ -637,7 +638,7 @@ def test_a_killed_worker_leaves_no_evidence(judge, left_behind):
 
 
 def test_a_missing_triggerer(simulator, triggerer, judge):
-    triggerer.map_index = 1
+    triggerer.map_index = RUNS_WITHOUT_TURN
     test_id = simulator.add_test("http-server", delays=500)
     operator = RunInstantTestOperator(
         task_id="run", test_id=test_id, deferrable=True, timeout=1, on_failed="warn", on_inconclusive="warn"
