@@ -136,10 +136,11 @@ class Session:
         """Keep the token's default account group; ``None`` when it could not be read, which is tried once."""
         self._default_account_group, self._knows_account_group = account_group_id, True
 
-    def learn_account_group(self) -> None:
-        """Read the token's default account group, once, when no account group is configured."""
+    def learn_account_group(self) -> str | None:
+        """Return the account group in force; read the token's default one, once, when none is configured."""
         if not self._knows_account_group and self.hook.account_group_id is None:
             self.take_default_account_group(self.hook.get_default_account_group())
+        return self.hook.account_group_id or self.account_group_id
 
     # -- before the run ------------------------------------------------------------------------------------------
 

@@ -35,6 +35,15 @@ def test_a_configured_account_group_needs_no_read(simulator, worker, connection)
     assert not simulator.count("account-groups")
 
 
+@pytest.mark.parametrize(("configured", "in_force"), [({}, "1001"), ({"account_group_id": "1002"}, "1002")])
+def test_a_dry_run_reports_it(simulator, worker, connection, configured, in_force):
+    connection(**configured)
+    test_id = simulator.add_test("http-server", **configured)
+    definition = {"interval": 60, "url": "https://preview.example.com", "agents": [{"agentId": "14410"}]}
+    assert worker.rerun(test_id, dry_run=True)["account_group_id"] == in_force
+    assert worker.create("http-server", definition=definition, dry_run=True)["account_group_id"] == in_force
+
+
 @pytest.mark.parametrize(
     "fault",
     [
