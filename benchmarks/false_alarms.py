@@ -11,7 +11,7 @@ sets of tests: ``few`` has 3 to 10 agents with a noise of 3 to 20 %, ``many`` ha
 - outages of one agent: it reports an error, is silent, or is ten times slower, from one round on.
 
 Where a gate repeats failed runs (``confirm_failures``), the next rounds stand for the repetitions. They have the same
-regression or outage; their baseline is that of the first round with the rounds that they repeat.
+regression or outage, and the baseline of the first round.
 
 A regression counts as physically detectable when a judge who knows the noise-free level of every agent would catch 95 %
 of them in one round at the same false-alarm rate.
@@ -24,13 +24,13 @@ import multiprocessing
 import random
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median, pstdev
 from typing import Any
 
 from thousandeyes_provider.validation.backtest import Gate, JudgedRound, confirm, judge_round
+from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.history import History
 from thousandeyes_provider.validation.proposal import DEFAULT_RATE, episodes, propose
 from thousandeyes_provider.validation.verdict import Verdict
@@ -175,36 +175,24 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
     agents = History("7", world.test_type)
     agents.add(result_type, [row for place in range(half, half + 50) for row in rows_of(world, place)])
     expected = [presence.agent for presence in agents.agents.values()]
-    repeats = range(1 + gate.confirm_failures)
     second = range(half, len(world.times) - gate.confirm_failures)
     regressions = set(chance.sample(second, REGRESSIONS))
     outages = set(chance.sample(second, OUTAGES))
     rolling = gate.rolling_baseline()
-    recent: deque[tuple[int, dict[str, Any]]] = deque(maxlen=86400 // 600)
     outcome = Outcome()
     failed: list[int] = []
 
     def verdict(place: int, **change: Any) -> Verdict:
         """The verdict on a round and the rounds that repeat it, all with a change."""
-        return confirm(*judged(place, **change)).verdict
+        before = rolling.before(world.times[place]) if rolling else None
+        first, *further = (
+            {result_type: rows_of(world, place + again, **change)}
+            for again in range(1 + gate.confirm_failures)
+        )
+        return confirm(judged(first, before), (judged(rows, before) for rows in further)).verdict
 
-    def judged(place: int, **change: Any) -> tuple[JudgedRound, Iterator[JudgedRound]]:
-        at = world.times[place]
-        before = rolling.before(at) if rolling else None
-        runs = [{result_type: rows_of(world, place + again, **change)} for again in repeats]
-
-        def repeated() -> Iterator[JudgedRound]:
-            moved = gate.rolling_baseline()
-            if moved:
-                for earlier, rows in recent:
-                    if earlier >= at - (gate.compare_window or 0):
-                        moved.add(earlier, rows)
-            for again in repeats[1:]:
-                if moved:
-                    moved.add(at, runs[again - 1])
-                yield judge_round(at, runs[again], gate, expected, moved.before(at) if moved else None)
-
-        return judge_round(at, runs[0], gate, expected, before), repeated()
+    def judged(rows: dict[str, Any], before: Baseline | None) -> JudgedRound:
+        return judge_round(0, rows, gate, expected, before)
 
     for place in range(half - 86400 // 600 - 1, second.stop):
         if place >= half:
@@ -218,12 +206,11 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
                 kind, lost = ("error", "silent", "slow")[place % 3], chance.randrange(len(expected))
                 if verdict(place, outage=(lost, kind)) is not Verdict.PASSED:
                     outcome.blocked += 1
-                    states = [state for again in repeats for state in others(world, place + again, lost)]
+                    rounds = range(place, place + 1 + gate.confirm_failures)
+                    states = [state for again in rounds for state in others(world, again, lost)]
                     outcome.blocked_with_another += any(state != "ok" for state in states)
         if rolling:
-            rows = {result_type: rows_of(world, place)}
-            rolling.add(world.times[place], rows)
-            recent.append((world.times[place], rows))
+            rolling.add(world.times[place], {result_type: rows_of(world, place)})
     outcome.alarms, outcome.events = len(failed), len(episodes(failed))
     return outcome
 

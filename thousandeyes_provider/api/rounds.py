@@ -24,11 +24,16 @@ YEAR_10000 = 253_402_300_800
 
 _MINUTE = 60
 
+ROUND_ID_LAG = 60.0
+"""Seconds that a round id is at most before the call that started the round: ids may be whole minutes."""
+
 _CLOCK_ERROR = 30.0
 """Seconds that our estimate of ThousandEyes' clock may be behind it: as long as a response may take."""
 
 _WINDOW_MARGIN = 120.0
 """Seconds that a ``window`` reaches back beyond the time at which the run call was sent."""
+
+_WINDOW_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 _WEB_ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,1992}", re.IGNORECASE)
 
@@ -136,6 +141,17 @@ def wait_for_next_minute(remembered: Iterable[int | None], now: float) -> float:
     """
     ends = (round_id + _MINUTE for round_id in remembered if round_id is not None and round_id % _MINUTE == 0)
     return max((end - now for end in ends if 0 < end - now <= _MINUTE + _CLOCK_ERROR), default=0.0)
+
+
+def window_seconds(window: object) -> float:
+    """The seconds of a ThousandEyes ``window``: a number with an optional ``s``, ``m``, ``h``, ``d`` or ``w``.
+
+    :raises ValueError: when it is not one.
+    """
+    match = re.fullmatch(r"(\d+)([smhdw]?)", str(window).strip(), re.ASCII)
+    if match is None or not int(match[1]):
+        raise ValueError(f"window {window!r} is not a number with s, m, h, d or w, such as 24h")
+    return float(int(match[1]) * _WINDOW_UNITS[match[2]])
 
 
 def window_back_to(sent_at: float, now: float) -> str:

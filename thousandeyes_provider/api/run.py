@@ -10,7 +10,7 @@ from typing import Any
 from thousandeyes_provider.api.coerce import number, printable, short_text, whole_number
 from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
-from thousandeyes_provider.api.rounds import YEAR_10000
+from thousandeyes_provider.api.rounds import ROUND_ID_LAG, YEAR_10000
 
 MAX_HANDLE_BYTES = 48 * 1024
 """Bytes of a run handle as JSON. XComs and trigger arguments have to hold it."""
@@ -75,6 +75,16 @@ class RunHandle:
     accepted_at: float
     deadline: float
     run_calls: int
+
+    def history_end(self, test_id: str) -> float:
+        """The newest round of a test, at most, that is older than this run, epoch seconds.
+
+        Round ids may be whole minutes: a round of the test that was run is older only when it was there before.
+        """
+        if test_id != self.plan.test_id:
+            return self.sent_at
+        before = [round_id for round_id in self.plan.remembered.values() if round_id is not None]
+        return max(before, default=self.sent_at - ROUND_ID_LAG)
 
     def to_json(self) -> dict[str, Any]:
         """The handle as a JSON object of at most :data:`MAX_HANDLE_BYTES`, for XCom and trigger arguments.

@@ -188,13 +188,9 @@ def check(args: Namespace) -> int:
     baseline = None
     if gate.checks.compares and arguments.get("compare_with"):
         source = arguments["compare_with"]
-        history = reader.history(
+        before = reader.history(
             plan, str(source["test_id"]), gate.checks.result_types, str(source["window"]), newest - 1
         )
-        before = {
-            name: [row for row in earlier if (round_of(row) or 0) < newest]
-            for name, earlier in history.items()
-        }
         baseline = baseline_from_rows(before, gate.checks, f"the {source['window']} before")
     judged = judge_round(newest, rows, gate, plan.expected.agents, baseline)
     links = (app_link(row) for of_type in rows.values() for row in of_type)

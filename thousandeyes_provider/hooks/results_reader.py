@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,14 @@ from thousandeyes_provider.api.expected_agents import (
 from thousandeyes_provider.api.flows import Flow, Reconnect, TimeLeft
 from thousandeyes_provider.api.poll_schedule import QuotaPace
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES, Row
-from thousandeyes_provider.api.rounds import app_link, newest_round, round_length, round_of, window_back_to
+from thousandeyes_provider.api.rounds import (
+    app_link,
+    newest_round,
+    round_length,
+    round_of,
+    window_back_to,
+    window_seconds,
+)
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import (
     ThousandEyesApiError,
@@ -401,25 +409,23 @@ class ResultsReader:
         return result
 
     def history(
-        self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, sent_at: float
+        self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, end: float
     ) -> dict[str, list[Row]]:
-        """The rows of the recent rounds of a test, without our round and later ones.
+        """The rows of the rounds of a test in the window before a time.
 
-        :param plan: the plan of our run: its directions, and the newest round before it.
+        :param plan: the plan of our run: its directions.
         :param test_id: the test whose history is read: the one that was run, or another.
         :param result_types: the result types to read.
         :param window: how far to reach back, for example ``24h``.
-        :param sent_at: when our run call was sent, epoch seconds by ThousandEyes' clock.
+        :param end: the newest round to read, epoch seconds by ThousandEyes' clock.
         :raises ThousandEyesError: when a read fails.
         """
-        # Round ids may be whole minutes, so an old round of our own test is one that was there before the run.
-        remembered = max((at for at in plan.remembered.values() if at is not None), default=-1)
-        last = remembered if test_id == plan.test_id else sent_at
         rows: dict[str, list[Row]] = {}
+        reach = f"{math.ceil(window_seconds(window) + max(self.hook.server_now() - end, 0.0))}s"
         for result_type in result_types:
             directions = plan.directions.get(result_type, (None,))
-            of_type, _ = self._read_rows(test_id, result_type, directions, window=window)
-            rows[result_type] = [row for row in of_type if (at := round_of(row)) is not None and at <= last]
+            of_type, _ = self._read_rows(test_id, result_type, directions, window=reach)
+            rows[result_type] = [row for row in of_type if (at := round_of(row)) is not None and at <= end]
         return rows
 
     def agent_states(self, agents: Sequence[Agent]) -> dict[Agent, str | None]:

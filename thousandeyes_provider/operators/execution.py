@@ -5,6 +5,7 @@ Operators and the sensor use the same parts; they differ in how they wait.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.rounds import ROUND_ID_LAG
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
@@ -120,7 +122,13 @@ class Execution:
     @cached_property
     def judge(self) -> Judge:
         """The judge of the rounds of this execution."""
-        return judging.Judge(self._options, self.session, test=self._test, log=self.log)
+        return judging.Judge(
+            self._options,
+            self.session,
+            test=self._test,
+            history_limit=_history_limit(self.context),
+            log=self.log,
+        )
 
     def guarded(self, act: Callable[[], R]) -> R | Ending:
         """Act, and turn an error of ours into the ending of the task. Close the hook afterwards."""
@@ -239,6 +247,16 @@ class Execution:
         context["verdict"] = self._verdict
         if cast("int", self.context["ti"].map_index) >= 0 and not context.get("map_index_template"):
             context["map_index_template"] = "{{ test_name }}"
+
+
+def _history_limit(context: Context) -> float:
+    """Until when rounds are older than the first try of a task, epoch seconds: infinite in that try.
+
+    Airflow does not know when the first try started. The DAG run started before.
+    """
+    dag_run = context.get("dag_run")
+    started = dag_run.start_date if dag_run and context["ti"].try_number > 1 else None
+    return started.timestamp() - ROUND_ID_LAG if started else math.inf
 
 
 def parsed_options(task: JudgingTask, options: type[O], context: Context) -> O | Ending:

@@ -47,12 +47,14 @@ class Judged:
     :param judgement: the judgement.
     :param observed: what the evidence is made of.
     :param evidence: its evidence.
+    :param history_end: the newest round that it was compared with, at most, epoch seconds.
     """
 
     done: Done
     judgement: Judgement
     observed: Observed
     evidence: Json
+    history_end: float
 
     @property
     def has_failed(self) -> bool:
@@ -66,29 +68,41 @@ class Judge:
     :param options: the options of the task.
     :param session: the reads of the task.
     :param test: what is known of the test from the arguments alone: ``test_id`` and ``test_type``.
+    :param history_limit: until when rounds are older than the first try of the task, epoch seconds.
     :param log: the log of the task.
     """
 
     def __init__(
-        self, options: JudgeOptions, session: Session, *, test: Mapping[str, str], log: TaskLog
+        self,
+        options: JudgeOptions,
+        session: Session,
+        *,
+        test: Mapping[str, str],
+        history_limit: float,
+        log: TaskLog,
     ) -> None:
         self._options = options
         self._session = session
         self._test = test
+        self._history_limit = history_limit
         self._log = log
 
     # -- evidence ------------------------------------------------------------------------------------------------
 
-    def judge(self, done: Done) -> Judged:
-        """Judge a round that was waited for."""
+    def judge(self, done: Done, first: FirstFailure | None = None) -> Judged:
+        """Judge a round that was waited for.
+
+        :param first: the failed run that it has to confirm: both are compared with the same history.
+        """
         rows = done.progress.rows()
-        baseline = self._baseline(done.handle) if rows else None
+        history_end = first.history_end if first else self._history_end(done.handle)
+        baseline = self._baseline(done.handle, history_end) if rows else None
         judgement = judge(rows, self._options.max_agent_errors, self._options.checks, baseline)
         verdict = verdict_of(done.state, done.progress, judgement)
         states = self._session.reader.agent_states(done.progress.missing())
         self._session.learn_account_group()
         observed = self._observed(verdict, judgement, states)
-        return Judged(done, judgement, observed, evidence(observed))
+        return Judged(done, judgement, observed, evidence(observed), history_end)
 
     def evidence_of_error(self, reason: str) -> Json:
         """Return the evidence of a run that an error ended, without a further request.
@@ -170,7 +184,12 @@ class Judge:
         url = test_url(row_url)
         return {"test": url} if url else {}
 
-    def _baseline(self, handle: RunHandle) -> Baseline | None:
+    def _history_end(self, handle: RunHandle) -> float:
+        """Until when rounds are no rounds of this task, nor later than its run, epoch seconds."""
+        source = self._options.compare_with or {}
+        return min(handle.history_end(str(source.get("test_id"))), self._history_limit)
+
+    def _baseline(self, handle: RunHandle, history_end: float) -> Baseline | None:
         """What the checks compare with; a baseline that cannot be read fails the checks that need it."""
         options = self._options
         if not options.checks.compares:
@@ -182,7 +201,7 @@ class Judge:
         label = f"the last {window} of test {test_id}"
         try:
             rows = self._session.reader.history(
-                handle.plan, test_id, options.checks.result_types, window, handle.sent_at
+                handle.plan, test_id, options.checks.result_types, window, history_end
             )
         except ThousandEyesError as error:
             self._log.warning("Could not read %s: %s", label, error)
@@ -205,7 +224,8 @@ class Judge:
             if not confirmations or not judged.has_failed:
                 return judged, None
             shown = {name: judged.evidence[name] for name in ("started_at", "rounds", "links")}
-            return judged, FirstFailure(confirmations, judged.judgement.failed_positions, shown)
+            positions = judged.judgement.failed_positions
+            return judged, FirstFailure(confirmations, positions, judged.history_end, shown)
         same = same_failure(first.failed_positions, judged.judgement)
         if judged.has_failed and not same:
             self._log.warning("A different check failed than in the first run: the failure is not confirmed")

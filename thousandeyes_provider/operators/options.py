@@ -9,7 +9,6 @@ DAG files are parsed all the time, so a parser imports what it needs when its ar
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -31,7 +30,7 @@ from thousandeyes_provider.operators.lazy import LazyModule
 if TYPE_CHECKING:
     from types import FrameType
 
-    from thousandeyes_provider.api import definition, expected_agents, result_types, run
+    from thousandeyes_provider.api import definition, expected_agents, result_types, rounds, run
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
     from thousandeyes_provider.operators.argument_types import OnFailed, OnInconclusive
@@ -41,6 +40,7 @@ else:
     definition = LazyModule("thousandeyes_provider.api.definition")
     expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
     result_types = LazyModule("thousandeyes_provider.api.result_types")
+    rounds = LazyModule("thousandeyes_provider.api.rounds")
     run = LazyModule("thousandeyes_provider.api.run")
     check_model = LazyModule("thousandeyes_provider.validation.check_model")
     check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
@@ -180,8 +180,7 @@ def parse_compare_with(value: object) -> Json | None:
     if unknown or "test_id" not in value or "window" not in value:
         raise ValueError(f"expected {expected}")
     parse_test_id(value["test_id"])
-    if not re.fullmatch(r"\d+[smhdw]?", str(value["window"]).strip(), re.ASCII):
-        raise ValueError(f"window {value['window']!r} is not a number with s, m, h, d or w, such as 24h")
+    rounds.window_seconds(value["window"])
     return dict(value)
 
 

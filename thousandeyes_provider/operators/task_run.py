@@ -111,10 +111,8 @@ class TaskRun:
                 if finished is None and self._options.deferrable:
                     return self._execution.defer_for_round(step.handle)
                 step = finished or self._session.wait(step.handle)
-            judge = self._execution.judge
-            judged, failure = judge.confirm(
-                judge.judge(step), self._execution.first_failure, self._options.confirm_failures
-            )
+            judge, first = self._execution.judge, self._execution.first_failure
+            judged, failure = judge.confirm(judge.judge(step, first), first, self._options.confirm_failures)
             step = self._conclude(judged) if failure is None else self._confirm_by_run(judged, failure)
         return step
 

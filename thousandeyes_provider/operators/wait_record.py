@@ -7,7 +7,7 @@ A deferred task resumes as a new object in another process, and Airflow does not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from thousandeyes_provider.api.coerce import number, whole_number
@@ -106,16 +106,24 @@ class FirstFailure:
 
     :param remaining: how many runs still have to confirm it.
     :param failed_positions: the positions of its failed checks.
+    :param history_end: the newest round that it was compared with, at most, epoch seconds: what the further runs are
+        compared with must not contain its round.
     :param run: what the evidence shows of it: ``started_at``, ``rounds`` and ``links``.
     """
 
     remaining: int
     failed_positions: tuple[int, ...]
-    run: Json = field(default_factory=dict)
+    history_end: float
+    run: Json
 
     def to_json(self) -> Json:
         """Return the failure as plain JSON."""
-        return {"remaining": self.remaining, "failed_positions": list(self.failed_positions), "run": self.run}
+        return {
+            "remaining": self.remaining,
+            "failed_positions": list(self.failed_positions),
+            "history_end": self.history_end,
+            "run": self.run,
+        }
 
     @classmethod
     def from_json(cls, value: object) -> FirstFailure:
@@ -131,6 +139,7 @@ class FirstFailure:
         return cls(
             int(value["remaining"]),
             tuple(positions),
+            float(value["history_end"]),
             {
                 "started_at": str(run["started_at"]),
                 "rounds": dict(run["rounds"]),

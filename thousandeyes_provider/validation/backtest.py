@@ -6,7 +6,6 @@ baseline that ``compare_with`` would have read at that time.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from thousandeyes_provider.api.coerce import number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, share_or_count
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
-from thousandeyes_provider.api.rounds import app_link, row_key
+from thousandeyes_provider.api.rounds import app_link, row_key, window_seconds
 from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.baseline import Baseline
@@ -34,19 +33,6 @@ MAX_AGENTS_NAMED = 3
 
 MAX_CONFIRMATIONS = 5
 """Further runs that may have to confirm a failed run, as in the operators."""
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def window_seconds(window: str | int) -> float:
-    """The seconds of a ThousandEyes ``window``: a number with an optional ``s``, ``m``, ``h``, ``d`` or ``w``.
-
-    :raises ValueError: when it is not one.
-    """
-    match = re.fullmatch(r"(\d+)([smhdw]?)", str(window).strip(), re.ASCII)
-    if match is None or not int(match[1]):
-        raise ValueError(f"window {window!r}: expected a number with s, m, h, d or w, such as 24h")
-    return float(int(match[1]) * _UNITS[match[2]])
 
 
 @dataclass(frozen=True)

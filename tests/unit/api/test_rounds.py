@@ -24,6 +24,7 @@ from thousandeyes_provider.api.rounds import (
     row_origin,
     wait_for_next_minute,
     window_back_to,
+    window_seconds,
 )
 
 SENT_AT = 1_790_000_010.4
@@ -226,6 +227,18 @@ class TestWindow:
         window = window_back_to(sent_at, now)
         assert re.fullmatch(r"\d+[smhdw]?", window)
         assert now - int(window[:-1]) <= sent_at - 60
+
+    @pytest.mark.parametrize(
+        ("window", "seconds"),
+        [("24h", 86400), ("90", 90), (60, 60), ("2w", 1209600), (" 5m ", 300), ("1d", 86400)],
+    )
+    def test_has_a_unit(self, window, seconds):
+        assert window_seconds(window) == seconds
+
+    @pytest.mark.parametrize("window", ["0h", "", "a day", "-1h", "1.5h", "1y"])
+    def test_without_a_number_and_unit_is_refused(self, window):
+        with pytest.raises(ValueError, match="is not a number with s, m, h, d or w, such as 24h"):
+            window_seconds(window)
 
 
 class TestAgentOfRow:

@@ -187,6 +187,17 @@ def test_value_that_is_no_handle_is_refused(value):
         RunHandle.from_json(value)
 
 
+class TestHistory:
+    def test_of_the_test_itself_ends_with_the_newest_round_before_the_run(self):
+        assert handle().history_end("7") == 1_790_000_000
+
+    def test_of_a_test_without_rounds_before_has_no_round_of_the_run(self):
+        assert handle(remembered={}).history_end("7") == 1_790_000_038
+
+    def test_of_another_test_ends_with_the_run_call(self):
+        assert handle().history_end("8") == 1_790_000_098
+
+
 def test_link_is_not_in_the_repr():
     assert LINK not in repr(handle())
 

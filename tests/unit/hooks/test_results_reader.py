@@ -173,16 +173,23 @@ class TestPlan:
 
 
 class TestHistory:
-    def test_of_the_test_itself_ends_with_the_remembered_round(self, simulator, reader):
+    def test_ends_with_the_round_that_is_named(self, simulator, reader):
         test_id = simulator.add_test("http-server", history=[300, 600])
         plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
         simulator.run(test_id, delays=0)
-        rows = reader.history(plan, test_id, ["http-server"], "24h", time.time())
-        assert {row["roundId"] for row in rows["http-server"]} <= {
-            state.round_id for state in simulator.rounds(test_id)[:2]
-        }
+        older, newest, _ = (state.round_id for state in simulator.rounds(test_id))
+        rows = reader.history(plan, test_id, ["http-server"], "24h", newest)
+        assert {row["roundId"] for row in rows["http-server"]} == {older, newest}
 
-    def test_of_another_test_ends_with_the_run_call(self, simulator, reader):
+    def test_window_ends_where_the_history_ends(self, simulator, reader):
+        test_id = simulator.add_test("http-server", history=[600, 1200, 1800, 2400])
+        plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
+        end = time.time() - 900
+        rows = reader.history(plan, test_id, ["http-server"], "20m", end)
+        rounds = {row["roundId"] for row in rows["http-server"]}
+        assert sorted(round(end - at) // 300 for at in rounds) == [1, 3]
+
+    def test_of_another_test_ends_with_the_time_that_is_given(self, simulator, reader):
         plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=None)
         other = simulator.add_test("http-server", history=[300, 900])
         sent_at = time.time() - 600

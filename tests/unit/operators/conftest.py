@@ -54,6 +54,7 @@ class Worker:
         self.max_tries = 0
         self.try_number = 1
         self.store = None
+        self.dag_run = None
 
     def xcom_push(self, key, value):
         self.pushed[key] = json.loads(json.dumps(value))
@@ -73,7 +74,8 @@ class Worker:
             run_id="manual__2026-11-24",
             try_number=self.try_number,
         )
-        return {"ti": instance} | ({} if self.store is None else {"task_state_store": self.store})
+        context = {"ti": instance, "dag_run": self.dag_run}
+        return context | ({} if self.store is None else {"task_state_store": self.store})
 
     def execute(self, operator):
         self.operator, self.parsed = operator, copy.copy(operator)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -227,6 +229,31 @@ class TestConfirmation:
         )
         evidence = worker.rerun(test_id, confirm_failures=1, checks=checks)
         assert (evidence["verdict"], evidence["unconfirmed"]) == ("passed", True)
+
+    def test_the_failed_round_is_no_history_of_the_runs_that_confirm_it(self, simulator, worker):
+        checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}
+        history = [{"ago": 600, "metrics": {"responseTime": 100}}]
+        test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": 200})
+        compare_with = {"test_id": test_id, "window": "1h"}
+        # With the first slow round in the history, the second would be 33 % slower, and pass.
+        with pytest.raises(InstantTestFailed, match="before 100 ms"):
+            worker.rerun(test_id, checks=checks, compare_with=compare_with, confirm_failures=2)
+        assert simulator.run_calls(test_id) == 3
+        assert ", 1 rounds from" in worker.evidence["baseline"]["source"]
+
+    def test_rounds_of_earlier_tries_are_no_history(self, simulator, worker):
+        checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}
+        history = [{"ago": 600, "metrics": {"responseTime": 100}}]
+        test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": 200})
+        arguments = {
+            "checks": checks,
+            "compare_with": {"test_id": test_id, "window": "1h"},
+            "on_failed": "retry",
+        }
+        worker.dag_run = SimpleNamespace(start_date=datetime.now(UTC))
+        for worker.try_number in (1, 2, 3):
+            with pytest.raises(InstantTestFailed, match="before 100 ms"):
+                worker.rerun(test_id, **arguments)
 
     def test_a_good_round_needs_no_confirmation(self, simulator, worker):
         test_id = simulator.add_test("http-server")

@@ -326,6 +326,10 @@ class TestDamagedXComs:
         lambda stored: {**stored, "first_failure": "x"},
         lambda stored: {**stored, "first_failure": {"remaining": 1, "failed_positions": [], "run": {}}},
         lambda stored: {**stored, "first_failure": {"remaining": 1, "failed_positions": ["x"], "run": {}}},
+        lambda stored: {
+            **stored,
+            "first_failure": {"remaining": 1, "failed_positions": [0], "run": {}, "history_end": "soon"},
+        },
     ]
 
     @pytest.mark.parametrize("record", DAMAGED)

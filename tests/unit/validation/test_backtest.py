@@ -13,7 +13,6 @@ from thousandeyes_provider.validation.backtest import (
     backtest,
     incidents_from,
     judge_rounds,
-    window_seconds,
 )
 from thousandeyes_provider.validation.baseline import baseline_from_rows
 from thousandeyes_provider.validation.check_parser import parse_checks
@@ -206,13 +205,6 @@ class TestEpisodes:
 
 
 class TestArguments:
-    @pytest.mark.parametrize(
-        ("window", "seconds"),
-        [("24h", 86400), ("90", 90), (60, 60), ("2w", 1209600), ("5m", 300), ("1d", 86400)],
-    )
-    def test_windows_are_those_of_thousandeyes(self, window, seconds):
-        assert window_seconds(window) == seconds
-
     @pytest.mark.parametrize(
         "arguments",
         [
