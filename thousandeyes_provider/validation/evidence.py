@@ -6,11 +6,10 @@ read. Its keys are in order of importance.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAgents
@@ -19,23 +18,18 @@ from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.validation.aggregates import mean
+from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.evaluation import agent_entry
+from thousandeyes_provider.validation.evidence_size import fit
 from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.samples import AgentRows, RoundRows, agent_key, plain
 from thousandeyes_provider.validation.summary import agents_by_severity, headline
 from thousandeyes_provider.validation.verdict import NOT_JUDGED, AgentError, Judgement, Verdict
 
-MAX_EVIDENCE_BYTES = 48 * 1024
-"""Bytes of the evidence as JSON: an XCom backend has to store it."""
+T = TypeVar("T")
 
 MAX_ERRORS = 10
 """Errors of one agent; the others are counted."""
-
-MIN_ENTRIES = 20
-"""Entries that stay in each list until every list has been shortened to this length."""
-
-MIN_NAMED_AGENTS = 3
-"""Agents that stay in each list of a check row."""
 
 MAX_SAMPLE_TEXT = 80
 """Characters of a text sample; a longer text is no sample."""
@@ -44,7 +38,7 @@ MAX_LINK = 2000
 """Characters of a link; a longer link is left out, since a shortened link does not work."""
 
 MAX_LIST = 1500
-"""Entries of any list before the size is measured: no more of them fit into :data:`MAX_EVIDENCE_BYTES`."""
+"""Entries of any list before the size is measured: no more of them fit into the evidence."""
 
 
 @dataclass(frozen=True)
@@ -125,95 +119,35 @@ class Observed:
 
 
 def evidence(observed: Observed) -> dict[str, Any]:
-    """Build the evidence of a run, at most :data:`MAX_EVIDENCE_BYTES` of JSON.
+    """Build the evidence of a run, at most 48 KiB of JSON.
 
     Texts of the API are one printable line each. ``cut`` counts the entries that were left out for size.
     """
-    judgement = observed.judgement
+    judgement, cut = observed.judgement, dict[str, int]()
     links = {name: link for name, link in observed.links.items() if _is_short_link(link)}
-    cut: dict[str, int] = (
-        {"links": len(observed.links) - len(links)} if len(links) < len(observed.links) else {}
-    )
-    countries = {
-        agent.key: agent.country_id
-        for result_type in reversed(judgement.rows.result_types)
-        for agent in judgement.rows.agents(result_type)
-    }
-
-    def listed(name: str, entries: Sequence[Any], entry: Any) -> list[Any]:
-        if len(entries) > MAX_LIST:
-            cut[name] = len(entries) - MAX_LIST
-        return [entry(value) for value in islice(entries, MAX_LIST)]
-
-    samples, samples_left_out = _samples(judgement)
+    if len(links) < len(observed.links):
+        cut["links"] = len(observed.links) - len(links)
     result: dict[str, Any] = {
         "verdict": observed.verdict.value,
         "summary": "",
-        "reason": one_line(observed.reason, 2 * MAX_SAMPLE_TEXT),
-        "test_id": one_line(observed.test_id),
-        "test_name": one_line(observed.test_name),
-        "test_type": observed.test_type,
-        "from_test": {
-            "test_id": one_line(observed.from_test),
-            "test_name": one_line(observed.from_test_name),
-        },
-        "account_group_id": (
-            None if observed.account_group_id is None else one_line(observed.account_group_id)
-        ),
-        "failed_agents": listed(
+        **_identity(observed),
+        "failed_agents": _listed(
+            cut,
             "failed_agents",
             judgement.errors,
             lambda error: _failed_entry(error, observed.steps.get(error.key)),
         ),
         "checks": [check.to_json() for check in judgement.checks],
-        "agents": {
-            "expected": listed("agents.expected", observed.expected.agents, agent_entry),
-            "expected_count": observed.expected.count,
-            "expected_source": observed.expected.source,
-            "reported": listed(
-                "agents.reported",
-                observed.reported,
-                lambda agent: (
-                    agent_entry(agent)
-                    | {
-                        "country": one_line(countries.get(agent_key(agent), "")) or None,
-                        "arrived_after": _seconds_between(
-                            observed.sent_at, observed.arrived_at.get(agent_key(agent))
-                        ),
-                    }
-                ),
-            ),
-            "missing": listed("agents.missing", observed.missing, _missing_entry),
-            "ok_count": _ok_count(observed.reported, judgement),
-            "allowed_errors": judgement.allowed,
-        },
-        "sent_at": _iso(observed.sent_at),
-        "started_at": _iso(observed.started_at),
-        "finished_at": _iso(observed.finished_at),
-        "rounds": dict(observed.rounds),
-        "run_calls": observed.run_calls,
-        "requests": observed.requests,
-        "throttled_seconds": round(observed.throttled_seconds, 1),
-        "paced_seconds": round(observed.paced_seconds, 1),
-        "task_id": one_line(observed.task_id),
-        "map_index": observed.map_index,
+        "agents": _agents(observed, cut),
+        **_course(observed),
         "metrics": _metrics(judgement),
-        "samples": samples,
+        "samples": _samples(judgement, cut),
     }
-    inconclusive = observed.verdict not in (Verdict.PASSED, Verdict.FAILED)
-    if observed.verdict is not Verdict.ERROR and not (inconclusive and observed.reason):
-        del result["reason"]
-    if not observed.from_test:
-        del result["from_test"]
-    if not observed.task_id:
-        del result["task_id"], result["map_index"]
     if judgement.baseline is not None:
-        result["baseline"] = _baseline(judgement)
+        result["baseline"] = _baseline(judgement, judgement.baseline)
     if round_link := links.pop("round", "") or _worst_round_link(result, judgement.rows):
         links = {"round": round_link} | links
     result["links"] = links
-    if samples_left_out:
-        cut["samples"] = samples_left_out
     if cut:
         result["cut"] = cut
     result["summary"] = headline(result)
@@ -236,109 +170,84 @@ def confirmed(evidence: Mapping[str, Any], first: Mapping[str, Any], *, same: bo
     return fit(result)
 
 
-# -- size ------------------------------------------------------------------------------------------------------------
-
-
-def fit(evidence: dict[str, Any], largest: int = MAX_EVIDENCE_BYTES) -> dict[str, Any]:
-    """Shorten the lists of ``evidence`` until it has at most ``largest`` bytes of JSON, and return it.
-
-    The least important lists are shortened first: the samples of the baseline, the expected agents, the agents that
-    reported. The samples, which a later run may compare with, go before the lists that a person reads. ``cut``
-    counts the entries of each list that were left out.
-    """
-    size = len(json.dumps(evidence))
-    if size <= largest:
-        return evidence
-    agents = evidence["agents"]
-    holders: list[tuple[str, dict[str, Any], str]] = [
-        ("agents.expected", agents, "expected"),
-        ("agents.reported", agents, "reported"),
-        ("samples", evidence, "samples"),
-        *((f"metrics.{name}", evidence["metrics"], name) for name in evidence["metrics"]),
-        ("failed_agents", evidence, "failed_agents"),
-        ("agents.missing", agents, "missing"),
-        ("checks", evidence, "checks"),
-    ]
-    if "samples" in evidence.get("baseline", {}):
-        holders.insert(0, ("baseline.samples", evidence["baseline"], "samples"))
-    for least in (MIN_ENTRIES, 0):
-        for name, holder, key in holders:
-            if size <= largest:
-                return evidence
-            if name == "checks":
-                evidence["checks"].sort(key=lambda row: (row["passed"], row["severity"]))
-            if name == "samples" and _name_fewer_agents(evidence):
-                size = len(json.dumps(evidence))
-            if size > largest and len(holder[key]) > least:
-                size = _shorten(evidence, name, holder, key, size, largest, least)
-    return evidence
-
-
-def _shorten(
-    evidence: dict[str, Any], name: str, holder: dict[str, Any], key: str, size: int, largest: int, least: int
-) -> int:
-    """Keep the first entries of a list, as many as fit and at least ``least``; return the new size of the evidence.
-
-    :param size: the size of the evidence.
-    :param largest: the size that it may have.
-    """
-    whole = holder[key]
-    entries: list[Any] = list(whole.items()) if isinstance(whole, dict) else list(whole)
-    size -= _cut_size(evidence)
-    cut = evidence.setdefault("cut", {})
-    before = cut.get(name, 0)
-    # The count has most digits when everything goes: with room for that, whatever is kept fits.
-    cut[name] = before + len(entries)
-    kept, removed = _most_kept(entries, type(whole), size + _cut_size(evidence) - largest, least)
-    holder[key] = type(whole)(entries[:kept])
-    cut[name] = before + len(entries) - kept
-    return size - removed + _cut_size(evidence)
-
-
-def _most_kept(entries: Sequence[Any], kind: type, excess: int, least: int) -> tuple[int, int]:
-    """How many of the first entries can stay when the others have to make up ``excess`` bytes; at least ``least``.
-
-    :param entries: the entries of a list, or the items of a dict.
-    :param kind: ``list`` or ``dict``.
-    :return: how many stay, and how many bytes the others take up.
-    """
-
-    def measure(first: int, end: int) -> int:
-        # The brackets of these entries are as long as the comma and the space that go with them.
-        return len(json.dumps(kind(entries[first:end])))
-
-    low, high, removed = least, len(entries), 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        size = measure(middle, high)
-        if removed + size >= excess:
-            low = middle
-        else:
-            high, removed = middle, removed + size
-    removed += measure(low, high)
-    return low, removed if low else removed - len(", ")
-
-
-def _cut_size(evidence: Mapping[str, Any]) -> int:
-    """The bytes of ``cut`` with its key, the comma before it, and the spaces."""
-    return len(json.dumps({"cut": evidence["cut"]})) if "cut" in evidence else 0
-
-
-def _name_fewer_agents(evidence: dict[str, Any]) -> bool:
-    """Keep :data:`MIN_NAMED_AGENTS` agents in each list of each check row; return whether any list was longer."""
-    cut = 0
-    for row in evidence["checks"]:
-        for name in ("failing_agents", "without_metric", "only_now", "only_before"):
-            named = row.get(name, [])
-            cut += max(len(named) - MIN_NAMED_AGENTS, 0)
-            del named[MIN_NAMED_AGENTS:]
-    if cut:
-        counts = evidence.setdefault("cut", {})
-        counts["checks.agents"] = counts.get("checks.agents", 0) + cut
-    return cut > 0
-
-
 # -- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _listed(cut: dict[str, int], name: str, entries: Sequence[T], entry: Callable[[T], Any]) -> list[Any]:
+    """The entries of a list, at most :data:`MAX_LIST`; ``cut`` counts the others."""
+    if len(entries) > MAX_LIST:
+        cut[name] = len(entries) - MAX_LIST
+    return [entry(value) for value in islice(entries, MAX_LIST)]
+
+
+def _identity(observed: Observed) -> dict[str, Any]:
+    """Why the run could not be judged, and the test."""
+    identity: dict[str, Any] = {}
+    inconclusive = observed.verdict not in (Verdict.PASSED, Verdict.FAILED)
+    if observed.verdict is Verdict.ERROR or (inconclusive and observed.reason):
+        identity["reason"] = one_line(observed.reason, 2 * MAX_SAMPLE_TEXT)
+    identity |= {
+        "test_id": one_line(observed.test_id),
+        "test_name": one_line(observed.test_name),
+        "test_type": observed.test_type,
+    }
+    if observed.from_test:
+        identity["from_test"] = {
+            "test_id": one_line(observed.from_test),
+            "test_name": one_line(observed.from_test_name),
+        }
+    group = observed.account_group_id
+    return identity | {"account_group_id": None if group is None else one_line(group)}
+
+
+def _agents(observed: Observed, cut: dict[str, int]) -> dict[str, Any]:
+    """The expected agents, and which of them reported."""
+    rows = observed.judgement.rows
+    countries = {
+        agent.key: agent.country_id
+        for result_type in reversed(rows.result_types)
+        for agent in rows.agents(result_type)
+    }
+
+    def reported(agent: Agent) -> dict[str, Any]:
+        key = agent_key(agent)
+        arrived_at, after = observed.arrived_at.get(key), None
+        if observed.sent_at is not None and arrived_at is not None:
+            after = round(max(arrived_at - observed.sent_at, 0.0), 1)
+        return agent_entry(agent) | {
+            "country": one_line(countries.get(key, "")) or None,
+            "arrived_after": after,
+        }
+
+    return {
+        "expected": _listed(cut, "agents.expected", observed.expected.agents, agent_entry),
+        "expected_count": observed.expected.count,
+        "expected_source": observed.expected.source,
+        "reported": _listed(cut, "agents.reported", observed.reported, reported),
+        "missing": _listed(cut, "agents.missing", observed.missing, _missing_entry),
+        "ok_count": _ok_count(observed.reported, observed.judgement),
+        "allowed_errors": observed.judgement.allowed,
+    }
+
+
+def _course(observed: Observed) -> dict[str, Any]:
+    """The times, rounds and requests of the run, and its task."""
+    times = {
+        "sent_at": observed.sent_at,
+        "started_at": observed.started_at,
+        "finished_at": observed.finished_at,
+    }
+    course: dict[str, Any] = {
+        **{name: None if time is None else iso_time(time) for name, time in times.items()},
+        "rounds": dict(observed.rounds),
+        "run_calls": observed.run_calls,
+        "requests": observed.requests,
+        "throttled_seconds": round(observed.throttled_seconds, 1),
+        "paced_seconds": round(observed.paced_seconds, 1),
+    }
+    if observed.task_id:
+        course |= {"task_id": one_line(observed.task_id), "map_index": observed.map_index}
+    return course
 
 
 def _failed_entry(error: AgentError, step: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -387,14 +296,6 @@ def _is_short_link(link: str) -> bool:
     return link.isascii() and len(link) <= MAX_LINK
 
 
-def _iso(time: float | None) -> str | None:
-    return None if time is None else iso_time(time)
-
-
-def _seconds_between(sent_at: float | None, arrived_at: float | None) -> float | None:
-    return None if sent_at is None or arrived_at is None else round(max(arrived_at - sent_at, 0.0), 1)
-
-
 def _judged_metrics(judgement: Judgement) -> Iterator[tuple[str, str]]:
     """The judged metrics of each result type: those that the checks name, else those that summarize a row."""
     for result_type in judgement.rows.result_types:
@@ -419,8 +320,8 @@ def _metrics(judgement: Judgement) -> dict[str, dict[str, dict[str, float]]]:
     return metrics
 
 
-def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
-    """The values of each judged metric by agent, and how many agents were left out."""
+def _samples(judgement: Judgement, cut: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """The values of each judged metric by agent."""
     rows = judgement.rows
     samples: dict[str, dict[str, Any]] = {}
     left_out: set[str] = set()
@@ -431,8 +332,7 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
         as_sample = plain if is_number else _sample
         for agent, values in zip(rows.agents(result_type), of_metric.values, strict=True):
             if type(values) is tuple:
-                shown = [sample for value in values if (sample := as_sample(value)) is not None]
-                sample = shown[0] if len(shown) == 1 else shown or None
+                sample = _single([sample for value in values if (sample := as_sample(value)) is not None])
             else:
                 sample = as_sample(values)
             if sample is None:
@@ -444,7 +344,14 @@ def _samples(judgement: Judgement) -> tuple[dict[str, dict[str, Any]], int]:
                     continue
                 of_agent = samples[agent.key] = {}
             of_agent[name] = sample
-    return samples, len(left_out)
+    if left_out:
+        cut["samples"] = len(left_out)
+    return samples
+
+
+def _single(values: list[Any]) -> Any:
+    """The only value of a list, the list when it has several, ``None`` when it has none."""
+    return values[0] if len(values) == 1 else values or None
 
 
 def _sample(value: Any) -> float | str | bool | None:
@@ -458,24 +365,17 @@ def _sample(value: Any) -> float | str | bool | None:
     return value if fits and one_line(value) == value else None
 
 
-def _baseline(judgement: Judgement) -> dict[str, Any]:
+def _baseline(judgement: Judgement, baseline: Baseline) -> dict[str, Any]:
     """The baseline: its source, why it is not usable, and the values that the checks compared with."""
-    baseline = judgement.baseline
-    assert baseline is not None
     result: dict[str, Any] = {"source": one_line(baseline.source)}
     if baseline.unusable:
         return result | {"reason": one_line(baseline.unusable)}
     if baseline.warning:
         result["warning"] = one_line(baseline.warning)
     samples: dict[str, dict[str, Any]] = {}
-    compared = dict.fromkeys(
-        (result.check.result_type, result.check.metric)
-        for result in judgement.checks
-        if result.check.compares
-    )
-    for result_type, metric in compared:
+    compared = [result.check for result in judgement.checks if result.check.compares]
+    for result_type, metric in dict.fromkeys((check.result_type, check.metric) for check in compared):
+        name = f"{result_type}.{one_line(metric)}"
         for key, values in islice(baseline.of(result_type, metric).items(), MAX_LIST):
-            shown = [plain(value) for value in values]
-            name = f"{result_type}.{one_line(metric)}"
-            samples.setdefault(key, {})[name] = shown[0] if len(shown) == 1 else shown
+            samples.setdefault(key, {})[name] = _single([plain(value) for value in values])
     return result | {"samples": samples}

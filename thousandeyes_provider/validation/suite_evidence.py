@@ -15,12 +15,10 @@ from typing import Any
 
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
+from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten, size_of
 from thousandeyes_provider.validation.formatting import verdict_label
 from thousandeyes_provider.validation.summary import display_name, worst_agent
 from thousandeyes_provider.validation.verdict import Verdict, count_or_fraction
-
-LARGEST_SUITE_EVIDENCE = 48 * 1024
-"""Bytes of the evidence of a suite as JSON, the limit of every evidence."""
 
 MAX_HEADLINE_TESTS = 3
 """Tests that the headline names before it counts the rest."""
@@ -285,22 +283,14 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _fit(evidence: dict[str, Any]) -> dict[str, Any]:
-    """``evidence`` in at most :data:`LARGEST_SUITE_EVIDENCE` bytes; ``cut`` counts the rows that were left out."""
-    tests, missing = evidence["tests"], evidence["missing"]
+    """``evidence`` in at most :data:`MAX_EVIDENCE_BYTES`; ``cut`` counts the rows that were left out."""
     for key, only_passed in _LESS_IMPORTANT:
-        if _size(evidence) <= LARGEST_SUITE_EVIDENCE:
+        if size_of(evidence) <= MAX_EVIDENCE_BYTES:
             return evidence
-        for row in tests:
+        for row in evidence["tests"]:
             if row["verdict"] == Verdict.PASSED or not only_passed:
                 row.pop(key, None)
-    for name, rows in (("tests", tests), ("missing", missing)):
-        while rows and _size(evidence) > LARGEST_SUITE_EVIDENCE:
-            dropped = max(len(rows) // 10, 1)
-            del rows[-dropped:]
-            evidence.setdefault("cut", {}).setdefault(name, 0)
-            evidence["cut"][name] += dropped
+    for name in ("tests", "missing"):
+        if (excess := size_of(evidence) - MAX_EVIDENCE_BYTES) > 0:
+            shorten(evidence, name, evidence, name, excess)
     return evidence
-
-
-def _size(evidence: Mapping[str, Any]) -> int:
-    return len(json.dumps(evidence).encode())

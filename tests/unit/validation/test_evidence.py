@@ -13,13 +13,8 @@ from thousandeyes_provider.api.expected_agents import UNKNOWN, Agent, ExpectedAg
 from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.validation.baseline import baseline_from_evidence
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.evidence import (
-    MAX_EVIDENCE_BYTES,
-    MissingAgent,
-    Observed,
-    evidence,
-    fit,
-)
+from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
+from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, fit
 from thousandeyes_provider.validation.verdict import Verdict, judge
 
 AT = 1_790_000_000

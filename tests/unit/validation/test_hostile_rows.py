@@ -42,7 +42,8 @@ from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.api.test_search import is_older, select_tests
 from thousandeyes_provider.validation.baseline import baseline_from_evidence, baseline_from_rows
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.evidence import MAX_EVIDENCE_BYTES, MissingAgent, Observed, evidence
+from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
+from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES
 from thousandeyes_provider.validation.reports import junit, markdown
 from thousandeyes_provider.validation.summary import summary, table
 from thousandeyes_provider.validation.verdict import judge, verdict_of

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import Observed, evidence
+from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES
 from thousandeyes_provider.validation.suite_evidence import (
-    LARGEST_SUITE_EVIDENCE,
     SuiteRules,
     collect_evidence,
     parse_min_passed,
@@ -199,7 +199,7 @@ def test_the_evidence_of_a_large_suite_fits_into_48_kib(count):
         for number in range(count)
     ]
     result = judged(runs, SuiteRules(), expected_ids=[f"{number:06}" for number in range(count + 3)])
-    assert len(json.dumps(result).encode()) <= LARGEST_SUITE_EVIDENCE
+    assert len(json.dumps(result).encode()) <= MAX_EVIDENCE_BYTES
     assert sum(row["verdict"] == "failed" for row in result["tests"]) == count // 40 + (count % 40 > 0)
     assert result["counts"]["passed"] + result["counts"]["failed"] == count
 
@@ -223,7 +223,7 @@ def test_400_tests_of_a_mapped_task_all_keep_their_row():
         for number in range(400)
     ]
     result = judged(runs)
-    assert len(json.dumps(result).encode()) <= LARGEST_SUITE_EVIDENCE
+    assert len(json.dumps(result).encode()) <= MAX_EVIDENCE_BYTES
     assert "cut" not in result
     assert {row["map_index"] for row in result["tests"]} == set(range(400))
 
