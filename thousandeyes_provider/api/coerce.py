@@ -13,6 +13,9 @@ from typing import Any
 MAX_SHORT_TEXT = 500
 """Characters of :func:`short_text`."""
 
+LARGEST_COUNT = 10**9
+"""Largest count of agents or tests; larger whole numbers are none."""
+
 MAX_YAML_TEXT = 64 * 1024
 """Characters of a text that is read as YAML; the parser takes almost a second for as many."""
 
@@ -63,6 +66,23 @@ def boolean(value: Any) -> bool | None:
     return False if word in _FALSE else None
 
 
+def count_or_fraction(value: Any) -> int | float | None:
+    """Return a count of 0 or more, or a fraction from 0.0 to 1.0; ``None`` for anything else.
+
+    ``1`` counts one, ``1.0`` is the whole: a fraction is a ``float``, or a text with a point.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    is_fraction = isinstance(text, float) or "." in str(text)
+    parsed = number(text) if is_fraction else whole_number(text)
+    return parsed if parsed is not None and 0 <= parsed <= (1 if is_fraction else LARGEST_COUNT) else None
+
+
+def share(fraction: float, of: int) -> int:
+    """Return how many of some things a fraction of them is, rounded up: at least 1 for a fraction above 0."""
+    # A share of 3.0000000000000004 things is 3 of them.
+    return max(math.ceil(fraction * of - 1e-9), 1 if fraction and of else 0)
+
+
 def seconds(value: Any) -> float | None:
     """Return the seconds of a number, a text that spells a number, or a timedelta; ``None`` for anything else."""
     return value.total_seconds() if isinstance(value, timedelta) else number(value)
@@ -74,6 +94,11 @@ def printable(text: str) -> str:
     These are line ends, control characters and halves of surrogate pairs.
     """
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return ``text`` with at most ``limit`` characters; a cut text ends in an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def short_text(value: Any) -> str:

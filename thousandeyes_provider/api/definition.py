@@ -22,6 +22,7 @@ from thousandeyes_provider.api.coerce import (
     did_you_mean,
     objects_in,
     short_text,
+    shorten,
     whole_number,
 )
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
@@ -377,8 +378,7 @@ def _value(value: Any, field: Field, path: str, reader: _Reader) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:79] + "\N{HORIZONTAL ELLIPSIS}"
+    return shorten(json.dumps(value, ensure_ascii=False, default=str), 80)
 
 
 _Read = tuple[Any, str, bool]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 from thousandeyes_provider.api.coerce import (
+    count_or_fraction,
     did_you_mean,
     inner_value,
-    number,
     objects_in,
     parse_structure,
     printable,
+    share,
     short_text,
     whole_number,
 )
@@ -24,9 +24,6 @@ from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_key
 
 DIRECTIONS = ("to-target", "from-target")
 """The one-way directions of an agent-to-agent test."""
-
-LARGEST_COUNT = 10**9
-"""A number of agents that no count reaches."""
 
 MAX_SUGGESTED = 20
 """Unknown agents for which the agent that was probably meant is suggested."""
@@ -229,14 +226,12 @@ def share_or_count(value: Any, of: int | None, name: str) -> int | None:
     :return: the count, fractions rounded up; ``None`` for a fraction of an unknown number.
     :raises ValueError: when it is neither.
     """
-    text = value.strip() if isinstance(value, str) else value
-    count = whole_number(text) if not isinstance(text, float) and "." not in str(text) else None
-    if count is not None and 0 <= count < LARGEST_COUNT:
-        return count
-    fraction = number(text)
-    if fraction is None or count is not None or not 0 <= fraction <= 1:
+    parsed = count_or_fraction(value)
+    if parsed is None:
         raise ValueError(f"{name} must be a number of agents or a fraction from 0.0 to 1.0, got {value!r}")
-    return None if of is None else math.ceil(fraction * of - 1e-9)
+    if isinstance(parsed, int):
+        return parsed
+    return None if of is None else share(parsed, of)
 
 
 def _parse_list(text: str) -> Any:

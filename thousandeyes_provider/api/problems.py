@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from thousandeyes_provider.api.redaction import shorten
+from thousandeyes_provider.api.coerce import shorten
 from thousandeyes_provider.api.response import Response
 
 MAX_LISTED = 5

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from thousandeyes_provider.api.coerce import printable
+from thousandeyes_provider.api.coerce import printable, shorten
 
 MAX_TEXT = 500
 """Characters of a text of a server that an error or a log line repeats."""
@@ -42,11 +42,6 @@ class Redactor:
 def redactor_of(secrets: frozenset[str]) -> Redactor:
     """The redactor of some secrets: each poll of each wait needs one, and most have the secrets of one connection."""
     return Redactor(secrets)
-
-
-def shorten(text: str, limit: int) -> str:
-    """``text`` with at most ``limit`` characters; a cut text ends in ``…``."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def describe(value: Any) -> str:

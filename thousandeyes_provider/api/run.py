@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, printable, short_text, whole_number
+from thousandeyes_provider.api.coerce import number, printable, short_text, shorten, whole_number
 from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG, YEAR_10000
 
 MAX_HANDLE_BYTES = 48 * 1024
 """Bytes of a run handle as JSON. XComs and trigger arguments have to hold it."""
-
-_MAX_SHOWN = 91
 
 
 @dataclass(frozen=True)
@@ -243,6 +241,5 @@ def _agent(value: Mapping[str, Any] | str) -> Agent:
 
 
 def _shown(value: Any) -> str:
-    """A damaged value for an error, shortened."""
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
+    """A damaged value for an error."""
+    return shorten(repr(value), 91)

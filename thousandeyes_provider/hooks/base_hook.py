@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from thousandeyes_provider import __version__
 from thousandeyes_provider.api.body import ENCODINGS
-from thousandeyes_provider.api.coerce import printable
+from thousandeyes_provider.api.coerce import printable, shorten
 from thousandeyes_provider.api.endpoints import ApiRequest, Endpoint
 from thousandeyes_provider.api.flows import (
     MIN_REQUEST_TIME,
@@ -32,7 +32,7 @@ from thousandeyes_provider.api.flows import (
     request_flow,
 )
 from thousandeyes_provider.api.rate_limits import PollingPace, RateLimit, polling_pace, quotas
-from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of, shorten
+from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Attempts, RequestKind
 from thousandeyes_provider.api.server_clock import ServerClock

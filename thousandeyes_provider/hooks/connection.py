@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from thousandeyes_provider.api.coerce import boolean, did_you_mean, number, whole_number
-from thousandeyes_provider.api.redaction import Redactor, describe, shorten
+from thousandeyes_provider.api.coerce import boolean, did_you_mean, number, shorten, whole_number
+from thousandeyes_provider.api.redaction import Redactor, describe
 from thousandeyes_provider.api.urls import base_url, is_loopback
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.get_provider_info import FIELD_BEHAVIOUR

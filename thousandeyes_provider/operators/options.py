@@ -15,15 +15,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, dataclass_transform
 
 from thousandeyes_provider.api.coerce import (
+    LARGEST_COUNT,
     boolean,
     check_structure,
     did_you_mean,
     parse_structure,
     seconds,
+    shorten,
     whole_number,
 )
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
-from thousandeyes_provider.api.redaction import shorten
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
 from thousandeyes_provider.operators.lazy import LazyModule
 
@@ -139,7 +140,7 @@ def parse_min_agents(value: object) -> int | float | str:
 
 def parse_max_agent_errors(value: object) -> int | float:
     """Parse a count of agents, or a fraction of those that report."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < expected_agents.LARGEST_COUNT:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
         return value
     return verdict.parse_allowed_errors(value)
 

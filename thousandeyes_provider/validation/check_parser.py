@@ -8,7 +8,14 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from thousandeyes_provider.api.coerce import boolean, check_structure, closest, number, parse_structure
+from thousandeyes_provider.api.coerce import (
+    boolean,
+    check_structure,
+    closest,
+    number,
+    parse_structure,
+    shorten,
+)
 from thousandeyes_provider.api.metrics import METRICS, Kind, closest_metric, kind_of, unit_of
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.validation.check_model import (
@@ -585,7 +592,7 @@ def _inner(path: str, key: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _quoted(text: str) -> str:
-    return json.dumps(text if len(text) <= 60 else text[:59] + "\N{HORIZONTAL ELLIPSIS}", ensure_ascii=False)
+    return json.dumps(shorten(text, 60), ensure_ascii=False)
 
 
 def _shown(value: Any) -> str:
@@ -598,7 +605,6 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     try:
-        text = repr(value)
+        return shorten(repr(value), 60)
     except ValueError:  # Python refuses to spell a number of thousands of digits
         return "a huge number"
-    return text if len(text) <= 60 else text[:59] + "\N{HORIZONTAL ELLIPSIS}"

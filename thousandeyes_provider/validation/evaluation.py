@@ -5,7 +5,6 @@ Every row of an agent (DNS servers, directions) is a value of its own.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from functools import cached_property
 from itertools import chain, repeat, takewhile
 from typing import Any
 
+from thousandeyes_provider.api.coerce import share
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.validation.aggregates import AGGREGATORS, relative_change
@@ -309,8 +309,7 @@ def _agent_by_agent(judged: CheckResult, scope: _Scope, matched: _Matched) -> Ch
     passing = len(positions) - len(failing)
     compared = len(positions) + len(scope.positions) - len(scope.complete)
     every = check.aggregate == "every"
-    # A quorum of 3.0000000000000004 agents is one of three.
-    needed = max(math.ceil(check.quorum * compared - 1e-9), 1) if every else 1
+    needed = max(share(check.quorum, compared), 1) if every else 1
     passed = passing >= needed
     named = _worst_first(failing) if every or not passed else ()
     return replace(judged, passed=passed, actual=passing, needed=needed, failing_agents=named)

@@ -55,11 +55,11 @@ def fit(evidence: dict[str, Any], largest: int = MAX_EVIDENCE_BYTES) -> dict[str
                 continue
             if name == "checks":
                 evidence["checks"].sort(key=lambda row: (row["passed"], row["severity"]))
-            excess = shorten(evidence, name, holder, key, excess, least)
+            excess = shorten_list(evidence, name, holder, key, excess, least)
     return evidence
 
 
-def shorten(
+def shorten_list(
     evidence: dict[str, Any], name: str, holder: dict[str, Any], key: str, excess: int, least: int = 0
 ) -> int:
     """Leave out the last entries of a list or an object until the evidence fits, and return the excess that is left.

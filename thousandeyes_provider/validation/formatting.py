@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thousandeyes_provider.api.coerce import printable
+from thousandeyes_provider.api.coerce import printable, shorten
 from thousandeyes_provider.api.metrics import unit_of
 
 MAX_TEXT = 200
@@ -31,12 +31,7 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
         return text
     if len(text) <= longest and text.isprintable() and "  " not in text and text == text.strip():
         return text
-    return clip(" ".join(printable(text[: 4 * longest]).split()), longest)
-
-
-def clip(text: str, longest: int) -> str:
-    """Return ``text``, shortened to ``longest`` characters with an ellipsis."""
-    return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return shorten(" ".join(printable(text[: 4 * longest]).split()), longest)
 
 
 def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:

@@ -7,18 +7,18 @@ entry.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thousandeyes_provider.api.coerce import count_or_fraction, share
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
-from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten, size_of
+from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten_list, size_of
 from thousandeyes_provider.validation.formatting import verdict_label
 from thousandeyes_provider.validation.summary import display_name, worst_agent
-from thousandeyes_provider.validation.verdict import Verdict, count_or_fraction
+from thousandeyes_provider.validation.verdict import Verdict
 
 MAX_HEADLINE_TESTS = 3
 """Tests that the headline names before it counts the rest."""
@@ -61,7 +61,7 @@ class SuiteRules:
         if self.min_passed is None:
             return blocking
         if isinstance(self.min_passed, float):
-            return math.ceil(self.min_passed * blocking - 1e-9)
+            return share(self.min_passed, blocking)
         return self.min_passed
 
 
@@ -73,7 +73,7 @@ def parse_min_passed(value: object) -> int | float | None:
     if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
         return None
     parsed = count_or_fraction(value)
-    if parsed is None or parsed <= 0:
+    if not parsed:
         raise ValueError(f"expected a count from 1 or a fraction above 0.0 and up to 1.0, got {value!r}")
     return parsed
 
@@ -292,5 +292,5 @@ def _fit(evidence: dict[str, Any]) -> dict[str, Any]:
                 row.pop(key, None)
     for name in ("tests", "missing"):
         if (excess := size_of(evidence) - MAX_EVIDENCE_BYTES) > 0:
-            shorten(evidence, name, evidence, name, excess)
+            shorten_list(evidence, name, evidence, name, excess)
     return evidence

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thousandeyes_provider.validation.formatting import clip, left_out, verdict_label
+from thousandeyes_provider.api.coerce import shorten
+from thousandeyes_provider.validation.formatting import left_out, verdict_label
 from thousandeyes_provider.validation.reports import (
     duration,
     escape_markdown,
@@ -140,7 +141,7 @@ def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     blocking = "" if row["blocking"] else "non-blocking"
     verdict = verdict_label(row["verdict"])
-    return (clip(row["test_name"], 40), row["test_id"], blocking, verdict, clip(_result(row), 120))
+    return (shorten(row["test_name"], 40), row["test_id"], blocking, verdict, shorten(_result(row), 120))
 
 
 def _result(row: Mapping[str, Any]) -> str:

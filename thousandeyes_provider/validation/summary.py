@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thousandeyes_provider.api.coerce import shorten
 from thousandeyes_provider.api.metrics import unit_of
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.validation.formatting import (
@@ -23,7 +24,6 @@ from thousandeyes_provider.validation.formatting import (
     check_sentence,
     check_state,
     check_subject,
-    clip,
     format_number,
     format_value,
     left_out,
@@ -172,7 +172,7 @@ def _cause(evidence: Evidence) -> str:
     if evidence["verdict"] == "passed":
         return ""
     if evidence["verdict"] == "error":
-        return clip(str(evidence["reason"]), MAX_HEADLINE_REASON)
+        return shorten(str(evidence["reason"]), MAX_HEADLINE_REASON)
     if evidence["verdict"] == "no_results":
         return "no round of this run by the deadline"
     worst = worst_agent(evidence)
@@ -181,9 +181,9 @@ def _cause(evidence: Evidence) -> str:
     named = not failed or any(check["failing_agents"] or check["without_metric"] for check in failed)
     errors_fail = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
     if worst is not None and (named or errors_fail or evidence["verdict"] == "incomplete"):
-        return f"{clip(worst.label, MAX_HEADLINE_NAME)}: {clip(worst.reason, MAX_HEADLINE_REASON)}"
+        return f"{shorten(worst.label, MAX_HEADLINE_NAME)}: {shorten(worst.reason, MAX_HEADLINE_REASON)}"
     if failed:
-        return clip(check_sentence(failed[0], 1), MAX_HEADLINE_REASON)
+        return shorten(check_sentence(failed[0], 1), MAX_HEADLINE_REASON)
     return "no agent could be judged"
 
 
@@ -215,12 +215,12 @@ def summary(evidence: Evidence) -> str:
     missing = evidence["agents"]["missing"]
     lines = [str(evidence["summary"]), f"  {agent_counts(evidence)}"]
     if evidence["verdict"] in ("incomplete", "no_results") and evidence.get("reason"):
-        lines.append(f"  Not judged: {clip(str(evidence['reason']), MAX_SENTENCE)}")
-    lines += [f"  {clip(check_sentence(check, 3), MAX_SENTENCE)}" for check in failed_checks[:MAX_LISTED]]
+        lines.append(f"  Not judged: {shorten(str(evidence['reason']), MAX_SENTENCE)}")
+    lines += [f"  {shorten(check_sentence(check, 3), MAX_SENTENCE)}" for check in failed_checks[:MAX_LISTED]]
     if len(failed_checks) > MAX_LISTED:
         lines.append(f"  and {len(failed_checks) - MAX_LISTED} more failed checks")
     lines += [
-        f"  {agent_label(agent)}: {clip(SEPARATOR.join(error_lines(agent)), MAX_SENTENCE)}"
+        f"  {agent_label(agent)}: {shorten(SEPARATOR.join(error_lines(agent)), MAX_SENTENCE)}"
         for agent in evidence["failed_agents"][:MAX_LISTED]
     ]
     if (more := _total(evidence, "failed_agents") - MAX_LISTED) > 0:
@@ -282,7 +282,7 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     lines += _info(_metric_lines(evidence))
     lines += _info(f"{name}: {link}" for name, link in list(evidence["links"].items())[:MAX_TABLE_LINKS])
     if cut := cut_label(evidence):
-        lines += _info([f"left out for size: {clip(cut, 200)}"])
+        lines += _info([f"left out for size: {shorten(cut, 200)}"])
     return lines
 
 
@@ -319,7 +319,7 @@ def _check_lines(evidence: Evidence) -> list[tuple[int, str]]:
         return []
     widths = (52, len("warning"), 60, 40, 80)
     shown = checks[:MAX_TABLE_CHECKS]
-    rows = [tuple(map(clip, check_cells(check, 3), widths)) for check in shown]
+    rows = [tuple(map(shorten, check_cells(check, 3), widths)) for check in shown]
     levels = [logging.INFO, *(_CHECK_LEVELS[check_state(check)] for check in shown)]
     more = len(checks) - len(rows) + left_out(evidence, "checks")
     last = [f"and {more} more, counted above"] if more else []
@@ -346,7 +346,7 @@ def _agent_lines(evidence: Evidence) -> list[tuple[int, str]]:
     if not rows:
         return []
     limit = MAX_TABLE_AGENTS_WITH_CHECKS if evidence["checks"] else MAX_TABLE_AGENTS
-    shown = [(clip(name, 48), state, clip(result, 160)) for name, state, result in rows[:limit]]
+    shown = [(shorten(name, 48), state, shorten(result, 160)) for name, state, result in rows[:limit]]
     levels = [_AGENT_LEVELS.get(state.partition(":")[0], logging.INFO) for _, state, _ in shown]
     columns = text_columns([("agent", "", "result"), *shown])
     lines = list(zip([logging.INFO, *levels], columns, strict=True))
@@ -424,7 +424,7 @@ def metric_rows(evidence: Evidence) -> list[tuple[str, ...]]:
 
 
 def _metric_lines(evidence: Evidence) -> list[str]:
-    rows = [(clip(name, 60), *figures) for name, *figures in metric_rows(evidence)]
+    rows = [(shorten(name, 60), *figures) for name, *figures in metric_rows(evidence)]
     if not rows:
         return []
     more = len(rows) - MAX_TABLE_METRICS

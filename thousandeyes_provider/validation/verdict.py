@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from thousandeyes_provider.api.coerce import number, whole_number
-from thousandeyes_provider.api.expected_agents import LARGEST_COUNT, Agent
+from thousandeyes_provider.api.coerce import count_or_fraction
+from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.validation.baseline import Baseline
@@ -175,15 +175,6 @@ def parse_allowed_errors(value: object) -> int | float:
     :raises ValueError: for anything else.
     """
     parsed = count_or_fraction(value)
-    if parsed is None or not 0 <= parsed < LARGEST_COUNT:
+    if parsed is None:
         raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
     return parsed
-
-
-def count_or_fraction(value: object) -> int | float | None:
-    """Return a count (whole number), or a fraction up to 1.0 (``float``, or a text with a point); else ``None``."""
-    text = value.strip() if isinstance(value, str) else value
-    if not isinstance(text, float) and "." not in str(text):
-        return whole_number(text)
-    fraction = number(text)
-    return fraction if fraction is not None and fraction <= 1 else None

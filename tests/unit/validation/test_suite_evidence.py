@@ -272,6 +272,11 @@ def test_min_passed_is_a_count_or_a_fraction(given_value, expected):
     assert parse_min_passed(given_value) == expected
 
 
+def test_a_tiny_fraction_still_needs_a_passed_test():
+    tiny = SuiteRules(parse_min_passed("0.000000000001"))
+    assert judged([run("1", "failed"), run("2", "failed")], tiny)["verdict"] == "failed"
+
+
 @pytest.mark.parametrize("value", [0, -1, 0.0, 1.5, "1.5", True, [], "most"])
 def test_other_values_of_min_passed_are_refused(value):
     with pytest.raises(ValueError, match=r"expected a count from 1 or a fraction above 0\.0 and up to 1\.0"):
