@@ -1,11 +1,16 @@
-"""A local ThousandEyes v7 API: for trying things out, for demos, and for testing DAGs with no account.
+"""A local ThousandEyes v7 API for experiments, demos, and DAG tests without an account.
 
-``python -m thousandeyes_provider.simulator`` serves it (``--help``), the pytest fixture ``thousandeyes_simulator`` and
-:class:`Simulator` start it inside a process. It has all twelve types of instant tests and all their results, from a
-seeded model. Three things can be said of it while it runs: what the API does not document is a switch
-(:class:`Switches`), what is the matter with a target a condition (``simulator.target("www.example.com", "down")``), and
-what goes wrong with a request a :class:`InjectedFault`. Importing this package costs nothing; the
-server's libraries are imported when a simulator is made.
+``python -m thousandeyes_provider.simulator`` serves it from the command line (see ``--help``). The pytest fixture
+``thousandeyes_simulator`` and :class:`Simulator` serve it inside a process. It supports all twelve types of instant
+tests and all their results. A seeded model generates the results.
+
+Three settings can change while it runs:
+
+- :class:`Switches` select behavior that the API does not document.
+- Conditions affect targets: ``simulator.target("www.example.com", "down")``.
+- :class:`InjectedFault` makes requests fail.
+
+The server's libraries are imported with the first :class:`Simulator`, not with this package.
 """
 
 from __future__ import annotations

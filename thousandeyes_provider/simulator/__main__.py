@@ -1,4 +1,4 @@
-"""``python -m thousandeyes_provider.simulator``: the simulator as a program."""
+"""Command line of the simulator: ``python -m thousandeyes_provider.simulator``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _epilog() -> str:
         for action in ACTIONS
     )
     return (
-        f"tests at the start; run one with POST /v7/tests/ID/run:\n{tests}\n\n"
-        "control endpoint; needs no token, counts in no rate limit, takes and returns JSON:\n"
+        f"default tests (run one with POST /v7/tests/ID/run):\n{tests}\n\n"
+        "control endpoint (JSON; requires no token, exempt from rate limits):\n"
         f"{controls}\n\n"
         "example:\n"
         '  curl -X POST http://127.0.0.1:8080/control/throttle -d \'{"times": 1, "operation": "run"}\''
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on; 0: any free one (default: %(default)s)"
+        "--port", type=int, default=0, help="port to listen on; 0 selects a free port (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
@@ -59,10 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         "--speed",
         type=float,
         default=1.0,
-        help="divides simulated durations, not the clock (default: %(default)s)",
+        help="divides simulated durations; does not affect the clock (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=7, help="the figures follow from it (default: %(default)s)"
+        "--seed", type=int, default=7, help="seed of the generated results (default: %(default)s)"
     )
     parser.add_argument(
         "--default-tests",
@@ -76,9 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="HOST=CONDITION",
-        help=f"condition of a target; can be repeated. {conditions}".replace("%", "%%"),
+        help=f"set the condition of a target; can be repeated. {conditions}".replace("%", "%%"),
     )
-    switches = parser.add_argument_group("switches", "behavior that ThousandEyes does not document")
+    switches = parser.add_argument_group("switches", "behavior that the ThousandEyes API does not document")
     for switch in fields(Switches):
         flag, about = "--" + switch.name.replace("_", "-"), switch.metadata["help"]
         if isinstance(switch.default, bool):

@@ -1,4 +1,4 @@
-"""The behavior of agents in a round: when they report, and what they measure."""
+"""Behavior of agents in a round: when they report and what they measure."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _ABSENT: Any = object()
 class AgentBehavior:
     """How the agents of a test behave in a round.
 
-    Each part is one value for all agents, or a tree by agent and by result type in either order. An agent's own value
-    precedes that of a result type.
+    Each field is one value for all agents, or a dict by agent and by result type, nested in either order. The value of
+    an agent takes precedence over that of a result type.
 
     :param outcomes: ``"ok"``, or ``"error"`` for a measurement that fails.
     :param condition: condition of the target, such as ``"slow"`` or ``"lossy:5"`` (see
-        :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`). It precedes the condition that the target has
-        for all tests; ``None``: that one applies.
+        :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`). It takes precedence over the condition of the
+        target for all tests, which applies if it is ``None``.
     :param metrics: fields to set in rows; ``None`` removes a field. Fields outside a result type apply to the rows
         that have such a field.
-    :param delays: simulated seconds from the start of the round until the rows land; ``None``: never. Without one an
+    :param delays: simulated seconds from the start of the round until the rows land; ``None``: never. By default an
         agent takes 2 to 6 s, the same in every round.
-    :param silent: ids of agents that never report, whatever ``delays`` says.
+    :param silent: ids of agents that never report; overrides ``delays``.
     :param failed_step: number of the step that fails, from 1, if the measurement fails: the request of an api test, the
-        page of a web transaction, the component of a page load. ``None``: the first one that the condition affects.
+        page of a web transaction, the component of a page load. ``None``: the first that the condition affects.
     """
 
     outcomes: Any = "ok"
@@ -46,7 +46,7 @@ class AgentBehavior:
     def delay(self, agent_id: str, result_type: str, usual: float) -> float | None:
         """Return the simulated seconds until the agent's rows of this type land; ``None``: never.
 
-        :param usual: the delay without one of its own.
+        :param usual: default delay of the agent.
         """
         if agent_id in self.silent:
             return None
@@ -117,9 +117,9 @@ def _type_key(result_type: str) -> str:
 
 
 class BehaviorParser:
-    """Reads behavior as people write it, with agents by id or name.
+    """Parses behavior in which agents are given by id or name.
 
-    :param find_agent: returns the id of the agent with an id or a name, if there is one.
+    :param find_agent: returns the id of the agent with an id or a name; ``None`` for an unknown agent.
     :param agent_names: returns the names of all agents, for errors.
     """
 
@@ -132,7 +132,7 @@ class BehaviorParser:
     def changed(self, behavior: AgentBehavior, spec: Mapping[str, Any]) -> AgentBehavior:
         """Return ``behavior`` with the parts that ``spec`` names replaced.
 
-        :raises ValueError: for an unknown part, agent or value, naming the choices.
+        :raises ValueError: for an unknown field or agent, or an invalid value; the message lists the choices.
         """
         if not isinstance(spec, Mapping):
             raise ValueError(f"behavior must be a dict of {', '.join(BEHAVIOR_FIELDS)}, got {spec!r}")
@@ -156,16 +156,16 @@ class BehaviorParser:
     def condition_tree(self, value: Any) -> Any:
         """Return a condition, or a tree of conditions.
 
-        :raises ValueError: for an unknown agent or condition, naming the choices.
+        :raises ValueError: for an unknown agent or condition; the message lists the choices.
         """
         return None if value is None else self.tree("condition", value, conditions.condition)
 
     def tree(self, name: str, value: Any, check: Callable[[Any], object]) -> Any:
         """Return ``value`` with its keys as :func:`leaf` reads them.
 
-        :param name: what the value is, for errors.
-        :param check: raises ``ValueError`` for a wrong leaf.
-        :raises ValueError: for a key that is no agent or result type, and a wrong leaf.
+        :param name: name of the field, for errors.
+        :param check: raises ``ValueError`` for an invalid leaf.
+        :raises ValueError: for a key that is neither an agent nor a result type, or an invalid leaf.
         """
         if not isinstance(value, Mapping):
             check(value)
@@ -199,7 +199,7 @@ class BehaviorParser:
         for ref in refs:
             agent_id = self._find_agent(ref)
             if agent_id is None:
-                raise ValueError(f"{name}: no agent {ref!r}; known: {'; '.join(self._agent_names())}")
+                raise ValueError(f"{name}: unknown agent {ref!r}; known: {'; '.join(self._agent_names())}")
             agent_ids.append(agent_id)
         return tuple(agent_ids)
 

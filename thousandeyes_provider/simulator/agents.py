@@ -13,10 +13,10 @@ AGENT_STATES = ("online", "offline", "disabled")
 
 @dataclass(frozen=True)
 class AccountGroup:
-    """An account group; the first of an organization is the login account group of its user.
+    """An account group. The first one of an organization is the login account group of its user.
 
-    :param aid: its id, as in ``?aid=``.
-    :param name: what a person calls it.
+    :param aid: id, as in ``?aid=``.
+    :param name: display name.
     """
 
     aid: str
@@ -27,16 +27,16 @@ class AccountGroup:
 class SimulatedAgent:
     """A cloud or enterprise agent.
 
-    :param agent_id: its id; small for cloud agents, large for enterprise agents.
-    :param name: unique as well.
+    :param agent_id: unique id; small for cloud agents, large for enterprise agents.
+    :param name: unique name.
     :param agent_type: from :data:`AGENT_TYPES`.
-    :param state: from :data:`AGENT_STATES`; the API tells it of enterprise agents only. An agent that is not
-        online reports nothing.
+    :param state: from :data:`AGENT_STATES`. The API reports the state of enterprise agents only. Only online agents
+        report results.
     :param location: city and country.
-    :param country_id: two letters.
+    :param country_id: two-letter country code.
     :param latitude: degrees.
     :param longitude: degrees.
-    :raises ValueError: for another type or state, naming the choices.
+    :raises ValueError: for an unknown type or state; the message lists the choices.
     """
 
     agent_id: str
@@ -58,11 +58,11 @@ class SimulatedAgent:
 
     @property
     def address(self) -> str:
-        """An address from a range that is reserved for documentation."""
+        """IPv4 address from the range reserved for documentation (RFC 5737)."""
         return f"198.51.100.{sum(map(ord, self.agent_id)) % 250 + 1}"
 
     def as_result(self) -> dict[str, Any]:
-        """The agent as a row of results tells it."""
+        """Return the agent's fields in a row of results."""
         return {
             "agentId": self.agent_id,
             "agentName": self.name,
@@ -71,7 +71,7 @@ class SimulatedAgent:
         }
 
     def as_listed(self) -> dict[str, Any]:
-        """The agent as a test definition tells it; ``/agents`` knows more of enterprise agents."""
+        """Return the agent as a test definition lists it. ``GET /agents`` adds fields to enterprise agents."""
         return {
             **self.as_result(),
             "agentType": self.agent_type,
@@ -133,7 +133,10 @@ _CITIES = (
 
 
 def further_agent(number: int) -> SimulatedAgent:
-    """The cloud agent number ``number`` (from 0) beyond the default ones, for tests with very many agents."""
+    """Return an additional cloud agent, for tests with more agents than the default ones.
+
+    :param number: number of the additional agent, from 0.
+    """
     name, location, country_id, latitude, longitude = _CITIES[number % len(_CITIES)]
     lap = number // len(_CITIES)
     return SimulatedAgent(

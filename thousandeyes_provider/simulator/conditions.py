@@ -1,6 +1,6 @@
-"""Conditions: what can be the matter with a target, and what its tests then measure, in every result type alike.
+"""Conditions of targets and their effect on the results of every type.
 
-Pure: a row where nothing is wrong goes in, the row under the condition comes out.
+All functions are pure. They take the row of a healthy target and return the row under the condition.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from thousandeyes_provider.simulator.validators import check_choice, check_numbe
 Row = dict[str, Any]
 
 CONDITIONS: Mapping[str, str] = {
-    "ok": "nothing is the matter",
-    "slow": "everything takes longer by a factor, 3 by itself; slow:1.3 is 30 % longer",
-    "lossy": "packets get lost, 20 % by itself, lossy:5 is 5 %; loss and jitter rise, mos falls, transfers take longer",
-    "certificate": "its certificate expired 3 days ago; tests over TLS that verify certificates fail, others show it",
-    "down": "nothing answers",
+    "ok": "the target is healthy",
+    "slow": "all times are multiplied by a factor, by default 3; slow:1.3 is 30 % slower",
+    "lossy": "packets are lost, by default 20 %; lossy:5 is 5 %; loss and jitter rise, MOS drops, transfers slow down",
+    "certificate": "the certificate expired 3 days ago; TLS tests that verify certificates fail, others report it",
+    "down": "the target does not respond",
 }
-"""The conditions, from the least to the worst, and what each does."""
+"""Condition to description, from the mildest to the worst."""
 
 _USUAL = {"slow": 3.0, "lossy": 20.0}
 _EXPIRED_DAYS = 3
@@ -35,10 +35,10 @@ _EXPIRED = "SSL certificate problem: certificate has expired"
 
 @dataclass(frozen=True)
 class Condition:
-    """What is the matter with a target.
+    """The condition of a target.
 
     :param kind: from :data:`CONDITIONS`.
-    :param strength: the factor of ``slow``, above 1; the percentage of ``lossy``, between 0 and 100.
+    :param strength: factor of ``slow``, at least 1; percentage of ``lossy``, 0 to below 100.
     """
 
     kind: str
@@ -46,14 +46,15 @@ class Condition:
 
     @property
     def rank(self) -> int:
-        """How bad it is; where several come together the worst counts."""
+        """Severity. The worst condition applies where several are set."""
         return list(CONDITIONS).index(self.kind)
 
 
 def condition(text: Any) -> Condition:
-    """Read a condition: a name from :data:`CONDITIONS`, for slow and lossy with ``:`` and a strength behind it.
+    """Parse a condition, such as ``down``, ``slow:1.3`` or ``lossy:5``.
 
-    :raises ValueError: for anything else, saying what would be right.
+    :param text: a name from :data:`CONDITIONS`; ``slow`` and ``lossy`` may have a strength after a colon.
+    :raises ValueError: for any other value; the message lists the choices.
     """
     if not isinstance(text, str):
         check_choice("condition", text, CONDITIONS)
@@ -67,21 +68,21 @@ def _read(text: str) -> Condition:
     if not colon:
         return Condition(name, _USUAL.get(name, 0.0))
     if name not in _USUAL:
-        raise ValueError(f"condition: {name} has no strength, {text!r} has one")
+        raise ValueError(f"condition: {name} takes no strength, got {text!r}")
     value = number(strength)
     if value is None:
-        raise ValueError(f"condition: {strength!r} is no number")
+        raise ValueError(f"condition: the strength of {name} must be a number, got {strength!r}")
     check_number(f"condition {name}", value, 1 if name == "slow" else 0)
     if name == "lossy" and value >= 100:
-        raise ValueError(f"condition: {text!r} loses everything; that is down")
+        raise ValueError(f"condition: the strength of lossy must be below 100, got {text!r}; use 'down'")
     return Condition(name, value)
 
 
-# which condition concerns a row
+# targets of a test
 
 
 def host_of(text: str) -> str:
-    """The host in a URL, a ``host:port``, or a domain with a record type; in small letters, the port left out."""
+    """Return the host of a URL, a ``host:port``, or a domain with a record type, in lower case."""
     text = text.strip()
     if "://" not in text:
         text = f"//{text.split()[0] if text.split() else ''}"
@@ -89,10 +90,10 @@ def host_of(text: str) -> str:
 
 
 def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
-    """What a row of a test is measured against: hosts, domains, DNS servers, and the ids of agents.
+    """Return the targets of a row: hosts, domains, DNS servers and agents' ids.
 
-    :param definition: the fields of the test.
-    :param key: the DNS server or direction of the row.
+    :param definition: fields of the test.
+    :param key: DNS server or direction of the row.
     """
     texts = [definition.get(name) for name in ("url", "server", "domain", "sipRegistrar", "targetAgentId")]
     requests = definition.get("requests")
@@ -100,7 +101,7 @@ def targets_of(definition: Mapping[str, Any], key: str) -> set[str]:
     return {host_of(text) for text in (*texts, key) if isinstance(text, str) and text}
 
 
-# what it does
+# effect on rows
 
 
 def concerns(
@@ -108,7 +109,7 @@ def concerns(
 ) -> bool:
     """Return whether a measurement of this type fails under the condition.
 
-    :param hosts: hosts of the test that are in this condition; empty: the test as a whole is.
+    :param hosts: hosts of the test in this condition; empty: all hosts.
     """
     if condition.kind == "down":
         return True
@@ -132,7 +133,7 @@ def first_failed_request(
 ) -> int | None:
     """Return the number of the first request of an api test that fails under the condition, from 1.
 
-    :param hosts: hosts of the test that are in this condition; empty: the test as a whole is.
+    :param hosts: hosts of the test in this condition; empty: all hosts.
     """
     for step, request in enumerate(definition.get("requests") or (), 1):
         url = str(request.get("url"))
@@ -161,26 +162,26 @@ _UNTRUSTED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def failed_under(condition: Condition, result_type: str, failed: Row, well: Row) -> Row:
-    """A row of a measurement that failed, saying what was the matter.
+def failed_under(condition: Condition, result_type: str, failed: Row, healthy: Row) -> Row:
+    """Return the row of a failed measurement, with the error of the condition.
 
-    :param failed: the row of any failure.
-    :param well: the row that there would have been.
+    :param failed: row of a measurement that failed for any reason.
+    :param healthy: row of the same measurement without the failure.
     """
     reasons = _UNTRUSTED if condition.kind == "certificate" else _REFUSED
     row = {**failed, **reasons.get(result_type, {})}
     if condition.kind == "certificate":
-        # as far as the handshake everything went well
+        # The connection succeeded up to the TLS handshake.
         for name in ("connectTime", "sslVersion", "sslCertificates"):
-            if name in well:
-                row[name] = well[name]
+            if name in healthy:
+                row[name] = healthy[name]
     return row
 
 
 def measured_under(condition: Condition, result_type: str, row: Row, started: int) -> Row:
-    """A row of a measurement that went on under the condition.
+    """Return the row of a measurement that succeeds under the condition.
 
-    :param started: when the round began, epoch seconds.
+    :param started: start of the round, epoch seconds.
     """
     if condition.kind == "certificate":
         return _with_expired(row, started)
@@ -206,7 +207,7 @@ def _with_expired(row: Row, started: int) -> Row:
 
 
 def _scaled(result_type: str, row: Row, factor: float, *, health: float = 1.0) -> Row:
-    """``row`` with every time in it longer by ``factor``, and every rate slower."""
+    """Return the row with times multiplied and rates divided by ``factor``."""
     result, metrics = dict(row), METRICS[result_type]
     for name, value in row.items():
         metric = metrics.get(name)
@@ -221,11 +222,11 @@ def _scaled(result_type: str, row: Row, factor: float, *, health: float = 1.0) -
         result["pathTraces"] = [
             {**trace, "responseTime": round(trace["responseTime"] * factor)} for trace in row["pathTraces"]
         ]
-    return _heard(row, result) if result_type == "rtp-server" else result
+    return _with_mos(row, result) if result_type == "rtp-server" else result
 
 
 def _losing(result_type: str, row: Row, percent: float) -> Row:
-    """``row`` with ``percent`` of the packets lost."""
+    """Return the row with ``percent`` of the packets lost."""
     left = 1 - percent / 100
     if result_type == "network":
         return row | {
@@ -245,20 +246,24 @@ def _losing(result_type: str, row: Row, percent: float) -> Row:
             "discards": round(percent / 10, 3),
             "pdv": round(row["pdv"] * (1 + percent / 5)),
         }
-        return _heard(row, lossy)
+        return _with_mos(row, lossy)
     if result_type == "path-vis":
         return row
-    return _scaled(result_type, row, 1 + percent / 50, health=left)  # what was lost is sent again
+    return _scaled(result_type, row, 1 + percent / 50, health=left)  # lost packets are retransmitted
 
 
-def _heard(before: Row, after: Row) -> Row:
-    """``after`` with the mos that its loss and latency leave of that of ``before``."""
-    ratio = _opinion(after["latency"], after["loss"]) / _opinion(before["latency"], before["loss"])
+def _with_mos(before: Row, after: Row) -> Row:
+    """Return ``after`` with the MOS of ``before``, reduced by its loss and latency."""
+    ratio = _mos(after["latency"], after["loss"]) / _mos(before["latency"], before["loss"])
     return after | {"mos": round(max(before["mos"] * ratio, 1.0), 3)}
 
 
-def _opinion(latency: float, loss: float) -> float:
-    """Mean opinion score of G.711 by the simplified E-model: one-way delay in ms, loss in percent."""
+def _mos(latency: float, loss: float) -> float:
+    """Return the mean opinion score of G.711 by the simplified E-model.
+
+    :param latency: one-way delay in milliseconds.
+    :param loss: packet loss in percent.
+    """
     delay = 0.024 * latency + 0.11 * max(latency - 177.3, 0)
     rating = min(max(93.2 - delay - 30 * math.log(1 + 15 * loss / 100), 0.0), 100.0)
     return max(1 + 0.035 * rating + 7e-6 * rating * (rating - 60) * (100 - rating), 1.0)

@@ -1,6 +1,6 @@
-"""The control endpoint: what :class:`Simulator` offers in Python, over HTTP.
+"""The control endpoint: the methods of :class:`Simulator` over HTTP.
 
-It needs no token and does not count in any rate limit.
+Its requests need no token and are exempt from rate limits.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Answer = tuple[int, Any]
 
 @dataclass(frozen=True)
 class ControlAction:
-    """Something that the control endpoint does.
+    """An action of the control endpoint.
 
     :param method: HTTP method.
     :param path: below the base URL; ``ID`` stands for an id.
-    :param about: what it does.
-    :param example: a request body; empty if it takes none.
-    :param call: does it. It gets the endpoint, the id, the body and the time.
+    :param about: description.
+    :param example: example of a request body; empty: the action takes no body.
+    :param call: method that performs the action. Its arguments are the endpoint, the id, the body and the time.
     """
 
     method: str
@@ -76,10 +76,10 @@ class Control:
         }
         if not actions:
             known = "; ".join(f"{action.method} {action.path}" for action in ACTIONS)
-            return problem(404, f"There is no such control or object; controls: {known}", path)
+            return problem(404, f"Unknown action or object. Actions: {known}", path)
         if method not in actions:
             allowed = ", ".join(actions)
-            return problem(405, f"Allowed here: {allowed}", path).with_headers({"Allow": allowed})
+            return problem(405, f"Allowed methods: {allowed}", path).with_headers({"Allow": allowed})
         action, object_id = actions[method]
         try:
             given = json.loads(body) if body.strip() else {}
@@ -100,7 +100,7 @@ class Control:
         return object_id in world.agents if path == "/control/agents/ID" else True
 
     def state(self, now: float) -> dict[str, Any]:
-        """Return everything that an observer can see."""
+        """Return the state of the simulator."""
         service, world = self._service, self._service.world
         limits = {"organization": world.switches.organization_limit, "instant": world.switches.instant_limit}
         window_end = service.quota_window_end(now)
@@ -271,7 +271,7 @@ ACTIONS = tuple(
         (
             "POST",
             "/tests/ID/history",
-            "give a test weeks of history",
+            "generate several weeks of history for a test",
             '{"days": 14, "seed": 1}',
             Control._add_history,
         ),
@@ -332,4 +332,4 @@ ACTIONS = tuple(
         ("PATCH", "/switches", "set switches", '{"newest_round": "previous"}', Control._set_switches),
     )
 )
-"""Everything that the control endpoint does."""
+"""All actions of the control endpoint."""

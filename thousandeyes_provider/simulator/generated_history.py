@@ -1,7 +1,7 @@
-"""A realistic history of a scheduled test: weeks of rounds that follow from a seed.
+"""A realistic history of a scheduled test: several weeks of rounds generated from a seed.
 
-Nothing is stored per row. Each agent gets one series of factors and states when the history is first read; the figures
-of a row are made when a page with the row is read.
+Rows are not stored. The first read generates a series of factors and states for each agent. The values of a row are
+generated when a page with the row is read.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from thousandeyes_provider.simulator.validators import check_number, check_whole
 DAY = 86_400
 INTERVALS = (60, 120, 300, 600, 900, 1800, 3600)
 AHEAD = DAY
-"""Seconds after its creation for which a history goes on."""
+"""Seconds after its creation for which a history continues."""
 
 _OK, _ERROR, _MISSING = range(3)
 
 
 @dataclass(frozen=True)
 class HistoryTraits:
-    """What happens in a generated history.
+    """Traits of a generated history.
 
     :param days: length in days before now, 0.1 to 60.
     :param interval: seconds between rounds: 60, 120, 300, 600, 900, 1800 or 3600.
     :param seed: the same seed gives the same history.
     :param daily_swing: slowdown at the busiest hour compared with the quietest one; 0.3 is 30 %. The busiest hour of an
         agent follows its longitude.
-    :param noise: standard deviation of the logarithm of a factor that differs from measurement to measurement.
+    :param noise: standard deviation of the logarithm of a random factor of each measurement.
     :param slow_agents: number of agents that are slower than the others throughout.
-    :param slow_factor: their factor.
+    :param slow_factor: slowdown factor of these agents.
     :param tail_share: share of measurements that take several times as long.
     :param tail_factor: typical factor of these measurements.
-    :param error_share: share of measurements that fail alone.
+    :param error_share: share of measurements that fail independently of outages.
     :param missing_share: share of measurements that are never reported.
     :param outages: number of outages, in which all or most agents fail for one to six rounds.
     :param dead_agents: number of agents that stop reporting for good in the second half.
@@ -107,7 +107,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class HistorySummary:
-    """What a generated history contains, for tests that compare with what they detect.
+    """Contents of a generated history, for tests that compare it with their findings.
 
     :param first_round_id: id of its first round.
     :param last_round_id: id of the last round before the history was added.
@@ -160,7 +160,9 @@ class GeneratedHistory:
         return HistorySummary(
             self._first_id,
             self.id_of(self._past - 1),
-            tuple((self.id_of(each.first), self.id_of(each.last), each.agents) for each in self._outages),
+            tuple(
+                (self.id_of(outage.first), self.id_of(outage.last), outage.agents) for outage in self._outages
+            ),
             self._slow,
             {agent_id: self.id_of(index) for agent_id, index in self._deaths.items()},
             self.id_of(release) if release < self._past else None,

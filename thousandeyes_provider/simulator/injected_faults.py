@@ -1,4 +1,4 @@
-"""Faults: what a server, a proxy or the way between can do to an answer."""
+"""Faults that a server, a proxy or the network can cause in a response."""
 
 from __future__ import annotations
 
@@ -35,42 +35,42 @@ OPERATIONS = (
     "account-groups",
     "current-user",
 )
-"""The names of the API's operations, in the log and in faults. ``*`` in a fault is any of them."""
+"""Names of the API's operations, in the log and in faults. ``*`` in a fault matches any operation."""
 
 KINDS: Mapping[str, str] = {
-    "status": "a status with a problem+json body, or with `body`",
-    "cut": "the connection is cut and nothing is answered",
-    "cut-body": "the answer ends in the middle of its body",
-    "slow-first-byte": "nothing comes for `seconds`",
-    "slow-body": "the body trickles in over `seconds`",
-    "html": "a proxy's HTML page, with `status` 200 or another",
-    "empty": "200 with no body (on a run: what success looks like, and nothing started unless `started`)",
-    "not-json": "200 with a body that is declared as JSON and is not",
+    "status": "error status with a problem+json body, or with `body`",
+    "cut": "the connection is closed without a response",
+    "cut-body": "the connection is closed in the middle of the response body",
+    "slow-first-byte": "the response starts after `seconds`",
+    "slow-body": "the response body takes `seconds`",
+    "html": "HTML page of a proxy, with any `status`",
+    "empty": "200 without a body (for a run: looks like success, but no run starts unless `started`)",
+    "not-json": "200 with a JSON content type and a body that is not JSON",
 }
-"""The kinds of fault, and what each does."""
+"""Kind of fault to description."""
 
 _PROCESSED = ("cut-body", "slow-first-byte", "slow-body")
 
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """Something that goes wrong with the next matching requests.
+    """A fault in the responses to the next matching requests.
 
     :param operation: a name from :data:`OPERATIONS`, or ``*``.
     :param kind: a name from :data:`KINDS`.
-    :param test_id: only requests about this test.
+    :param test_id: only requests for this test.
     :param result_type: only results of this type.
-    :param times: how many requests; ``None``: for ever.
-    :param skip: how many matching requests are let through before.
-    :param status: the HTTP status, for ``status`` (503) and ``html`` (502).
-    :param headers: further headers, for ``status`` and ``html``.
-    :param body: the whole body as text, for ``status``, ``html`` and ``not-json``, instead of the usual one.
-    :param title: the title of the problem+json body.
-    :param detail: its detail.
-    :param seconds: how slow, in real seconds (``speed`` does not divide them).
-    :param started: whether the request was processed (the run started) although its answer was lost.
-        ``None``: yes for the kinds that only delay or cut an answer, else no.
-    :raises ValueError: for anything that is not one of the choices.
+    :param times: number of requests; ``None``: no limit.
+    :param skip: number of matching requests without the fault before it applies.
+    :param status: HTTP status of ``status`` (default 503) and ``html`` (default 502).
+    :param headers: further headers of ``status`` and ``html``.
+    :param body: whole body of ``status``, ``html`` and ``not-json``, in place of the default one.
+    :param title: title of the problem+json body.
+    :param detail: detail of the problem+json body.
+    :param seconds: delay in real seconds (``speed`` does not divide it).
+    :param started: whether the request is processed (the run starts) although its response is lost. By default true
+        for the kinds that only delay or cut a response, otherwise false.
+    :raises ValueError: for an unknown name or an invalid value; the message lists the choices.
     """
 
     operation: str
@@ -98,37 +98,39 @@ class InjectedFault:
         check_number("seconds", self.seconds, 0)
         if self.status is not None:
             if self.kind not in ("status", "html"):
-                raise ValueError("status: only for the kinds status, html")
+                raise ValueError(f"status applies to the kinds status and html only, got kind {self.kind!r}")
             check_whole("status", self.status, 200)
             if self.status > 599:
-                raise ValueError(f"status: {self.status!r} is no HTTP status from 200 to 599")
+                raise ValueError(f"status must be from 200 to 599, got {self.status!r}")
         if self.started is not None:
             check_boolean("started", self.started)
             if not self.started and self.kind in _PROCESSED:
-                raise ValueError(f"started: a {self.kind} answer is one to a request that was processed")
+                raise ValueError(
+                    f"started must not be false for kind {self.kind!r}: its requests are processed"
+                )
         for name in ("test_id", "body", "title", "detail"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: {getattr(self, name)!r} is no text")
+                raise ValueError(f"{name} must be a string, got {getattr(self, name)!r}")
         check_headers(self.headers)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> InjectedFault:
-        """A fault from the control endpoint.
+        """Return a fault from fields given by name.
 
-        :raises ValueError: for an unknown key, naming the known ones, and as the class does.
+        :raises ValueError: for an unknown field or an invalid value; the message lists the choices.
         """
         check_names(given, FAULT_FIELDS, "field of a fault")
         if "operation" not in given:
-            raise ValueError(f"operation is missing; one of {', '.join(OPERATIONS)}, *")
+            raise ValueError(f"operation is required: one of {', '.join(OPERATIONS)}, *")
         return cls(**given)
 
     @property
     def processed(self) -> bool:
-        """Whether the API does what was asked, whatever becomes of the answer."""
+        """Whether the API processes the request despite the fault."""
         return self.kind in _PROCESSED if self.started is None else self.started
 
     def matches(self, operation: str | None, test_id: str | None, result_type: str | None) -> bool:
-        """Whether this fault concerns such a request."""
+        """Return whether the fault applies to such a request."""
         return (
             self.operation in (operation, "*")
             and self.test_id in (None, test_id)
@@ -140,27 +142,30 @@ FAULT_FIELDS = tuple(part.name for part in fields(InjectedFault))
 
 
 def check_headers(headers: Any) -> None:
-    """:raises ValueError: when ``headers`` is no dict of texts."""
+    """Check that headers are a dict of strings.
+
+    :raises ValueError: for any other value.
+    """
     if not isinstance(headers, Mapping) or not all(
         isinstance(part, str) for header in headers.items() for part in header
     ):
-        raise ValueError("headers: names and values must be text")
+        raise ValueError(f"headers must be a dict of strings, got {headers!r}")
 
 
 class InjectedFaultQueue:
-    """The faults that are still to come, in the order in which they were added."""
+    """Pending faults, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
 
     def add(self, fault: InjectedFault) -> None:
-        """Put a fault behind those that are waiting."""
+        """Append a fault."""
         self._waiting.append(_Waiting(fault, fault.skip, fault.times))
 
     def take(
         self, operation: str | None, test_id: str | None, result_type: str | None
     ) -> InjectedFault | None:
-        """The fault for this request, if any; it is used up by that."""
+        """Consume and return the first fault that applies to a request, if any."""
         for waiting in self._waiting:
             if not waiting.fault.matches(operation, test_id, result_type):
                 continue
@@ -175,16 +180,16 @@ class InjectedFaultQueue:
         return None
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all faults."""
         self._waiting.clear()
 
     def remove(self, fault: InjectedFault) -> None:
-        """Forget one, however often it was still to come; nothing when it is used up."""
+        """Remove a fault, however many times it would still occur. Ignores a fault that is used up."""
         self._waiting = [waiting for waiting in self._waiting if waiting.fault is not fault]
 
     @property
     def waiting(self) -> list[tuple[InjectedFault, int | None]]:
-        """The faults still to come, and how many times each (``None``: for ever)."""
+        """Each pending fault with the number of times it will occur; ``None``: no limit."""
         return [(waiting.fault, waiting.times) for waiting in self._waiting]
 
 

@@ -1,7 +1,7 @@
 """The state of the simulated organization: agents, tests, rounds, tags and alerts.
 
-Nothing here sleeps, sends or reads a clock. The real time is an argument, ``now`` (epoch seconds). The simulator's
-clock is ahead of it by the switch ``clock_offset``.
+This module does not sleep, send or read a clock. The argument ``now`` is the real time in epoch seconds. The
+simulator's clock is ahead of it by the switch ``clock_offset``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from thousandeyes_provider.simulator.validators import (
 )
 
 DEFAULT_HISTORY = (300.0,)
-"""Age in seconds of the only round with which a test begins."""
+"""Ages in seconds of the rounds that a new test has."""
 
 MAX_AGENTS = 1000
 _MINUTE = 60
@@ -78,16 +78,16 @@ class SimulatedTest:
     :param test_id: its id.
     :param test_type: a name from ``TEST_TYPES``.
     :param name: its name.
-    :param account_group_id: account group that has the test.
+    :param account_group_id: account group that owns the test.
     :param agents: ids of its agents.
     :param definition: fields of its type, as in a test definition.
     :param dns_servers: names of the DNS servers of a dns-server test.
-    :param scheduled: a scheduled test rather than an instant one.
+    :param scheduled: whether it is a scheduled test rather than an instant test.
     :param created: creation date, real epoch seconds.
-    :param switches: switches that apply to this test alone.
-    :param behavior: behavior of its agents in rounds from now on.
-    :param next_behaviors: behaviors of the next rounds, one each, before ``behavior`` applies again.
-    :param rounds: its rounds, the oldest first, without those of ``history``.
+    :param switches: switches that apply to this test only.
+    :param behavior: behavior of its agents in new rounds.
+    :param next_behaviors: behaviors of the next rounds, one per round; ``behavior`` applies afterwards.
+    :param rounds: its rounds, oldest first, without those of ``history``.
     :param history: its generated history, if any.
     """
 
@@ -164,11 +164,11 @@ _EVENT_FIELDS = ("account_group_id", "event_type", "severity", "affected_tests",
 class World:
     """The simulated organization.
 
-    :param now: real time at which it begins, epoch seconds.
-    :param switches: how the API behaves.
+    :param now: real time of its creation, epoch seconds.
+    :param switches: behavior of the API.
     :param speed: divides simulated durations.
-    :param seed: the figures follow from it.
-    :param default_tests: begin with one test of each type.
+    :param seed: seed of the generated results.
+    :param default_tests: start with one test of each type.
     """
 
     def __init__(
@@ -216,27 +216,27 @@ class World:
     def add_agent(self, **spec: Any) -> SimulatedAgent:
         """Add an agent.
 
-        :param spec: fields of :class:`SimulatedAgent`; without ``agent_id`` the agent gets a free id.
-        :raises ValueError: for an unknown field, and an id or name that another agent has.
+        :param spec: fields of :class:`SimulatedAgent`; ``agent_id`` defaults to a free id.
+        :raises ValueError: for an unknown field, or an id or name that is already in use.
         """
         check_names(spec, tuple(SimulatedAgent.__dataclass_fields__), "field of an agent")
         if "name" not in spec:
-            raise ValueError("name: an agent needs one")
+            raise ValueError("name is required for an agent")
         enterprise = spec.get("agent_type") == "enterprise"
         free_id = self._free_agent_id(281474976710803 if enterprise else 15000)
         agent = SimulatedAgent(**{"agent_id": free_id, **spec})
         if agent.agent_id in self.agents:
-            raise ValueError(f"agent_id: {agent.agent_id!r} is taken")
+            raise ValueError(f"agent_id {agent.agent_id!r} is already in use")
         if self._find_agent(agent.name) is not None:
-            raise ValueError(f"name: {agent.name!r} is taken")
+            raise ValueError(f"name {agent.name!r} is already in use")
         self.agents[agent.agent_id] = agent
         return agent
 
     def change_agent(self, ref: str, state: str) -> SimulatedAgent:
-        """Set the state of an agent for rounds that start from now on.
+        """Set the state of an agent for rounds that start afterwards.
 
-        :param ref: its id or name.
-        :raises ValueError: for an unknown state or agent, naming the choices.
+        :param ref: id or name of the agent.
+        :raises ValueError: for an unknown state or agent; the message lists the choices.
         """
         check_choice("state", state, AGENT_STATES)
         agent_id = self.agent_id(ref)
@@ -246,27 +246,27 @@ class World:
     def agent_id(self, ref: str) -> str:
         """Return the id of the agent with this id or name.
 
-        :raises ValueError: for an unknown agent, naming the known ones.
+        :raises ValueError: for an unknown agent; the message lists the known ones.
         """
         agent_id = self._find_agent(ref)
         if agent_id is None:
             known = "; ".join(f"{agent.name!r} ({agent.agent_id})" for agent in self.agents.values())
-            raise ValueError(f"no agent {ref!r}; known: {known}")
+            raise ValueError(f"unknown agent {ref!r}; known: {known}")
         return agent_id
 
     def set_target(self, name: str, condition: Any) -> str:
-        """Set the condition of a target for rounds that start from now on.
+        """Set the condition of a target for rounds that start afterwards.
 
-        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent by id or name.
-        :param condition: for all agents, or a tree by agent and by result type.
-        :returns: the target as tests are matched with it.
-        :raises ValueError: for an unknown condition or agent, naming the choices.
+        :param name: a host, a URL, ``host:port``, a domain, a DNS server, or an agent by id or name.
+        :param condition: condition for all agents, or a dict by agent and by result type.
+        :returns: the target in the form that is matched against tests.
+        :raises ValueError: for an unknown condition or agent; the message lists the choices.
         """
         check_text("target", name)
         target = self._find_agent(name) or conditions.host_of(name)
         check_text("target", target)
         parsed = self._behaviors.tree("condition", condition, conditions.condition)
-        # Rounds keep the dict of their start, so it is replaced rather than changed.
+        # Rounds keep a reference to the dict of their start, so it must not be modified.
         self.targets = {**self.targets, target: parsed}
         return target
 
@@ -281,10 +281,10 @@ class World:
         return str(first)
 
     def _agent_ids(self, wanted: int | Iterable[str], target: str | None) -> tuple[str, ...]:
-        """Return the named agents, or the first ones of a number.
+        """Return the ids of the named agents, or of the first ``wanted`` agents.
 
-        :param wanted: ids or names, or a number. Further agents are added for a number above that of all agents.
-        :param target: agent that the others measure towards; a number leaves it out.
+        :param wanted: ids or names, or a number. Agents are added if there are fewer than this number.
+        :param target: agent that the other agents measure towards; not counted in a number.
         """
         if isinstance(wanted, int) and not isinstance(wanted, bool):
             if not 1 <= wanted <= MAX_AGENTS:
@@ -306,15 +306,16 @@ class World:
     # tests
 
     def add_test(self, now: float, **spec: Any) -> SimulatedTest:
-        """Add a test, by default an instant one.
+        """Add a test, by default an instant test.
 
         :param spec: ``test_type`` (required), ``test_id``, ``name``, ``agents`` (ids, names, or a number),
             ``dns_servers`` (names), ``direction`` (agent-to-agent), ``target_agent`` (id or name),
-            ``network_measurements`` (true), ``account_group_id``, ``scheduled`` (false), ``tags`` (each ``key:value``,
-            of a scheduled test), ``definition`` (further fields of its type), ``history`` (ages of earlier rounds in
-            seconds, or dicts of ``ago`` and behavior), ``switches``, ``next_runs`` (behavior of the next runs, one
-            each), and behavior: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``.
-        :raises ValueError: for an unknown field or a wrong value, naming the choices.
+            ``network_measurements`` (default true), ``account_group_id``, ``scheduled`` (default false), ``tags`` (each
+            ``key:value``; scheduled tests only), ``definition`` (further fields of its type), ``history`` (ages of
+            earlier rounds in seconds, or dicts of ``ago`` and behavior), ``switches``, ``next_runs`` (behavior of each
+            of the next runs), and behavior: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``,
+            ``failed_step``.
+        :raises ValueError: for an unknown field or an invalid value; the message lists the choices.
         """
         check_names(spec, _ADD_TEST, "field of a test")
         test_type: Any = spec.get("test_type")
@@ -323,7 +324,7 @@ class World:
         test = self._new_test(now, test_type, spec)
         tags = _texts("tags", spec["tags"]) if spec.get("tags") is not None else ()
         if tags and not test.scheduled:
-            raise ValueError("tags: instant tests carry none; scheduled=True makes a scheduled test")
+            raise ValueError("tags apply to scheduled tests only; pass scheduled=True")
         for tag in tags:
             parse_tag(tag)
         history = _parse_history(DEFAULT_HISTORY if spec.get("history") is None else spec["history"])
@@ -340,10 +341,10 @@ class World:
     def _new_test(self, now: float, test_type: str, spec: Mapping[str, Any]) -> SimulatedTest:
         test_id = str(spec.get("test_id") or self._free_test_id())
         if test_id in self.tests:
-            raise ValueError(f"test_id: {test_id!r} is taken")
+            raise ValueError(f"test_id {test_id!r} is already in use")
         name = spec.get("name") or f"Instant {test_type} test {test_id}"
         if name in [test.name for test in self.tests.values()]:
-            raise ValueError(f"name: {name!r} is taken")
+            raise ValueError(f"name {name!r} is already in use")
         account_group_id = self._known_account_group(spec.get("account_group_id"))
         scheduled = spec.get("scheduled", False)
         check_boolean("scheduled", scheduled)
@@ -354,7 +355,7 @@ class World:
             definition["targetAgentId"] = self.agent_id(named)
             agents = tuple(agent_id for agent_id in agents if agent_id != definition["targetAgentId"])
         elif spec.get("target_agent") is not None:
-            raise ValueError(f"target_agent: a {test_type} test has none")
+            raise ValueError(f"target_agent does not apply to {test_type} tests")
         return SimulatedTest(
             test_id,
             test_type,
@@ -368,11 +369,12 @@ class World:
         )
 
     def change_test(self, test: SimulatedTest, **spec: Any) -> None:
-        """Change a test. Rounds that have begun stay as they are.
+        """Change a test. Rounds that have started stay as they are.
 
         :param spec: ``name``, ``agents``, ``dns_servers``, ``direction``, ``network_measurements``, ``definition``,
             ``switches``, ``next_runs`` and behavior, as in :meth:`add_test`.
-        :raises ValueError: for an unknown field or a wrong value, naming the choices. Nothing is changed then.
+        :raises ValueError: for an unknown field or an invalid value; the message lists the choices. The test is then
+            unchanged.
         """
         check_names(spec, _CHANGE_TEST, "field of a test")
         _check_parts(spec)
@@ -382,12 +384,12 @@ class World:
             agents = self._agent_ids(spec["agents"], definition.get("targetAgentId"))
         if spec.get("dns_servers") is not None:
             if test.test_type != "dns-server":
-                raise ValueError(f"dns_servers: a {test.test_type} test has none")
+                raise ValueError(f"dns_servers does not apply to {test.test_type} tests")
             servers = _texts("dns_servers", spec["dns_servers"])
         switches = {**test.switches, **self.switches.checked_for_one_test(spec.get("switches") or {})}
         changes = {name: spec[name] for name in BEHAVIOR_FIELDS if name in spec}
         behavior = self._behaviors.changed(test.behavior, changes)
-        following = [self._behaviors.changed(behavior, each) for each in spec.get("next_runs") or ()]
+        following = [self._behaviors.changed(behavior, run_spec) for run_spec in spec.get("next_runs") or ()]
         test.name = str(spec.get("name") or test.name)
         test.definition, test.agents, test.dns_servers = definition, agents, servers
         test.switches, test.behavior = switches, behavior
@@ -401,7 +403,7 @@ class World:
             definition.update(test_templates.kept(test.test_type, spec["definition"]))
         if spec.get("direction") is not None:
             if test.test_type != "agent-to-agent":
-                raise ValueError(f"direction: a {test.test_type} test has no choice")
+                raise ValueError(f"direction does not apply to {test.test_type} tests")
             definition["direction"] = spec["direction"]
         if test.test_type == "agent-to-agent":
             check_choice("direction", definition.get("direction"), test_templates.DIRECTIONS)
@@ -415,32 +417,32 @@ class World:
         return self.switches.changed(test.switches) if test.switches else self.switches
 
     def add_history(self, now: float, test: SimulatedTest, **traits: Any) -> HistorySummary:
-        """Give a test a generated history, in place of the rounds with which it began.
+        """Replace the initial rounds of a test with a generated history.
 
         :param traits: fields of :class:`~thousandeyes_provider.simulator.generated_history.HistoryTraits`.
-        :returns: what the history contains.
-        :raises ValueError: for an unknown field, and a value out of range.
+        :returns: contents of the history.
+        :raises ValueError: for an unknown field, or a value out of range.
         """
         check_names(traits, TRAIT_NAMES, "trait of a history")
         longitudes = {agent_id: self.agents[agent_id].longitude for agent_id in test.agents}
         chosen = HistoryTraits(**traits)
         offset = self.switches.clock_offset
         test.history = GeneratedHistory(test.test_id, longitudes, self.clock(now), offset, chosen)
-        test.rounds = [each for each in test.rounds if each.by != "history"]
+        test.rounds = [round_ for round_ in test.rounds if round_.by != "history"]
         test.definition = {**test.definition, "interval": chosen.interval}
         return test.history.summary()
 
     def _known_account_group(self, wanted: Any) -> str:
-        """Return the id of an account group; the default one for none."""
+        """Return the id of an account group; the default group for ``None``."""
         groups = [group.aid for group in self.account_groups]
         account_group_id = str(wanted or groups[0])
         if account_group_id not in groups:
-            raise ValueError(f"account_group_id: {account_group_id!r} is none of {', '.join(groups)}")
+            raise ValueError(f"account_group_id must be one of {', '.join(groups)}, got {account_group_id!r}")
         return account_group_id
 
     def _known_test(self, test_id: Any) -> SimulatedTest:
         if str(test_id) not in self.tests:
-            raise ValueError(f"no test {test_id!r}; known: {', '.join(self.tests)}")
+            raise ValueError(f"unknown test {test_id!r}; known: {', '.join(self.tests)}")
         return self.tests[str(test_id)]
 
     # tags, alert rules, alerts and events
@@ -448,21 +450,21 @@ class World:
     def add_tag(
         self, now: float, tag: str, tests: Iterable[Any] = (), *, account_group_id: Any = None
     ) -> SimulatedTag:
-        """Add a tag, or assign the one that exists to more tests.
+        """Add a tag, or assign an existing tag to more tests.
 
         :param tag: ``key:value``.
         :param tests: ids of scheduled tests of the account group.
-        :raises ValueError: for a tag of another form, and a test that cannot have it.
+        :raises ValueError: for a malformed tag, or a test that cannot have it.
         """
         key, value = parse_tag(tag)
         if isinstance(tests, str):
-            raise ValueError(f"tests: {tests!r} is no list of ids")
+            raise ValueError(f"tests must be a list of ids, got {tests!r}")
         made = SimulatedTag(key, value, self._known_account_group(account_group_id), self.clock(now))
         test_ids = []
         for test in map(self._known_test, tests):
             if not test.scheduled or test.account_group_id != made.account_group_id:
                 raise ValueError(
-                    f"tests: {test.test_id} is no scheduled test of account group {made.account_group_id}"
+                    f"tests: {test.test_id} is not a scheduled test of account group {made.account_group_id}"
                 )
             test_ids.append(test.test_id)
         kept = self.tags.setdefault(made.tag_id, made)
@@ -473,15 +475,15 @@ class World:
         """Add an alert rule to tests.
 
         :param expression: such as ``((responseTime >= 500 ms))``.
-        :param tests: ids of the tests, one at least.
+        :param tests: ids of at least one test.
         :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedAlertRule`;
-            ``alert_type`` is that of the first test by default.
-        :raises ValueError: for an unknown test or field, and a value out of range.
+            ``alert_type`` defaults to that of the first test.
+        :raises ValueError: for an unknown test or field, or a value out of range.
         """
         check_names(spec, _RULE_FIELDS, "field of an alert rule")
         assigned = [] if isinstance(tests, str) else [self._known_test(test_id) for test_id in tests]
         if not assigned:
-            raise ValueError(f"tests: {tests!r} is no list of ids of tests, one at least")
+            raise ValueError(f"tests must be a list of at least one id, got {tests!r}")
         rule_id = str(100001 + len(self.alert_rules))
         fields = {
             "name": f"Alert rule {rule_id}",
@@ -503,9 +505,9 @@ class World:
     ) -> SimulatedAlert:
         """Add an alert.
 
-        :param rule_id: id of its rule.
+        :param rule_id: id of the rule.
         :param test_id: id of a test with the rule.
-        :param ago: seconds since it started.
+        :param ago: seconds since the alert started.
         :param lasted: seconds that it lasted; ``None``: it is still active.
         :param spec: ``violation_count``.
         :raises ValueError: for an unknown rule, test or field.
@@ -514,9 +516,9 @@ class World:
         rule = self.alert_rules.get(str(rule_id))
         if rule is None or str(test_id) not in rule.test_ids:
             known = ", ".join(
-                f"{each.rule_id} ({', '.join(each.test_ids)})" for each in self.alert_rules.values()
+                f"{rule.rule_id} ({', '.join(rule.test_ids)})" for rule in self.alert_rules.values()
             )
-            raise ValueError(f"no alert rule {rule_id!r} of test {test_id!r}; known: {known}")
+            raise ValueError(f"test {test_id!r} has no alert rule {rule_id!r}; known: {known}")
         test = self._known_test(test_id)
         started, ended = period(self.clock(now), ago, lasted)
         alert_id = numbered_uuid("alert", len(self.alerts))
@@ -529,10 +531,10 @@ class World:
     ) -> SimulatedEvent:
         """Add an event.
 
-        :param ago: seconds since it started.
+        :param ago: seconds since the event started.
         :param lasted: seconds that it lasted; ``None``: it is still active.
         :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedEvent`.
-        :raises ValueError: for an unknown field, and a value out of range.
+        :raises ValueError: for an unknown field, or a value out of range.
         """
         check_names(spec, _EVENT_FIELDS, "field of an event")
         started, ended = period(self.clock(now), ago, lasted)
@@ -553,10 +555,10 @@ class World:
     def run(self, test: SimulatedTest, now: float, by: str = "api", **behavior: Any) -> TriggeredRound | None:
         """Run a test.
 
-        :param now: real time at which the round begins.
-        :param behavior: behavior for this round alone.
+        :param now: real start time of the round.
+        :param behavior: behavior for this round only.
         :returns: the new round; ``None`` if the run was merged into the one in progress.
-        :raises RunInProgress: if one is in progress and the switch ``run_while_running`` refuses another.
+        :raises RunInProgress: if a run is in progress and the switch ``run_while_running`` is ``409``.
         """
         mode = self.switches_of(test).run_while_running
         if mode != "new-round" and self.is_running(test, now):
@@ -580,8 +582,8 @@ class World:
     ) -> TriggeredRound:
         """Add a round.
 
-        :param aged: seconds by which the round is older than the test. All its rows have landed, however slow the
-            agents are.
+        :param aged: seconds by which the round is older than the test. All its rows have landed, whatever the delays of
+            the agents.
         """
         began = self.clock(now)
         round_id = math.floor(began)
@@ -606,8 +608,8 @@ class World:
         return started
 
     def round_states(self, test: SimulatedTest, now: float) -> list[RoundState]:
-        """Return the rounds of a test, the oldest first, without those of a generated history."""
-        return [each.state(test.result_types, now) for each in test.rounds]
+        """Return the rounds of a test, oldest first, without those of a generated history."""
+        return [round_.state(test.result_types, now) for round_ in test.rounds]
 
     # results
 
@@ -620,7 +622,7 @@ class World:
         between: tuple[float, float] | None = None,
         directions: tuple[str, ...] = ("to-target",),
     ) -> list[VisibleRow]:
-        """Return the rows that the API shows: the oldest round first, its agents in the order of their ids' creation.
+        """Return the rows that the API shows: oldest round first, agents in the order in which they were added.
 
         :param between: first and last round id; ``None``: only the newest round.
         :param directions: for network and path-vis.
@@ -630,31 +632,31 @@ class World:
         rounds = self._rounds(test, now, first)
         shown = shown_rounds(rounds, result_type, now, switches.newest_round, only_newest=between is None)
         if between is not None and first is not None:
-            # The id of a second round within one second is ahead of its start.
+            # The id of a second round within the same second is later than its start.
             shown = [
-                each
-                for each in shown
-                if first <= each.round_id and min(each.round_id, math.floor(each.began)) <= between[1]
+                round_
+                for round_ in shown
+                if first <= round_.round_id and min(round_.round_id, math.floor(round_.began)) <= between[1]
             ]
         keys = self._row_keys(test, result_type, directions)
         visible: dict[tuple[int, str, str], VisibleRow] = {}
-        for each in shown:
-            for agent_id in each.agents:
-                if each.landed(agent_id, result_type, now):
+        for round_ in shown:
+            for agent_id in round_.agents:
+                if round_.landed(agent_id, result_type, now):
                     for key in keys:
-                        # Where runs share a round id, the later row replaces the earlier one.
-                        visible[each.round_id, agent_id, key] = VisibleRow(each, agent_id, key)
+                        # If runs share a round id, the later row replaces the earlier one.
+                        visible[round_.round_id, agent_id, key] = VisibleRow(round_, agent_id, key)
         order = {agent_id: position for position, agent_id in enumerate(self.agents)}
         return sorted(visible.values(), key=lambda row: (row.round.round_id, order[row.agent_id]))
 
     def has_rows(self, test: SimulatedTest, result_type: str, now: float) -> bool:
-        """Return whether the test has any row of this type to show."""
+        """Return whether the API shows any row of this type."""
         newest_round = self.switches_of(test).newest_round
         rounds = self._rounds(test, now, None)
         return bool(shown_rounds(rounds, result_type, now, newest_round, only_newest=False))
 
     def _rounds(self, test: SimulatedTest, now: float, first: float | None) -> list[Round]:
-        """Return the rounds of a test, the oldest first; of a generated history only those that may be shown.
+        """Return the rounds of a test, oldest first; of a generated history only those in the period.
 
         :param first: lowest round id of the period; ``None``: only the newest round is needed.
         """
@@ -663,10 +665,10 @@ class World:
         clock = self.clock(now)
         newest = test.history.newest(clock)
         generated = newest if first is None else test.history.between(first, clock)
-        # The newest rounds decide what the switch newest_round hides.
+        # The switch newest_round needs the newest rounds.
         if first is not None and newest and (not generated or generated[0].round_id > newest[0].round_id):
             generated = newest
-        return sorted([*generated, *test.rounds], key=lambda each: each.started)
+        return sorted([*generated, *test.rounds], key=lambda round_: round_.started)
 
     @staticmethod
     def _row_keys(test: SimulatedTest, result_type: str, directions: tuple[str, ...]) -> tuple[str, ...]:
@@ -675,16 +677,16 @@ class World:
         return directions if result_type in ("network", "path-vis") else ("",)
 
     def row(self, test: SimulatedTest, result_type: str, visible: VisibleRow) -> dict[str, Any]:
-        """Return the fields of a row that belong to its result type, with all expansions."""
+        """Return the fields of a row that are specific to its result type, with all expansions."""
         return self._measured_row(test, result_type, visible)[1].fields
 
     def details(self, test: SimulatedTest, result_type: str, visible: VisibleRow) -> dict[str, Any]:
-        """Return the fields of a row that belong to its result type, with the details of the agent."""
+        """Return the fields of a row that are specific to its result type, with the details of the agent."""
         measured, row = self._measured_row(test, result_type, visible)
         return row.fields | round_details.details_of(result_type, measured, row.fields, row.failed_step)
 
     def console_logs(self, test: SimulatedTest, visible: VisibleRow) -> list[dict[str, str]]:
-        """Return what the agent's browser logged during a web transaction."""
+        """Return the browser log of the agent's web transaction."""
         measured, row = self._measured_row(test, "web-transactions", visible)
         return round_details.console_logs(measured, row.fields, row.failed_step)
 
@@ -716,7 +718,7 @@ class World:
 
     @staticmethod
     def _condition(test: SimulatedTest, result_type: str, visible: VisibleRow) -> rows.TargetCondition | None:
-        """Return the condition of the target of a row: its round's own, or the worst one of its hosts."""
+        """Return the condition of a row: that of its round, otherwise the worst condition of its hosts."""
         own = visible.round.condition(visible.agent_id, result_type)
         if own is not None:
             return rows.TargetCondition(own, frozenset())
@@ -733,12 +735,12 @@ class World:
 
 
 def dns_server_id(name: str) -> str:
-    """Return the id of a DNS server, a number that follows from its name."""
+    """Return the id of a DNS server, derived from its name."""
     return str(1000 + Random(name).randrange(9000))
 
 
 def default_test_id(test_type: str) -> str:
-    """Return the id of the test of this type with which a simulator begins."""
+    """Return the id of the default test of this type."""
     return str(202701 + list(TEST_TYPES).index(test_type))
 
 
@@ -767,12 +769,12 @@ def _parse_history(given: Any) -> list[tuple[float, Mapping[str, Any]]]:
 def _check_parts(spec: Mapping[str, Any]) -> None:
     """Check the types of fields of a test.
 
-    :raises ValueError: for a field of another type.
+    :raises ValueError: for a field of the wrong type.
     """
     for name in ("test_id", "target_agent", "account_group_id"):
         value = spec.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise ValueError(f"{name} must be text, got {value!r}")
+            raise ValueError(f"{name} must be a string, got {value!r}")
     if spec.get("name") is not None:
         check_text("name", spec["name"])
     for name in ("definition", "switches"):
@@ -787,4 +789,4 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
         texts = tuple(given)
         if texts and all(isinstance(text, str) and text for text in texts):
             return texts
-    raise ValueError(f"{name} must be a list of texts, got {given!r}")
+    raise ValueError(f"{name} must be a list of strings, got {given!r}")

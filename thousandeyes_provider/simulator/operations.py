@@ -1,4 +1,4 @@
-"""The operations of the API: from a routed request to a response. No socket, no sleep, no clock."""
+"""The operations of the API: they turn a routed request into a response without sockets, sleeps or clocks."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _Listed = TypeVar("_Listed")
 class ReceivedRequest:
     """A request to the API.
 
-    :param method: in capitals.
+    :param method: in upper case.
     :param path: as the client sent it, for the log.
     :param segments: parts of the path, decoded one by one, without a leading ``v7``.
     :param base: scheme, host, port, and ``/v7`` if the client sent it; links start with it.
     :param query: value of each parameter; commas join the values of a repeated one.
-    :param authorization: the header, or ``""``. It is checked and forgotten.
-    :param user_agent: the header, or ``""``.
-    :param body: the whole body. It is processed and forgotten.
+    :param authorization: ``Authorization`` header, or ``""``. It is checked and not stored.
+    :param user_agent: ``User-Agent`` header, or ``""``.
+    :param body: whole body. It is processed and not stored.
     """
 
     method: str
@@ -66,13 +66,13 @@ class ReceivedRequest:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request on its way through an operation.
+    """A request that an operation handles.
 
     :param request: the request.
-    :param route: the meaning of its path.
-    :param now: when it arrived, real epoch seconds.
-    :param leaves: when its response leaves, real epoch seconds.
-    :param account_group_id: the account group in force.
+    :param route: route of its path.
+    :param now: time of arrival, real epoch seconds.
+    :param leaves: time at which the response is sent, real epoch seconds.
+    :param account_group_id: account group of the request.
     """
 
     request: ReceivedRequest
@@ -83,7 +83,7 @@ class Exchange:
 
 
 class Refusal(Exception):
-    """The request ends with this error response."""
+    """Raised to end a request with an error response."""
 
     def __init__(self, response: SimulatedResponse) -> None:
         super().__init__(response.status)
@@ -91,7 +91,7 @@ class Refusal(Exception):
 
 
 class Operations:
-    """Every operation of the API on a :class:`World`.
+    """All operations of the API on a :class:`World`.
 
     :param world: the state.
     """
@@ -122,12 +122,12 @@ class Operations:
         }
 
     def respond(self, request: ReceivedRequest, route: Route, now: float, leaves: float) -> SimulatedResponse:
-        """Carry out a request.
+        """Handle a request.
 
-        Path (404), method (405), account group (403), test (404) and parameters (400) are checked in this order.
+        Checks path (404), method (405), account group (403), test (404) and parameters (400), in this order.
 
-        :param now: when the request arrived, real epoch seconds.
-        :param leaves: when the response leaves, real epoch seconds.
+        :param now: time of arrival, real epoch seconds.
+        :param leaves: time at which the response is sent, real epoch seconds.
         """
         try:
             if route.operation is None:
@@ -141,7 +141,7 @@ class Operations:
             return refusal.response
 
     def _account_group(self, request: ReceivedRequest) -> str:
-        """Return the account group in force: ``aid``, or the user's own."""
+        """Return the account group of a request: ``aid``, or the user's login account group."""
         groups = [group.aid for group in self.world.account_groups]
         aid = request.query.get("aid", groups[0])
         if aid in groups:
@@ -300,7 +300,7 @@ class Operations:
         return str(title), start, end
 
     def _listed_test(self, test: SimulatedTest, request: ReceivedRequest) -> dict[str, Any]:
-        """Return the test as lists and results report it."""
+        """Return the test as it appears in lists and results."""
         return {"interval": 120, "alertsEnabled": False, "enabled": True} | self._defined_test(test, request)
 
     def _defined_test(self, test: SimulatedTest, request: ReceivedRequest) -> dict[str, Any]:
@@ -333,7 +333,7 @@ class Operations:
         return body
 
     def _extended(self, test: SimulatedTest, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body with fields that no description knows, if the switch says so."""
+        """Return the body, with undocumented fields if the switch ``extra_fields`` is on."""
         if not self.world.switches_of(test).extra_fields:
             return body
         return {**body, "simulatedNovelty": {"nested": [1, None, "two"]}, "anotherNovelty": 0.5}
@@ -356,7 +356,7 @@ class Operations:
         visible = self._visible_rows(test, result_type, shown_at, between, directions)
         if request.query.get("direction") == "bidirectional":
             visible = [VisibleRow(row.round, row.agent_id, "bidirectional") for row in visible]
-        # Endless pages start over, each under a new cursor.
+        # Endless pages start over, each with a new cursor.
         first = offset % len(visible) if switches.endless_next and visible else offset
         size = switches.page_size or max(len(visible), 1)
         body["results"] = [
@@ -379,7 +379,8 @@ class Operations:
     ) -> list[VisibleRow]:
         """Return the rows on all pages of a list.
 
-        Those of a long history are kept until another list is read, so that each page costs its own rows only.
+        The rows of a long history are cached until another list is requested, so that a page generates its own rows
+        only.
         """
         switches = self.world.switches_of(test)
         key = (test.test_id, test.history, result_type, shown_at, between, directions, switches)
@@ -393,7 +394,10 @@ class Operations:
         return visible
 
     def _lacks(self, test: SimulatedTest, result_type: str, request: ReceivedRequest) -> bool:
-        """Return whether the test lacks the result type and the response is an empty list."""
+        """Return whether the test lacks the result type and the response is an empty list.
+
+        :raises Refusal: if the test lacks it and the response is an error.
+        """
         if result_type in test.result_types:
             return False
         missing = self.world.switches_of(test).missing_result_type
@@ -607,7 +611,7 @@ class Operations:
         shown_at: float,
         further: Mapping[str, Any] | None = None,
     ) -> SimulatedResponse:
-        """Return one page of a list. ``max`` sets its size; the switch ``page_size`` is the default."""
+        """Return one page of a list. ``max`` sets its size, by default the switch ``page_size``."""
         wanted = request.query.get("max", str(self.world.switches.page_size))
         if not re.fullmatch(r"\d{1,6}", wanted, re.ASCII):
             raise _invalid(request, [("max", "max must be a whole number")])
@@ -718,27 +722,27 @@ def _json_object(request: ReceivedRequest) -> dict[str, Any]:
 
 
 def _expansions(request: ReceivedRequest, known: tuple[str, ...], name: str = "expand") -> tuple[str, ...]:
-    """Return the words of a parameter that takes several, separated by commas."""
+    """Return the values of a comma-separated parameter."""
     words = tuple(word.strip() for word in request.query.get(name, "").split(",") if word.strip())
     if any(word not in known for word in words):
-        raise _invalid(request, [(name, f"{name} must be of {', '.join(known)}")])
+        raise _invalid(request, [(name, f"{name} must be one of {', '.join(known)}")])
     return words
 
 
 def _period(request: ReceivedRequest, clock: float) -> tuple[float, float] | None:
-    """Return start and end of ``window``, or of ``startDate`` and ``endDate``; ``None`` without any of them."""
+    """Return start and end of ``window``, or of ``startDate`` and ``endDate``; ``None`` without these parameters."""
     window, start, end = (request.query.get(name) for name in ("window", "startDate", "endDate"))
     if window is not None:
         if start is not None or end is not None:
-            raise _invalid(request, [("window", "window and startDate, endDate exclude each other")])
+            raise _invalid(request, [("window", "window cannot be combined with startDate and endDate")])
         match = re.fullmatch(r"(\d{1,9})([smhdw]?)", window, re.ASCII)
         if match is None:
-            raise _invalid(request, [("window", "window must be a number and one of s m h d w")])
+            raise _invalid(request, [("window", "window must be a number followed by s, m, h, d or w")])
         return max(clock - int(match[1]) * _SECONDS[match[2]], 0.0), clock
     if start is None and end is None:
         return None
     if start is None:
-        raise _invalid(request, [("startDate", "endDate needs a startDate")])
+        raise _invalid(request, [("startDate", "endDate requires startDate")])
     first, last = _moment(start), clock if end is None else _moment(end)
     wrong = _wrong_moments(("startDate", first), ("endDate", last))
     if first is not None and last is not None and first > last:
@@ -753,9 +757,9 @@ def _wrong_moments(*moments: tuple[str, float | None]) -> list[tuple[str, str]]:
 
 
 def _moment(text: Any) -> float | None:
-    """Return a date and time as epoch seconds, in UTC unless it names another zone.
+    """Return a date and time as epoch seconds, in UTC unless it has another time zone.
 
-    :returns: ``None`` for anything else, and for a moment before 1970.
+    :returns: ``None`` for any other text, and for a time before 1970.
     """
     if not isinstance(text, str) or "T" not in text:
         return None
@@ -771,7 +775,7 @@ def _moment(text: Any) -> float | None:
 
 
 def _read_cursor(request: ReceivedRequest, now: float) -> tuple[int, float]:
-    """Return where a page begins, and the moment that all pages of the list show."""
+    """Return the offset of a page and the time of the first request for the list."""
     given = request.query.get("cursor")
     if not given:
         return 0, now
@@ -805,7 +809,7 @@ def _with_query(url: str, query: Mapping[str, str]) -> str:
 
 
 def _elsewhere(base: str) -> str:
-    """Return another origin for ``base`` that leads to the same server, so that the log shows who follows it."""
+    """Return another origin of the same server, so that the log shows requests of clients that follow it."""
     for here, there in (("//127.0.0.1", "//localhost"), ("//localhost", "//127.0.0.1")):
         if here in base:
             return base.replace(here, there, 1)

@@ -1,6 +1,6 @@
-"""pytest fixtures for tests of DAGs without a ThousandEyes account.
+"""pytest fixtures that test DAGs without a ThousandEyes account.
 
-pytest finds them once the package is installed. Only pytest is imported until a test uses one of them.
+pytest discovers them when the package is installed. The simulator is imported when a test requests a fixture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def thousandeyes_simulator() -> Iterator[Simulator]:
-    """A new simulated ThousandEyes on a free loopback port, stopped after the test."""
+    """A simulated ThousandEyes API on a free loopback port. It stops after the test."""
     from thousandeyes_provider.simulator import Simulator
 
     with Simulator() as simulator:
@@ -32,9 +32,9 @@ def thousandeyes_run_dag(
     """A function that runs a DAG with ``dag.test()`` against ``thousandeyes_simulator`` and returns the DAG run.
 
     ``thousandeyes_run_dag(dag, test_id=…)`` takes the DAG and the configuration of its run. The connection
-    ``thousandeyes_default`` leads to the simulator. A database without tables gets Airflow's tables; ``AIRFLOW_HOME``
-    chooses the database, and a folder of its own keeps test runs apart from others. Airflow 3 reads the DAG again from
-    its file, so the DAG must be at the top level of a file, the test's own or another.
+    ``thousandeyes_default`` points to the simulator. Airflow's tables are created if the database has none. Set
+    ``AIRFLOW_HOME`` to a separate folder to keep test runs out of your own database. Airflow 3 reads the DAG from its
+    file again, so the DAG must be defined at the top level of a file.
     """
     monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(thousandeyes_simulator.connection()))
 

@@ -1,4 +1,4 @@
-"""The two rate limits. Pure: the time is an argument, in real epoch seconds."""
+"""The two rate limits. All functions are pure; times are real epoch seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Bucket:
     ends: float = 0.0
 
     def at(self, now: float) -> Bucket:
-        """Return the bucket at ``now``: an empty one after the end of the window."""
+        """Return the bucket at ``now``; an empty bucket after the end of the window."""
         return self if now < self.ends else Bucket()
 
     def counted(self, now: float, ends: float) -> Bucket:

@@ -1,4 +1,4 @@
-"""Answers: status, headers and body, in the shapes of the API and of what may stand in front of it."""
+"""Responses in the formats of the API and of proxies in front of it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _TITLES: Mapping[int, str] = {
 class SimulatedResponse:
     """A response of the simulator.
 
-    :param status: the HTTP status.
-    :param body: the whole body.
-    :param content_type: of the body; ``None`` when there is none.
+    :param status: HTTP status.
+    :param body: whole body.
+    :param content_type: media type of the body; ``None``: no body.
     :param headers: further headers.
     """
 
@@ -44,18 +44,18 @@ class SimulatedResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def with_headers(self, headers: Mapping[str, str]) -> SimulatedResponse:
-        """The same answer with more headers."""
+        """Return a copy with additional headers."""
         return replace(self, headers={**self.headers, **headers})
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An answer, and what happens to it on its way.
+    """A response and the way in which it is sent.
 
-    :param response: what is sent; ``None``: the connection is cut instead.
-    :param first_byte_after: real seconds until anything is sent.
-    :param body_takes: real seconds over which the body trickles in.
-    :param cut_after: the connection is cut after so many bytes of the body; ``None``: not at all.
+    :param response: the response; ``None``: the connection is cut instead.
+    :param first_byte_after: real seconds until the first byte is sent.
+    :param body_takes: real seconds over which the body is sent.
+    :param cut_after: number of bytes of the body after which the connection is cut; ``None``: never.
     """
 
     response: SimulatedResponse | None
@@ -65,7 +65,7 @@ class Delivery:
 
 
 def as_json(body: Any, status: int = 200, content_type: str = HAL) -> SimulatedResponse:
-    """An answer with a JSON body."""
+    """Return a response with a JSON body."""
     return SimulatedResponse(status, json.dumps(body).encode(), content_type)
 
 
@@ -77,7 +77,10 @@ def problem(
     title: str | None = None,
     errors: Iterable[tuple[str, str]] | None = None,
 ) -> SimulatedResponse:
-    """An error in the shape of RFC 7807; ``errors`` are (field, message) of a 400."""
+    """Return an error in the format of RFC 7807.
+
+    :param errors: field and message of each validation error.
+    """
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": title or _TITLES.get(status, "Error"),
@@ -94,12 +97,12 @@ def problem(
 
 
 def unauthorized() -> SimulatedResponse:
-    """401, which has a shape of its own."""
+    """Return a 401, which has its own format."""
     return as_json({"error": "invalid_token", "error_description": "Invalid access token"}, 401, PROBLEM)
 
 
 def older_error(status: int, path: str) -> SimulatedResponse:
-    """Return an error in the older shape, which the description has for tags."""
+    """Return an error in the older format, which the API description specifies for tags."""
     body = {
         "timestamp": 1679677853573,
         "status": status,
@@ -116,10 +119,10 @@ def proxy_page(status: int) -> SimulatedResponse:
 
 
 def iso(epoch: float) -> str:
-    """A moment as the API writes it."""
+    """Return a time in the API's format."""
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def http_date(epoch: float) -> str:
-    """A moment as HTTP headers write it."""
+    """Return a time in the format of HTTP headers."""
     return formatdate(int(epoch), usegmt=True)

@@ -1,7 +1,7 @@
 """Details of one agent in one round: requests, pages, components and hops.
 
-docs/thousandeyes-api.md, "Details of one round". Pure: the row of the agent goes in, the fields that its details add
-come out.
+Functions take the row of the agent and return the fields that its details add. docs/thousandeyes-api.md, "Details of
+one round".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.simulator.rows import TRANSACTION_PAGES, Measured, Row
 
 MAX_COMPONENTS = 40
-"""Components that the details of a page load list at most; ``numObjects`` of the row may be higher."""
+"""Maximum number of components in the details of a page load; ``numObjects`` of the row may be higher."""
 
 _COMPONENTS = ("app.js", "app.css", "logo.svg", "fonts/text.woff2", "hero.jpg", "analytics.js", "api/session")
 _MEDIA_TYPES: Mapping[str, str] = {
@@ -95,7 +95,7 @@ def _request(
         "assertions": [],
     }
     if failed and not asserts:
-        return body  # no connection, so nothing was sent
+        return body  # no connection, so no request
     call = round(share * figures.uniform(0.9, 0.98), 2)
     wait = round(max(call - dns - connect - send, 1.0) * 0.9, 2)
     defined = request.get("assertions")
@@ -153,7 +153,7 @@ def _archive(measured: Measured, row: Row, failed_step: int | None, figures: Ran
     for step in range(1, int(min(max(count or 1, bad.stop), MAX_COMPONENTS)) + 1):
         entries.append(_entry(measured, url, step, failed=step in bad, figures=figures))
         if step == 1 and 1 in bad:
-            break  # without the document there is no component to load
+            break  # components load only after the document
     load = row.get("pageLoadTime", -1)
     return {
         "log": {

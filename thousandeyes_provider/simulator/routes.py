@@ -1,4 +1,4 @@
-"""The paths of the API: which operation a request addresses."""
+"""Paths of the API and the operations that they address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DETAIL_TYPES = ("path-vis", "page-load", "web-transactions", "api")
 
 @dataclass(frozen=True)
 class Route:
-    """The meaning of a path.
+    """The operation and the ids that a path addresses.
 
     :param operation: a name from :data:`~thousandeyes_provider.simulator.injected_faults.OPERATIONS`; ``None`` for an
         unknown path.
@@ -36,7 +36,7 @@ class Route:
 
 
 def route(segments: tuple[str, ...]) -> Route:
-    """Return the meaning of a path, whatever the method.
+    """Return the route of a path, regardless of the method.
 
     :param segments: decoded parts of the path, without a leading ``v7``.
     """

@@ -1,4 +1,4 @@
-"""The rows: plausible figures for every result type, the same for the same seed, test, agent and round."""
+"""Rows with plausible values for every result type, derived from seed, test, agent and round."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from thousandeyes_provider.simulator.conditions import (
 Row = dict[str, Any]
 
 EXPANDED = {"headers": "header", "sslCertificates": "certificate"}
-"""The fields of an http-server row that come only when they are asked for, and the word that asks."""
+"""Field of an http-server row to the value of ``expand`` that includes it."""
 
 TRANSACTION_PAGES = ("Home", "Sign in", "Cart")
-"""Titles of the pages that a web transaction visits, its steps."""
+"""Titles of the pages of a web transaction. Each page is a step."""
 
 UNKNOWN_ERROR = "quic-migration"
-"""An ``errorType`` that no description knows."""
+"""An undocumented ``errorType``."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured: enough to make up the figures of one row.
+    """The inputs from which the values of a row are generated.
 
-    :param seed: the seed of the simulator.
-    :param test_id: the test.
-    :param agent_id: the agent.
-    :param number: the number of the round, counted from the first round of the test.
-    :param started: its start in epoch seconds, for the dates inside of a row.
-    :param key: what tells apart several rows of one agent: a DNS server's name, or a direction.
-    :param definition: the definition of the test.
+    :param seed: seed of the simulator.
+    :param test_id: id of the test.
+    :param agent_id: id of the agent.
+    :param number: number of the round, counted from the first round of the test.
+    :param started: start of the round in epoch seconds, for the dates in a row.
+    :param key: name of the DNS server, or direction, for agents with several rows.
+    :param definition: definition of the test.
     """
 
     seed: int
@@ -53,7 +53,7 @@ class Measured:
 
 
 class _Figures:
-    """A level for each figure that the agent keeps over the rounds, and a little noise in each round."""
+    """Generator of values. Each agent keeps a level for each value; each round adds a little noise."""
 
     def __init__(self, measured: Measured, result_type: str) -> None:
         same = f"{measured.seed}|{measured.test_id}|{measured.agent_id}|{result_type}|{measured.key}"
@@ -255,12 +255,12 @@ def _rtp(measured: Measured, figures: _Figures) -> Row:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A kind of row: how it is made up, and what an error makes of it.
+    """The rows of a result type, with and without an error.
 
-    :param measure: the figures of a row where nothing failed.
-    :param lost: fields that are absent on an error.
-    :param signal: fields that say that it is one.
-    :param no_error: the ``errorType`` of a row where nothing failed; ``None`` where rows have none.
+    :param measure: generates a row without an error.
+    :param lost: fields that a row with an error omits.
+    :param signal: fields that signal an error.
+    :param no_error: ``errorType`` of a row without an error; ``None`` if the result type has no ``errorType``.
     """
 
     measure: Callable[[Measured, _Figures], Row]
@@ -356,10 +356,10 @@ _SHAPES: Mapping[str, _Shape] = {
 
 @dataclass(frozen=True)
 class TargetCondition:
-    """The condition in which a measurement found its target.
+    """The condition of a target during a measurement.
 
     :param condition: the condition.
-    :param hosts: the hosts of the test that are in it; empty when the test itself was said to be.
+    :param hosts: hosts of the test in this condition; empty: the condition was set on the test.
     """
 
     condition: Condition
@@ -367,7 +367,7 @@ class TargetCondition:
 
 
 class MeasuredRow(NamedTuple):
-    """The part of a row that belongs to its result type.
+    """The fields of a row that are specific to its result type.
 
     :param fields: the fields.
     :param names: names of the fields that the row has if the measurement succeeds.
@@ -388,16 +388,16 @@ def measured_row(
     condition: TargetCondition | None = None,
     failed_step: int | None = None,
 ) -> MeasuredRow:
-    """Make up a row.
+    """Generate a row.
 
     :param result_type: a name from ``RESULT_TYPES``.
-    :param measured: what is measured.
-    :param failed: the agent's measurement fails, and the row signals it as its result type does.
+    :param measured: inputs of the row.
+    :param failed: whether the agent's measurement fails. Result types signal errors in different fields; see
         docs/thousandeyes-api.md, "Result types and errors".
     :param spelling: the switch ``error_type_spelling``.
     :param condition: condition of the target.
-    :param failed_step: number of the step that fails, from 1, if the measurement fails. By default the first one
-        that the condition affects.
+    :param failed_step: number of the step that fails, from 1, if the measurement fails. By default the first
+        step that the condition affects.
     """
     shape = _SHAPES[result_type]
     row = shape.measure(measured, _Figures(measured, result_type))
@@ -411,10 +411,10 @@ def measured_row(
     names = frozenset(row) | frozenset(shape.signal)
     if not (failed or down):
         return MeasuredRow(row, names, None)
-    well = row
+    healthy = row
     row = {name: value for name, value in row.items() if name not in shape.lost} | dict(shape.signal)
     if down and condition is not None:
-        row = failed_under(condition.condition, result_type, row, well)
+        row = failed_under(condition.condition, result_type, row, healthy)
     if "errorType" in row and spelling == "unknown":
         row["errorType"] = UNKNOWN_ERROR
     affected = condition if down else None
@@ -429,7 +429,7 @@ def measured_row(
 def _failed_step(
     result_type: str, definition: Mapping[str, Any], wanted: int | None, affected: TargetCondition | None
 ) -> int:
-    """Return the number of the step that fails: ``wanted``, else the first affected one; at most the last one."""
+    """Return the number of the step that fails: ``wanted``, or the first affected step; at most the last step."""
     if result_type == "api":
         count = max(len(definition.get("requests") or ()), 1)
         if wanted is None and affected is not None:
@@ -439,7 +439,7 @@ def _failed_step(
 
 
 def merged(row: Row, changes: Mapping[str, Any]) -> Row:
-    """``row`` with ``changes`` in it; an object is merged into an object, ``None`` takes a field away."""
+    """Return ``row`` with ``changes``. Objects are merged recursively; ``None`` removes a field."""
     result = dict(row)
     for name, value in changes.items():
         if value is None:
@@ -452,7 +452,7 @@ def merged(row: Row, changes: Mapping[str, Any]) -> Row:
 
 
 def merged_changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Row:
-    """Two sets of changes as one; where both name a field, ``second`` counts."""
+    """Merge two sets of changes; ``second`` takes precedence."""
     result = dict(first)
     for name, value in second.items():
         earlier = result.get(name)
@@ -462,7 +462,7 @@ def merged_changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Row:
 
 
 def with_numbers_as_text(value: Any) -> Any:
-    """``value`` with every number in it as text (booleans are none)."""
+    """Return ``value`` with all numbers converted to strings; booleans stay."""
     if isinstance(value, Mapping):
         return {name: with_numbers_as_text(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The simulator on a socket: requests in, deliveries out. Everything that decides is elsewhere."""
+"""HTTP server of the simulator. It passes requests to the service and sends the deliveries."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PIECES = 20
 async def serve(service: Service, control: Control, host: str, port: int) -> tuple[web.AppRunner, int]:
     """Start serving in the running event loop.
 
-    :param port: 0 for a free one.
-    :returns: what to ``cleanup()`` in the end, and the port.
+    :param port: TCP port; 0 selects a free port.
+    :returns: the runner, whose ``cleanup()`` stops the server, and the port.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -103,7 +103,7 @@ async def _in_pieces(
             await response.write(piece)
         await response.write_eof()
     except ConnectionError:
-        pass  # the client has had enough
+        pass  # the client closed the connection
     return response
 
 
@@ -113,6 +113,6 @@ def _cut(request: web.Request) -> None:
 
 
 def _close(request: web.Request) -> None:
-    """Close after what was written has gone out."""
+    """Close the connection after pending data is sent."""
     if request.transport is not None:
         request.transport.close()

@@ -1,8 +1,8 @@
-"""The API: from a request to a response, with access, rate limits, faults and a log.
+"""The API service: authentication, rate limits, faults, operations and the request log.
 
-No socket, no sleep, no clock: the time is an argument. A request is checked in this order: token (401), rate limits
-(429), injected faults, then the operation itself. Requests without a valid token, and those that a rate limit refuses,
-do not count in any rate limit. All others do.
+The service uses no sockets, sleeps or clocks; the time is an argument. Each request passes these steps in order: token
+(401), rate limits (429), injected faults, operation. Requests that the first two steps refuse do not count towards the
+rate limits.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _HEADER_FAMILIES = {"organization": "X-Organization-Rate-Limit", "instant": "X-I
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """An entry of the log. It never has the token or a body.
+    """An entry of the log, without token and body.
 
     :param seq: number of the request, from 1.
-    :param at: when it arrived, real epoch seconds.
+    :param at: time of arrival, real epoch seconds.
     :param method: ``GET``, ``POST``, …
     :param path: as the client sent it.
     :param query: value of each parameter; commas join the values of a repeated one.
@@ -68,10 +68,10 @@ class _Throttle:
 
 
 class Service:
-    """The API on a :class:`World`. Safe to use from several threads.
+    """The API on a :class:`World`. Thread-safe.
 
     :param world: the state.
-    :param tokens: bearer tokens that are accepted; ``None``: any.
+    :param tokens: accepted bearer tokens; ``None`` accepts any token.
     """
 
     def __init__(self, world: World, tokens: Iterable[str] | None = None) -> None:
@@ -80,7 +80,7 @@ class Service:
         self._begin(world)
 
     def reset(self, world: World) -> None:
-        """Start over with ``world``: empty log, full quota, no faults."""
+        """Restart with ``world``, an empty log, full quota and no faults."""
         with self.lock:
             self._begin(world)
 
@@ -103,9 +103,9 @@ class Service:
         :param times: how many requests.
         :param seconds: simulated seconds until the announced reset.
         :param operation: only requests of this operation.
-        :param bucket: the rate limit that is announced as exhausted. By default that of instant tests for run and
-            create, that of the organization for all others.
-        :raises ValueError: for a value out of range, naming the choices.
+        :param bucket: exhausted rate limit that the response announces. By default that of instant tests for run and
+            create, and that of the organization for all other operations.
+        :raises ValueError: for an unknown name or a value out of range; the message lists the choices.
         """
         check_whole("times", times, 1)
         check_number("seconds", seconds)
@@ -122,11 +122,11 @@ class Service:
         return sum(throttle.times for throttle in self._throttles)
 
     def count(self, operation: str | None = None, test_id: str | None = None) -> int:
-        """Return how many requests arrived, whatever the response.
+        """Return the number of requests received, whatever the response.
 
         :param operation: only requests of this operation.
-        :param test_id: only requests about this test.
-        :raises ValueError: for an unknown operation, naming the known ones.
+        :param test_id: only requests for this test.
+        :raises ValueError: for an unknown operation; the message lists the known ones.
         """
         if operation is not None:
             check_choice("operation", operation, (*OPERATIONS, "*"))
@@ -142,7 +142,7 @@ class Service:
     def handle(self, request: ReceivedRequest, now: float) -> Delivery:
         """Respond to a request.
 
-        :param now: when it arrived, real epoch seconds.
+        :param now: time of arrival, real epoch seconds.
         """
         with self.lock:
             target = route(request.segments)
@@ -270,7 +270,7 @@ class Service:
 def _with_fault(
     fault: InjectedFault, response: SimulatedResponse | None, path: str, quota: Mapping[str, str]
 ) -> Delivery:
-    """Return the delivery under a fault.
+    """Return the delivery of a response with a fault.
 
     :param response: response of the operation; ``None`` if the request was not processed.
     :param quota: the rate limit headers.
@@ -292,7 +292,7 @@ def _with_fault(
             return Delivery(SimulatedResponse(200, body.encode(), responses.HAL).with_headers(quota))
     assert response is not None
     if fault.kind == "cut-body":
-        # The response to a run has no body: it announces one that never comes.
+        # The response to a run has no body, so it announces a body that is never sent.
         return Delivery(response, cut_after=len(response.body) // 2)
     if fault.kind == "slow-first-byte" or not response.body:
         return Delivery(response, first_byte_after=fault.seconds)

@@ -1,6 +1,6 @@
 """Alert rules, alerts and events. docs/thousandeyes-api.md, "Alerts and events".
 
-The simulator raises no alert by itself: its user adds the alerts and events that it reports.
+The simulator does not evaluate alert rules. It reports the alerts and events that its user adds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALERT_TYPES: Mapping[str, str] = {
     "sip-server": "sip-server",
     "voice": "voice",
 }
-"""Test type to the alert type of its own result type; ``path-trace`` rules apply to tests of many types."""
+"""Test type to the alert type of its main result type; ``path-trace`` rules apply to tests of many types."""
 
 RULE_TYPES = tuple(dict.fromkeys((*ALERT_TYPES.values(), "path-trace", "bgp")))
 SEVERITIES = ("info", "minor", "major", "critical", "unknown")
@@ -41,7 +41,7 @@ EVENT_TYPES: Mapping[str, str] = {
     "proxy": "Proxy Issue",
     "agent-local": "Local Agent Issue",
 }
-"""Event type to the name that the API reports with it."""
+"""Event type to the name in API responses."""
 EVENT_SEVERITIES = ("high", "medium", "low", "unknown")
 
 
@@ -54,16 +54,17 @@ class SimulatedAlertRule:
     :param expression: condition on one row, such as ``((responseTime >= 500 ms))``.
     :param alert_type: a name from :data:`RULE_TYPES`.
     :param test_ids: tests with the rule.
-    :param account_group_id: account group that has the rule.
-    :param rounds_mode: ``any`` (any agents in each of the rounds), ``exact`` (the same agents) or ``auto``.
+    :param account_group_id: account group that owns the rule.
+    :param rounds_mode: ``any`` (any agents in each of the rounds), ``exact`` (the same agents in all rounds) or
+        ``auto``.
     :param rounds_required: rounds that must match the expression.
-    :param rounds_out_of: rounds among which they must be.
+    :param rounds_out_of: number of consecutive rounds that contain them.
     :param minimum_sources: agents that must match the expression.
     :param minimum_sources_pct: agents that must match the expression, in percent, instead of ``minimum_sources``.
     :param severity: a name from :data:`SEVERITIES`.
     :param direction: direction of network and path-vis rows that the rule applies to.
     :param is_default: the rule applies to new tests of its type.
-    :raises ValueError: for a value out of range, naming the choices.
+    :raises ValueError: for an unknown name or a value out of range; the message lists the choices.
     """
 
     rule_id: str
@@ -126,7 +127,7 @@ class SimulatedAlertRule:
 
 @dataclass(frozen=True)
 class SimulatedAlert:
-    """A time during which a rule's condition held.
+    """A period during which the condition of a rule was met.
 
     :param alert_id: UUID.
     :param rule: the rule.
@@ -200,17 +201,17 @@ class SimulatedAlert:
 
 @dataclass(frozen=True)
 class SimulatedEvent:
-    """Something that ThousandEyes detected across tests, such as a network outage.
+    """An event that ThousandEyes detected across tests, such as a network outage.
 
     :param event_id: UUID.
-    :param title: what a person reads.
+    :param title: title of the event.
     :param account_group_id: account group that sees the event.
     :param started: epoch seconds by the simulator's clock.
     :param ended: epoch seconds by the simulator's clock; ``None``: still active.
     :param event_type: a name from :data:`EVENT_TYPES`.
     :param severity: a name from :data:`EVENT_SEVERITIES`.
-    :param affected_tests: how many tests it affects.
-    :param affected_agents: how many agents it affects.
+    :param affected_tests: number of affected tests.
+    :param affected_agents: number of affected agents.
     """
 
     event_id: str
@@ -255,10 +256,10 @@ class SimulatedEvent:
 
 
 def period(clock: float, ago: Any, lasted: Any) -> tuple[float, float | None]:
-    """Return start and end of something that began ``ago`` seconds before ``clock``.
+    """Return start and end of a period that started ``ago`` seconds before ``clock``.
 
     :param lasted: seconds that it lasted; ``None``: it is still active.
-    :raises ValueError: for anything but numbers from 0 up.
+    :raises ValueError: for a value that is not a number from 0 up.
     """
     check_number("ago", ago, 0)
     if lasted is not None:

@@ -1,4 +1,4 @@
-"""The rounds of a test, and which of their rows the API shows."""
+"""The rounds of a test, and the rows that the API shows of them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from thousandeyes_provider.simulator.conditions import Condition
 class Round(ABC):
     """One round of a test.
 
-    Rows are not stored. A round knows when the rows of each agent land; their figures follow from seed, test, agent and
-    round.
+    A round stores when the rows of each agent land. It does not store the rows: their values are derived from seed,
+    test, agent and round.
 
-    :param number: differs from that of any other round of the test; the figures follow from it.
+    :param number: number of the round, unique within the test. The values are derived from it.
     :param round_id: epoch seconds by the simulator's clock, as the API reports it.
     :param started: start in real epoch seconds.
     :param began: start by the simulator's clock.
@@ -61,7 +61,7 @@ class Round(ABC):
         return landing is not None and landing <= now
 
     def measured_at(self, agent_id: str, result_type: str) -> int:
-        """Return the second of the simulator's clock at which the agent measured: halfway until its rows land."""
+        """Return the second of the agent's measurement on the simulator's clock: halfway between start and landing."""
         landing = self.landing(agent_id, result_type)
         return math.floor(self.began + (0.0 if landing is None else (landing - self.started) / 2))
 
@@ -70,15 +70,15 @@ class Round(ABC):
         return any(self.landed(agent_id, result_type, now) for agent_id in self.agents)
 
     def is_complete(self, result_type: str, now: float) -> bool:
-        """Return whether the rows of all agents have landed; never if one stays silent."""
+        """Return whether the rows of all agents have landed. Always false with a silent agent."""
         return all(self.landed(agent_id, result_type, now) for agent_id in self.agents)
 
 
 @dataclass(frozen=True)
 class TriggeredRound(Round):
-    """A round that a run started, or that the test began with.
+    """A round that a run started, or an initial round of the test.
 
-    :param by: who started it.
+    :param by: the client that started it.
     :param lands: agent and result type to the real time at which the rows land; ``None``: never.
     :param behavior: behavior of the agents.
     :param targets: condition of each target when the round began.
@@ -113,11 +113,11 @@ class TriggeredRound(Round):
         return self.behavior.changes(agent_id, result_type, names)
 
     def last_landing(self) -> float:
-        """Return the real time at which the last agent that reports has reported."""
+        """Return the real time of the last report; agents that never report are ignored."""
         return max((when for when in self.lands.values() if when is not None), default=self.started)
 
     def state(self, result_types: tuple[str, ...], now: float) -> RoundState:
-        """Return what an observer sees of the round."""
+        """Return the state of the round."""
         reported = {
             name: tuple(agent_id for agent_id in self.agents if self.landed(agent_id, name, now))
             for name in result_types
@@ -131,11 +131,11 @@ class TriggeredRound(Round):
 
 @dataclass(frozen=True)
 class RoundState:
-    """A round as an observer sees it.
+    """The state of a round.
 
     :param round_id: as in the API's rows.
     :param started: real epoch seconds.
-    :param by: who started it: ``"api"``, ``"history"``, or the ``by`` of :meth:`Simulator.run`.
+    :param by: the client that started it: ``"api"``, ``"history"``, or the ``by`` of :meth:`Simulator.run`.
     :param reported: result type to the ids of the agents whose rows have landed.
     :param missing: result type to the ids of the agents whose rows have not landed.
     """
@@ -158,7 +158,7 @@ class VisibleRow:
 
     :param round: its round.
     :param agent_id: its agent.
-    :param key: its DNS server or direction, where an agent has several rows.
+    :param key: its DNS server or direction, for agents with several rows.
     """
 
     round: Round
@@ -171,17 +171,18 @@ def shown_rounds(
 ) -> list[Round]:
     """Return the rounds with rows to show.
 
-    :param rounds: the oldest first.
-    :param newest_round: the switch of this name. ``previous`` hides an incomplete round until a newer one is complete.
-    :param only_newest: the API was asked for no period.
+    :param rounds: rounds, oldest first.
+    :param newest_round: value of the switch ``newest_round``. ``previous`` hides an incomplete round until a newer
+        round is complete.
+    :param only_newest: whether the request has no period.
     """
-    shown = [each for each in rounds if each.has_rows(result_type, now)]
+    shown = [round_ for round_ in rounds if round_.has_rows(result_type, now)]
     if newest_round == "previous":
-        complete = [position for position, each in enumerate(shown) if each.is_complete(result_type, now)]
+        complete = [position for position, round_ in enumerate(shown) if round_.is_complete(result_type, now)]
         shown = shown[: complete[-1] + 1] if complete else []
     if not (only_newest and shown):
         return shown
     ids = {shown[-1].round_id}
     if newest_round == "both" and not shown[-1].is_complete(result_type, now):
-        ids.update([each.round_id for each in shown if each.round_id not in ids][-1:])
-    return [each for each in shown if each.round_id in ids]
+        ids.update([round_.round_id for round_ in shown if round_.round_id not in ids][-1:])
+    return [round_ for round_ in shown if round_.round_id in ids]

@@ -1,4 +1,4 @@
-"""Tags: keys with values, assigned to scheduled tests. docs/thousandeyes-api.md, "Tags"."""
+"""Tags of scheduled tests: pairs of key and value. docs/thousandeyes-api.md, "Tags"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SimulatedTag:
 
     :param key: part before the colon.
     :param value: part after the colon.
-    :param account_group_id: account group that has the tag.
+    :param account_group_id: account group that owns the tag.
     :param created: creation date, epoch seconds by the simulator's clock.
     :param test_ids: tests with the tag; the values have no meaning.
     """
@@ -29,18 +29,18 @@ class SimulatedTag:
 
     @property
     def text(self) -> str:
-        """Key and value with a colon between them."""
+        """The tag in the form ``key:value``."""
         return f"{self.key}:{self.value}"
 
     @property
     def tag_id(self) -> str:
-        """UUID that follows from account group, key and value."""
+        """UUID derived from account group, key and value."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.account_group_id}|{self.text}"))
 
     def as_listed(self, *, assignments: bool) -> dict[str, Any]:
         """Return the tag as ``GET /tags`` reports it.
 
-        :param assignments: report the tests with the tag.
+        :param assignments: whether to include the tests with the tag.
         """
         body: dict[str, Any] = {
             "id": self.tag_id,
@@ -75,5 +75,5 @@ def parse_tag(text: Any) -> tuple[str, str]:
     check_text("tag", text)
     key, colon, value = (part.strip() for part in text.partition(":"))
     if not (key and colon and value):
-        raise ValueError(f"tag: {text!r} is not of the form 'key:value'")
+        raise ValueError(f"tag must have the form 'key:value', got {text!r}")
     return key, value

@@ -1,4 +1,4 @@
-"""The simulator inside a Python process: a server in a thread of its own, and everything that steers it."""
+"""The simulator inside a Python process: a server in its own thread, and the methods that control it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ DEFAULT_TOKEN = "simulator-token"
 
 
 class Simulator:
-    """A simulated ThousandEyes on a loopback port.
+    """A simulated ThousandEyes API on a loopback port.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It can be set up before.
-    Every method may be called from any thread, also while requests are answered.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It can be configured before it is started.
+    All methods are thread-safe.
 
-    :param port: 0 for a free one.
-    :param tokens: the bearer tokens that are accepted; ``None``: any.
-    :param speed: by how much simulated durations (agents' delays, rate limit windows, throttles, busy runs,
-        snapshot windows) are shorter than they say. The clock always goes at its real pace.
-    :param seed: what the figures are made from: the same seed, the same figures.
-    :param default_tests: whether it begins with one test of each type (ids 202701 to 202712).
+    :param port: TCP port; 0 selects a free port.
+    :param tokens: accepted bearer tokens; ``None`` accepts any token.
+    :param speed: divides simulated durations: agents' delays, rate limit windows, throttles, runs in progress, snapshot
+        windows. The clock always runs at real speed.
+    :param seed: seed of the generated results. The same seed gives the same results.
+    :param default_tests: start with one test of each type (ids 202701 to 202712).
+    :param host: address to listen on.
     :param switches: fields of :class:`~thousandeyes_provider.simulator.switches.Switches`.
-    :raises ValueError: for anything that is not one of the choices, naming them.
+    :raises ValueError: for an unknown name or an invalid value; the message lists the choices.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Simulator:
         **switches: Any,
     ) -> None:
         if isinstance(tokens, str):
-            raise ValueError("tokens: a list of tokens, not a single text")
+            raise ValueError(f"tokens must be a list of tokens, got {tokens!r}")
         self._wanted_port, self._host = port, host
         self._tokens = None if tokens is None else tuple(tokens)
         self._switches = Switches().changed(switches)
@@ -68,12 +69,12 @@ class Simulator:
     def _world(self) -> World:
         return World(time.time(), self._switches, **self._settings)
 
-    # life
+    # start and stop
 
     def start(self) -> Simulator:
-        """Serve, in a daemon thread; returns when requests are answered.
+        """Start the server in a daemon thread. Returns when it accepts requests.
 
-        :raises OSError: when the port is taken.
+        :raises OSError: if the port is in use.
         """
         if self._thread is not None:
             return self
@@ -105,7 +106,7 @@ class Simulator:
             await runner.cleanup()
 
     def stop(self) -> None:
-        """Stop serving; what has been recorded stays readable."""
+        """Stop the server. The log and the state stay readable."""
         thread, loop, stopping = self._thread, self._loop, self._stopping
         self._thread = self._loop = self._stopping = self._port = None
         if thread is not None and loop is not None and stopping is not None:
@@ -121,7 +122,7 @@ class Simulator:
         self.stop()
 
     def reset(self) -> None:
-        """Back to how it was when it was made: tests, rounds, switches, quota, faults, log."""
+        """Restore the initial state: tests, rounds, switches, quota, faults and log."""
         with self._service.lock:
             self._service.reset(self._world())
 
@@ -129,29 +130,31 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The port on which it serves.
+        """The port that the server listens on.
 
-        :raises RuntimeError: when it does not serve.
+        :raises RuntimeError: if the simulator is not running.
         """
         if self._port is None:
-            raise RuntimeError("the simulator is not started")
+            raise RuntimeError("the simulator is not running; call start() first")
         return self._port
 
     @property
     def url(self) -> str:
-        """Its base URL, without a path; ``/v7`` is possible behind it and not needed."""
+        """Base URL without a path. Requests may prefix their paths with ``/v7``."""
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
 
     @property
     def token(self) -> str:
-        """A bearer token that is accepted."""
+        """An accepted bearer token."""
         return self._tokens[0] if self._tokens else DEFAULT_TOKEN
 
     def connection(self, **extra: Any) -> dict[str, Any]:
-        """The fields of an Airflow connection to it; as JSON the value of an ``AIRFLOW_CONN_…`` variable.
+        """Return the fields of an Airflow connection to the simulator.
 
-        :param extra: further extras of the connection, as ``retry_limit=2``; ``trust_env`` is false so that
-            no proxy of the environment is asked for a loopback address.
+        Encoded as JSON they are the value of an ``AIRFLOW_CONN_…`` variable.
+
+        :param extra: further extras of the connection, such as ``retry_limit=2``. ``trust_env`` is false by default,
+            so that requests bypass the proxies of the environment.
         """
         return {
             "conn_type": "thousandeyes",
@@ -165,17 +168,17 @@ class Simulator:
     # tests and agents
 
     def add_test(self, test_type: str, test_id: str | None = None, **spec: Any) -> str:
-        """Add a test; an instant one unless it is said to be scheduled.
+        """Add a test, by default an instant test.
 
         :param test_type: a name from ``TEST_TYPES``.
-        :param test_id: its id; without one it gets a new one.
-        :param spec: what else :meth:`World.add_test` takes: ``name``, ``agents`` (ids, names, or a count),
-            ``dns_servers``, ``direction``, ``target_agent``, ``network_measurements``, ``account_group_id``,
-            ``scheduled``, ``tags`` (each ``key:value``, of scheduled tests), ``definition``,
-            ``history`` (ages in seconds; by itself one round 5 minutes old), ``switches``,
-            ``next_runs``, ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``.
-        :returns: its id.
-        :raises ValueError: for anything that is not one of the choices, naming them.
+        :param test_id: id of the test; by default a new id.
+        :param spec: further fields: ``name``, ``agents`` (ids, names, or a number), ``dns_servers``, ``direction``,
+            ``target_agent``, ``network_measurements``, ``account_group_id``, ``scheduled``, ``tags`` (each
+            ``key:value``; scheduled tests only), ``definition``, ``history`` (ages of earlier rounds in seconds; by
+            default one round 300 s old), ``switches``, ``next_runs``, ``outcomes``, ``condition``, ``metrics``,
+            ``delays``, ``silent``, ``failed_step``.
+        :returns: id of the test.
+        :raises ValueError: for an unknown field or an invalid value; the message lists the choices.
         """
         with self._service.lock:
             return self._service.world.add_test(
@@ -183,48 +186,55 @@ class Simulator:
             ).test_id
 
     def change_test(self, test_id: str, **spec: Any) -> None:
-        """Change a test, with the names that :meth:`add_test` takes; for rounds that start from now on.
+        """Change a test. Rounds that have started stay as they are.
 
-        ``switches`` adds to those that the test has; anything else that is given replaces what was there.
+        :param spec: fields as in :meth:`add_test`. ``switches`` are merged into those of the test. Every other field
+            replaces the current value.
         """
         with self._service.lock:
             self._service.world.change_test(self._test(test_id), **spec)
 
     def add_history(self, test_id: str, **traits: Any) -> HistorySummary:
-        """Give a test a realistic history of weeks, in place of the rounds with which it began.
+        """Replace the initial rounds of a test with a realistic history of several weeks.
 
-        The history has day and night, slow agents, heavy tails, single errors, outages, an agent that stops reporting
-        and a release that makes everything slower. It goes on for a day. Rows are made when they are read.
+        The history contains a daily cycle, slow agents, heavy tails, single errors, outages, an agent that stops
+        reporting, and a release that makes everything slower. It continues for one day. Rows are generated when they
+        are read.
 
         :param traits: fields of :class:`~thousandeyes_provider.simulator.generated_history.HistoryTraits`, such as
             ``days=28, interval=300, seed=1``.
-        :returns: what the history contains, for a comparison with what a client detects in it.
-        :raises ValueError: for an unknown test or field, and a value out of range.
+        :returns: contents of the history, to compare with what a client detects.
+        :raises ValueError: for an unknown test or field, or a value out of range.
         """
         with self._service.lock:
             return self._service.world.add_history(time.time(), self._test(test_id), **traits)
 
     def set_switches(self, **switches: Any) -> None:
-        """Change switches of the whole API, from now on."""
+        """Change switches of the whole API."""
         with self._service.lock:
             world = self._service.world
             world.switches = world.switches.changed(switches)
 
     @property
     def switches(self) -> Switches:
-        """The switches that are in force for the whole API."""
+        """The current switches of the whole API."""
         return self._service.world.switches
 
     def add_agent(self, name: str, **spec: Any) -> SimulatedAgent:
-        """Add an agent: ``agent_id``, ``agent_type``, ``state``, ``location``, ``country_id``, ``latitude``,
-        ``longitude``."""
+        """Add an agent.
+
+        :param name: unique name.
+        :param spec: further fields: ``agent_id``, ``agent_type``, ``state``, ``location``, ``country_id``,
+            ``latitude``, ``longitude``.
+        """
         with self._service.lock:
             return self._service.world.add_agent(name=name, **spec)
 
     def change_agent(self, agent: str, state: str) -> SimulatedAgent:
-        """Set the state of an agent (id or name): ``online``, ``offline`` or ``disabled``.
+        """Set the state of an agent. Only online agents report in rounds that start afterwards.
 
-        An agent that is not online reports nothing in rounds that start from now on.
+        :param agent: id or name.
+        :param state: ``online``, ``offline`` or ``disabled``.
         """
         with self._service.lock:
             return self._service.world.change_agent(agent, state)
@@ -249,7 +259,7 @@ class Simulator:
         :param tag: ``key:value``, such as ``service:checkout``.
         :param tests: ids of scheduled tests of the account group.
         :returns: id of the tag.
-        :raises ValueError: for a tag of another form, and a test that cannot have it.
+        :raises ValueError: for a malformed tag, or a test that cannot have it.
         """
         with self._service.lock:
             world = self._service.world
@@ -262,7 +272,7 @@ class Simulator:
         :param tests: ids of the tests.
         :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedAlertRule`.
         :returns: id of the rule.
-        :raises ValueError: for an unknown test or field, and a value out of range.
+        :raises ValueError: for an unknown test or field, or a value out of range.
         """
         with self._service.lock:
             return self._service.world.add_alert_rule(expression, tests, **spec).rule_id
@@ -278,7 +288,7 @@ class Simulator:
         :param lasted: seconds that it lasted; ``None``: it is still active.
         :param violation_count: number of agents that met the condition.
         :returns: id of the alert.
-        :raises ValueError: for an unknown rule or test, and a value out of range.
+        :raises ValueError: for an unknown rule or test, or a value out of range.
         """
         with self._service.lock:
             return self._service.world.add_alert(
@@ -288,33 +298,33 @@ class Simulator:
     def add_event(self, title: str, *, ago: float, lasted: float | None = None, **spec: Any) -> str:
         """Add an event.
 
-        :param title: what a person reads.
+        :param title: title of the event.
         :param ago: seconds since the event started.
         :param lasted: seconds that it lasted; ``None``: it is still active.
         :param spec: further fields of :class:`~thousandeyes_provider.simulator.simulated_alerts.SimulatedEvent`.
         :returns: id of the event.
-        :raises ValueError: for an unknown field, and a value out of range.
+        :raises ValueError: for an unknown field, or a value out of range.
         """
         with self._service.lock:
             return self._service.world.add_event(time.time(), title, ago=ago, lasted=lasted, **spec).event_id
 
     # rounds
 
-    def run(self, test_id: str, by: str = "somebody else", **conduct: Any) -> int | None:
-        """Run a test without the API: no request, no quota.
+    def run(self, test_id: str, by: str = "another client", **behavior: Any) -> int | None:
+        """Run a test as another client would, without an API request. No quota is used.
 
-        :param by: who does.
-        :param conduct: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``, ``failed_step``: for this
-            round alone.
-        :returns: the id of the new round; ``None`` when the run was merged into the one that is going on.
-        :raises Busy: when one is going on and the switches answer that with 409.
+        :param by: name of the client, reported in :attr:`RoundState.by`.
+        :param behavior: behavior for this round only: ``outcomes``, ``condition``, ``metrics``, ``delays``, ``silent``,
+            ``failed_step``.
+        :returns: id of the new round; ``None`` if the run was merged into the current round.
+        :raises RunInProgress: if a run is in progress and the switch ``run_while_running`` is ``409``.
         """
         with self._service.lock:
-            started = self._service.world.run(self._test(test_id), time.time(), by, **conduct)
+            started = self._service.world.run(self._test(test_id), time.time(), by, **behavior)
             return None if started is None else started.round_id
 
     def rounds(self, test_id: str) -> list[RoundState]:
-        """The rounds of a test, the oldest first."""
+        """Return the rounds of a test, oldest first."""
         with self._service.lock:
             return self._service.world.round_states(self._test(test_id), time.time())
 
@@ -324,32 +334,34 @@ class Simulator:
             raise ValueError(f"no test {test_id!r}; known: {', '.join(tests)}")
         return tests[str(test_id)]
 
-    # what goes wrong
+    # conditions and faults
 
     def target(self, name: str, condition: Any) -> None:
-        """Let something be the matter with a target, in rounds that start from now on and for all tests of it.
+        """Set the condition of a target, for all tests of the target and all rounds that start afterwards.
 
-        ``simulator.target("www.example.com", "down")``, ``target("ns1.example.net", "slow:5")``,
-        ``target("www.example.com", {"vienna-office-1": "lossy"})``. A single test has it by ``condition=…`` in
-        :meth:`add_test`, :meth:`change_test` and :meth:`run`, which counts for more.
+        Examples: ``simulator.target("www.example.com", "down")``, ``target("ns1.example.net", "slow:5")``,
+        ``target("www.example.com", {"vienna-office-1": "lossy"})``. ``condition=…`` in :meth:`add_test`,
+        :meth:`change_test` and :meth:`run` sets the condition for a single test and takes precedence.
 
-        :param name: a host, also as a URL or with a port; a domain; a DNS server; an agent (id or name) that others
+        :param name: a host, a URL, ``host:port``, a domain, a DNS server, or an agent (id or name) that other agents
             measure towards.
-        :param condition: from :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`; ``"ok"`` resets it. A
-            dict by agent (id or name), by result type, or nested, where it is not the same for all.
-        :raises ValueError: for anything that is not one of the choices, naming them.
+        :param condition: a name from :data:`~thousandeyes_provider.simulator.conditions.CONDITIONS`; ``"ok"`` clears
+            it. A dict sets it by agent (id or name), by result type, or by both (nested).
+        :raises ValueError: for an unknown agent or condition; the message lists the choices.
         """
         with self._service.lock:
             self._service.world.set_target(name, condition)
 
     def fail(self, operation: str, kind: str = "status", **spec: Any) -> InjectedFault:
-        """Let something go wrong with the next request of an operation (``*``: any).
+        """Inject a fault into the next request of an operation.
 
+        :param operation: a name from :data:`~thousandeyes_provider.simulator.injected_faults.OPERATIONS`, or ``*`` for
+            any operation.
         :param kind: a name from :data:`~thousandeyes_provider.simulator.injected_faults.KINDS`.
-        :param spec: what else a :class:`~thousandeyes_provider.simulator.injected_faults.InjectedFault` takes:
+        :param spec: further fields of :class:`~thousandeyes_provider.simulator.injected_faults.InjectedFault`:
             ``test_id``, ``result_type``, ``times``, ``skip``, ``status``, ``headers``, ``body``, ``title``, ``detail``,
             ``seconds``, ``started``.
-        :raises ValueError: for anything that is not one of the choices, naming them.
+        :raises ValueError: for an unknown name or an invalid value; the message lists the choices.
         """
         fault = InjectedFault.from_json({"operation": operation, "kind": kind, **spec})
         with self._service.lock:
@@ -357,9 +369,9 @@ class Simulator:
         return fault
 
     def clear_faults(self, *faults: InjectedFault) -> None:
-        """Stop faults that :meth:`fail` injected.
+        """Remove faults that :meth:`fail` injected.
 
-        :param faults: what :meth:`fail` returned; all faults without any.
+        :param faults: return values of :meth:`fail`; without arguments all faults are removed.
         """
         with self._service.lock:
             for fault in faults:
@@ -375,29 +387,35 @@ class Simulator:
         *,
         bucket: str | None = None,
     ) -> None:
-        """Answer the next requests (of an operation) with 429.
+        """Refuse the next requests with 429.
 
-        :param times: how many.
-        :param seconds: how far ahead the announced reset is, in simulated seconds.
-        :param bucket: ``"organization"`` or ``"instant"``; by itself what fits the operation.
+        :param times: number of requests.
+        :param seconds: simulated seconds until the announced reset.
+        :param operation: only requests of this operation; ``None``: of any operation.
+        :param bucket: exhausted rate limit, ``"organization"`` or ``"instant"``. By default the one that applies to the
+            operation.
         """
         self._service.throttle(times, seconds, operation, bucket)
 
-    # what was seen
+    # request log
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The log of all requests to the API (the last 100,000). It has no token and no bodies."""
+        """The last 100,000 requests to the API. The log contains no tokens and no bodies."""
         with self._service.lock:
             return list(self._service.log)
 
     def count(self, operation: str | None = None, test_id: str | None = None) -> int:
-        """How many requests (of an operation, about a test) came in, whatever was answered."""
+        """Return the number of requests received, whatever the response.
+
+        :param operation: only requests of this operation.
+        :param test_id: only requests for this test.
+        """
         return self._service.count(operation, test_id)
 
     def run_calls(self, test_id: str) -> int:
-        """How often the run of a test was asked for by the API, whatever was answered.
+        """Return the number of run requests for a test, whatever the response.
 
-        How many runs began is the length of :meth:`rounds`.
+        The length of :meth:`rounds` is the number of runs that started.
         """
         return self._service.count("run", test_id)

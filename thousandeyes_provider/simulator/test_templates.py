@@ -1,4 +1,4 @@
-"""Test definitions: what a test of each type is made of, and what creating one requires."""
+"""Test definitions: the fields of each test type, and the validation of new tests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIP = {
 _STREAM = {"numPathTraces": 3, "dscp": "Best Effort (DSCP 0)", "dscpId": "0", "port": 49153}
 
 SIP_CREDENTIALS = tuple(_SIP)
-"""The fields that requests nest in ``targetSipCredentials``; none is secret."""
+"""Fields that requests nest in ``targetSipCredentials``. None of them is secret."""
 
 TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     "agent-to-server": {"server": "www.example.com:443", **_NETWORK, **_BANDWIDTH},
@@ -107,28 +107,28 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
     },
     "voice": {"codec": "G.711 @ 64 Kbps", "codecId": "0", "duration": 5, "jitterBuffer": 40, **_STREAM},
 }
-"""The fields that a test of each type has besides its id, name, agents, target agent and DNS servers."""
+"""Test type to the fields of its tests, without id, name, agents, target agent and DNS servers."""
 
 _MADE_HERE = frozenset(("agents", "dnsServers", "labels", "sharedWithAccounts", "tags", "testName"))
-"""Fields of a request that the simulator keeps elsewhere, or not at all (``writeOnly`` in the API description)."""
+"""Request fields that the simulator stores elsewhere, or does not store (``writeOnly`` in the API description)."""
 
 _SECRET = frozenset(("customHeaders", "oAuth", "predefinedVariables", "credentials"))
-"""Fields that the API gives back in part or not at all, besides those that the table of fields calls secret."""
+"""Fields that the API returns in part or not at all, in addition to those marked secret in the table of fields."""
 
 
 def with_defaults(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition with what the API takes where a request leaves a field out, by the API description."""
+    """Return a definition with the defaults of omitted fields, as in the API description."""
     silent: dict[str, Any] = {"verifyCertificate": False} if "verifyCertificate" in FIELDS[test_type] else {}
     return {**silent, **{name: value for name, value in definition.items() if value is not None}}
 
 
 def has_target_agent(test_type: str) -> bool:
-    """Whether tests of this type measure towards an agent."""
+    """Return whether tests of this type measure towards an agent."""
     return test_type in ("agent-to-agent", "voice")
 
 
 def result_types(test_type: str, network_measurements: bool) -> tuple[str, ...]:
-    """The result types of a test; those of its network measurements only when they are on."""
+    """Return the result types of a test; network and path-vis only with network measurements."""
     known = TEST_TYPES[test_type]
     always = test_type in ("agent-to-server", "agent-to-agent", "voice")
     return tuple(
@@ -139,9 +139,9 @@ def result_types(test_type: str, network_measurements: bool) -> tuple[str, ...]:
 
 
 def kept(test_type: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a definition that a test remembers: nothing secret, nothing made by the server."""
+    """Return the fields of a definition that a test stores, without secrets and read-only fields."""
     remembered = _kept(definition, FIELDS[test_type])
-    # The request nests them; responses have them among the other fields (API description).
+    # Requests nest these fields; responses have them at the top level (API description).
     credentials = remembered.pop("targetSipCredentials", {})
     return {**remembered, **credentials}
 
@@ -157,24 +157,24 @@ def _kept(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, An
             value = (
                 [_kept(item, within) for item in value] if isinstance(value, list) else _kept(value, within)
             )
-        elif name == "headers":  # of the requests of an api test: their values may be secrets
+        elif name == "headers":  # of an api test's requests; their values may be secret
             continue
         kept[name] = value
     return kept
 
 
 def mistakes(test_type: str, definition: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a definition, as (field, message); the agents it names are not looked up here.
+    """Return the field and message of each error in a definition. Agents are not looked up.
 
-    The fields are those of :data:`thousandeyes_provider.api.definition.FIELDS`. They are read strictly: where a
-    definition of the provider may say ``"5"`` for 5, what reaches the API has to be right. Whether the API refuses
-    a field that it does not know is not documented; here it takes it.
+    The fields are those of :data:`thousandeyes_provider.api.definition_schema.FIELDS`. Validation is strict: it does
+    not accept ``"5"`` for 5, which a definition of the provider may contain. Unknown fields are accepted, because the
+    API's behavior is not documented.
     """
     problems = [(name, f"{name} is read-only") for name in definition if name in READ_ONLY]
     problems += _mistakes(definition, FIELDS[test_type], "")
     title = definition.get("testName")
     if isinstance(title, str) and not title.strip():
-        problems.append(("testName", "testName must be a text"))
+        problems.append(("testName", "testName must be a non-empty string"))
     return problems
 
 
@@ -195,17 +195,17 @@ def _mistakes(given: Mapping[str, Any], fields: Mapping[str, Field], path: str) 
                 else:
                     problems.append((inside, f"{inside} must be an object"))
         elif field.kind == "list" and not all(isinstance(item, str) and item for item in value):
-            problems.append((at, f"each of {at} must be a text"))
+            problems.append((at, f"each item of {at} must be a string"))
     return problems
 
 
 def _wrong(value: Any, field: Field) -> str:
-    """What a value should have been; empty when it is that."""
+    """Return the expected kind of value; empty if the value is valid."""
     if field.choices and value not in field.choices:
         return f"one of {', '.join(field.choices)}"
     match field.kind:
         case "text":
-            right, wanted = isinstance(value, str) and bool(value or not field.required), "a text"
+            right, wanted = isinstance(value, str) and bool(value or not field.required), "a string"
         case "whole":
             right = isinstance(value, int) and not isinstance(value, bool)
             right = right and (field.low is None or value >= field.low)
@@ -215,7 +215,7 @@ def _wrong(value: Any, field: Field) -> str:
             right, wanted = isinstance(value, bool), "true or false"
         case "list":
             right, wanted = isinstance(value, list) and bool(value or not field.required), "a list"
-            wanted += " with something in it" if field.required else ""
+            wanted += " with at least one item" if field.required else ""
         case "object":
             right, wanted = isinstance(value, Mapping), "an object"
         case _:
