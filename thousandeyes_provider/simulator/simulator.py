@@ -54,7 +54,7 @@ class Simulator:
         **switches: Any,
     ) -> None:
         if isinstance(tokens, str):
-            raise ValueError(f"tokens must be a list of tokens, got {tokens!r}")
+            raise ValueError("tokens must be a list of tokens, got a single string")
         self._wanted_port, self._host = port, host
         self._tokens = None if tokens is None else tuple(tokens)
         self._switches = Switches().changed(switches)
@@ -331,7 +331,7 @@ class Simulator:
     def _test(self, test_id: str) -> SimulatedTest:
         tests = self._service.world.tests
         if str(test_id) not in tests:
-            raise ValueError(f"no test {test_id!r}; known: {', '.join(tests)}")
+            raise ValueError(f"unknown test {test_id!r}; known: {', '.join(tests)}")
         return tests[str(test_id)]
 
     # conditions and faults

@@ -206,7 +206,7 @@ class TestFreshness:
         theirs = threading.Timer(2.5, lambda: simulator.run(test_id, outcomes="error", delays=0))
         theirs.start()
         assert worker.rerun(test_id)["verdict"] == "passed"
-        assert [state.by for state in simulator.rounds(test_id)] == ["somebody else", "api"]
+        assert [state.by for state in simulator.rounds(test_id)] == ["another client", "api"]
 
     def test_another_clients_run_just_after_ours_neither_replaces_nor_completes_it(self, simulator, worker):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)

@@ -1,4 +1,4 @@
-"""A simulated API without a socket: requests go straight into the service, at a time that the test chooses."""
+"""A simulated API without a socket. Tests call the service directly and set the time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from thousandeyes_provider.simulator.service import Service
 from thousandeyes_provider.simulator.switches import Switches
 
 NOW = 1_800_000_015.0
-"""A quarter of a minute past a full minute."""
+"""15 seconds past a full minute."""
 
 
 @dataclass
 class Api:
-    """The API at a moment. ``api.now += 3`` is how time goes by."""
+    """The API at a given time. ``api.now += 3`` advances the time."""
 
     service: Service
     now: float = NOW
@@ -80,7 +80,10 @@ class Api:
 
 @pytest.fixture
 def make_api() -> Callable[..., Api]:
-    """Makes an :class:`Api`; takes switches, and ``speed``, ``tokens``, ``default_tests``."""
+    """Return a function that makes an :class:`Api`.
+
+    It takes switches, ``speed``, ``tokens`` and ``default_tests``.
+    """
 
     def make(
         *, speed: float = 1.0, tokens: list[str] | None = None, default_tests: bool = True, **switches: Any

@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "thousandeyes_provider.simulator"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_its_address_serves_and_ends_well(signum: signal.Signals) -> None:
+def test_prints_the_address_and_exits_cleanly_on_a_signal(signum: signal.Signals) -> None:
     command = [*COMMAND, "--port", "0", "--token", "secret-token", "--page-size", "2", "--no-listed-in-tests"]
     command += ["--target", "www.example.com=slow:2", "--target", "api.example.com=down"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -40,7 +40,7 @@ def test_it_prints_its_address_serves_and_ends_well(signum: signal.Signals) -> N
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_help_lists_every_switch_and_the_tests_at_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_switches_and_default_tests(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
@@ -59,11 +59,14 @@ def test_help_lists_every_switch_and_the_tests_at_the_start(capsys: pytest.Captu
         (["--speed", "0"], "speed"),
         (["--port", "70000"], "--port"),
         (["--target", "www.example.com"], "HOST=CONDITION"),
-        (["--target", "www.example.com=tired"], "'tired' is none of ok, slow, lossy, certificate, down"),
+        (
+            ["--target", "www.example.com=tired"],
+            "must be one of ok, slow, lossy, certificate, down, got 'tired'",
+        ),
         (["--quota-window", "nan"], "quota_window"),
     ],
 )
-def test_a_wrong_argument_is_explained(
+def test_an_invalid_argument_is_explained(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -72,7 +75,7 @@ def test_a_wrong_argument_is_explained(
     assert message in capsys.readouterr().err
 
 
-def test_a_taken_port_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_prints_one_line_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

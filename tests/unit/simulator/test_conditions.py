@@ -1,4 +1,4 @@
-"""What is the matter with a target shows in every result type of every test of it."""
+"""Conditions of a target affect every result type of its tests."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ TARGETS = {
     "sip-server": "sip.example.com",
     "voice": "281474976710802",
 }
-EVERY = [(name, result_type) for name, each in TEST_TYPES.items() for result_type in each.result_types]
+EVERY = [
+    (name, result_type) for name, test_type in TEST_TYPES.items() for result_type in test_type.result_types
+]
 
 
 def measured(api: Any, test_id: str, result_type: str) -> list[dict[str, Any]]:
-    """The rows of a new round."""
+    """Run the test and return the rows of the new round."""
     api.run(test_id)
     api.now += 10
     query = "?expand=header,certificate" if result_type == "http-server" else ""
@@ -45,7 +47,7 @@ def measured(api: Any, test_id: str, result_type: str) -> list[dict[str, Any]]:
 def before_and_after(
     make_api: MakeApi, test_type: str, result_type: str, condition: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the same test and round, without a condition of the target and with it."""
+    """Return rows of the same test and round without and with a condition of the target."""
     before, after = make_api(), make_api()
     after.world.set_target(TARGETS[test_type], condition)
     test_id = default_test_id(test_type)
@@ -54,7 +56,9 @@ def before_and_after(
 
 class TestDown:
     @pytest.mark.parametrize(("test_type", "result_type"), EVERY)
-    def test_every_judged_row_is_an_error(self, make_api: MakeApi, test_type: str, result_type: str) -> None:
+    def test_every_row_that_can_signal_an_error_does(
+        self, make_api: MakeApi, test_type: str, result_type: str
+    ) -> None:
         before, after = before_and_after(make_api, test_type, result_type, "down")
         assert not any(row_error(result_type, row) for row in before)
         assert all(bool(row_error(result_type, row)) == RESULT_TYPES[result_type].judged for row in after)
@@ -73,14 +77,16 @@ class TestDown:
             ("voice", "rtp-server", "No packets received"),
         ],
     )
-    def test_the_row_says_why(self, make_api: MakeApi, test_type: str, result_type: str, reason: str) -> None:
+    def test_the_row_contains_the_reason(
+        self, make_api: MakeApi, test_type: str, result_type: str, reason: str
+    ) -> None:
         _, after = before_and_after(make_api, test_type, result_type, "down")
         assert {row_error(result_type, row) for row in after} == {reason}
 
 
 class TestSlow:
     @pytest.mark.parametrize(("test_type", "result_type"), EVERY)
-    def test_every_time_is_longer_by_the_factor_and_nothing_is_an_error(
+    def test_times_are_multiplied_without_errors(
         self, make_api: MakeApi, test_type: str, result_type: str
     ) -> None:
         before, after = before_and_after(make_api, test_type, result_type, "slow:1.5")
@@ -92,7 +98,7 @@ class TestSlow:
         if result_type == "path-vis":
             assert after[0]["pathTraces"][0]["responseTime"] > before[0]["pathTraces"][0]["responseTime"]
 
-    def test_a_voice_that_comes_late_is_harder_to_understand(self, make_api: MakeApi) -> None:
+    def test_latency_lowers_mos(self, make_api: MakeApi) -> None:
         before, after = before_and_after(make_api, "voice", "rtp-server", "slow:20")
         assert all(
             impaired["mos"] < healthy["mos"] - 0.1 for healthy, impaired in zip(before, after, strict=True)
@@ -101,7 +107,7 @@ class TestSlow:
 
 class TestLossy:
     @pytest.mark.parametrize(("test_type", "result_type"), EVERY)
-    def test_nothing_is_an_error(self, make_api: MakeApi, test_type: str, result_type: str) -> None:
+    def test_rows_have_no_error(self, make_api: MakeApi, test_type: str, result_type: str) -> None:
         _, after = before_and_after(make_api, test_type, result_type, "lossy:10")
         assert not any(row_error(result_type, row) for row in after)
 
@@ -128,7 +134,7 @@ class TestLossy:
 
 
 class TestCertificate:
-    def test_an_http_test_fails_and_shows_the_certificate(self, make_api: MakeApi) -> None:
+    def test_an_http_test_fails_and_reports_the_certificate(self, make_api: MakeApi) -> None:
         _, after = before_and_after(make_api, "http-server", "http-server", "certificate")
         for row in after:
             assert row_error("http-server", row) == "SSL: SSL certificate problem: certificate has expired"
@@ -154,7 +160,7 @@ class TestCertificate:
             ("agent-to-server", "network", None),
         ],
     )
-    def test_it_matters_where_tls_is_spoken(
+    def test_only_tls_tests_fail(
         self, make_api: MakeApi, test_type: str, result_type: str, reason: str | None
     ) -> None:
         _, after = before_and_after(make_api, test_type, result_type, "certificate")
@@ -173,7 +179,7 @@ class TestCertificate:
             ("http-server", {"url": "http://www.example.com/"}, None),
         ],
     )
-    def test_it_depends_on_the_definition(
+    def test_the_definition_decides_whether_the_test_fails(
         self, make_api: MakeApi, test_type: str, definition: dict[str, Any], reason: str | None
     ) -> None:
         api = make_api()
@@ -181,7 +187,7 @@ class TestCertificate:
         test_id = api.world.add_test(api.now, test_type=test_type, definition=definition).test_id
         assert {row_error(test_type, row) for row in measured(api, test_id, test_type)} == {reason}
 
-    def test_who_does_not_verify_sees_that_it_has_expired(self, make_api: MakeApi) -> None:
+    def test_a_test_without_verification_reports_the_expiry(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("www.example.com", "certificate")
         definition = {"url": "https://www.example.com/", "agents": [{"agentId": "14410"}]}
@@ -190,7 +196,7 @@ class TestCertificate:
         assert row["responseCode"] == 200
         assert row["sslCertificates"][0]["daysUntilExpiry"] == -3
 
-    def test_only_requests_to_that_host_matter_to_an_api_test(self, make_api: MakeApi) -> None:
+    def test_an_api_test_fails_at_the_request_to_that_host(self, make_api: MakeApi) -> None:
         api = make_api()
         requests = [
             {"name": "one", "url": "https://one.example.com/", "verifyCertificate": True},
@@ -203,15 +209,15 @@ class TestCertificate:
         assert None not in {row_error("api", row) for row in measured(api, test_id, "api")}
 
 
-class TestWhere:
-    def test_other_targets_are_well(self, make_api: MakeApi) -> None:
+class TestScope:
+    def test_other_targets_are_unaffected(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("elsewhere.example.com", "down")
         assert (
             row_error("http-server", measured(api, default_test_id("http-server"), "http-server")[0]) is None
         )
 
-    def test_one_dns_server_of_two(self, make_api: MakeApi) -> None:
+    def test_one_of_two_dns_servers_fails(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("ns1.example.net", "down")
         rows = measured(api, default_test_id("dns-server"), "dns-server")
@@ -220,14 +226,14 @@ class TestWhere:
             ("ns2.example.net", None),
         }
 
-    def test_the_worst_of_several_counts(self, make_api: MakeApi) -> None:
+    def test_the_worst_of_several_conditions_applies(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("www.example.com", "slow")
         api.world.set_target("ns1.example.net", "down")
         rows = measured(api, default_test_id("dns-server"), "dns-server")
         assert {row["server"] for row in rows if row_error("dns-server", row)} == {"ns1.example.net"}
 
-    def test_for_one_agent(self, make_api: MakeApi) -> None:
+    def test_a_condition_can_be_set_by_agent_and_result_type(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("www.example.com", {"vienna-office-1": "down", "network": "lossy:5"})
         test_id = default_test_id("http-server")
@@ -237,7 +243,7 @@ class TestWhere:
         ]
         assert sorted(row["loss"] for row in api.rows(test_id, "network")) == [5, 5, 5, 5, 100]
 
-    def test_a_test_that_says_so_itself_counts_for_more(self, make_api: MakeApi) -> None:
+    def test_the_condition_of_a_test_takes_precedence(self, make_api: MakeApi) -> None:
         api = make_api()
         api.world.set_target("www.example.com", "down")
         test_id = api.world.add_test(api.now, test_type="http-server", condition="ok").test_id
@@ -246,7 +252,7 @@ class TestWhere:
         slow, again = (measured(api, test_id, "http-server")[0]["waitTime"] for _ in range(2))
         assert slow > 3 * again
 
-    def test_rounds_keep_what_was_the_matter_when_they_began(self, make_api: MakeApi) -> None:
+    def test_rounds_keep_the_condition_of_their_start(self, make_api: MakeApi) -> None:
         api = make_api()
         test_id = default_test_id("http-server")
         api.world.set_target("www.example.com", "down")
@@ -268,16 +274,16 @@ class TestWhere:
             ("", ""),
         ],
     )
-    def test_hosts(self, text: str, host: str) -> None:
+    def test_host_of_normalizes_targets(self, text: str, host: str) -> None:
         assert host_of(text) == host
 
 
-class TestSayingIt:
+class TestConditionSyntax:
     @pytest.mark.parametrize(
         "wrong",
         ["sluggish", None, 5, ["down"], "down:3", "slow:0.5", "slow:x", "lossy:100", "lossy:-1", "slow:"],
     )
-    def test_anything_else_is_named(self, make_api: MakeApi, wrong: Any) -> None:
+    def test_an_invalid_condition_is_an_error(self, make_api: MakeApi, wrong: Any) -> None:
         with pytest.raises(ValueError, match="condition"):
             make_api().world.set_target("www.example.com", wrong)
         if wrong is not None:
@@ -285,11 +291,11 @@ class TestSayingIt:
                 make_api().world.add_test(0, test_type="dnssec", condition=wrong)
 
     @pytest.mark.parametrize("wrong", ["", "  ", None, "https://"])
-    def test_a_target_has_a_name(self, make_api: MakeApi, wrong: Any) -> None:
+    def test_an_empty_target_is_an_error(self, make_api: MakeApi, wrong: Any) -> None:
         with pytest.raises(ValueError, match="target"):
             make_api().world.set_target(wrong, "down")
 
-    def test_strengths(self) -> None:
+    def test_strength_has_a_default(self) -> None:
         assert [condition(text).strength for text in ("slow", "slow:1.3", "lossy", "lossy:5", "down")] == [
             3,
             1.3,
@@ -298,7 +304,7 @@ class TestSayingIt:
             0,
         ]
 
-    def test_from_python_and_over_http(self) -> None:
+    def test_targets_can_be_set_in_python_and_over_http(self) -> None:
         import requests
 
         with Simulator(speed=1000) as simulator:

@@ -28,14 +28,14 @@ MakeApi = Callable[..., Any]
 
 
 def with_history(api: Any, **traits: Any) -> tuple[Any, Any]:
-    """A scheduled http-server test with a history, and what the history contains."""
+    """Add a scheduled http-server test with a history. Return the test and the summary of the history."""
     agents = traits.pop("agents", 5)
     test = api.world.add_test(NOW, test_type="http-server", scheduled=True, agents=agents)
     return test, api.world.add_history(NOW, test, **traits)
 
 
 def read(api: Any, test: Any, query: str) -> list[dict[str, Any]]:
-    """The rows of all pages."""
+    """Return the rows of all pages."""
     rows, url = [], f"/test-results/{test.test_id}/http-server?{query}"
     while True:
         page = api.get(url)
@@ -53,7 +53,7 @@ def by_round(rows: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     return rounds
 
 
-def test_rounds_are_an_interval_apart_and_go_on(make_api: MakeApi) -> None:
+def test_rounds_have_a_constant_interval_and_continue(make_api: MakeApi) -> None:
     api = make_api()
     test, summary = with_history(api, days=1, interval=300, **QUIET)
     api.now += 200
@@ -64,17 +64,19 @@ def test_rounds_are_an_interval_apart_and_go_on(make_api: MakeApi) -> None:
     api.now += 300
     assert max(by_round(read(api, test, "window=2d"))) == NEWEST + 300
     api.now += 2 * DAY
-    assert max(by_round(read(api, test, "window=9d"))) == NEWEST + DAY, "it ends a day after it was added"
+    assert max(by_round(read(api, test, "window=9d"))) == NEWEST + DAY, (
+        "the history ends a day after it was added"
+    )
 
 
-def test_without_a_period_only_the_newest_round_is_shown(make_api: MakeApi) -> None:
+def test_a_request_without_a_period_returns_the_newest_round(make_api: MakeApi) -> None:
     api = make_api()
     test, _ = with_history(api, days=1, **QUIET)
     api.now += 200
     assert set(by_round(read(api, test, ""))) == {NEWEST}
 
 
-def test_a_run_in_a_history_is_one_more_round(make_api: MakeApi) -> None:
+def test_a_run_adds_a_round_to_the_history(make_api: MakeApi) -> None:
     api = make_api(run_scheduled="new-round")
     test, _ = with_history(api, days=1, **QUIET)
     api.now += 61
@@ -84,7 +86,7 @@ def test_a_run_in_a_history_is_one_more_round(make_api: MakeApi) -> None:
     assert set(by_round(read(api, test, ""))) == {NEWEST + 60}
 
 
-def test_rows_land_agent_by_agent_seconds_after_the_start_of_the_round(make_api: MakeApi) -> None:
+def test_rows_land_agent_by_agent_after_the_start_of_the_round(make_api: MakeApi) -> None:
     api = make_api()
     test, _ = with_history(api, days=1, **QUIET)
     rows = read(api, test, "window=1d")
@@ -116,7 +118,7 @@ def test_pages_and_periods_give_the_same_rows(make_api: MakeApi) -> None:
     assert len(at_once) > 1300
 
 
-def test_day_and_night_follow_the_longitude_of_the_agent(make_api: MakeApi) -> None:
+def test_the_daily_cycle_follows_the_longitude_of_the_agent(make_api: MakeApi) -> None:
     api = make_api()
     test, _ = with_history(
         api, agents=["Frankfurt, Germany", "Singapore"], days=2, **{**QUIET, "daily_swing": 1.0}
@@ -162,7 +164,7 @@ def test_an_agent_stops_reporting_for_good(make_api: MakeApi) -> None:
     assert min(row["roundId"] for row in of_agent) == summary.first_round_id
 
 
-def test_one_agent_at_least_stays_alive(make_api: MakeApi) -> None:
+def test_at_least_one_agent_keeps_reporting(make_api: MakeApi) -> None:
     _, summary = with_history(make_api(), agents=2, days=1, dead_agents=5)
     assert len(summary.dead_agents) == 1
 
@@ -182,7 +184,7 @@ def test_outages_fail_most_agents_for_some_rounds(make_api: MakeApi) -> None:
     assert len(summary.outages) == 3
 
 
-def test_single_measurements_fail_are_missing_or_take_long(make_api: MakeApi) -> None:
+def test_single_measurements_fail_go_missing_or_are_slow(make_api: MakeApi) -> None:
     api = make_api()
     traits = {**QUIET, "error_share": 0.05, "missing_share": 0.1, "tail_share": 0.05, "tail_factor": 10.0}
     test, _ = with_history(api, days=2, **traits)
@@ -219,14 +221,14 @@ def test_every_test_type_can_have_a_history(make_api: MakeApi, test_type: str) -
         ({"mood": "bad"}, "unknown trait of a history mood; known: days"),
     ],
 )
-def test_a_wrong_trait_is_refused_with_the_choices(
+def test_an_invalid_trait_is_refused_with_the_choices(
     make_api: MakeApi, traits: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         with_history(make_api(), **traits)
 
 
-def test_two_weeks_of_twenty_agents_cost_what_is_read_of_them(make_api: MakeApi) -> None:
+def test_a_page_generates_its_own_rows_only(make_api: MakeApi) -> None:
     api = make_api()
     started = time.process_time()
     test, _ = with_history(api, agents=20, days=14)

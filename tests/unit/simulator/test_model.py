@@ -16,13 +16,13 @@ A_ID, B_ID, C_ID = "14410", "14412", "14419"
 
 
 def world(speed: float = 1.0, **switches: Any) -> World:
-    """A world without tests, whose round ids tell runs of one minute apart unless ``switches`` say otherwise."""
+    """Return a world without tests. By default, runs in the same minute have different round ids."""
     chosen = {"round_ids": "second", **switches}
     return World(NOW, Switches().changed(chosen), speed=speed, default_tests=False)
 
 
 def http_test(where: World, **spec: Any) -> SimulatedTest:
-    """A test on A and B, which take 1 and 3 seconds; one complete round is there."""
+    """Add a test with a complete round. Its agents A and B take 1 and 3 seconds."""
     return where.add_test(
         NOW,
         **{"test_type": "http-server", "agents": [A, B], "delays": {A: 1, B: 3}, "history": [300], **spec},
@@ -39,18 +39,20 @@ class TestNewestRound:
         here = world(newest_round="partial")
         test = http_test(here)
         here.run(test, NOW)
-        assert seen(here, test, NOW + 0.9) == [(0, A_ID), (0, B_ID)], "nothing landed: still the round before"
+        assert seen(here, test, NOW + 0.9) == [(0, A_ID), (0, B_ID)], (
+            "no row has landed: still the previous round"
+        )
         assert seen(here, test, NOW + 1) == [(1, A_ID)]
         assert seen(here, test, NOW + 3) == [(1, A_ID), (1, B_ID)]
 
-    def test_previous_shows_the_round_before_until_the_new_one_is_complete(self) -> None:
+    def test_previous_shows_the_previous_round_until_the_new_round_is_complete(self) -> None:
         here = world(newest_round="previous")
         test = http_test(here)
         here.run(test, NOW)
         assert seen(here, test, NOW + 2.9) == [(0, A_ID), (0, B_ID)]
         assert seen(here, test, NOW + 3) == [(1, A_ID), (1, B_ID)]
 
-    def test_both_shows_the_partial_round_beside_the_one_before(self) -> None:
+    def test_both_shows_the_partial_and_the_previous_round(self) -> None:
         here = world(newest_round="both")
         test = http_test(here)
         here.run(test, NOW)
@@ -67,7 +69,7 @@ class TestNewestRound:
         visible = seen(here, test, NOW + 2, between=(NOW - 600, NOW + 2))
         assert {number for number, _ in visible} == rounds
 
-    def test_previous_shows_a_round_that_stayed_incomplete_once_a_newer_one_is_complete(self) -> None:
+    def test_previous_shows_an_incomplete_round_once_a_newer_round_is_complete(self) -> None:
         here = world(newest_round="previous")
         test = http_test(here)
         here.run(test, NOW, silent=[B])
@@ -75,7 +77,7 @@ class TestNewestRound:
         here.run(test, NOW + 60)
         assert seen(here, test, NOW + 70, between=(NOW - 1, NOW + 70)) == [(1, A_ID), (2, A_ID), (2, B_ID)]
 
-    def test_a_test_can_have_it_otherwise_than_the_others(self) -> None:
+    def test_a_test_can_override_a_switch(self) -> None:
         here = world(newest_round="partial")
         test = http_test(here, switches={"newest_round": "previous"})
         here.run(test, NOW)
@@ -89,13 +91,13 @@ class TestRounds:
         assert started is not None
         assert started.round_id == 1_800_000_000
 
-    def test_a_round_id_can_be_the_second_of_the_start_by_the_clock_of_the_simulator(self) -> None:
+    def test_a_round_id_can_be_the_second_of_the_start_on_the_simulators_clock(self) -> None:
         here = world(clock_offset=3600.0)
         started = here.run(http_test(here), NOW + 0.7)
         assert started is not None
         assert started.round_id == 1_800_003_615
 
-    def test_two_runs_of_one_second_are_two_rounds(self) -> None:
+    def test_two_runs_in_the_same_second_are_two_rounds(self) -> None:
         here = world()
         test = http_test(here)
         ids = [started.round_id for started in (here.run(test, NOW), here.run(test, NOW + 0.5)) if started]
@@ -110,38 +112,38 @@ class TestRounds:
         assert started is not None
         assert started.round_id == expected
 
-    def test_rounds_of_one_minute_share_a_whole_minute_id(self) -> None:
+    def test_rounds_in_the_same_minute_share_a_minute_id(self) -> None:
         here = world(round_ids="minute")
         test = http_test(here, history=[])
         ids = [started.round_id for at in (0, 10, 45) if (started := here.run(test, NOW + at))]
         assert ids == [1_800_000_000, 1_800_000_000, 1_800_000_060]
         assert seen(here, test, NOW + 9) == [(0, A_ID), (0, B_ID)]
-        assert seen(here, test, NOW + 12) == [(1, A_ID), (0, B_ID)], "a later row replaces an earlier one"
+        assert seen(here, test, NOW + 12) == [(1, A_ID), (0, B_ID)], "a later row replaces an earlier row"
         assert seen(here, test, NOW + 20) == [(1, A_ID), (1, B_ID)]
 
-    def test_history_has_happened_even_where_agents_are_slow(self) -> None:
+    def test_rows_of_the_history_have_landed_whatever_the_delays(self) -> None:
         here = world()
         test = http_test(here, delays=1000, history=[600, 10])
         assert [state.complete for state in here.round_states(test, NOW)] == [True, True]
         assert [state.round_id for state in here.round_states(test, NOW)] == [1_799_999_415, 1_800_000_005]
 
-    def test_history_can_say_how_it_went(self) -> None:
+    def test_history_rounds_can_have_their_own_behavior(self) -> None:
         here = world()
         test = http_test(here, history=[{"ago": 600, "outcomes": "error", "silent": [B]}])
         (row,) = here.visible_rows(test, "http-server", NOW)
         assert here.row(test, "http-server", row)["errorType"] == "Connect"
         assert here.round_states(test, NOW)[0].missing["http-server"] == (B_ID,)
 
-    def test_speed_divides_delays_and_leaves_the_clock_alone(self) -> None:
+    def test_speed_divides_delays_but_not_the_clock(self) -> None:
         here = world(speed=20)
         test = http_test(here, history=[300])
         here.run(test, NOW)
         assert seen(here, test, NOW + 0.04) == [(0, A_ID), (0, B_ID)]
         assert seen(here, test, NOW + 0.05) == [(1, A_ID)]
         assert seen(here, test, NOW + 0.15) == [(1, A_ID), (1, B_ID)]
-        assert test.rounds[0].round_id == 1_799_999_715, "five minutes ago stay five minutes"
+        assert test.rounds[0].round_id == 1_799_999_715, "the age of the history is not divided"
 
-    def test_without_a_delay_agents_take_two_to_six_seconds_each_its_own(self) -> None:
+    def test_by_default_each_agent_takes_two_to_six_seconds(self) -> None:
         here = world()
         test = here.add_test(NOW, test_type="http-server", agents=40, history=[])
         started = here.run(test, NOW)
@@ -188,13 +190,13 @@ class TestAgents:
         assert B_ID in missing(NOW + 3.9, "network")
         assert B_ID not in missing(NOW + 4, "network")
 
-    def test_a_count_makes_further_agents(self) -> None:
+    def test_a_number_adds_agents(self) -> None:
         here = world()
         test = here.add_test(NOW, test_type="http-server", agents=60)
         assert len(set(test.agents)) == 60
         assert len({here.agents[agent_id].name for agent_id in test.agents}) == 60
 
-    def test_the_target_agent_is_no_source_unless_it_is_named(self) -> None:
+    def test_the_target_agent_measures_only_if_named(self) -> None:
         here = world()
         test = here.add_test(NOW, test_type="agent-to-agent", agents=3, target_agent=A)
         assert test.agents == (B_ID, C_ID, "281474976710801")
@@ -208,14 +210,14 @@ class TestRunWhileRunning:
         assert here.run(test, NOW)
         assert here.run(test, NOW + 1)
 
-    def test_merged_into_the_one_that_is_going_on(self) -> None:
+    def test_a_run_is_merged_into_the_current_round(self) -> None:
         here = world(run_while_running="merge")
         test = http_test(here)
         here.run(test, NOW)
         assert here.run(test, NOW + 2.9) is None
         assert here.run(test, NOW + 3) is not None
 
-    def test_refused(self) -> None:
+    def test_a_second_run_is_refused(self) -> None:
         here = world(run_while_running="409")
         test = http_test(here)
         here.run(test, NOW)
@@ -224,14 +226,14 @@ class TestRunWhileRunning:
         assert len(test.rounds) == 2
         assert here.run(test, NOW + 3) is not None
 
-    def test_a_run_can_be_said_to_take_longer(self) -> None:
+    def test_run_busy_sets_how_long_a_run_is_in_progress(self) -> None:
         here = world(run_while_running="merge", run_busy=30.0, speed=10)
         test = http_test(here)
         here.run(test, NOW)
         assert here.run(test, NOW + 2.9) is None
         assert here.run(test, NOW + 3) is not None
 
-    def test_a_silent_agent_keeps_no_run_going(self) -> None:
+    def test_a_silent_agent_does_not_keep_a_run_in_progress(self) -> None:
         here = world(run_while_running="409")
         test = http_test(here, silent=[B])
         here.run(test, NOW)
@@ -253,7 +255,7 @@ class TestBehavior:
         assert rows[B_ID]["errorType"] == "Connect"
         assert "responseTime" not in rows[B_ID]
 
-    def test_metrics_go_where_there_is_such_a_field(self) -> None:
+    def test_metrics_apply_to_rows_with_such_a_field(self) -> None:
         here = world()
         test = http_test(
             here, metrics={"responseTime": 900, B: {"responseTime": 1500}, "network": {"loss": 2}}
@@ -264,7 +266,7 @@ class TestBehavior:
         assert self.rows(here, test, "network")[A_ID]["loss"] == 2
         assert "responseTime" not in self.rows(here, test, "network")[A_ID]
 
-    def test_a_metric_can_be_left_out_and_a_new_one_put_in(self) -> None:
+    def test_a_metric_can_be_removed_or_added(self) -> None:
         here = world()
         test = http_test(
             here, metrics={"http-server": {"responseTime": None, "novelty": 1, A: {"novelty": 2}}}
@@ -282,7 +284,7 @@ class TestBehavior:
         assert headers["responseHeaders"] == "x-app-version: 2"
         assert headers["requestHeaders"]
 
-    def test_a_change_concerns_the_rounds_from_then_on(self) -> None:
+    def test_a_change_applies_to_later_rounds(self) -> None:
         here = world()
         test = http_test(here)
         here.run(test, NOW)
@@ -291,7 +293,7 @@ class TestBehavior:
         here.run(test, NOW + 10)
         assert self.rows(here, test, "http-server")[A_ID]["errorType"] == "Connect"
 
-    def test_the_next_runs_can_be_told_one_by_one(self) -> None:
+    def test_next_runs_sets_the_behavior_of_each_run(self) -> None:
         here = world()
         test = http_test(here, next_runs=[{"outcomes": "error"}, {"silent": [B]}])
         behaviors = [started.behavior for at in range(3) if (started := here.run(test, NOW + at))]
@@ -306,7 +308,7 @@ class TestBehavior:
         test = http_test(here)
         here.run(test, NOW, outcomes={"http-server": "error"})
         here.run(test, NOW + 5)
-        assert [each.behavior.outcomes for each in test.rounds] == [
+        assert [round_.behavior.outcomes for round_ in test.rounds] == [
             "ok",
             {":type:http-server": "error"},
             "ok",
@@ -317,8 +319,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("spec", "message"),
         [
-            ({"test_type": "bgp"}, "test_type: 'bgp' is none of agent-to-server"),
-            ({"agents": ["Atlantis"]}, "no agent 'Atlantis'; known: 'Frankfurt, Germany'"),
+            ({"test_type": "bgp"}, "test_type must be one of agent-to-server"),
+            ({"agents": ["Atlantis"]}, "unknown agent 'Atlantis'; known: 'Frankfurt, Germany'"),
             ({"agents": []}, "agents"),
             ({"agents": 0}, "agents"),
             ({"agents": 10**9}, "agents: a number must be from 1 to 1000, got 1000000000"),
@@ -328,7 +330,7 @@ class TestMistakes:
             ({"switches": ["page_size"]}, "switches"),
             ({"next_runs": {"outcomes": "error"}}, "next_runs"),
             ({"agents": "Singapore"}, "agents"),
-            ({"outcomes": "bad"}, "outcomes: 'bad' is none of ok, error"),
+            ({"outcomes": "bad"}, "outcomes must be one of ok, error, got 'bad'"),
             ({"outcomes": {"http": "error"}}, "outcomes: 'http' is neither a result type nor an agent"),
             ({"delays": {A: -1}}, "delays"),
             ({"delays": "slow"}, "delays"),
@@ -344,27 +346,27 @@ class TestMistakes:
             ({"direction": "to-target"}, "direction"),
             ({"dns_servers": ["ns1"]}, "dns_servers"),
             ({"target_agent": A}, "target_agent"),
-            ({"account_group_id": "9"}, "account_group_id: '9' is none of 1001, 1002"),
+            ({"account_group_id": "9"}, "account_group_id must be one of 1001, 1002, got '9'"),
             ({"network_measurements": "no"}, "network_measurements"),
             ({"switches": {"clock_offset": 5.0}}, "unknown switch of a test clock_offset"),
             ({"next_runs": [{"outcome": "error"}]}, "unknown behavior outcome; known: outcomes, condition"),
             ({"colour": "red"}, "unknown field of a test colour; known: test_type"),
         ],
     )
-    def test_a_wrong_test_is_refused_with_the_choices(self, spec: dict[str, Any], message: str) -> None:
+    def test_an_invalid_test_is_refused_with_the_choices(self, spec: dict[str, Any], message: str) -> None:
         here = world()
         with pytest.raises(ValueError, match=message):
             here.add_test(NOW, **{"test_type": "http-server", **spec})
         assert here.tests == {}
 
-    def test_ids_and_names_are_taken_once(self) -> None:
+    def test_ids_and_names_are_unique(self) -> None:
         here = world()
         test = http_test(here, test_id="1", name="Shop")
-        with pytest.raises(ValueError, match="test_id: '1' is taken"):
+        with pytest.raises(ValueError, match="test_id '1' is already in use"):
             http_test(here, test_id="1")
-        with pytest.raises(ValueError, match="name: 'Shop' is taken"):
+        with pytest.raises(ValueError, match="name 'Shop' is already in use"):
             http_test(here, name="Shop")
-        with pytest.raises(ValueError, match="name: 'Singapore' is taken"):
+        with pytest.raises(ValueError, match="name 'Singapore' is already in use"):
             here.add_agent(name=C)
         assert list(here.tests) == [test.test_id]
 
@@ -406,7 +408,7 @@ def test_a_dns_test_has_a_row_for_each_server() -> None:
     st.floats(0, 600),
     st.booleans(),
 )
-def test_no_row_is_seen_before_it_landed_nor_twice(
+def test_no_row_is_visible_before_it_landed_or_twice(
     newest_round: str, round_ids: str, runs: list[tuple[float, float, float]], look: float, window: bool
 ) -> None:
     here = world(newest_round=newest_round, round_ids=round_ids)
@@ -416,9 +418,9 @@ def test_no_row_is_seen_before_it_landed_nor_twice(
         at += gap
         here.run(test, at, delays={A: first, B: second})
     now = NOW + look
-    test.rounds = [each for each in test.rounds if each.started <= now]
+    test.rounds = [round_ for round_ in test.rounds if round_.started <= now]
     rows = here.visible_rows(test, "http-server", now, between=(0, now) if window else None)
-    assert rows, "the round before is always there to be shown"
+    assert rows, "the previous round is always visible"
     assert all(row.round.landed(row.agent_id, "http-server", now) for row in rows)
     keys = [(row.round.round_id, row.agent_id) for row in rows]
     assert len(keys) == len(set(keys))

@@ -19,7 +19,7 @@ def test_one(thousandeyes_simulator):
     assert requests.get(thousandeyes_simulator.url + "/control", timeout=5).status_code == 200
 
 def test_two(thousandeyes_simulator):
-    assert "1" not in thousandeyes_simulator.tests, "every test has a simulator of its own"
+    assert "1" not in thousandeyes_simulator.tests, "every test has its own simulator"
     try:
         requests.get(urls[0] + "/control", timeout=5)
     except requests.ConnectionError:
@@ -31,8 +31,8 @@ def test_two(thousandeyes_simulator):
 def run_pytest(folder: Path, *files: str) -> str:
     """Run test files in an empty folder with an Airflow home that does not exist yet.
 
-    :param files: the text of each file.
-    :returns: the output.
+    :param files: content of each file.
+    :returns: output of pytest.
     """
     for number, text in enumerate(files):
         (folder / f"test_pipeline_{number}.py").write_text(text)

@@ -34,7 +34,7 @@ def test_only_the_first_request_of_a_window_sets_its_end() -> None:
     assert bucket.counted(1075.0, 1135.0) == Bucket(used=1, ends=1135.0)
 
 
-def test_a_bucket_without_a_window_resets_when_the_next_one_ends() -> None:
+def test_a_bucket_without_a_window_resets_at_the_end_of_the_next_window() -> None:
     assert Bucket().resets_at(1000.0, 1060.0) == 1060.0
     assert Bucket().counted(990.0, 1050.0).resets_at(1000.0, 1060.0) == 1050.0
 

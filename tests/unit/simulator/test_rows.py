@@ -11,9 +11,7 @@ SPELLINGS = ("None", "none", "null", "absent", "unknown")
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_a_row_where_nothing_failed_is_no_error_however_that_is_spelled(
-    result_type: str, spelling: str
-) -> None:
+def test_a_successful_row_is_no_error_in_any_spelling(result_type: str, spelling: str) -> None:
     row, *_ = measured_row(result_type, HERE, failed=False, spelling=spelling)
     assert row_error(result_type, row) is None
 
@@ -36,7 +34,7 @@ def test_every_metric_of_a_result_type_is_in_its_rows(result_type: str) -> None:
     assert {metric for metric, _ in RESULT_TYPES[result_type].metrics} <= set(row)
 
 
-def test_figures_follow_from_seed_test_agent_and_round() -> None:
+def test_values_depend_on_seed_test_agent_and_round() -> None:
     def response_time(**other: object) -> object:
         fields = {**HERE.__dict__, **other}
         return measured_row("http-server", Measured(**fields), failed=False, spelling="None")[0]["wireSize"]
@@ -64,12 +62,12 @@ def test_the_parts_of_a_response_time_add_up() -> None:
     assert row["totalTime"] == row["responseTime"] + row["receiveTime"]
 
 
-def test_changes_are_merged_and_none_takes_a_field_away() -> None:
+def test_changes_are_merged_and_none_removes_a_field() -> None:
     row = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
     assert merged(row, {"a": None, "b": {"c": 5}, "f": 6}) == {"b": {"c": 5, "d": 3}, "e": 4, "f": 6}
     assert row == {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
 
 
-def test_numbers_become_text_and_nothing_else_does() -> None:
+def test_only_numbers_become_text() -> None:
     given = {"a": 1, "b": [2.5, True, None, "x"], "c": {"d": 0}}
     assert with_numbers_as_text(given) == {"a": "1", "b": ["2.5", True, None, "x"], "c": {"d": "0"}}

@@ -1,4 +1,4 @@
-"""What only a real socket can show."""
+"""Behavior of the simulator that requires a socket."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def run(simulator: Simulator, test_id: str = HTTP) -> requests.Response:
 def wait_for(true: Callable[[], bool], seconds: float = 5) -> None:
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize("prefix", ["", "/v7"])
-def test_the_api_answers_with_and_without_its_version(simulator: Simulator, prefix: str) -> None:
+def test_paths_work_with_and_without_the_version(simulator: Simulator, prefix: str) -> None:
     answer = get(simulator, f"{prefix}/tests")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/hal+json"
@@ -73,7 +73,7 @@ def test_a_run_lands_agent_by_agent(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, -7200.0, 86400.0])
-def test_the_date_is_the_one_of_the_simulator(simulator: Simulator, offset: float) -> None:
+def test_the_date_header_uses_the_simulators_clock(simulator: Simulator, offset: float) -> None:
     simulator.set_switches(clock_offset=offset)
     answers = [get(simulator, "/tests"), get(simulator, "/nothing"), run(simulator)]
     for answer in answers:
@@ -83,7 +83,7 @@ def test_the_date_is_the_one_of_the_simulator(simulator: Simulator, offset: floa
         assert 0 <= reset - date <= 3
 
 
-def test_an_exhausted_window_is_over_when_it_said(simulator: Simulator) -> None:
+def test_an_exhausted_window_ends_at_its_reset(simulator: Simulator) -> None:
     simulator.set_switches(instant_limit=1)
     assert run(simulator).status_code == 200
     refused = run(simulator)
@@ -95,7 +95,7 @@ def test_an_exhausted_window_is_over_when_it_said(simulator: Simulator) -> None:
     assert run(simulator).status_code == 200
 
 
-def test_an_encoded_slash_stays_inside_of_its_part_of_the_path(simulator: Simulator) -> None:
+def test_an_encoded_slash_does_not_split_the_path(simulator: Simulator) -> None:
     answer = requests.post(f"{simulator.url}/v7/tests/{HTTP}%2Frun/run", headers=TOKEN, timeout=5)
     assert answer.status_code == 404
     assert simulator.requests[-1].test_id == f"{HTTP}/run"
@@ -105,7 +105,7 @@ def test_an_encoded_slash_stays_inside_of_its_part_of_the_path(simulator: Simula
     assert len(simulator.rounds(HTTP)) == 1
 
 
-def test_expand_may_be_said_twice(simulator: Simulator) -> None:
+def test_expand_can_be_repeated(simulator: Simulator) -> None:
     answer = get(simulator, f"/test-results/{HTTP}/http-server?expand=header&expand=certificate")
     assert {"headers", "sslCertificates"} <= set(answer.json()["results"][0])
 
@@ -134,13 +134,15 @@ def test_the_first_byte_can_be_slow(simulator: Simulator) -> None:
     assert len(simulator.rounds(HTTP)) == 2
 
 
-def test_a_body_can_trickle(simulator: Simulator) -> None:
+def test_a_body_can_be_slow(simulator: Simulator) -> None:
     simulator.fail("results", "slow-body", seconds=0.3)
     before = time.monotonic()
     answer = requests.get(
         f"{simulator.url}/test-results/{HTTP}/http-server", headers=TOKEN, timeout=0.2, stream=True
     )
-    assert time.monotonic() - before < 0.2, "the headers are not slow, and no pause is as long as the timeout"
+    assert time.monotonic() - before < 0.2, (
+        "the headers arrive at once, and every pause is shorter than the timeout"
+    )
     assert len(answer.json()["results"]) == 5
     assert time.monotonic() - before >= 0.3
 
@@ -156,7 +158,7 @@ def test_a_body_can_trickle(simulator: Simulator) -> None:
         ("status", {"status": 302, "headers": {"Location": "http://elsewhere.invalid/"}}, 302, b""),
     ],
 )
-def test_an_answer_can_be_something_else(
+def test_a_response_can_be_replaced(
     simulator: Simulator, kind: str, spec: dict[str, object], status: int, body: bytes
 ) -> None:
     simulator.fail("tests", kind, **spec)
@@ -167,14 +169,14 @@ def test_an_answer_can_be_something_else(
     assert get(simulator, "/tests").json()["tests"] == []
 
 
-def test_the_other_origin_of_a_next_link_leads_here(simulator: Simulator) -> None:
+def test_the_foreign_next_link_reaches_the_simulator(simulator: Simulator) -> None:
     simulator.set_switches(page_size=2, foreign_next=True)
     link = get(simulator, f"/v7/test-results/{HTTP}/http-server").json()["_links"]["next"]["href"]
     assert link.startswith(f"http://localhost:{simulator.port}/v7/")
     assert len(requests.get(link, headers=TOKEN, timeout=5).json()["results"]) == 2
 
 
-def test_it_can_be_steered_by_http(simulator: Simulator) -> None:
+def test_the_control_endpoint_works_over_http(simulator: Simulator) -> None:
     control = f"{simulator.url}/control"
     made = requests.post(f"{control}/tests", json={"test_type": "dnssec", "outcomes": "error"}, timeout=5)
     assert made.status_code == 201
@@ -189,7 +191,7 @@ def test_it_can_be_steered_by_http(simulator: Simulator) -> None:
     assert "secret-token" not in log.text
 
 
-def test_many_clients_are_counted_right(simulator: Simulator) -> None:
+def test_concurrent_clients_are_counted_correctly(simulator: Simulator) -> None:
     simulator.set_switches(instant_limit=20, quota_window=6000.0)
     statuses: list[int] = []
 

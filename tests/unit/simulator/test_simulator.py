@@ -15,10 +15,10 @@ from thousandeyes_provider.simulator.model import RunInProgress
 HTTP = "202703"
 
 
-def test_it_can_be_set_up_before_it_is_started_and_read_after_it_has_stopped() -> None:
+def test_it_can_be_configured_before_start_and_read_after_stop() -> None:
     simulator = Simulator()
     test_id = simulator.add_test("dnssec", history=[10])
-    with pytest.raises(RuntimeError, match="not started"):
+    with pytest.raises(RuntimeError, match="not running"):
         _ = simulator.url
     with simulator:
         token = {"Authorization": f"Bearer {simulator.token}"}
@@ -30,7 +30,7 @@ def test_it_can_be_set_up_before_it_is_started_and_read_after_it_has_stopped() -
         requests.get(url, timeout=5)
 
 
-def test_it_can_be_started_again() -> None:
+def test_it_can_be_restarted() -> None:
     simulator = Simulator()
     for _ in range(2):
         with simulator:
@@ -38,7 +38,7 @@ def test_it_can_be_started_again() -> None:
     simulator.stop()
 
 
-def test_a_taken_port_is_an_error() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -46,7 +46,7 @@ def test_a_taken_port_is_an_error() -> None:
             Simulator(port=taken.getsockname()[1]).start()
 
 
-def test_an_answer_that_is_still_coming_does_not_keep_it_from_stopping() -> None:
+def test_a_pending_response_does_not_block_stop() -> None:
     simulator = Simulator().start()
     simulator.fail("*", "slow-first-byte", seconds=60)
     with pytest.raises(requests.ReadTimeout):
@@ -56,7 +56,7 @@ def test_an_answer_that_is_still_coming_does_not_keep_it_from_stopping() -> None
     assert time.monotonic() - before < 3
 
 
-def test_what_goes_wrong_can_be_mended() -> None:
+def test_injected_faults_can_be_cleared() -> None:
     with Simulator() as simulator:
 
         def status() -> int:
@@ -74,7 +74,7 @@ def test_what_goes_wrong_can_be_mended() -> None:
         simulator.clear_faults(second)
 
 
-def test_it_knows_an_airflow_connection_to_itself() -> None:
+def test_connection_returns_an_airflow_connection() -> None:
     with Simulator(tokens=["first", "second"]) as simulator:
         connection = simulator.connection(retry_limit=2)
         assert connection == {
@@ -88,7 +88,7 @@ def test_it_knows_an_airflow_connection_to_itself() -> None:
         assert json.loads(json.dumps(connection)) == connection
 
 
-def test_reset_forgets_everything() -> None:
+def test_reset_restores_the_initial_state() -> None:
     simulator = Simulator(page_size=2)
     simulator.set_switches(page_size=3)
     simulator.add_test("dnssec", "1")
@@ -103,7 +103,7 @@ def test_reset_forgets_everything() -> None:
     assert {agent.state for agent in simulator.agents} == {"online"}
 
 
-def test_a_run_by_somebody_else_is_no_request() -> None:
+def test_run_sends_no_request() -> None:
     simulator = Simulator()
     round_id = simulator.run(HTTP, by="a colleague", outcomes="error")
     newest = simulator.rounds(HTTP)[-1]
@@ -112,7 +112,7 @@ def test_a_run_by_somebody_else_is_no_request() -> None:
     assert (simulator.run_calls(HTTP), simulator.requests) == (0, [])
 
 
-def test_a_run_by_somebody_else_follows_the_switches() -> None:
+def test_run_follows_the_switches() -> None:
     simulator = Simulator(run_while_running="409")
     simulator.run(HTTP)
     with pytest.raises(RunInProgress):
@@ -129,7 +129,7 @@ def test_a_test_can_be_changed_by_name() -> None:
     assert simulator.rounds(HTTP)[-1].missing["http-server"] == (lab.agent_id, "14419")
 
 
-def test_without_default_tests_it_is_empty() -> None:
+def test_it_can_start_without_tests() -> None:
     assert Simulator(default_tests=False).tests == {}
 
 
@@ -144,7 +144,7 @@ def test_without_default_tests_it_is_empty() -> None:
         ({"tokens": "secret"}, "tokens"),
     ],
 )
-def test_a_wrong_argument_is_refused_with_the_choices(arguments: dict[str, object], message: str) -> None:
+def test_an_invalid_argument_is_refused_with_the_choices(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         Simulator(**arguments)  # type: ignore[arg-type]
     assert "secret" not in str(caught.value)
@@ -152,26 +152,31 @@ def test_a_wrong_argument_is_refused_with_the_choices(arguments: dict[str, objec
 
 @pytest.mark.parametrize("method", ["run", "rounds", "change_test"])
 def test_an_unknown_test_is_refused_with_the_known_ones(method: str) -> None:
-    with pytest.raises(ValueError, match="no test '1'; known: 202701"):
+    with pytest.raises(ValueError, match="unknown test '1'; known: 202701"):
         getattr(Simulator(), method)("1")
 
 
-def test_importing_it_costs_nothing() -> None:
-    tell = "; print([name for name in ('aiohttp', 'airflow', 'requests', 'asyncio') if name in sys.modules])"
+def test_importing_the_package_imports_no_server() -> None:
+    print_imported = (
+        "; print([name for name in ('aiohttp', 'airflow', 'requests', 'asyncio') if name in sys.modules])"
+    )
     imports = (
         "pytest",
         "pytest, thousandeyes_provider.simulator, thousandeyes_provider.simulator.pytest_plugin",
     )
     without, with_it = (
         subprocess.run(
-            [sys.executable, "-c", f"import sys, {names}{tell}"], capture_output=True, text=True, check=True
+            [sys.executable, "-c", f"import sys, {names}{print_imported}"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for names in imports
     )
     assert with_it == without
 
 
-def test_it_never_imports_airflow() -> None:
+def test_the_simulator_does_not_import_airflow() -> None:
     script = (
         "import sys; from thousandeyes_provider.simulator import Simulator\n"
         "with Simulator(): print('airflow' in sys.modules)"
