@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ from thousandeyes_provider.hooks import reads
 
 if TYPE_CHECKING:
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
+    from thousandeyes_provider.hooks.base_hook import BaseThousandEyesHook
     from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 
 AGENT_LOOKUP_TIMEOUT = 5.0
@@ -66,68 +67,6 @@ class PollResult:
 
     rows: Mapping[str, Sequence[Row]]
     error: ThousandEyesError | None = None
-
-
-def poll_flow(
-    reader: ResultsReader | AsyncResultsReader,
-    plan: Plan,
-    sent_at: float,
-    time_left: TimeLeft | None,
-    expand: Mapping[str, Sequence[str]] | None = None,
-) -> Flow[PollResult]:
-    """Read every result type of a plan once.
-
-    A 404 means that there are no rows yet. Any other failed query is a warning, and its result type is left out. At the
-    first 401 of a reader the connection is read again, in case its token was renewed.
-
-    :param plan: the result types and their directions.
-    :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
-    :param time_left: seconds until the deadline; no retry waits longer.
-    :param expand: the ``expand`` parameter by result type.
-    :raises ThousandEyesAuthError: on 403, and on a second 401.
-    :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
-    """
-    hook, log = reader.hook, reader.log
-
-    def query(result_type: str, direction: str | None) -> Flow[Mapping[str, Any] | ThousandEyesError]:
-        # The window covers the run also when a retry sends the query at the deadline.
-        latest = hook.server_now() + (max(time_left(), 0.0) if time_left else 0.0)
-        try:
-            return (
-                yield from reads.get_test_results(
-                    hook,
-                    plan.test_id,
-                    result_type,
-                    window=window_back_to(sent_at, latest),
-                    direction=direction,
-                    expand=(expand or {}).get(result_type),
-                    time_left=time_left,
-                )
-            )
-        except ThousandEyesError as error:
-            return error
-
-    rows: dict[str, list[Row]] = {}
-    failed: dict[str, ThousandEyesError] = {}
-    for result_type, directions in plan.directions.items():
-        rows[result_type] = []
-        for direction in directions:
-            outcome = yield from query(result_type, direction)
-            is_refused = isinstance(outcome, ThousandEyesAuthError) and outcome.status == 401
-            if is_refused and not reader.has_reconnected:
-                reader.has_reconnected = True
-                log.warning("401: reading the connection again in case its token was renewed: %s", outcome)
-                yield Reconnect()
-                outcome = yield from query(result_type, direction)
-            if isinstance(outcome, ThousandEyesAuthError | ThousandEyesConfigurationError):
-                raise outcome
-            if not isinstance(outcome, ThousandEyesError):
-                rows[result_type] += _with_direction(outcome["results"], direction)
-            elif not isinstance(outcome, ThousandEyesNotFoundError):
-                log.warning("Could not read the %s results, polling again: %s", result_type, outcome)
-                failed[result_type] = outcome
-    complete = {name: arrived for name, arrived in rows.items() if name not in failed}
-    return PollResult(complete, next(reversed(failed.values()), None))
 
 
 def plan_of_new(
@@ -183,17 +122,6 @@ def _wanted_result_types(
     return wanted
 
 
-def _pace_after_response(
-    pace: QuotaPace, hook: BlockingThousandEyesHook | ThousandEyesAsyncHook, plan: Plan
-) -> QuotaPace:
-    return pace.after_response(
-        hook.quota().get("organization"),
-        server_now=hook.server_now(),
-        requests=sum(map(len, plan.directions.values())),
-        reserved_share=hook.reserved_share,
-    )
-
-
 def _learned_rows_per_agent(
     test_type: str, result_type: str, test: Mapping[str, Any], rows: Sequence[Row], settled: bool
 ) -> int | None:
@@ -208,25 +136,120 @@ def _with_direction(rows: Sequence[Row], direction: str | None) -> list[Row]:
 
 
 @dataclass
-class ResultsReader:
-    """Read the rounds of a test.
+class RoundPoller:
+    """Poll the rounds of a test, with either hook.
 
     :param hook: the hook that sends the requests.
     :param log: where the reader logs.
-    :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
-    :param expand: the ``expand`` parameter by result type.
-    :param newest: the rows of the newest rounds before the run, by result type.
     :param pace: the pace that the quota allowed after the last response.
+    :param expand: the ``expand`` parameter by result type.
     :param has_reconnected: whether the connection was read again because ThousandEyes refused its token.
     """
 
-    hook: BlockingThousandEyesHook
+    hook: BaseThousandEyesHook
     log: logging.Logger | Any
-    time_left: Callable[[], float] | None = None
+    pace: QuotaPace = field(default_factory=QuotaPace)
     expand: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
-    pace: QuotaPace = field(default_factory=QuotaPace, init=False)
     has_reconnected: bool = field(default=False, init=False)
+
+    def poll_flow(self, plan: Plan, sent_at: float, time_left: TimeLeft | None) -> Flow[PollResult]:
+        """Read every result type of a plan once.
+
+        A 404 means that there are no rows yet. Any other failed query is a warning, and its result type is left out.
+        At the first 401 the connection is read again, in case its token was renewed.
+
+        :param plan: the result types and their directions.
+        :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
+        :param time_left: seconds until the deadline; no retry waits longer.
+        :raises ThousandEyesAuthError: on 403, and on a second 401.
+        :raises ThousandEyesConfigurationError: when the connection that was read again is not usable.
+        """
+        rows: dict[str, list[Row]] = {name: [] for name in plan.directions}
+        failed: dict[str, ThousandEyesError] = {}
+        for result_type, directions in plan.directions.items():
+            for direction in directions:
+                try:
+                    response = yield from self._query(
+                        plan.test_id, result_type, direction, sent_at, time_left
+                    )
+                    rows[result_type] += _with_direction(response["results"], direction)
+                except ThousandEyesNotFoundError:
+                    continue
+                except (ThousandEyesAuthError, ThousandEyesConfigurationError):
+                    raise
+                except ThousandEyesError as error:
+                    self.log.warning("Could not read the %s results, polling again: %s", result_type, error)
+                    failed[result_type] = error
+        self.update_pace(plan)
+        complete = {name: arrived for name, arrived in rows.items() if name not in failed}
+        return PollResult(complete, next(reversed(failed.values()), None))
+
+    def _query(
+        self,
+        test_id: str,
+        result_type: str,
+        direction: str | None,
+        sent_at: float,
+        time_left: TimeLeft | None,
+    ) -> Flow[Mapping[str, Any]]:
+        def query() -> Flow[Mapping[str, Any]]:
+            # The window covers the run also when a retry sends the query at the deadline.
+            latest = self.hook.server_now() + (max(time_left(), 0.0) if time_left else 0.0)
+            return reads.get_test_results(
+                self.hook,
+                test_id,
+                result_type,
+                window=window_back_to(sent_at, latest),
+                direction=direction,
+                expand=self.expand.get(result_type),
+                time_left=time_left,
+            )
+
+        try:
+            return (yield from query())
+        except ThousandEyesAuthError as error:
+            if error.status != 401 or self.has_reconnected:
+                raise
+            self.log.warning("401: reading the connection again in case its token was renewed: %s", error)
+        self.has_reconnected = True
+        yield Reconnect()
+        return (yield from query())
+
+    def update_pace(self, plan: Plan) -> None:
+        """Set the pace by the newest response.
+
+        :param plan: the plan of the run: its queries are the requests of a poll.
+        """
+        self.pace = self.pace.after_response(
+            self.hook.quota().get("organization"),
+            server_now=self.hook.server_now(),
+            requests=sum(map(len, plan.directions.values())),
+            reserved_share=self.hook.reserved_share,
+        )
+
+
+@dataclass
+class AsyncResultsReader(RoundPoller):
+    """Poll the rounds of a test without blocking an event loop."""
+
+    hook: ThousandEyesAsyncHook
+
+    async def poll(self, plan: Plan, sent_at: float, time_left: TimeLeft | None = None) -> PollResult:
+        """Read every result type of a plan once; see :meth:`RoundPoller.poll_flow`."""
+        return await self.hook.drive(self.poll_flow(plan, sent_at, time_left))
+
+
+@dataclass
+class ResultsReader(RoundPoller):
+    """Read the rounds of a test, before the run and after it.
+
+    :param time_left: seconds that are left for the reads before the run; unlimited when ``None``.
+    :param newest: the rows of the newest rounds before the run, by result type.
+    """
+
+    hook: BlockingThousandEyesHook
+    time_left: TimeLeft | None = None
+    newest: Mapping[str, Sequence[Row]] = field(default_factory=dict, init=False)
 
     # -- before the run ------------------------------------------------------------------------------------------
 
@@ -254,34 +277,30 @@ class ResultsReader:
         if expected is None or test_type in _TYPES_WITH_ROW_COUNT:
             known = {**known, **(self.definition(test_id, test_type) or {})}
         wanted = _wanted_result_types(test_type, result_types, known)
-        rows, known = self._newest_rounds(test_id, test_type, wanted, known)
-        self.newest = rows
+        self.newest, known = self._newest_rounds(test_id, test_type, wanted, known)
         actual_type = short_text(known.get("type"))
         if actual_type in TEST_TYPES and actual_type != test_type:
             raise ThousandEyesConfigurationError(
                 f"test_type {test_type!r}: test {test_id} is of type {actual_type!r}"
             )
-        settled = self._are_settled(rows)
-        if expected is None:
-            expected = expected_from_test(known)
-        if expected == UNKNOWN and settled:
-            expected = expected_from_rows([row for of_type in rows.values() for row in of_type])
-        link = next((href for of_type in rows.values() for row in of_type if (href := app_link(row))), "")
+        rows = [row for of_type in self.newest.values() for row in of_type]
+        newest = newest_round(rows)
+        settled = newest is not None and self.hook.server_now() - newest >= SETTLED_ROUND_AGE
+        expected = expected or expected_from_test(known)
         return Plan(
             test_id=test_id,
             test_type=test_type,
             account_group_id=self.hook.account_group_id,
             directions={name: directions_of(test_type, name, known) for name in wanted},
             rows_per_agent={
-                name: _learned_rows_per_agent(test_type, name, known, rows[name], settled) for name in wanted
+                name: _learned_rows_per_agent(test_type, name, known, self.newest[name], settled)
+                for name in wanted
             },
-            expected=expected,
-            remembered={name: newest_round(of_type) for name, of_type in rows.items()},
-            round_length=round_length(row for of_type in rows.values() for row in of_type)
-            if settled
-            else None,
+            expected=expected_from_rows(rows) if expected == UNKNOWN and settled else expected,
+            remembered={name: newest_round(of_type) for name, of_type in self.newest.items()},
+            round_length=round_length(rows) if settled else None,
             test_name=short_text(known.get("testName")),
-            test_link=link,
+            test_link=next((link for row in rows if (link := app_link(row))), ""),
         )
 
     def remember(self, plan: Plan) -> Plan:
@@ -341,11 +360,6 @@ class ResultsReader:
             self.log.info("The definition of test %s is not available: %s", test_id, error)
             return None
 
-    def _are_settled(self, rows: Mapping[str, Sequence[Row]]) -> bool:
-        """Whether the newest round is so old that no agent reports for it any more."""
-        newest = newest_round(row for of_type in rows.values() for row in of_type)
-        return newest is not None and self.hook.server_now() - newest >= SETTLED_ROUND_AGE
-
     def _newest_rounds(
         self, test_id: str, test_type: str, wanted: Sequence[str], known: Mapping[str, Any]
     ) -> tuple[dict[str, list[Row]], Mapping[str, Any]]:
@@ -389,24 +403,9 @@ class ResultsReader:
 
     # -- after the run -------------------------------------------------------------------------------------------
 
-    def update_pace(self, plan: Plan) -> None:
-        """Set the pace by the newest response.
-
-        :param plan: the plan of the run: its queries are the requests of a poll.
-        """
-        self.pace = _pace_after_response(self.pace, self.hook, plan)
-
-    def poll(self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None) -> PollResult:
-        """Read every result type of a plan once.
-
-        :param plan: the result types and their directions.
-        :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
-        :param time_left: seconds until the deadline; no retry waits longer.
-        :raises ThousandEyesAuthError: see :func:`poll_flow`.
-        """
-        result = self.hook.drive(poll_flow(self, plan, sent_at, time_left, self.expand))
-        self.update_pace(plan)
-        return result
+    def poll(self, plan: Plan, sent_at: float, time_left: TimeLeft | None = None) -> PollResult:
+        """Read every result type of a plan once; see :meth:`RoundPoller.poll_flow`."""
+        return self.hook.drive(self.poll_flow(plan, sent_at, time_left))
 
     def history(
         self, plan: Plan, test_id: str, result_types: Sequence[str], window: str, end: float
@@ -441,44 +440,16 @@ class ResultsReader:
         except ThousandEyesError as error:
             self.log.warning("Could not read the states of %d missing agents: %s", len(agents), error)
             return dict.fromkeys(agents)
-        by_id: dict[str, str] = {}
-        by_name: dict[str, str] = {}
-        for entry in listed:
+        states: dict[tuple[str, str], str] = {}
+        for entry in reversed(listed):  # of agents of one name, the first counts
             agent = Agent(short_text(entry.get("agentId")), short_text(entry.get("agentName")))
-            state = _agent_state(entry)
-            by_id.setdefault(agent.agent_id, state)
-            by_name.setdefault(agent.folded_name(), state)
-        return {
-            agent: (
-                by_id.get(agent.agent_id, "unknown")
-                if agent.agent_id
-                else by_name.get(agent.folded_name(), "unknown")
-            )
-            for agent in agents
-        }
+            states["id", agent.agent_id] = states["name", agent.folded_name()] = _agent_state(entry)
 
+        def state(agent: Agent) -> str:
+            key = ("id", agent.agent_id) if agent.agent_id else ("name", agent.folded_name())
+            return states.get(key, "unknown")
 
-@dataclass
-class AsyncResultsReader:
-    """Poll the rounds of a test without blocking an event loop.
-
-    :param hook: the hook that sends the requests.
-    :param log: where the reader logs.
-    :param pace: the pace that the quota allowed after the last response.
-    """
-
-    hook: ThousandEyesAsyncHook
-    log: logging.Logger | Any
-    pace: QuotaPace = field(default_factory=QuotaPace)
-    has_reconnected: bool = field(default=False, init=False)
-
-    async def poll(
-        self, plan: Plan, sent_at: float, time_left: Callable[[], float] | None = None
-    ) -> PollResult:
-        """Read every result type of a plan once; see :meth:`ResultsReader.poll`."""
-        result = await self.hook.drive(poll_flow(self, plan, sent_at, time_left))
-        self.pace = _pace_after_response(self.pace, self.hook, plan)
-        return result
+        return {agent: state(agent) for agent in agents}
 
 
 def _agent_state(listed: Mapping[str, Any]) -> str:
