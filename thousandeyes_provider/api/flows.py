@@ -105,53 +105,114 @@ class Clock:
     jitter: Callable[[], float]
 
 
+def no_deadline() -> float:
+    """The time left of a caller that has no deadline."""
+    return math.inf
+
+
+@dataclass
+class Exchange:
+    """A request and the attempts at it so far.
+
+    :param request: the request.
+    :param attempts: the attempts, and their limits.
+    :param clock: local time and randomness.
+    :param time_left: seconds until the caller's deadline; no wait ends later.
+    """
+
+    request: ApiRequest
+    attempts: Attempts
+    clock: Clock
+    time_left: TimeLeft = no_deadline
+
+    def send(self) -> Flow[Response | NoResponse]:
+        """Send once, following redirects within the origin."""
+        target, started_at = self.request, self.clock.now()
+        for _ in range(MAX_REDIRECTS + 1):
+            spent = max(self.clock.now() - started_at, 0.0)
+            outcome: Response | NoResponse = yield Send(target, self.time_left(), spent)
+            if isinstance(outcome, NoResponse) or not _is_redirect(outcome, self.request.endpoint.method):
+                return outcome
+            try:
+                target = replace(target, url=follow(target.url, outcome.headers["location"]))
+            except ValueError as error:
+                return NoResponse(f"{outcome.status}, {error}", sent=True, final=True)
+        return NoResponse(f"more than {MAX_REDIRECTS} redirects", sent=True, final=True)
+
+    def decide(self, outcome: Response | NoResponse) -> Decision:
+        """Decide what follows from an outcome, which counts as an attempt."""
+        is_success = isinstance(outcome, Response) and outcome.success
+        decision, self.attempts = self.attempts.after(
+            outcome,
+            now=self.clock.now(),
+            jitter=self.clock.jitter(),
+            unusable=self.request.endpoint.unusable(outcome) if is_success else None,  # type: ignore[arg-type]
+            time_left=self.time_left(),
+        )
+        return decision
+
+    def pause(self, wait: Wait, instead: Callable[[Wait], bool] | None = None) -> Pause:
+        """The step that waits for the next attempt."""
+        return Pause(self.request, self.attempts.failures + self.attempts.refusals, wait, instead)
+
+
 @dataclass(frozen=True)
 class StartedCall:
-    """The end of a call that starts a round.
+    """A call that started a round.
 
-    :param response: the response; ``None`` when it was lost but the call was carried out, or when the call is paused.
-    :param pause: the pause after which the call would be sent again, when the caller does not wait.
+    :param response: the response; ``None`` when it was lost but the call was carried out.
     :param sent_at: local time when the call that counts was sent, epoch seconds: the first lost one, else the last.
     :param sent: how many times the call was sent.
     """
 
     response: Response | None
-    pause: Wait | None
     sent_at: float
     sent: int
 
 
-def request_flow(
-    request: ApiRequest, attempts: Attempts, clock: Clock, time_left: TimeLeft | None = None
-) -> Flow[Response]:
+@dataclass(frozen=True)
+class PausedCall:
+    """A call that is not sent again because the caller's ``wait`` returned ``False``.
+
+    :param pause: the pause that the next call has to respect.
+    :param sent: how many times the call was sent.
+    """
+
+    pause: Wait
+    sent: int
+
+
+def request_flow(exchange: Exchange) -> Flow[Response]:
     """Send a request until its response is usable. For reads, and for writes that nothing can verify.
 
     :raises RequestAbandoned: when nothing more is sent.
     """
     while True:
-        outcome = yield from _send(request, clock, time_left)
-        decision, attempts = _decide(request, attempts, outcome, clock, time_left)
+        outcome = yield from exchange.send()
+        decision = exchange.decide(outcome)
         if isinstance(decision, GiveUp):
-            raise RequestAbandoned(request, outcome, decision)
+            raise RequestAbandoned(exchange.request, outcome, decision)
         if not isinstance(decision, Wait):
             return cast("Response", outcome)
-        yield _pause(request, attempts, decision)
+        yield exchange.pause(decision)
+
+
+Verify = Callable[[float], bool]
+"""Takes the local time of the first lost call and returns whether it was carried out."""
 
 
 def start_flow(
-    request: ApiRequest,
-    attempts: Attempts,
-    clock: Clock,
+    exchange: Exchange,
     *,
     subject: str,
-    verify: Callable[[float], bool | Flow[bool]] | None = None,
+    verify: Verify | None = None,
     wait: Callable[[Wait], bool] | None = None,
     never_repeat: str = "",
-) -> Flow[StartedCall]:
+) -> Flow[StartedCall | PausedCall]:
     """Send a call that starts a round until ThousandEyes has carried it out.
 
     :param subject: what the call starts, for the log.
-    :param verify: takes the local time of the first lost call and returns whether it was carried out, also as a flow.
+    :param verify: verifies a lost call; without it the call is sent again.
     :param wait: sleeps out a pause in place of the driver; ``False`` ends the flow.
     :param never_repeat: why the call must not be sent again after a lost response.
     :raises RequestAbandoned: when nothing more is sent.
@@ -159,46 +220,46 @@ def start_flow(
     lost_at: float | None = None
     sent = 0
     while True:
-        sent_at = clock.now()
-        outcome = yield from _send(request, clock)
+        sent_at = exchange.clock.now()
+        outcome = yield from exchange.send()
         sent += isinstance(outcome, Response) or outcome.sent
-        decision, attempts = _decide(request, attempts, outcome, clock)
+        decision = exchange.decide(outcome)
         if isinstance(decision, VerifyOutcome):
             lost_at = sent_at if lost_at is None else lost_at
-            reason, decision = decision.reason, decision.otherwise
-            if never_repeat:
-                decision = GiveUp(f"{reason}; {never_repeat}")
-            if verify is not None:
-                verified_since = clock.now()
-                yield Notice(f"{request.label}: response lost ({reason}); checking for {subject}", True)
-                verdict = verify(lost_at)
-                if isinstance(verdict, Generator):
-                    verdict = yield from verdict
-                if verdict:
-                    return StartedCall(None, None, lost_at, sent)
-                yield Notice(f"{request.label}: {subject} not found")
-                if isinstance(decision, Wait):
-                    spent = max(clock.now() - verified_since, 0.0)
-                    decision = replace(decision, seconds=max(decision.seconds - spent, 0.0))
+            if verify is None:
+                reason = f"{decision.reason}; {never_repeat}"
+                decision = GiveUp(reason) if never_repeat else decision.otherwise
+            elif (otherwise := (yield from _verified(exchange, decision, subject, verify, lost_at))) is None:
+                return StartedCall(None, lost_at, sent)
+            else:
+                decision = otherwise
         if isinstance(decision, GiveUp):
-            raise RequestAbandoned(request, outcome, decision)
-        counted_at = sent_at if lost_at is None else lost_at
+            raise RequestAbandoned(exchange.request, outcome, decision)
         if isinstance(decision, Accept):
             if decision.warning:
-                yield Notice(f"{request.label}: {decision.warning}", True)
-            return StartedCall(cast("Response", outcome), None, counted_at, sent)
-        if not (yield _pause(request, attempts, decision, wait)):
-            return StartedCall(None, decision, counted_at, sent)
+                yield Notice(f"{exchange.request.label}: {decision.warning}", True)
+            return StartedCall(cast("Response", outcome), sent_at if lost_at is None else lost_at, sent)
+        if not (yield exchange.pause(decision, wait)):
+            return PausedCall(decision, sent)
 
 
-def pages_flow(
-    first: ApiRequest,
-    attempts: Attempts,
-    clock: Clock,
-    account_group_id: str | None,
-    time_left: TimeLeft | None = None,
-) -> Flow[dict[str, Any]]:
-    """Read all pages of a list.
+def _verified(
+    exchange: Exchange, lost: VerifyOutcome, subject: str, verify: Verify, lost_at: float
+) -> Flow[Wait | GiveUp | None]:
+    """What follows from a lost response; ``None`` when the call was carried out. Verifying is part of the backoff."""
+    label, since = exchange.request.label, exchange.clock.now()
+    yield Notice(f"{label}: response lost ({lost.reason}); checking for {subject}", True)
+    if verify(lost_at):
+        return None
+    yield Notice(f"{label}: {subject} not found")
+    if isinstance(lost.otherwise, GiveUp):
+        return lost.otherwise
+    spent = max(exchange.clock.now() - since, 0.0)
+    return replace(lost.otherwise, seconds=max(lost.otherwise.seconds - spent, 0.0))
+
+
+def pages_flow(first: Exchange, account_group_id: str | None) -> Flow[dict[str, Any]]:
+    """Read all pages of a list. Each page has all attempts.
 
     :param first: the request for the first page.
     :param account_group_id: ``aid`` for links that carry none.
@@ -210,9 +271,9 @@ def pages_flow(
     content: dict[str, Any] = {}
     seen: set[str] = set()
     size = values = 0
-    request: ApiRequest | None = first
+    request: ApiRequest | None = first.request
     while request is not None:
-        response = yield from request_flow(request, attempts, clock, time_left)
+        response = yield from request_flow(replace(first, request=request))
         size += len(response.body)
         values += response.value_count
         items += request.items(response)
@@ -230,56 +291,16 @@ def pages_flow(
                 raise _abandoned(request, "the pages link back to themselves")
             if len(seen) >= MOST_PAGES:
                 raise _abandoned(request, f"more than {MOST_PAGES} pages")
-            if time_left is not None and time_left() < -MIN_REQUEST_TIME:
+            if first.time_left() < -MIN_REQUEST_TIME:
                 raise _abandoned(request, "no time is left for further pages")
         request = following
-    return {**content, str(first.endpoint.member): items}
-
-
-def _send(
-    request: ApiRequest, clock: Clock, time_left: TimeLeft | None = None
-) -> Flow[Response | NoResponse]:
-    """Send once, following redirects within the origin."""
-    target, started_at = request, clock.now()
-    for _ in range(MAX_REDIRECTS + 1):
-        left = math.inf if time_left is None else time_left()
-        outcome: Response | NoResponse = yield Send(target, left, max(clock.now() - started_at, 0.0))
-        if isinstance(outcome, NoResponse) or not _is_redirect(outcome, request.endpoint.method):
-            return outcome
-        try:
-            target = replace(request, url=follow(target.url, outcome.headers["location"]))
-        except ValueError as error:
-            return NoResponse(f"{outcome.status}, {error}", sent=True, final=True)
-    return NoResponse(f"more than {MAX_REDIRECTS} redirects", sent=True, final=True)
-
-
-def _decide(
-    request: ApiRequest,
-    attempts: Attempts,
-    outcome: Response | NoResponse,
-    clock: Clock,
-    time_left: TimeLeft | None = None,
-) -> tuple[Decision, Attempts]:
-    is_success = isinstance(outcome, Response) and outcome.success
-    return attempts.after(
-        outcome,
-        now=clock.now(),
-        jitter=clock.jitter(),
-        unusable=request.endpoint.unusable(outcome) if is_success else None,  # type: ignore[arg-type]
-        time_left=math.inf if time_left is None else time_left(),
-    )
+    return {**content, str(first.request.endpoint.member): items}
 
 
 def _is_redirect(response: Response, method: str) -> bool:
     """Whether a response redirects the same request to another address."""
     statuses = (301, 302, 303, 307, 308) if method == "GET" else (307, 308)
     return response.status in statuses and bool(response.headers.get("location"))
-
-
-def _pause(
-    request: ApiRequest, attempts: Attempts, wait: Wait, instead: Callable[[Wait], bool] | None = None
-) -> Pause:
-    return Pause(request, attempts.failures + attempts.refusals, wait, instead)
 
 
 def _abandoned(request: ApiRequest, reason: str) -> RequestAbandoned:

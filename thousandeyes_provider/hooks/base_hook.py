@@ -22,12 +22,14 @@ from thousandeyes_provider.api.endpoints import ApiRequest, Endpoint
 from thousandeyes_provider.api.flows import (
     MIN_REQUEST_TIME,
     Clock,
+    Exchange,
     Flow,
     Notice,
     Pause,
     RequestAbandoned,
     Send,
     TimeLeft,
+    no_deadline,
     pages_flow,
     request_flow,
 )
@@ -218,32 +220,42 @@ class BaseThousandEyesHook:
             body,
         )
 
-    def attempts(self, request: ApiRequest, queue_timeout: float | None = None) -> Attempts:
-        """The state of a request that has not been sent yet.
+    def exchange(
+        self,
+        request: ApiRequest,
+        *,
+        time_left: TimeLeft | None = None,
+        queue_timeout: float | None = None,
+        retry_limit: int | None = None,
+    ) -> Exchange:
+        """A request that has not been sent yet.
 
+        :param time_left: seconds until the caller's deadline; no retry waits longer.
         :param queue_timeout: seconds of waits for rate limits; the connection's when ``None``.
+        :param retry_limit: attempts; the connection's when ``None``.
         """
         settings = self.settings
-        queue = settings.queue_timeout if queue_timeout is None else queue_timeout
-        return Attempts(request.endpoint.kind, settings.retry_limit, queue)
+        attempts = Attempts(
+            request.endpoint.kind,
+            settings.retry_limit if retry_limit is None else retry_limit,
+            settings.queue_timeout if queue_timeout is None else queue_timeout,
+        )
+        return Exchange(request, attempts, self.clock, time_left or no_deadline)
 
-    def request(
-        self, request: ApiRequest, *, attempts: Attempts | None = None, time_left: TimeLeft | None = None
-    ) -> Flow[Response]:
+    def request(self, request: ApiRequest, **limits: Any) -> Flow[Response]:
         """Send a request until its response is usable, as a flow.
 
+        :param limits: as for :meth:`exchange`.
         :raises ThousandEyesError: when nothing more is sent.
         """
-        state = self.attempts(request) if attempts is None else attempts
-        return self.translated(request_flow(request, state, self.clock, time_left))
+        return self.translated(request_flow(self.exchange(request, **limits)))
 
-    def pages(self, request: ApiRequest, *, time_left: TimeLeft | None = None) -> Flow[dict[str, Any]]:
+    def pages(self, request: ApiRequest, time_left: TimeLeft | None = None) -> Flow[dict[str, Any]]:
         """Read all pages of a list, as a flow.
 
         :raises ThousandEyesError: when a page cannot be read.
         """
-        state = self.attempts(request)
-        return self.translated(pages_flow(request, state, self.clock, self.account_group_id, time_left))
+        return self.translated(pages_flow(self.exchange(request, time_left=time_left), self.account_group_id))
 
     def translated(self, flow: Flow[T]) -> Flow[T]:
         """A flow that raises the errors that a DAG can meet."""

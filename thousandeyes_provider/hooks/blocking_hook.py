@@ -19,6 +19,7 @@ from thousandeyes_provider.api.flows import (
     Clock,
     Flow,
     Pause,
+    PausedCall,
     Reconnect,
     Send,
     TimeLeft,
@@ -62,18 +63,6 @@ class RunCall:
 
     sent_at: float
     accepted_at: float
-    sent: int
-
-
-@dataclass(frozen=True)
-class PausedCall:
-    """A call that is not sent again because the caller's ``wait`` returned ``False``.
-
-    :param pause: the pause that the next call has to respect.
-    :param sent: how many times the call was sent.
-    """
-
-    pause: Wait
     sent: int
 
 
@@ -184,16 +173,14 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             return verify is not None and verify(self.server_clock.time_at(lost_at))
 
         flow = start_flow(
-            request,
-            self.attempts(request, queue_timeout),
-            self.clock,
+            self.exchange(request, queue_timeout=queue_timeout),
             subject="the round",
             verify=verify_at if verify else None,
             wait=wait,
         )
         started = self.drive(self.translated(flow))
-        if started.pause is not None:
-            return PausedCall(started.pause, started.sent)
+        if isinstance(started, PausedCall):
+            return started
         sent_at = self.server_clock.time_at(started.sent_at)
         return RunCall(sent_at, sent_at if started.response is None else self.server_now(), started.sent)
 
@@ -253,52 +240,35 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         body = self.complete_definition(test_type, definition)
         for warning in definition_warnings(test_type, body):
             self.log.warning("%s", self.redact(warning))
-        return self.drive(self._create(test_type, body, queue_timeout, wait))
-
-    def _create(
-        self,
-        test_type: str,
-        body: Mapping[str, Any],
-        queue_timeout: float | None,
-        wait: Callable[[Wait], bool] | None,
-    ) -> Flow[dict[str, Any] | PausedCall]:
         name, since = body.get("testName"), self.clock.now()
         created: dict[str, Any] | None = None
         is_lost = False
 
-        def verify(_: float) -> Flow[bool]:
+        def verify(_: float) -> bool:
             nonlocal created, is_lost
             is_lost = True
-            created = yield from reads.find_created(
-                self, test_type, str(name), lambda: self.clock.now() - since
-            )
+            created = self.find_created(test_type, str(name), lambda: self.clock.now() - since)
             return created is not None
 
-        request = self.build(
-            endpoints.CREATE,
-            f"creation of {test_type} test {name!r}" if name else f"creation of a {test_type} test",
-            parts={"test_type": test_type},
-            body=body,
-        )
+        label = f"creation of {test_type} test {name!r}" if name else f"creation of a {test_type} test"
+        request = self.build(endpoints.CREATE, label, parts={"test_type": test_type}, body=body)
         flow = start_flow(
-            request,
-            self.attempts(request, queue_timeout),
-            self.clock,
+            self.exchange(request, queue_timeout=queue_timeout),
             subject="the test",
             verify=verify if name else None,
             wait=wait,
             never_repeat="" if name else _NEVER_REPEAT,
         )
         try:
-            started = yield from self.translated(flow)
+            started = self.drive(self.translated(flow))
         except ThousandEyesRequestError:
             # The test of the lost response may hold the name, although the list of tests did not show it yet. After a
             # call that a rate limit refused, the test of that name belongs to another client.
-            if not is_lost or not (yield from verify(0.0)):
+            if not is_lost or not verify(since):
                 raise
             return created or {}
-        if started.pause is not None:
-            return PausedCall(started.pause, started.sent)
+        if isinstance(started, PausedCall):
+            return started
         return dict(started.response.json()) if started.response is not None else created or {}
 
     def create_snapshot(
@@ -341,7 +311,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
                 "isPublic": is_public,
             },
         )
-        return dict(self.drive(self.request(request, attempts=self.attempts(request, queue_timeout))).json())
+        return dict(self.drive(self.request(request, queue_timeout=queue_timeout)).json())
 
     # -- the driver ----------------------------------------------------------------------------------------------
 

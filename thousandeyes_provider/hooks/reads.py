@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,7 +71,7 @@ def get_test_results(
         parts={"test_id": test_id, "result_type": result_type},
         params=params,
     )
-    return _results((yield from hook.pages(request, time_left=time_left)))
+    return _results((yield from hook.pages(request, time_left)))
 
 
 def get_test_details(
@@ -102,7 +101,7 @@ def get_test_details(
         f"{result_type} details of test {test_id}, agent {agent_id}, round {round_id}",
         parts={"test_id": test_id, "result_type": result_type, "agent_id": agent_id, "round_id": round_id},
     )
-    return _results((yield from hook.pages(request, time_left=time_left)))
+    return _results((yield from hook.pages(request, time_left)))
 
 
 def get_console_logs(
@@ -254,9 +253,10 @@ def get_default_account_group(hook: BaseThousandEyesHook) -> Flow[str | None]:
         return None
     ends = hook.clock.now() + ACCOUNT_GROUP_TIMEOUT
     request = hook.build(endpoints.ACCOUNT_GROUPS)
-    once = replace(hook.attempts(request, queue_timeout=0.0), retry_limit=1)
     try:
-        response = yield from hook.request(request, attempts=once, time_left=lambda: ends - hook.clock.now())
+        response = yield from hook.request(
+            request, time_left=lambda: ends - hook.clock.now(), queue_timeout=0.0, retry_limit=1
+        )
     except ThousandEyesError as error:
         yield Notice(f"Could not read the default account group of the token: {error}")
         return None
@@ -343,7 +343,7 @@ def _listed(
     params: Mapping[str, str] | None = None,
 ) -> Listed:
     request = hook.build(endpoint, params=params)
-    return list((yield from hook.pages(request, time_left=time_left))[str(endpoint.member)])
+    return list((yield from hook.pages(request, time_left))[str(endpoint.member)])
 
 
 def _results(content: Mapping[str, Any]) -> dict[str, Any]:

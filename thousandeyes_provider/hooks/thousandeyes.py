@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
 from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.coerce import inner_value, objects_in
-from thousandeyes_provider.api.flows import Clock
+from thousandeyes_provider.api.flows import Clock, PausedCall
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.get_provider_info import CONNECTION_FIELDS, FIELD_BEHAVIOUR
 from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK
-from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook, PausedCall, RunCall
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook, RunCall
 
 if TYPE_CHECKING:
     from requests import Session
@@ -126,12 +125,11 @@ class ThousandEyesHook(BlockingThousandEyesHook, HttpHook):
 
     def _read_at_once(self, endpoint: endpoints.Endpoint) -> Response:
         """Read while a person waits: two attempts, and at most 5 s of rate limits."""
-        request = self.build(endpoint)
-        attempts = self.attempts(request)
-        brief = replace(
-            attempts, retry_limit=min(attempts.retry_limit, 2), queue_timeout=min(attempts.queue_timeout, 5.0)
-        )
-        return self.drive(self.request(request, attempts=brief))
+        limits = {
+            "retry_limit": min(self.settings.retry_limit, 2),
+            "queue_timeout": min(self.settings.queue_timeout, 5.0),
+        }
+        return self.drive(self.request(self.build(endpoint), **limits))
 
     def _connection_report(self, user: dict[str, Any], groups: list[dict[str, Any]]) -> tuple[bool, str]:
         names = {str(group.get("aid")): str(group.get("accountGroupName")) for group in groups}

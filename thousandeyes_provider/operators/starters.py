@@ -21,6 +21,7 @@ from thousandeyes_provider.api.expected_agents import (
     known_agents,
     type_implied_by,
 )
+from thousandeyes_provider.api.flows import PausedCall
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.run import Plan, RunHandle
@@ -30,7 +31,6 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesError,
     ThousandEyesRequestError,
 )
-from thousandeyes_provider.hooks.blocking_hook import PausedCall
 from thousandeyes_provider.hooks.reads import default_account_group
 from thousandeyes_provider.hooks.results_reader import plan_of_new
 from thousandeyes_provider.operators.lazy import LazyModule
