@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from thousandeyes_provider.api.coerce import number, printable, short_text, shorten, whole_number
-from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, Agent, ExpectedAgents
+from thousandeyes_provider.api.expected_agents import DIRECTIONS, SOURCES, UNKNOWN, Agent, ExpectedAgents
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG, YEAR_10000
+
+T = TypeVar("T")
 
 MAX_HANDLE_BYTES = 48 * 1024
 """Bytes of a run handle as JSON. XComs and trigger arguments have to hold it."""
@@ -132,55 +134,40 @@ class RunHandle:
         """
         if not isinstance(value, Mapping):
             raise ValueError(f"a run handle is a JSON object, not {type(value).__name__}")
-        required = (
-            "test_id",
-            "test_type",
-            "accepted_at",
-            "deadline",
-            "result_types",
-            "remembered",
-            "run_calls",
-        )
-        absent = [name for name in required if name not in value]
-        if absent:
+        if absent := [name for name in _REQUIRED if name not in value]:
             raise ValueError(f"the run handle has no {', '.join(absent)}")
-        if str(value["test_type"]) not in TEST_TYPES:
-            raise ValueError(
-                f"test_type {_shown(value['test_type'])} of the run handle is not one of {', '.join(TEST_TYPES)}"
-            )
-        result_types = value["result_types"]
-        valid = isinstance(result_types, list) and all(str(name) in RESULT_TYPES for name in result_types)
-        if not valid or not result_types:
-            raise ValueError(
-                f"result_types {_shown(result_types)} of the run handle are not among {', '.join(RESULT_TYPES)}"
-            )
-        accepted_at, deadline = _seconds(value["accepted_at"]), _seconds(value["deadline"])
-        sent_at = _seconds(value.get("sent_at", accepted_at))
-        if accepted_at is None or deadline is None or sent_at is None:
-            raise ValueError("sent_at, accepted_at and deadline of the run handle must be epoch seconds")
-        directions = _by_result_type(value, "directions")
-        rows = _by_result_type(value, "rows_per_agent")
-        remembered = _by_result_type(value, "remembered")
+        test_type, types = str(value["test_type"]), value["result_types"]
+        _check("test_type", value["test_type"], test_type in TEST_TYPES, f"one of {', '.join(TEST_TYPES)}")
+        are_known = isinstance(types, list) and types and all(str(name) in RESULT_TYPES for name in types)
+        _check("result_types", types, are_known, f"a list of {', '.join(RESULT_TYPES)}")
         return cls(
             Plan(
                 test_id=short_text(value["test_id"]),
-                test_type=str(value["test_type"]),
+                test_type=test_type,
                 account_group_id=_account_group(value.get("account_group_id")),
-                directions={name: _directions(directions.get(name)) for name in result_types},
-                rows_per_agent={name: whole_number(rows.get(name, 1)) for name in result_types},
+                directions=_by_result_type(value, "directions", _directions),
+                rows_per_agent=_by_result_type(value, "rows_per_agent", _row_count, default=1),
                 expected=_expected(value.get("expected_agents"), value.get("expected_source", "unknown")),
-                remembered={name: _round(remembered.get(name)) for name in result_types},
+                remembered=_by_result_type(value, "remembered", _round),
                 round_length=_seconds(value.get("round_length")),
                 test_name=short_text(value.get("test_name")),
                 test_link=str(value.get("test_link", "")),
                 from_test=short_text(value.get("from_test")),
                 from_test_name=short_text(value.get("from_test_name")),
             ),
-            sent_at=sent_at,
-            accepted_at=accepted_at,
-            deadline=deadline,
+            sent_at=_time("sent_at", value.get("sent_at", value["accepted_at"])),
+            accepted_at=_time("accepted_at", value["accepted_at"]),
+            deadline=_time("deadline", value["deadline"]),
             run_calls=whole_number(value["run_calls"]) or 1,
         )
+
+
+_REQUIRED = ("test_id", "test_type", "accepted_at", "deadline", "result_types", "remembered", "run_calls")
+
+
+def _check(name: str, value: Any, is_valid: object, expected: str) -> None:
+    if not is_valid:
+        raise ValueError(f"{name} of the run handle must be {expected}, got {shorten(repr(value), 91)}")
 
 
 def _seconds(value: Any) -> float | None:
@@ -188,58 +175,59 @@ def _seconds(value: Any) -> float | None:
     return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
 
 
+def _time(name: str, value: Any) -> float:
+    seconds = _seconds(value)
+    _check(name, value, seconds is not None, "epoch seconds")
+    return seconds or 0.0
+
+
 def _round(value: Any) -> int | None:
     round_id = whole_number(value)
-    if value is not None and (round_id is None or not 0 < round_id < YEAR_10000):
-        raise ValueError(f"remembered of the run handle must be round ids, got {_shown(value)}")
+    is_round = round_id is not None and 0 < round_id < YEAR_10000
+    _check("remembered", value, value is None or is_round, "round ids")
     return round_id
+
+
+def _row_count(value: Any) -> int | None:
+    count = whole_number(value)
+    _check("rows_per_agent", value, value is None or (count or 0) > 0, "counts")
+    return count
 
 
 def _account_group(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if not short_text(value):
-        raise ValueError(f"account_group_id of the run handle must be an id, got {_shown(value)}")
+    _check("account_group_id", value, short_text(value), "an id")
     return short_text(value)
 
 
 def _directions(value: Any) -> tuple[str | None, ...]:
-    directions = value or [None]
-    if not isinstance(directions, list) or not all(
-        direction is None or direction in DIRECTIONS for direction in directions
-    ):
-        raise ValueError(
-            f"directions of the run handle must be a list of {', '.join(DIRECTIONS)}, got {_shown(value)}"
-        )
-    return tuple(directions)
+    names = value or [None]
+    are_known = isinstance(names, list) and all(name is None or name in DIRECTIONS for name in names)
+    _check("directions", value, are_known, f"a list of {', '.join(DIRECTIONS)}")
+    return tuple(names)
 
 
-def _by_result_type(handle: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = handle.get(name) or {}
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} of the run handle must be an object by result type, got {_shown(value)}")
-    return value
+def _by_result_type(
+    handle: Mapping[str, Any], name: str, read: Callable[[Any], T], default: Any = None
+) -> dict[str, T]:
+    entries = handle.get(name) or {}
+    _check(name, entries, isinstance(entries, Mapping), "an object by result type")
+    return {result_type: read(entries.get(result_type, default)) for result_type in handle["result_types"]}
 
 
 def _expected(value: Any, source: Any) -> ExpectedAgents:
-    if source not in SOURCES:
-        raise ValueError(
-            f"expected_source of the run handle is not one of {', '.join(SOURCES)}, got {_shown(source)}"
-        )
+    _check("expected_source", source, source in SOURCES, f"one of {', '.join(SOURCES)}")
     if isinstance(value, list):
-        if not all(isinstance(agent, Mapping | str) for agent in value):
-            raise ValueError(f"expected_agents of the run handle must be objects or ids, got {_shown(value)}")
+        are_agents = all(isinstance(agent, Mapping | str) for agent in value)
+        _check("expected_agents", value, are_agents, "objects or ids")
         return ExpectedAgents.of(source, map(_agent, value))
-    count = whole_number(value)
-    return ExpectedAgents(source, count=count) if count else ExpectedAgents("unknown")
+    count = whole_number(value or 0)
+    _check("expected_agents", value, count is not None and count >= 0, "a list of agents or a count")
+    return ExpectedAgents(source, count=count) if count else UNKNOWN
 
 
 def _agent(value: Mapping[str, Any] | str) -> Agent:
     if isinstance(value, str):
         return Agent(printable(value))
     return Agent(printable(str(value.get("agent_id", ""))), printable(str(value.get("agent_name", ""))))
-
-
-def _shown(value: Any) -> str:
-    """A damaged value for an error."""
-    return shorten(repr(value), 91)

@@ -169,7 +169,11 @@ def test_missing_field_is_named(name):
         ("remembered", {"network": -1}),
         ("expected_source", "somewhere"),
         ("expected_source", ["test"]),
+        ("rows_per_agent", {"network": -1}),
+        ("rows_per_agent", {"network": "x"}),
         ("expected_agents", [7]),
+        ("expected_agents", -1),
+        ("expected_agents", "five"),
         ("sent_at", "soon"),
         ("accepted_at", "soon"),
         ("accepted_at", None),
@@ -202,20 +206,23 @@ def test_link_is_not_in_the_repr():
     assert LINK not in repr(handle())
 
 
-TIMES = "sent_at, accepted_at and deadline of the run handle must be epoch seconds"
-
-
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"test_type": "bgp"}, f"test_type 'bgp' of the run handle is not one of {', '.join(TEST_TYPES)}"),
+        (
+            {"test_type": "bgp"},
+            f"test_type of the run handle must be one of {', '.join(TEST_TYPES)}, got 'bgp'",
+        ),
         (
             {"result_types": ["bgp"]},
-            f"result_types ['bgp'] of the run handle are not among {', '.join(RESULT_TYPES)}",
+            f"result_types of the run handle must be a list of {', '.join(RESULT_TYPES)}, got ['bgp']",
         ),
-        ({"deadline": "soon"}, TIMES),
-        ({"deadline": -1}, TIMES),
-        ({"accepted_at": 253_402_300_800}, TIMES),
+        ({"deadline": "soon"}, "deadline of the run handle must be epoch seconds, got 'soon'"),
+        ({"deadline": -1}, "deadline of the run handle must be epoch seconds, got -1"),
+        (
+            {"accepted_at": 253_402_300_800},
+            "accepted_at of the run handle must be epoch seconds, got 253402300800",
+        ),
         ({"account_group_id": [11]}, "account_group_id of the run handle must be an id, got [11]"),
         (
             {"directions": {"dns-server": ["up"]}},
