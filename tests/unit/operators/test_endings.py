@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     AirflowTaskTimeout,
     Asset,
+    BaseSensorOperator,
     TaskDeferred,
 )
 from tests.unit.operators.conftest import replace_sleep
@@ -262,10 +263,14 @@ class TestSensor:
         with pytest.raises(ThousandEyesServerError):
             worker_alone.execute(sensor)
 
-    def test_in_reschedule_mode_it_pokes_once(self, worker_alone, sensor_of):
+    def test_in_reschedule_mode_it_pokes_once(self, worker_alone, sensor_of, monkeypatch):
         sensor = sensor_of({"delays": 500}, mode="reschedule", timeout=60)
         context = worker_alone.context
+        # Airflow 3 asks the task instance when the sensor first started, Airflow 2 the database.
+        context["ti"].task_id = sensor.task_id
         context["ti"].get_first_reschedule_date = lambda context: None
+        source = f"{BaseSensorOperator.__module__}._orig_start_date"
+        monkeypatch.setattr(source, lambda **which_try: None, raising=False)
         worker_alone.operator = sensor
         # Airflow 2 and 3 define the exception in different modules.
         with pytest.raises(Exception) as rescheduled:  # noqa: PT011
