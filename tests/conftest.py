@@ -1,7 +1,7 @@
-"""A temporary Airflow for the test session.
+"""A temporary Airflow home for the test session.
 
-Tests must not see the user's Airflow: its home, database and connections. The environment is set before the first
-import of Airflow, which reads it once.
+Tests must not use the home, database and connections of the user's Airflow. Airflow reads the environment at its first
+import, so the environment is set before.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the contract tests compared with ThousandEyes' SDK and API description.
+    """Print the number of comparisons with ThousandEyes' SDK and API description.
 
-    The figures are properties of test reports, which pytest-xdist collects from its workers.
+    The numbers are properties of test reports, which pytest-xdist collects from its workers.
     """
     counted: Counter[str] = Counter()
     reports = [report for each in terminalreporter.stats.values() for report in each]

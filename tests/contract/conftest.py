@@ -1,6 +1,6 @@
-"""What ThousandEyes publishes about its API, for the tests that hold the simulator and the hooks against it.
+"""ThousandEyes' Python SDK and OpenAPI description, with which the contract tests compare simulator and hooks.
 
-That is its Python SDK, a development dependency, and the OpenAPI description, when it is at hand.
+The SDK is a development dependency. Tests that need the description are skipped without it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from thousandeyes_provider.simulator.service import Service
 
 HERE = Path(__file__).parent
 OPENAPI = "THOUSANDEYES_OPENAPI"
-"""The environment variable that says where the OpenAPI description is."""
+"""Environment variable with the path of the OpenAPI description."""
 
 TOKEN = "contract-token"
 
-# How the SDK names what the API calls by another name; everything else is the API's name with underscores.
+# Names of the SDK that differ from the names of the API with underscores.
 _CREATE = {"web-transactions": "web_transaction", "dnssec": "dns_sec"}
 _GET = {"dnssec": "dns_sec"}
 _RESULTS = {"web-transactions": "web_transaction", "dns-server": "dns_servers", "dnssec": "dns_sec"}
@@ -41,24 +41,24 @@ def _underscored(name: str) -> str:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request that reached the simulator, and what it answered (``None``: nothing)."""
+    """A request to the simulator and the response; ``None`` if the connection was cut."""
 
     call: ReceivedRequest
     answer: SimulatedResponse | None
 
     @property
     def body(self) -> Any:
-        """The JSON body of the request; ``None`` when there was none."""
+        """JSON body of the request; ``None`` for an empty body."""
         return json.loads(self.call.body) if self.call.body else None
 
     @property
     def sent(self) -> tuple[str, tuple[str, ...], dict[str, str], Any]:
-        """Everything in the request that matters to the API: method, path, query, body."""
+        """Method, path, query and body of the request."""
         return self.call.method, self.call.segments, dict(self.call.query), self.body
 
 
 class Sdk:
-    """ThousandEyes' own client, with every operation that instant tests need under its SDK name.
+    """ThousandEyes' Python client with the operations for instant tests.
 
     :param url: base URL of the API.
     """
@@ -95,31 +95,31 @@ class Sdk:
 
     @staticmethod
     def request_model(test_type: str) -> Any:
-        """The class of the request that creates a test of this type."""
+        """Return the model of the request that creates a test of this type."""
         stem = _CREATE.get(test_type, _underscored(test_type))
         name = "".join(part.capitalize() for part in stem.split("_")) + "InstantTestRequest"
         return getattr(importlib.import_module("thousandeyes_sdk.instant_tests.models"), name)
 
     def create(self, test_type: str, definition: Mapping[str, Any], **parameters: Any) -> Any:
-        """Create a test, with a definition that has gone through the SDK's request model."""
+        """Create a test from a definition that the SDK's request model has parsed."""
         request = self.request_model(test_type).from_dict(dict(definition))
         operation = self._operations[f"create_{_CREATE.get(test_type, _underscored(test_type))}_instant_test"]
         return operation(request, **parameters)
 
     def test(self, test_type: str, test_id: str, **parameters: Any) -> Any:
-        """The definition of a test."""
+        """Return the definition of a test."""
         return self._operations[f"get_{_GET.get(test_type, _underscored(test_type))}_test"](
             test_id, **parameters
         )
 
     def results(self, result_type: str, test_id: str, **parameters: Any) -> Any:
-        """The first page of results."""
+        """Return the first page of results."""
         return self._operations[f"get_test_{_RESULTS.get(result_type, _underscored(result_type))}_results"](
             test_id, **parameters
         )
 
     def all_results(self, result_type: str, test_id: str, **parameters: Any) -> list[Any]:
-        """The rows of all pages, as the SDK's own iteration finds them."""
+        """Return the rows of all pages, read with the SDK's iterator."""
         stem = _RESULTS.get(result_type, _underscored(result_type))
         return list(self._operations[f"get_test_{stem}_results_paginated"](test_id, **parameters))
 
@@ -128,39 +128,39 @@ _OPEN = ("SimpleTest", "AlertSimpleTest")
 
 
 def surprises(value: Any, path: str = "") -> Iterator[str]:
-    """What the SDK's models took although they do not know it: further fields, and words that no enumeration has.
+    """Yield unknown fields and unknown enumeration values in a model of the SDK.
 
-    The models are generated to let both pass; an answer that is right has neither. Only a test as lists and results
-    tell it is documented to have further fields: those of its type, which the typed lookup is checked for.
+    The generated models accept both. A correct response contains neither, with one exception: a test in lists and
+    results may have the fields of its type. The typed lookup checks these fields.
     """
     if isinstance(value, Enum) and value.name == "UNKNOWN":
-        yield f"{path}: a word that the SDK does not know"
+        yield f"{path}: value unknown to the SDK"
     elif isinstance(value, list):
         for entry in value:
             yield from surprises(entry, f"{path}[]")
     elif hasattr(value, "any_of_schemas"):
-        # the SDK takes the first alternative, which lets everything pass: any of them may be the right one
+        # The SDK parses the first alternative, which accepts everything. The best match counts.
         module = importlib.import_module(type(value).__module__.rpartition(".")[0])
         plain = value.actual_instance.model_dump(by_alias=True, exclude_unset=True, mode="json")
         alternatives = [getattr(module, name).from_dict(plain) for name in value.any_of_schemas]
-        yield from min((list(surprises(each, path)) for each in alternatives), key=len)
+        yield from min((list(surprises(alternative, path)) for alternative in alternatives), key=len)
     elif hasattr(value, "model_extra"):
         for name in () if type(value).__name__ in _OPEN else value.model_extra or {}:
-            yield f"{path}.{name}: a field that the SDK does not know"
+            yield f"{path}.{name}: field unknown to the SDK"
         for name, field in type(value).model_fields.items():
             yield from surprises(getattr(value, name), f"{path}.{field.alias or name}")
 
 
 @pytest.fixture(scope="session")
 def definitions() -> dict[str, dict[str, Any]]:
-    """A definition for each test type, with most of the fields that it can have."""
-    found: dict[str, dict[str, Any]] = json.loads(HERE.joinpath("definitions.json").read_text())
-    return found
+    """A definition of each test type with most of its fields."""
+    definitions: dict[str, dict[str, Any]] = json.loads(HERE.joinpath("definitions.json").read_text())
+    return definitions
 
 
 @pytest.fixture
 def tally(record_property: Any) -> dict[str, int]:
-    """Counts what this test held against the contract; the end of the run adds up what all tests did."""
+    """The comparisons of this test by kind. pytest prints the totals of all tests."""
     counted: dict[str, int] = {}
     record_property("contract", counted)
     return counted
@@ -168,7 +168,7 @@ def tally(record_property: Any) -> dict[str, int]:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A fast simulated ThousandEyes that lists its instant tests and gives each round an id of its own."""
+    """A fast simulated ThousandEyes. It lists instant tests, and every round has its own id."""
     with Simulator(
         tokens=[TOKEN],
         speed=1000,
@@ -182,7 +182,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture
 def exchanges(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
-    """The requests that reach the simulator, with their bodies, which it does not keep itself."""
+    """The requests to the simulator with their bodies, which the simulator does not store."""
     seen: list[Exchange] = []
     handle = Service.handle
 
@@ -203,7 +203,7 @@ def sdk(simulator: Simulator) -> Sdk:
 
 @pytest.fixture
 def check_model(tally: dict[str, int]) -> Any:
-    """Checks that the SDK knows all of what one of its models was made from, and counts that."""
+    """A function that checks that a model has no field or value unknown to the SDK, and counts the check."""
 
     def check(model: Any) -> Any:
         assert list(surprises(model)) == []
@@ -214,11 +214,7 @@ def check_model(tally: dict[str, int]) -> Any:
 
 
 class Description:
-    """The OpenAPI description, prepared once: which answers and requests are right.
-
-    openapi-core does the work: it is maintained, knows OpenAPI 3.0's dialect of JSON Schema, finds the operation,
-    status, media type and headers of an answer by itself, and keeps its validators.
-    """
+    """The OpenAPI description, which validates requests and responses with openapi-core."""
 
     BASE = "https://api.thousandeyes.com"
 
@@ -243,7 +239,7 @@ class Description:
         self.api = OpenAPI.from_dict(
             self._document,
             config=Config(
-                spec_validator_cls=None,  # the description is taken as it is; its own faults are not ours
+                spec_validator_cls=None,  # do not validate the description itself
                 extra_media_type_deserializers={
                     "application/hal+json": json.loads,
                     "application/problem+json": json.loads,
@@ -252,7 +248,7 @@ class Description:
         )
 
     def operation(self, method: str, path: str) -> str | None:
-        """The ``operationId`` of a request; ``None`` for one that the description does not have."""
+        """Return the ``operationId`` of a request; ``None`` for an operation that is not in the description."""
         return next(
             (
                 name
@@ -263,7 +259,7 @@ class Description:
         )
 
     def row_fields(self, result_type: str) -> set[str]:
-        """The fields that a row of this result type may have."""
+        """Return the fields of a row of this result type."""
         answer = self._document["paths"][f"/test-results/{{testId}}/{result_type}"]["get"]["responses"]["200"]
         (content,) = answer["content"].values()
         rows = self._resolved(self._resolved(content["schema"])["properties"]["results"])
@@ -288,11 +284,11 @@ class Description:
         )
 
     def faults_of_request(self, call: ReceivedRequest) -> list[str]:
-        """What is wrong with a request."""
+        """Return the validation errors of a request."""
         return [_reason(error) for error in self.api.iter_request_errors(self._request(call))]
 
     def faults_of_answer(self, call: ReceivedRequest, answer: SimulatedResponse) -> list[str]:
-        """What is wrong with an answer."""
+        """Return the validation errors of a response."""
         from openapi_core.testing import MockResponse
 
         response = MockResponse(
@@ -314,12 +310,12 @@ def _reason(error: BaseException) -> str:
 
 
 def closed(document: dict[str, Any]) -> dict[str, Any]:
-    """The description with every object closed: what it does not list is wrong.
+    """Return the description with ``additionalProperties: false`` in every object.
 
-    OpenAPI lets an object have any further field unless told otherwise, so that a misspelt one would pass. ``allOf``
-    of objects becomes one object first, since closing its parts would make each forbid the others' fields. What an
-    object is said to require without having it is dropped: the typed lookup of SIP tests demands the field in which
-    requests nest the credentials, while its own fields have them side by side, and so have the SDK's.
+    OpenAPI allows additional fields by default, so a misspelled field would pass. Objects combined with ``allOf`` are
+    merged first; otherwise each part would reject the fields of the others. Required fields that an object does not
+    define are dropped: the typed lookup of SIP tests requires ``targetSipCredentials`` but defines the credentials as
+    separate fields, as does the SDK.
     """
     schemas: dict[str, Any] = document["components"]["schemas"]
 
@@ -329,7 +325,7 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
         return schema
 
     def members(schema: Any) -> tuple[dict[str, Any], set[str]] | None:
-        """The properties of an object that may be put together from others, and those it must have."""
+        """Return all properties of an object, including those of ``allOf``, and the required ones."""
         schema = target(schema)
         if "allOf" not in schema:
             return (
@@ -370,7 +366,7 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def description(pytestconfig: pytest.Config) -> Description:
-    """The OpenAPI description. Tests that need it are skipped where it is missing."""
+    """The OpenAPI description. Tests that request it are skipped if the file does not exist."""
     beside_checkout = pytestconfig.rootpath.parent / "shared/thousandeyes/openapi-7.0.99.yaml"
     path = Path(os.environ.get(OPENAPI) or beside_checkout)
     if not path.is_file():

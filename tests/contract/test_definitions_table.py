@@ -1,4 +1,4 @@
-"""The table of what a definition may say, held against the SDK's request models and the API description."""
+"""The table of definition fields matches the SDK's request models and the API description."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from thousandeyes_provider.api.result_types import TEST_TYPES
 pytestmark = pytest.mark.xdist_group("sdk")
 
 NEWER = {"chromiumTrack", "flagCollectConsoleLogs", "requestMethod", "vaultCredentials"}
-"""Fields that the SDK has and the description does not have yet."""
+"""Fields of the SDK that are not in the description."""
 
 OLDER = {"agentInterfaces"}
-"""Fields that the description has and the SDK does not."""
+"""Fields of the description that are not in the SDK."""
 
 KINDS = {"string": "text", "integer": "whole", "boolean": "flag", "array": "list", "object": "object"}
 
 
 def of_models(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation of a model is made of."""
+    """Yield the types in an annotation of a model."""
     parts = typing.get_args(annotation)
     if not parts:
         yield annotation
@@ -51,7 +51,7 @@ def test_the_sdks_model_has_the_same_fields(sdk: Any, test_type: str) -> None:
 
 
 def flat(schemas: Mapping[str, Any], schema: Any) -> tuple[dict[str, Any], set[str]]:
-    """The properties of a schema and of what it is made of, and which are required."""
+    """Return the properties of a schema and its parts, and the required ones."""
     schema = resolved(schemas, schema)
     properties, required = dict(schema.get("properties", {})), set(schema.get("required", ()))
     for part in schema.get("allOf", ()):
@@ -67,7 +67,7 @@ def resolved(schemas: Mapping[str, Any], schema: Any) -> Any:
 
 
 def check(schemas: Mapping[str, Any], schema: Any, fields: Mapping[str, Field]) -> int:
-    """Every property is in the table as the description has it; how many they were."""
+    """Check that the table matches the properties of a schema. Return the number of properties."""
     properties, required = flat(schemas, schema)
     checked = 0
     for name, declared in properties.items():
@@ -103,7 +103,7 @@ def test_the_description_has_the_same_fields(description: Any, tally: dict[str, 
 
 
 @pytest.mark.parametrize("test_type", TEST_TYPES)
-def test_what_only_scheduled_tests_have_is_known_as_that(description: Any, test_type: str) -> None:
+def test_fields_of_scheduled_tests_only_are_marked(description: Any, test_type: str) -> None:
     responses = description.document["paths"][f"/tests/{test_type}/{{testId}}"]["get"]["responses"]
     schema = responses["200"]["content"]["application/hal+json"]["schema"]
     scheduled, _ = flat(description.document["components"]["schemas"], schema)

@@ -1,4 +1,4 @@
-"""What the hooks send: the SDK's request models parse it, and the SDK sends the very same for the same thing."""
+"""The hooks and the SDK send the same requests, and the SDK's models parse those of the hooks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ END = datetime(2026, 1, 1, 13, tzinfo=UTC)
 
 @pytest.fixture
 def connect(simulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes a hook that is connected to the simulator."""
+    """Return a function that makes a hook connected to the simulator."""
 
     def make(kind: Any = ThousandEyesHook, aid: str | None = None) -> Any:
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
@@ -36,7 +36,7 @@ def counted(tally: dict[str, int], exchange: Any) -> Any:
 
 
 @pytest.mark.parametrize("test_type", TEST_TYPES)
-def test_a_definition_is_what_the_sdk_would_send(
+def test_a_definition_equals_that_of_the_sdk(
     connect: Any, sdk: Any, exchanges: Any, definitions: Any, check_model: Any, tally: Any, test_type: str
 ) -> None:
     connect(aid="1001").create_instant_test(test_type, definitions[test_type])
@@ -46,12 +46,12 @@ def test_a_definition_is_what_the_sdk_would_send(
     theirs = exchanges.pop()
     assert ours.answer.status == theirs.answer.status == 201
     assert ours.sent[:3] == theirs.sent[:3]
-    # the SDK adds the defaults of fields that are not given
+    # The SDK adds the defaults of omitted fields.
     assert within({**ours.body, "testName": "another"}, theirs.body)
 
 
 def within(ours: Any, theirs: Any) -> bool:
-    """Whether everything in ``ours`` is the same in ``theirs``, which may have further fields."""
+    """Return whether ``theirs`` contains ``ours``. It may have additional fields."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return all(name in theirs and within(value, theirs[name]) for name, value in ours.items())
     if isinstance(ours, list) and isinstance(theirs, list):
@@ -59,7 +59,7 @@ def within(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-def test_a_snapshot_is_what_the_sdk_would_send(
+def test_a_snapshot_equals_that_of_the_sdk(
     connect: Any, sdk: Any, exchanges: Any, check_model: Any, tally: Any
 ) -> None:
     from thousandeyes_sdk.snapshots.models import SnapshotRequest
@@ -75,7 +75,7 @@ def test_a_snapshot_is_what_the_sdk_would_send(
 
 
 def moment(value: Any) -> Any:
-    """A value in which the spelling of a moment does not matter."""
+    """Return a value with its times in one format."""
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -92,10 +92,10 @@ RANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("hook_class", [ThousandEyesHook, ThousandEyesAsyncHook])
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_results_are_asked_for_as_the_sdk_asks(
+def test_requests_for_results_equal_those_of_the_sdk(
     connect: Any, sdk: Any, exchanges: Any, tally: Any, result_type: str, hook_class: Any
 ) -> None:
-    test_type = next(name for name, each in TEST_TYPES.items() if result_type in each.result_types)
+    test_type = next(name for name, known in TEST_TYPES.items() if result_type in known.result_types)
     test_id = str(202701 + list(TEST_TYPES).index(test_type))
     further: dict[str, Any] = {}
     if result_type in ("network", "path-vis"):
@@ -115,7 +115,7 @@ def test_results_are_asked_for_as_the_sdk_asks(
 
 
 def read(hook: Any, *arguments: Any, **named: Any) -> Any:
-    """Results, from a hook of either kind."""
+    """Read results through a hook of either kind."""
     if isinstance(hook, ThousandEyesHook):
         return hook.get_test_results(*arguments, **named)
 
@@ -128,7 +128,7 @@ def read(hook: Any, *arguments: Any, **named: Any) -> Any:
     return asyncio.run(whole())
 
 
-def test_everything_else_is_asked_for_as_the_sdk_asks(
+def test_all_other_requests_equal_those_of_the_sdk(
     connect: Any, sdk: Any, exchanges: Any, tally: Any
 ) -> None:
     hook = connect(aid="1001")
@@ -158,8 +158,8 @@ def test_everything_else_is_asked_for_as_the_sdk_asks(
         assert sent == [exchange.sent for exchange in exchanges]
 
 
-class TestTheCheckItself:
-    """A check that nothing can break holds nothing."""
+class TestComparison:
+    """The comparisons detect differences."""
 
     @pytest.mark.parametrize(
         ("change", "fault"),
@@ -171,7 +171,7 @@ class TestTheCheckItself:
             ({"followRedirects": "yes"}, "followRedirects"),
         ],
     )
-    def test_a_wrong_definition_does_not_parse(
+    def test_an_invalid_definition_does_not_parse(
         self, sdk: Any, definitions: Any, change: dict[str, Any], fault: str
     ) -> None:
         definition = {
@@ -183,14 +183,14 @@ class TestTheCheckItself:
             sdk.request_model("http-server").from_json(json.dumps(definition))
 
     @pytest.mark.parametrize("change", [{"httpTimelimit": 5}, {"authType": "kerberus"}])
-    def test_what_the_model_lets_pass_is_found(
+    def test_unknown_fields_and_values_are_detected(
         self, sdk: Any, definitions: Any, check_model: Any, change: dict[str, Any]
     ) -> None:
         definition = {**definitions["http-server"], **change}
         with pytest.raises(AssertionError, match=next(iter(change))):
             check_model(sdk.request_model("http-server").from_json(json.dumps(definition)))
 
-    def test_another_path_or_query_is_seen(self, connect: Any, sdk: Any, exchanges: Any) -> None:
+    def test_another_path_or_query_is_detected(self, connect: Any, sdk: Any, exchanges: Any) -> None:
         connect(aid="1001").get_test_results("202703", "http-server", expand="header")
         ours = exchanges.pop()
         for how in ({"expand": ["certificate"]}, {"expand": ["header"], "window": "1h"}, {}):

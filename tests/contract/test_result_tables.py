@@ -1,4 +1,4 @@
-"""The tables of result types and metrics in api/, held against the API description and the SDK's models."""
+"""The tables of result types and metrics match the API description and the SDK's models."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 pytestmark = pytest.mark.xdist_group("description")
 
 NO_METRIC = {"packetsBySecond", "dnsServerMeasurement"}
-"""Fields without a value to compare: pairs for each second, and the DNS responses that an agent received."""
+"""Fields that are not metrics: packets by second, and the DNS responses that an agent received."""
 
 NEWER = {"errorDetails", "dnsServerMeasurement"}
-"""Fields of rows that only newer descriptions have."""
+"""Fields of rows in newer descriptions only."""
 
 OURS = {"availability", "error", "certificateDaysLeft", "certificateValid"}
-"""Metrics that are derived, not fields."""
+"""Metrics that are derived from other fields."""
 
 
 def first_parts(names: Any) -> set[str]:
@@ -26,16 +26,16 @@ def first_parts(names: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_every_field_of_a_row_is_a_metric_and_the_other_way_round(description: Any, result_type: str) -> None:
+def test_metrics_and_fields_of_rows_match(description: Any, result_type: str) -> None:
     rows = description.row_fields(result_type)
     assert rows - NO_METRIC - {"_links"} <= first_parts(METRICS[result_type])
     assert first_parts(METRICS[result_type]) - OURS - NEWER <= rows
-    # what tells apart the rows of an agent is a field of them, and so is every metric that evidence shows
+    # The fields that distinguish an agent's rows are fields of the row.
     assert set(RESULT_TYPES[result_type].row_keys) <= rows
     assert first_parts(name for name, _ in RESULT_TYPES[result_type].metrics) <= rows
 
 
-def test_every_type_is_one_of_the_api(description: Any) -> None:
+def test_every_type_exists_in_the_api(description: Any) -> None:
     paths = {path for _, path in description.operations}
     created = {
         path.split("/")[2] for path in paths if path.startswith("/tests/") and path.endswith("/instant")

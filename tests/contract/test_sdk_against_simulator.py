@@ -1,4 +1,4 @@
-"""ThousandEyes' own client against the simulator: creates, runs and reads everything, and its models parse it."""
+"""ThousandEyes' SDK against the simulator: it creates, runs and reads tests, and its models parse the responses."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ pytestmark = pytest.mark.xdist_group("sdk")
 
 
 def plain(row: Any) -> dict[str, Any]:
-    """A row as the API gave it."""
+    """Return a row in the format of the API."""
     texts: dict[str, Any] = row.model_dump(by_alias=True, exclude_unset=True, mode="json")
     return texts
 
 
 def reported(simulator: Any, test_id: str) -> None:
-    """Wait until the rounds of a test are complete; in simulated seconds that takes none."""
+    """Wait until the rounds of a test are complete. It takes milliseconds."""
     import time
 
     deadline = time.monotonic() + 10
-    while not all(each.complete for each in simulator.rounds(test_id)):
+    while not all(round_.complete for round_ in simulator.rounds(test_id)):
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
 @pytest.mark.parametrize("test_type", TEST_TYPES)
 class TestEachType:
-    def test_created_run_and_read(
+    def test_a_test_can_be_created_run_and_read(
         self, simulator: Any, sdk: Any, definitions: Any, check_model: Any, tally: Any, test_type: str
     ) -> None:
         definition = definitions[test_type]
@@ -59,7 +59,7 @@ class TestEachType:
                 assert row_error(result_type, plain(row)) is None
         tally["types"] = 1
 
-    def test_its_failures_parse_and_are_errors(
+    def test_failed_rows_parse_and_are_errors(
         self, simulator: Any, sdk: Any, check_model: Any, test_type: str
     ) -> None:
         test_id = simulator.add_test(test_type, outcomes="error", agents=2)
@@ -68,7 +68,7 @@ class TestEachType:
             for row in page.results:
                 assert bool(row_error(result_type, plain(row))) == RESULT_TYPES[result_type].judged
 
-    def test_all_pages(self, simulator: Any, sdk: Any, check_model: Any, test_type: str) -> None:
+    def test_all_pages_can_be_read(self, simulator: Any, sdk: Any, check_model: Any, test_type: str) -> None:
         test_id = simulator.add_test(test_type, agents=5, history=[60, 120], switches={"page_size": 3})
         for result_type in TEST_TYPES[test_type].result_types:
             rows = [check_model(row) for row in sdk.all_results(result_type, test_id, window="1h")]
@@ -124,7 +124,7 @@ class TestAlerts:
 
 
 class TestDetails:
-    """Console logs are left out: the SDK wants their timestamps as numbers, the description as text."""
+    """Without console logs: the SDK requires numeric timestamps, but the description specifies text."""
 
     STEMS: ClassVar = {
         "api": "api",
@@ -135,7 +135,7 @@ class TestDetails:
 
     @pytest.mark.parametrize("outcome", ["ok", "error"])
     @pytest.mark.parametrize("result_type", STEMS)
-    def test_they_parse(
+    def test_details_parse(
         self, simulator: Any, sdk: Any, check_model: Any, result_type: str, outcome: str
     ) -> None:
         test_type = result_type if result_type in TEST_TYPES else "agent-to-server"
@@ -149,7 +149,7 @@ class TestDetails:
             assert details.requests[1].assertions[-1].has_failed
 
 
-class TestTheRest:
+class TestOtherOperations:
     def test_expanded_headers_and_certificates(self, simulator: Any, sdk: Any, check_model: Any) -> None:
         row = check_model(sdk.results("http-server", "202703", expand=["header", "certificate"])).results[0]
         assert "200 OK" in row.headers.response_headers
@@ -196,10 +196,10 @@ class TestTheRest:
         check_model(model.from_json(caught.value.body))
 
 
-class TestTheCheckItself:
-    """A check that nothing can break holds nothing."""
+class TestChecks:
+    """The checks detect errors."""
 
-    def test_a_value_of_another_type_is_a_parse_error(self, simulator: Any, sdk: Any) -> None:
+    def test_a_value_of_the_wrong_type_is_a_parse_error(self, simulator: Any, sdk: Any) -> None:
         from pydantic import ValidationError
 
         simulator.change_test("202703", switches={"numbers_as_text": True})
@@ -214,7 +214,7 @@ class TestTheCheckItself:
             ({"switches": {"extra_fields": True}}, "simulatedNovelty"),
         ],
     )
-    def test_what_the_models_let_pass_is_found(
+    def test_unknown_fields_and_values_are_detected(
         self, simulator: Any, sdk: Any, check_model: Any, change: dict[str, Any], fault: str
     ) -> None:
         test_id = simulator.add_test("agent-to-server", **change)

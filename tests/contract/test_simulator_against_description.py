@@ -1,6 +1,6 @@
-"""Every answer of the simulator validates against ThousandEyes' OpenAPI description, whatever its switches say.
+"""Every response of the simulator is valid by ThousandEyes' OpenAPI description, with any switches.
 
-No socket: requests go straight into the service, at a moment that the test chooses, so that a sweep is cheap.
+Tests call the service directly, without a socket, and set the time.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ pytestmark = pytest.mark.xdist_group("description")
 NOW = 1_800_000_015.0
 AGENTS = ("14410", "14412", "14419", "281474976710801")
 
-# The description is the same and the tally goes on counting, so that all examples may share what fixtures made.
+# All examples of a test share the fixtures: the description does not change, and the tally adds up.
 SWEEP = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 DEPARTURES = ("numbers_as_text", "error_type_spelling", "extra_fields", "sip_credentials")
-"""The switches that make the API depart from its description, which is what they are for."""
+"""Switches whose purpose is to violate the description."""
 
 
 def words(switch: Any) -> st.SearchStrategy[Any]:
-    """The values of a switch."""
+    """Return a strategy for the values of a switch."""
     if switch.metadata["choices"]:
         return st.sampled_from(switch.metadata["choices"])
     if isinstance(switch.default, bool):
@@ -60,7 +60,7 @@ SWITCHES = st.fixed_dictionaries(
 
 
 class Api:
-    """The simulated API at a moment that moves on when it is told to."""
+    """The simulated API at a given time."""
 
     def __init__(self, description: Any, tally: dict[str, int], **switches: Any) -> None:
         self.world = World(NOW, Switches().changed(switches), default_tests=False)
@@ -69,7 +69,7 @@ class Api:
         self._description, self._tally = description, tally
 
     def ask(self, method: str, url: str, body: Any = None, token: str = "good") -> SimulatedResponse:
-        """Send a request; its answer has to be right."""
+        """Send a request and validate the response."""
         call, answer = self.send(method, url, body, token)
         operation = self._description.operation(method, call.path)
         assert operation is not None, call.path
@@ -99,7 +99,7 @@ class Api:
         return call, answer
 
     def pages(self, url: str, most: int = 6) -> None:
-        """Read all pages of results, or the first few when there is no end."""
+        """Read the pages of results, at most ``most``."""
         for _ in range(most):
             answer = self.ask("GET", url)
             if answer.status != 200:
@@ -182,8 +182,8 @@ def test_running_and_reading(
             api.ask("GET", f"/test-results/{test_id}/{name}/agent/{agent_id}/round/{round_id}")
     scheduled = api.world.add_test(NOW, test_type=test_type, scheduled=True, tags=tags).test_id
     api.world.add_alert_rule("((loss >= 5 %))", [test_id, scheduled])
-    for each in (test_id, scheduled):
-        api.ask("GET", f"/tests/{test_type}/{each}?expand=agent,tag,alert-rule")
+    for some_id in (test_id, scheduled):
+        api.ask("GET", f"/tests/{test_type}/{some_id}?expand=agent,tag,alert-rule")
     api.ask("POST", f"/tests/{scheduled}/run")
     api.ask("GET", "/tests")
 
@@ -364,7 +364,7 @@ CALLS: Mapping[str, tuple[str, str, str]] = {
 
 
 WITHOUT_502 = ("account-groups", "current-user", "tags", "tag", "alert-rules", "alerts")
-"""The operations for which the description has no 502."""
+"""Operations without a 502 in the description."""
 
 
 @pytest.mark.parametrize("operation", CALLS)
@@ -392,14 +392,14 @@ def test_errors(description: Any, tally: Any, operation: str) -> None:
             assert api.ask(method, url.replace(test_id, "1")).status == 404
 
 
-class TestTheCheckItself:
-    """A check that nothing can break holds nothing."""
+class TestValidation:
+    """The validation detects errors."""
 
     @pytest.mark.parametrize(
         ("switch", "value"),
         [("numbers_as_text", True), ("error_type_spelling", "null"), ("extra_fields", True)],
     )
-    def test_a_switch_that_departs_from_the_description_is_seen(
+    def test_a_switch_that_violates_the_description_is_detected(
         self, description: Any, switch: str, value: Any
     ) -> None:
         api = Api(description, {}, **{switch: value})
@@ -407,13 +407,13 @@ class TestTheCheckItself:
         with pytest.raises(AssertionError, match="InvalidData"):
             api.ask("GET", f"/test-results/{test_id}/http-server")
 
-    def test_a_word_that_no_enumeration_has_is_seen(self, description: Any) -> None:
+    def test_an_unknown_enumeration_value_is_detected(self, description: Any) -> None:
         api = Api(description, {}, error_type_spelling="unknown")
         test_id = api.world.add_test(NOW, test_type="sip-server", outcomes="error").test_id
         with pytest.raises(AssertionError, match="quic-migration"):
             api.ask("GET", f"/test-results/{test_id}/sip-server")
 
-    def test_nested_credentials_are_seen(self, description: Any) -> None:
+    def test_nested_credentials_are_detected(self, description: Any) -> None:
         api = Api(description, {}, sip_credentials="nested")
         test_id = api.world.add_test(NOW, test_type="sip-server").test_id
         with pytest.raises(AssertionError, match="targetSipCredentials"):
@@ -421,7 +421,7 @@ class TestTheCheckItself:
 
     @settings(SWEEP, max_examples=60)
     @given(test_type=st.sampled_from(list(TEST_TYPES)), data=st.data())
-    def test_any_field_of_another_type_is_seen(
+    def test_a_field_of_the_wrong_type_is_detected(
         self, description: Any, test_type: str, data: st.DataObject
     ) -> None:
         api = Api(description, {})
@@ -439,7 +439,7 @@ class TestTheCheckItself:
                 call, SimulatedResponse(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
             )
 
-    def test_another_status_media_type_or_body_is_seen(self, description: Any) -> None:
+    def test_a_wrong_status_media_type_or_body_is_detected(self, description: Any) -> None:
         api = Api(description, {})
         test_id = api.world.add_test(NOW, test_type="dnssec").test_id
         call, answer = api.send("GET", f"/test-results/{test_id}/dnssec")
