@@ -15,7 +15,7 @@ settings.load_profile("usual")
 
 @pytest.fixture
 def log(capsys, caplog):
-    """Returns the logged text: from Airflow 3.0 on the tasks log to the console, before to Python's logging."""
+    """A function that returns the logged text. Tasks log to the console from Airflow 3.0 on, before to ``logging``."""
     caplog.set_level("DEBUG")
     if version("apache-airflow").startswith("2."):
         return lambda: caplog.text

@@ -1,4 +1,4 @@
-"""The layout of the package: imports between its layers, unique names, and no citation of absent documents."""
+"""The structure of the package: imports between layers, unique names, and no citations of absent documents."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MAY_IMPORT = {
     "cli": {"operators", "hooks", "validation", "api", "config", "exceptions", "simulator"},
     "__main__": {"cli"},
 }
-"""Each layer of the package and the layers that it may import. All may import the package itself for its version."""
+"""Layer to the layers that it may import. Every layer may import the package itself for its version."""
 
 
 def _load_structure() -> ModuleType:
-    """The script that measures the structure; the figures of the benchmark and these tests read files the same way."""
+    """Load the script that measures the structure, so that benchmark and tests read files in the same way."""
     spec = importlib.util.spec_from_file_location("structure", ROOT / "benchmarks" / "structure.py")
     assert spec is not None
     assert spec.loader is not None
@@ -49,7 +49,7 @@ MODULES = {module.name: module for module in structure.modules(ROOT)}
 
 @cache
 def imports_of(name: str) -> frozenset[str]:
-    """The modules of the package that a module imports, anywhere in its source."""
+    """Return the modules of the package that a module imports, including imports in functions."""
     imported = set()
     for node in ast.walk(MODULES[name].tree):
         if isinstance(node, ast.Import):
@@ -80,8 +80,8 @@ def test_no_module_imports_from_a_layer_above() -> None:
     assert upward == []
 
 
-def test_the_rules_themselves_allow_no_cycle() -> None:
-    """A layer is never below itself: each rule lists only layers whose own rules do not lead back."""
+def test_rules_allow_no_cycle() -> None:
+    """No layer may import itself through other layers."""
 
     def below(layer: str) -> set[str]:
         return MAY_IMPORT[layer].union(*map(below, MAY_IMPORT[layer]))

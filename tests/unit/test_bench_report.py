@@ -55,6 +55,6 @@ def test_rows_are_compared_with_the_same_alternative_only(bench: ModuleType) -> 
 
 
 def test_committed_results_have_a_ratio_for_each_short_measurement(bench: ModuleType) -> None:
-    """Without them, the weekly run would compare nothing."""
+    """The weekly run compares with these ratios."""
     headings = {heading for heading, _, _ in bench.ratios_in(bench.RESULTS.read_text())}
     assert {bench.MEASUREMENTS[name][2] for name in bench.QUICK} <= headings

@@ -1,4 +1,4 @@
-"""The options of the section [thousandeyes] in Airflow's configuration."""
+"""The options of Airflow's configuration section [thousandeyes]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 @pytest.fixture
 def configure(monkeypatch):
-    """Sets one option by its environment variable."""
+    """Return a function that sets an option through its environment variable."""
     return lambda name, value: monkeypatch.setenv(f"AIRFLOW__THOUSANDEYES__{name.upper()}", value)
 
 
@@ -40,7 +40,7 @@ def test_an_empty_option_has_its_default(configure, name):
         ("max_runs_per_dag_run", "40", 40),
     ],
 )
-def test_a_value_is_read_in_its_type(configure, name, text, value):
+def test_a_value_is_converted_to_its_type(configure, name, text, value):
     configure(name, text)
     assert setting(name) == value
     assert type(setting(name)) is type(value)
@@ -61,7 +61,7 @@ def test_a_value_is_read_in_its_type(configure, name, text, value):
         ("max_runs_per_dag_run", "-1"),
     ],
 )
-def test_a_wrong_value_names_option_value_and_what_is_expected(configure, name, text):
+def test_the_error_of_an_invalid_value_has_option_value_and_expectation(configure, name, text):
     configure(name, text)
     with pytest.raises(ThousandEyesConfigurationError) as failure:
         setting(name)
@@ -70,7 +70,7 @@ def test_a_wrong_value_names_option_value_and_what_is_expected(configure, name, 
     )
 
 
-def test_the_declared_default_of_every_option_reads_back_as_itself(configure):
+def test_declared_defaults_are_valid_values(configure):
     for name, declared in provider_config()["thousandeyes"]["options"].items():
         configure(name, declared["default"])
         assert setting(name) == OPTIONS[name].default

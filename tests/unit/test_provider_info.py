@@ -1,4 +1,4 @@
-"""The declaration that Airflow reads at discovery, and the connection form that is derived from it."""
+"""The provider metadata that Airflow reads at discovery, and the connection form derived from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
 STANDARD_FIELDS = {"description", "host", "schema", "login", "password", "port", "extra"}
 
-# A value other than the default for every field: as JSON has it, and as a text field stores it.
+# For every field a value other than the default, as JSON and as a text field stores it.
 TYPED = {
     "account_group_id": ("1234", "1234"),
     "timeout": (12.5, "12.5"),
@@ -36,12 +36,12 @@ def settings(extra: dict[str, Any]) -> ConnectionSettings:
     return read_connection("te", host=None, schema=None, port=None, password="token", extra=extra)
 
 
-def test_reading_it_imports_nothing_but_the_standard_library() -> None:
+def test_provider_info_imports_only_the_standard_library() -> None:
     script = (
         "import sys; from thousandeyes_provider.get_provider_info import get_provider_info; get_provider_info();"
         "print(sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
     )
-    # -S: what site-packages imports at start is not ours; so the package has to be put on the path.
+    # -S excludes imports that site-packages makes at start, so the package is added to the path.
     done = subprocess.run(
         [sys.executable, "-S", "-c", script],
         capture_output=True,
@@ -56,18 +56,18 @@ def package_root() -> str:
     return importlib.import_module("thousandeyes_provider").__path__[0].rpartition("/")[0]
 
 
-def test_airflow_accepts_it() -> None:
+def test_airflow_accepts_the_provider_info() -> None:
     from airflow import providers_manager
 
     schema = providers_manager._read_schema_from_resources_or_local_file("provider_info.schema.json")
     jsonschema.validate(get_provider_info(), schema)
 
 
-def test_it_is_plain_json() -> None:
+def test_the_provider_info_is_plain_json() -> None:
     assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
 
 
-def test_everything_it_names_exists() -> None:
+def test_every_named_class_exists() -> None:
     info = get_provider_info()
     modules = [
         name for kind in ("hooks", "operators") for entry in info[kind] for name in entry["python-modules"]
@@ -82,7 +82,7 @@ def test_everything_it_names_exists() -> None:
 
 
 @pytest.mark.parametrize("name", CONNECTION_FIELDS)
-def test_every_field_may_stay_empty(name: str) -> None:
+def test_every_field_is_optional(name: str) -> None:
     assert "null" in CONNECTION_FIELDS[name]["schema"]["type"]
 
 
@@ -97,19 +97,19 @@ def test_the_form_has_exactly_the_extras_that_the_hook_reads() -> None:
     assert settings({name: typed for name, (typed, _) in TYPED.items()}).warnings == ()
 
 
-def test_an_untouched_form_is_a_connection_without_extras() -> None:
+def test_an_unchanged_form_is_a_connection_without_extras() -> None:
     stored = {name: field["schema"].get("default") for name, field in CONNECTION_FIELDS.items()}
     assert settings(stored) == settings({})
 
 
 @pytest.mark.parametrize("name", TYPED)
-def test_text_is_read_like_json(name: str) -> None:
+def test_text_fields_are_read_like_json(name: str) -> None:
     typed, text = TYPED[name]
     assert settings({name: text}) == settings({name: typed})
 
 
 @pytest.mark.parametrize("name", ["timeout", "retry_limit", "queue_timeout"])
-def test_the_default_that_is_shown_is_the_one_that_is_used(name: str) -> None:
+def test_the_form_shows_the_default_of_each_field(name: str) -> None:
     default = getattr(settings({}), name)
     assert float(FIELD_BEHAVIOUR["placeholders"][name]) == default
     assert CONNECTION_FIELDS[name]["description"].endswith(f"Empty: {default:g}.")
@@ -129,7 +129,7 @@ class FakeTextWidget:
 
 
 class FakeStringField:
-    """Takes what Airflow 3.0 and 3.1 put in wtforms' place takes, which is less than wtforms does."""
+    """A form field with the arguments of Airflow 3.0 and 3.1, which support fewer than wtforms."""
 
     def __init__(self, label: str | None = None, *, description: str = "", widget: Any = None) -> None:
         self.label, self.description, self.widget = label, description, widget
@@ -137,7 +137,7 @@ class FakeStringField:
 
 @pytest.fixture
 def old_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form libraries of Airflow 2.11, which Airflow 3 has not."""
+    """The form libraries of Airflow 2.11, which are not part of Airflow 3."""
     for name, contents in {
         "wtforms": {"StringField": FakeStringField},
         "flask_appbuilder": {},
@@ -149,7 +149,7 @@ def old_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("old_airflow")
-def test_old_airflow_draws_the_same_fields() -> None:
+def test_old_airflow_shows_the_same_fields() -> None:
     widgets = ThousandEyesHook.get_connection_form_widgets()
     assert {name: (widget.label, widget.description) for name, widget in widgets.items()} == {
         name: (field["label"], field["description"]) for name, field in CONNECTION_FIELDS.items()
@@ -158,14 +158,14 @@ def test_old_airflow_draws_the_same_fields() -> None:
 
 @pytest.mark.usefixtures("old_airflow")
 @pytest.mark.parametrize("name", TYPED)
-def test_old_airflow_shows_what_it_can_read_again(name: str) -> None:
+def test_old_airflow_shows_values_that_it_can_read_back(name: str) -> None:
     typed, text = TYPED[name]
     shown = ThousandEyesHook.get_connection_form_widgets()[name].widget(SimpleNamespace(data=typed))
     assert shown == text
 
 
 @pytest.mark.usefixtures("old_airflow")
-def test_old_airflow_shows_text_and_nothing_as_they_are() -> None:
+def test_old_airflow_shows_text_and_empty_values_unchanged() -> None:
     widget = ThousandEyesHook.get_connection_form_widgets()["verify"].widget
     assert widget(SimpleNamespace(data="/etc/ssl/ca.pem")) == "/etc/ssl/ca.pem"
     assert widget(SimpleNamespace(data=None)) == "None"

@@ -1,4 +1,4 @@
-"""What the tests of the rules share."""
+"""Fixtures of the tests of ``api``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-# `make mutation` calls each test many times from one process, and wants the same answer each time.
+# `make mutation` runs each test many times in one process and needs the same result each time.
 hypothesis.settings.register_profile(
     "mutation",
     derandomize=True,
@@ -20,7 +20,7 @@ hypothesis.settings.register_profile(
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose local time is not UTC."""
+    """Set a local time zone other than UTC."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     yield

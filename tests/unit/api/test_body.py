@@ -1,4 +1,4 @@
-"""What arrives of a body is decoded piece by piece, and only so much of it."""
+"""Response bodies are decoded in pieces, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thousandeyes_provider.api import body
 from thousandeyes_provider.api.body import LARGEST_BODY, Body, UnusableBody, count_values
 
 TEXT = b'{"results": []}'
-GZIP = gzip.compress(TEXT, mtime=0)  # the time would be in the names of the tests
+GZIP = gzip.compress(TEXT, mtime=0)  # a constant time keeps the test ids constant
 BARE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 BARE_TEXT = BARE.compress(TEXT) + BARE.flush()
 
@@ -41,7 +41,7 @@ def fed(encoding, sent, size=1):
         ("Deflate", BARE_TEXT),
     ],
 )
-def test_it_is_decoded_whatever_the_pieces(encoding, sent, size):
+def test_a_body_is_decoded_for_any_size_of_the_pieces(encoding, sent, size):
     assert fed(encoding, sent, size).whole() == TEXT
 
 
@@ -50,25 +50,25 @@ def test_it_is_decoded_whatever_the_pieces(encoding, sent, size):
     st.sampled_from(["gzip", "deflate", None]),
     st.sampled_from([100, 65536, 10**6]),
 )
-def test_it_comes_out_as_it_went_in(content, encoding, size):
+def test_decoding_restores_the_content(content, encoding, size):
     sent = {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding, bytes)(content)
     assert fed(encoding, sent, size).whole() == content
 
 
 @pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 131_073])
-def test_what_the_decoder_still_holds_when_all_has_arrived_comes_out(length):
+def test_output_that_the_decoder_holds_back_is_flushed(length):
     squeezed = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     sent = squeezed.compress(bytes(length)) + squeezed.flush()
     assert fed("deflate", sent, len(sent)).whole() == bytes(length)
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
-def test_an_encoding_that_nobody_asked_for_is_left_as_it_is(encoding):
+def test_an_unrequested_encoding_is_not_decoded(encoding):
     assert fed(encoding, b"\x8b\x07").whole() == b"\x8b\x07"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", None])
-def test_nothing_is_nothing(encoding):
+def test_an_empty_body_stays_empty(encoding):
     assert Body(encoding).whole() == b""
     assert fed(encoding, b"").whole() == b""
     empty = Body(encoding)
@@ -76,7 +76,7 @@ def test_nothing_is_nothing(encoding):
     assert empty.whole() == b""
 
 
-def test_an_empty_piece_before_the_first_does_no_harm():
+def test_an_empty_first_piece_is_accepted():
     body = Body("deflate")
     body.feed(b"")
     body.feed(BARE_TEXT)
@@ -92,7 +92,7 @@ def test_an_empty_piece_before_the_first_does_no_harm():
         ("deflate", BARE_TEXT[:-1]),
     ],
 )
-def test_what_is_cut_short_may_be_whole_the_next_time(encoding, sent):
+def test_a_truncated_body_can_be_retried(encoding, sent):
     with pytest.raises(UnusableBody) as failure:
         fed(encoding, sent).whole()
     assert str(failure.value) == "a body that is cut short"
@@ -100,20 +100,20 @@ def test_what_is_cut_short_may_be_whole_the_next_time(encoding, sent):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_what_is_not_in_its_encoding_may_be_the_next_time(encoding):
+def test_a_body_with_a_wrong_encoding_can_be_retried(encoding):
     with pytest.raises(UnusableBody) as failure:
         fed(encoding, b"\xff<html>", 100)
     assert str(failure.value) == "a body that cannot be decoded"
     assert not failure.value.final
 
 
-def test_what_follows_the_end_is_not_decoded():
+def test_data_after_the_end_is_ignored():
     assert fed("gzip", GZIP + b"more", 1000).whole() == TEXT
     assert fed("gzip", GZIP + b"more", 1).whole() == TEXT
 
 
 @pytest.mark.parametrize("encode", [bytes, gzip.compress, zlib.compress])
-def test_the_largest_that_is_taken(monkeypatch, encode):
+def test_a_body_above_the_maximum_size_is_refused(monkeypatch, encode):
     monkeypatch.setattr(body, "LARGEST_BODY", 2_000)
     encoding = {bytes: None, gzip.compress: "gzip", zlib.compress: "deflate"}[encode]
     assert fed(encoding, encode(b" " * 2_000), 100).whole() == b" " * 2_000
@@ -123,7 +123,7 @@ def test_the_largest_that_is_taken(monkeypatch, encode):
     assert failure.value.final
 
 
-def test_what_arrives_counts_also_where_little_comes_out(monkeypatch):
+def test_encoded_bytes_count_as_well(monkeypatch):
     monkeypatch.setattr(body, "LARGEST_BODY", 100)
     with pytest.raises(UnusableBody, match="more than 100 bytes"):
         fed("gzip", gzip.compress(b"") + b"x" * 100, 10)
@@ -138,7 +138,7 @@ def test_a_body_with_too_many_json_values_is_refused_before_it_is_parsed(monkeyp
     assert failure.value.final
 
 
-def test_a_small_body_that_would_be_a_huge_one_is_refused_before_it_is(monkeypatch):
+def test_a_decompression_bomb_is_refused(monkeypatch):
     sizes = []
     check = Body._check_size
     monkeypatch.setattr(Body, "_check_size", lambda body: (sizes.append(len(body._decoded)), check(body)))

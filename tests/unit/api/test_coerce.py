@@ -1,4 +1,4 @@
-"""Loosely typed values: what counts as a number, a boolean, a time."""
+"""Conversion of loosely typed values to numbers, booleans and times."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ class TestNumbers:
             *(b"1", [1], {"1": 1}, "1e", "e5", "true"),
         ],
     )
-    def test_what_is_no_finite_number_is_none(self, value):
+    def test_values_that_are_not_finite_numbers_are_none(self, value):
         assert number(value) is None
 
     @given(st.floats(allow_nan=False, allow_infinity=False))
-    def test_every_spelling_that_python_gives_a_number_is_read_back(self, value):
+    def test_a_number_formatted_by_python_is_read_back(self, value):
         assert number(str(value)) == number(value) == value
 
     @given(ANYTHING)
-    def test_whatever_it_is_nothing_is_raised_and_what_comes_back_is_finite(self, value):
+    def test_no_value_raises_and_results_are_finite(self, value):
         parsed = number(value)
         assert parsed is None or math.isfinite(parsed)
         assert whole_number(value) is None or isinstance(whole_number(value), int)
@@ -84,7 +84,7 @@ class TestNumbers:
 
 class TestWholeNumbers:
     @pytest.mark.parametrize(("value", "expected"), [(3, 3), ("3", 3), ("3.0", 3), (3.0, 3), ("-2", -2)])
-    def test_a_whole_number_may_be_spelled_with_a_point(self, value, expected):
+    def test_a_whole_number_may_have_a_decimal_point(self, value, expected):
         parsed = whole_number(value)
         assert parsed == expected
         assert isinstance(parsed, int)
@@ -103,7 +103,7 @@ class TestBooleans:
         assert boolean(value) is True
 
     @pytest.mark.parametrize("value", [False, 0, "0", "false", "False", " FALSE ", "no", "off"])
-    def test_the_text_false_is_false(self, value):
+    def test_false(self, value):
         assert boolean(value) is False
 
     @pytest.mark.parametrize("value", [None, "", "maybe", 2, -1, 1.0, "truee", [], {}, [True]])
@@ -116,7 +116,7 @@ class TestSeconds:
         ("value", "expected"),
         [(5, 5), ("5", 5), (0.5, 0.5), (timedelta(minutes=2), 120), (timedelta(milliseconds=250), 0.25)],
     )
-    def test_a_time_is_a_number_a_text_or_a_timedelta(self, value, expected):
+    def test_a_duration_is_a_number_text_or_a_timedelta(self, value, expected):
         assert seconds(value) == expected
 
     @pytest.mark.parametrize("value", [None, "5 min", "PT5M", True, [5]])
@@ -135,17 +135,17 @@ class TestPrintable:
             ("", ""),
         ],
     )
-    def test_what_cannot_be_shown_is_a_space(self, text, shown):
+    def test_unprintable_characters_become_spaces(self, text, shown):
         assert printable(text) == shown
         assert short_text(text) == shown
 
-    def test_a_word_is_a_text_or_a_whole_number(self):
+    def test_a_word_is_text_or_a_whole_number(self):
         assert short_text(7) == "7"
         assert [short_text(value) for value in (True, None, 7.5, ["a"], {})] == [""] * 5
         assert short_text("x" * 501) == "x" * 500
 
 
-def test_a_text_that_spells_true_counts_and_an_object_that_does_not():
+def test_only_real_text_is_a_boolean():
     class Odd:
         def __str__(self):
             return "true"
@@ -175,17 +175,17 @@ class TestMisspeltNames:
         choices = ["response_time", "mean", "loss"]
         assert closest(value, choices, {"avg": "mean", "lost": "no choice"}) == name
 
-    def test_the_question_names_the_choice(self):
+    def test_the_hint_names_the_closest_choice(self):
         assert did_you_mean("los", ["loss", "mean"]) == "; did you mean 'loss'?"
         assert did_you_mean("zzz", ["loss", "mean"]) == ""
 
-    def test_several_names_are_in_the_order_of_likeness(self):
+    def test_several_names_are_ordered_by_similarity(self):
         names = closest_names("Berlin 9", [f"Berlin {nth}" for nth in range(5)] + ["Oslo"])
         assert names == ["Berlin 4", "Berlin 3", "Berlin 2"]
 
 
 def levels(mark):
-    """Aliases of aliases: ten references at each of nine levels."""
+    """Return YAML with ten aliases at each of nine levels."""
     lines = [f"a0: &a0 {mark}"]
     for level in range(1, 10):
         lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
@@ -221,7 +221,7 @@ class TestStructures:
             ("", None),
         ],
     )
-    def test_yaml_where_it_is_permitted(self, text, value):
+    def test_yaml_is_read_only_where_permitted(self, text, value):
         assert parse_structure(text, yaml=True) == value
         with pytest.raises(ValueError, match=r"^not JSON: .* at line 1 column 1"):
             parse_structure(text)
@@ -245,7 +245,7 @@ class TestStructures:
         ],
         ids=lambda text: text[:20],
     )
-    def test_a_text_that_cannot_be_read_is_an_error_within_seconds(self, text, message):
+    def test_invalid_text_is_an_error_within_seconds(self, text, message):
         begun = time.process_time()
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             parse_structure(text, yaml=True)
@@ -267,7 +267,7 @@ class TestStructures:
         check_structure(value)
 
 
-def test_a_text_with_an_object_that_is_no_text_is_shortened_and_printable():
+def test_a_str_subclass_is_shortened_and_printable():
     class Name(str):
         __slots__ = ()
 

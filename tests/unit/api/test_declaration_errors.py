@@ -1,4 +1,4 @@
-"""Everything that is wrong, at once."""
+"""All errors of a declaration are reported together."""
 
 from __future__ import annotations
 

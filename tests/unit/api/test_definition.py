@@ -1,4 +1,4 @@
-"""Definitions of instant tests: read, completed, taken over from other tests, and kept quiet about."""
+"""Definitions of instant tests: parsing, agents by name, copies of other tests, and secrets."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestReading:
             ),
         ],
     )
-    def test_agents_in_every_spelling(self, given, sent):
+    def test_agents_can_be_ids_names_or_objects(self, given, sent):
         assert read_definition("http-server", {**HTTP, "agents": [given]})["agents"] == [sent]
 
     @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ class TestReading:
             ("somethingNew", {"x": 1}, {"x": 1}),
         ],
     )
-    def test_values_become_what_the_api_wants(self, field, given, sent):
+    def test_values_are_converted_for_the_api(self, field, given, sent):
         assert read_definition("http-server", {**HTTP, field: given})[field] == sent
 
-    def test_null_is_as_good_as_absent(self):
+    def test_null_equals_an_absent_field(self):
         assert "description" not in read_definition("http-server", {**HTTP, "description": None})
         assert errors("http-server", {**HTTP, "url": None}) == (
             'definition["url"]: required for http-server tests',
@@ -140,7 +140,7 @@ class TestReading:
         assert str(read_definition("http-server", {**HTTP, **given})[name]) == str(value)
         assert definition_warnings("http-server", {**HTTP, **given}) == [f'definition["{name}"]: {warning}']
 
-    def test_warnings_go_below_the_top(self):
+    def test_nested_fields_have_warnings(self):
         given = {**HTTP, "oAuth": {"authType": "x", "password": ["wrong type"]}}
         assert definition_warnings("http-server", given, name="overrides") == [
             'overrides["oAuth"]["authType"]: "x" is not one of none, basic, ntlm'
@@ -176,7 +176,7 @@ class TestReading:
         (name,) = wrong
         assert errors("http-server", {**HTTP, **wrong}) == (f'definition["{name}"]: {says}',)
 
-    def test_what_a_required_field_may_hold_is_checked_as_well(self):
+    def test_the_value_of_a_required_field_is_checked(self):
         ftp = {"agents": ["1"], "url": "ftp://a.example", "username": "u"}
         given = {**ftp, "requestType": "delete", "password": ["hunter2"]}
         assert errors("ftp-server", given) == ('definition["password"]: the value (not shown) is not a text',)
@@ -189,34 +189,34 @@ class TestReading:
             assert warning.endswith(f'["port"]: {port} is not a whole number from 1 to 65535')
 
     @pytest.mark.parametrize("version", [1, 2, "1", "2"])
-    def test_both_ends_of_a_range_are_in_it(self, version):
+    def test_both_bounds_of_a_range_are_valid(self, version):
         assert read_definition("http-server", {**HTTP, "httpVersion": version})["httpVersion"] == int(version)
 
-    def test_a_field_that_looks_like_the_one_that_is_missing_is_named(self):
+    def test_a_missing_field_names_a_similar_field(self):
         wrong = {"agents": ["1"], "zzz": 1, "urls": "https://a.example"}
         assert errors("http-server", wrong) == (
             "definition[\"url\"]: required for http-server tests; is 'urls' a misspelling?",
         )
 
-    def test_what_only_the_whole_has_may_be_inside_by_the_same_name(self):
+    def test_a_read_only_name_is_allowed_in_a_nested_object(self):
         inside = {"requests": [{"name": "a", "url": "b", "interval": 60, "testId": "1"}]}
         assert read_definition("api", {**HTTP, **inside})["requests"] == inside["requests"]
 
-    def test_a_secret_in_a_list_is_not_shown_when_it_is_wrong(self):
+    def test_an_invalid_secret_in_a_list_is_not_shown(self):
         for header in (["Authorization: hunter2"], ["hunter2"]):
             (error,) = errors("http-server", {**HTTP, "headers": [header]})
             assert error == 'definition["headers"][0]: the value (not shown) is not a text'
 
-    def test_a_secret_is_not_shown_when_it_is_wrong(self):
+    def test_an_invalid_secret_is_not_shown(self):
         (error,) = errors("http-server", {**HTTP, "password": ["pass", "word"]})
         assert error == 'definition["password"]: the value (not shown) is not a text'
 
-    def test_in_part_required_fields_may_be_missing_but_not_inside(self):
+    def test_overrides_need_required_fields_only_in_list_items(self):
         assert read_definition("http-server", {"url": "x"}, partial=True) == {"url": "x"}
         problems = errors("api", {"requests": [{"name": "a"}]}, partial=True, name="overrides")
         assert problems == ('overrides["requests"][0]["url"]: required for api tests',)
 
-    def test_in_part_an_object_may_be_in_part_since_it_is_merged(self):
+    def test_overrides_may_have_partial_objects(self):
         changes = {"targetSipCredentials": {"password": "p"}}
         assert read_definition("sip-server", changes, partial=True) == changes
 
@@ -227,21 +227,21 @@ class TestReading:
             {"description": {"password": "hunter2"}},
         ],
     )
-    def test_what_may_hold_a_secret_is_not_shown_either(self, wrong):
+    def test_values_that_may_contain_a_secret_are_not_shown(self, wrong):
         (error,) = errors("http-server", {**HTTP, **wrong})
         assert "hunter2" not in error
         assert "the value (not shown) is not" in error
 
-    def test_what_is_in_the_place_of_an_object_is_not_shown(self):
+    def test_a_value_in_place_of_an_object_is_not_shown(self):
         (error,) = errors("api", {**HTTP, "requests": ["Authorization: Bearer hunter2"]})
         assert error == 'definition["requests"][0]: the value (not shown) is not an object'
 
-    def test_what_is_not_known_yet_is_left_alone(self):
+    def test_templates_are_left_unchanged(self):
         template = {**HTTP, "httpVersion": "{{ 3 }}", "agents": ["{{ a }}", {"agentId": "{{ b }}"}]}
         read = read_definition("http-server", template, known=lambda value: "{{" not in str(value))
         assert read["httpVersion"] == "{{ 3 }}"
 
-    def test_of_a_list_that_is_known_in_part_the_rest_is_read(self):
+    def test_list_items_without_a_template_are_read(self):
         template = {
             **HTTP,
             "agents": ["{{ a }}", "Oslo", 7, {"agentId": "{{ b }}"}],
@@ -255,7 +255,7 @@ class TestReading:
         assert read["agents"] == ["{{ a }}", {"agentName": "Oslo"}, {"agentId": "7"}, {"agentId": "{{ b }}"}]
         assert read["labels"] == ["{{ c }}", "1"]
 
-    def test_the_enums_of_the_official_sdk_are_their_values(self):
+    def test_enums_of_the_official_sdk_become_values(self):
         class AuthType(str, enum.Enum):  # noqa: UP042 - as the SDK has them
             BASIC = "basic"
 
@@ -284,7 +284,7 @@ class TestReading:
             ),
         ),
     )
-    def test_any_definition_is_read_or_has_errors(self, test_type, definition):
+    def test_any_definition_is_accepted_or_has_errors(self, test_type, definition):
         try:
             read = read_definition(test_type, definition)
         except DefinitionErrors as error:
@@ -304,7 +304,7 @@ class TestReading:
 
 
 class TestAgentsByName:
-    def test_names_become_ids_and_the_rest_stays(self):
+    def test_names_become_ids_and_other_fields_stay(self):
         body = {
             "agents": [{"agentId": "7"}, {"agentName": "SINGAPORE", "sourceIpAddress": "10.0.0.1"}],
             "targetAgentId": "frankfurt, germany",
@@ -322,10 +322,10 @@ class TestAgentsByName:
     @pytest.mark.parametrize(
         "body", [{"agents": [{"agentId": "1"}, {"agentName": "Lab"}]}, {"targetAgentId": "Lab", "agents": []}]
     )
-    def test_one_name_anywhere_has_to_be_looked_up(self, body):
+    def test_a_single_name_requires_the_list_of_agents(self, body):
         assert names_agents(body)
 
-    def test_a_name_that_is_half_alike_is_shown(self):
+    def test_a_similar_name_is_shown(self):
         with pytest.raises(DefinitionErrors, match=r"close names: 'Paris, France CDG' \(7\)$"):
             with_agent_ids(
                 {"targetAgentId": "Paris FR"}, [{"agentId": "7", "agentName": "Paris, France CDG"}]
@@ -374,7 +374,7 @@ class TestAgentsByName:
 
 
 class TestFromATest:
-    def test_what_is_not_a_setting_is_left_out(self):
+    def test_only_settings_are_copied(self):
         test = {
             **dict.fromkeys(READ_ONLY | SCHEDULING, "x"),
             "testName": "Shop",
@@ -394,13 +394,13 @@ class TestFromATest:
         }
         assert left_out == ["brandNew"]
 
-    def test_dns_servers_are_named_as_a_request_wants_them(self):
+    def test_dns_servers_have_the_format_of_requests(self):
         settings, _ = settings_of(
             "dns-server", {"dnsServers": [{"serverId": "1", "serverName": "ns1"}, "ns2"]}
         )
         assert settings == {"dnsServers": ["ns1", "ns2"]}
 
-    def test_sip_credentials_stand_where_a_request_wants_them(self):
+    def test_sip_credentials_are_nested_as_in_requests(self):
         settings, left_out = settings_of(
             "sip-server", {"port": 5060, "sipRegistrar": "sip", "sipTimeLimit": 5}
         )
@@ -410,11 +410,11 @@ class TestFromATest:
         }
         assert left_out == []
 
-    def test_sip_credentials_that_stand_there_already_stay(self):
+    def test_nested_sip_credentials_stay_nested(self):
         test = {"targetSipCredentials": {"port": 5060}, "port": 1}
         assert settings_of("sip-server", test) == ({"targetSipCredentials": {"port": 5060}}, ["port"])
 
-    def test_an_object_takes_the_place_of_what_is_none_and_the_other_way_round(self):
+    def test_objects_and_plain_values_replace_each_other(self):
         assert overridden({"a": "x", "b": {"c": 1}}, {"a": {"c": 2}, "b": "y"}) == {"a": {"c": 2}, "b": "y"}
 
     def test_overrides_merge_objects_and_replace_the_rest(self):
@@ -428,7 +428,7 @@ class TestFromATest:
         }
         assert before["url"] == "a"
 
-    def test_null_removes_what_there_was_also_within_an_object(self):
+    def test_null_removes_a_field_at_any_level(self):
         before = {"password": "p", "customHeaders": {"root": {"X-Old": "1", "X-Kept": "2"}}}
         changes = {"password": None, "absent": None, "customHeaders": {"root": {"X-Old": None}}}
         assert overridden(before, changes) == {"customHeaders": {"root": {"X-Kept": "2"}}}
@@ -479,12 +479,12 @@ class TestFromATest:
             ("api", {"requests": [{"authType": "basic"}]}, ['definition["requests"][0]["password"]']),
         ],
     )
-    def test_credentials_that_are_missing(self, test_type, definition, missing):
+    def test_missing_credentials_are_listed(self, test_type, definition, missing):
         assert missing_credentials(test_type, definition) == missing
 
 
 class TestSecrets:
-    def test_every_kind_of_secret_is_listed_and_nothing_else(self):
+    def test_only_secrets_are_listed(self):
         definition = {
             "url": "https://a.example",
             "authType": "basic",
@@ -519,11 +519,11 @@ class TestSecrets:
         }
         assert sorted(secrets_in(definition)) == sorted(f"s{number}" for number in range(1, 16))
 
-    def test_a_password_of_digits_is_one_too(self):
+    def test_a_password_of_digits_is_a_secret(self):
         assert list(secrets_in({"password": 12345678})) == ["12345678"]
 
     @pytest.mark.parametrize("empty", ["", " ", None, True, "1", 0])
-    def test_an_empty_password_is_nothing_to_hide(self, empty):
+    def test_an_empty_password_is_no_secret(self, empty):
         assert list(secrets_in({"password": empty})) == []
 
     @pytest.mark.parametrize("nothing", [None, "text", 7, [], {}, [None], {"password": None}])
@@ -532,24 +532,24 @@ class TestSecrets:
 
 
 class TestDefaultName:
-    def test_it_says_where_it_comes_from(self):
+    def test_the_default_name_has_dag_task_and_run(self):
         assert default_name("dag", "group.task", "manual__1", -1, 1) == "dag.group.task manual__1"
         assert default_name("dag", "task", "manual__1", 0, 1) == "dag.task manual__1 [0]"
         assert default_name("dag", "task", "manual__1", 7, 3) == "dag.task manual__1 [7] try 3"
 
-    def test_a_long_one_is_cut_and_stays_unique(self):
+    def test_a_long_name_is_shortened_and_unique(self):
         names = {default_name("d" * 250, "t" * 250, "r", index, 1) for index in range(50)}
         assert len(names) == 50
         assert {len(name) for name in names} == {MAX_TEST_NAME}
 
 
-def test_of_a_header_all_that_follows_its_name_is_the_secret():
+def test_the_whole_value_of_a_header_is_the_secret():
     assert list(secrets_in({"headers": ["Authorization: Basic dXNl:cjpw", "Accept: a:b"]})) == [
         "Basic dXNl:cjpw"
     ]
 
 
-def test_the_default_name_is_as_long_as_a_name_may_be():
+def test_the_default_name_has_at_most_the_maximum_length():
     assert default_name("d", "t", "r", -1, 1) == "d.t r"
     assert default_name("d", "t", "r", 0, 2) == "d.t r [0] try 2"
     for length, whole in ((MAX_TEST_NAME, True), (MAX_TEST_NAME + 1, False)):
@@ -574,7 +574,7 @@ class TestManyUnknownNames:
         assert len(refused.value.errors) == 2
         assert "is 'ur" in str(refused.value)
 
-    def test_agents_that_nobody_has(self):
+    def test_fifty_thousand_unknown_agents(self):
         agents = [{"agentName": f"Osl{number}"} for number in range(2 * MAX_WARNINGS)]
         body = read_definition("http-server", {"url": "https://example.com", "agents": agents})
         with pytest.raises(DefinitionErrors) as refused:

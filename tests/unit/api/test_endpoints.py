@@ -1,4 +1,4 @@
-"""The operations: what is sent, and which answers are usable."""
+"""The API operations: their requests, and usable responses."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def test_method_and_path(operation, sent):
 
 
 @pytest.mark.parametrize("operation", EVERY, ids=lambda operation: operation.name)
-def test_only_reads_may_be_repeated_at_will(operation):
+def test_only_reads_are_repeatable(operation):
     assert (operation.kind is RequestKind.READ) == (operation.method == "GET")
 
 
-def test_an_id_cannot_leave_its_place():
+def test_an_id_cannot_change_the_path():
     assert endpoints.RUN.fill(test_id="1/run?x#{test_id}") == "/tests/1%2Frun%3Fx%23%7Btest_id%7D/run"
 
 
 class TestUsable:
     @pytest.mark.parametrize("body", [b"", b"  \r\n"])
-    def test_the_empty_answer_to_a_run_is_right(self, body):
+    def test_an_empty_response_to_a_run_is_usable(self, body):
         assert endpoints.RUN.unusable(answer(body)) is None
 
-    def test_any_other_answer_to_a_run_is_odd(self):
+    def test_a_body_in_the_response_to_a_run_is_unusable(self):
         assert endpoints.RUN.unusable(answer({"ok": True})) == "not the empty one that was expected"
 
     @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestUsable:
             (endpoints.CURRENT_USER, {}),
         ],
     )
-    def test_what_the_operation_returns(self, operation, body):
+    def test_the_expected_body_is_usable(self, operation, body):
         assert operation.unusable(answer(body)) is None
 
     @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ class TestUsable:
             (b'{"results": [7]}', None, "JSON with a 'results' of other things than objects"),
         ],
     )
-    def test_the_reason_is_in_words(self, body, kind, why):
+    def test_the_reason_describes_the_body(self, body, kind, why):
         headers = {"content-type": kind} if kind else {}
         assert endpoints.RESULTS.unusable(Response(200, headers, body, "")) == why
 
-    def test_a_part_that_is_no_id_is_named(self):
+    def test_an_invalid_id_is_named(self):
         with pytest.raises(ValueError, match="test_id"):
             endpoints.RUN.fill(test_id="")
 
     @pytest.mark.parametrize("operation", [endpoint for endpoint in EVERY if endpoint.member is not None])
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"roundId": 1', b"null", b"[]", b"7"])
-    def test_cut_short_html_or_no_object(self, operation, body):
+    def test_truncated_json_html_and_lists_are_unusable(self, operation, body):
         assert operation.unusable(answer(body))
 
     @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ class TestUsable:
             (endpoints.TESTS, {"tests": "none"}),
         ],
     )
-    def test_an_object_of_something_else(self, operation, body):
+    def test_an_object_without_the_expected_field_is_unusable(self, operation, body):
         assert operation.unusable(answer(body))
 
-    def test_html_is_named_by_its_type_and_size_and_not_repeated(self):
+    def test_html_is_described_by_type_and_size(self):
         problem = endpoints.RESULTS.unusable(answer(b"<html>secret</html>", "text/html; charset=utf-8"))
         assert problem == "a body that is not JSON (text/html, 19 bytes)"
 

@@ -1,7 +1,7 @@
-"""Rounds of others around ours: nothing measured before the run call is judged, and our round is never refused.
+"""Rounds of other clients: rows measured before the run call are never judged, and our round is never refused.
 
-A small model of ThousandEyes on a true clock, with everything that its documentation leaves open: round ids, the time
-in ``Date``, the times in rows, and what a run call does while another run is going on.
+The tests use a small model of ThousandEyes with an exact clock. It varies what the documentation leaves open: round
+ids, the time in ``Date``, the times in rows, and run calls while another run is in progress.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BASE = 1_790_000_040
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row, with the truth about it."""
+    """A row with its true origin."""
 
     round_id: int
     agent: str
@@ -54,7 +54,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class World:
-    """What ThousandEyes' documentation leaves open, and what happens around our run."""
+    """Undocumented behavior of ThousandEyes, and the events around our run."""
 
     minute_ids: bool
     tells_time: bool
@@ -89,19 +89,19 @@ class World:
             starts, self.round_ids([start for start, _ in starts]), strict=True
         ):
             for agent, delay in enumerate(self.delays):
-                # Of two runs in one second, the later starts in the second that its id names.
+                # The id of the later of two runs in the same second is the next second.
                 at = max(start, round_id) + delay
                 yield Measurement(round_id, str(agent), at, at + self.publishing, ours, self.tells_time)
 
     def shown(self, measurements, now):
-        """The visible rows. Where two runs share a round, the later row of an agent may replace the earlier one."""
+        """Return the visible rows. If two runs share a round, the later row of an agent may replace the earlier row."""
         visible = sorted((row for row in measurements if row.visible_at <= now), key=lambda row: row.at)
         if self.replaces:
             visible = {(row.round_id, row.agent): row for row in visible}.values()
         return [row.row() for row in visible]
 
     def clock_error(self):
-        """How far the estimate of ThousandEyes' clock is behind, from one earlier response."""
+        """Return the error of the clock estimate after one earlier response."""
         received = self.remembered_at
         left = received - self.travel_time
         date = math.floor(left if self.date_at_leaving else left - self.response_time)
@@ -110,7 +110,7 @@ class World:
 
 @dataclass(frozen=True)
 class Run:
-    """Our run, and how the wait for its round ended."""
+    """Our run and the result of the wait for its round."""
 
     sent_at: float
     clock_error: float
@@ -124,7 +124,7 @@ class Run:
 
 
 def run(world):
-    """Remember, send and poll as the operator does."""
+    """Remember the newest round, send the run call and poll, as the operator does."""
     others = list(world.measurements(None))
     error = world.clock_error()
     now = world.remembered_at
@@ -164,15 +164,15 @@ def run(world):
     return Run(sent, error, tuple(history), state, measurements)
 
 
-def tells_nothing(row):
-    """Whether nothing in a row distinguishes two runs of one minute: a whole-minute id that all its times repeat."""
+def is_indistinct(row):
+    """Return whether a row cannot distinguish two runs in the same minute: all its times repeat a whole-minute id."""
     return row["roundId"] % 60 == 0 and measured_at(row) is None
 
 
 def shares_its_round(progress):
-    """Whether a whole-minute round has rows from before the run call, so that it can be a round of two runs.
+    """Return whether a whole-minute round has rows from before the run call, so that two runs may share it.
 
-    A call in the last second of a minute, by our estimate of the clock, can belong to that round or to the next.
+    By our estimate of the clock, a call in the last second of a minute can belong to that round or to the next.
     """
     return any(other.measured_before and other.round_id % 60 == 0 for other in progress.other_rounds)
 
@@ -196,22 +196,22 @@ WORLDS = st.builds(
 
 @settings(max_examples=400)
 @given(WORLDS)
-def test_measurement_from_before_the_run_call_is_never_judged(world):
+def test_a_measurement_from_before_the_run_call_is_never_judged(world):
     ended = run(world)
     for progress in ended.history:
         for row in progress.rows().get("http-server", []):
-            if tells_nothing(row):
-                # Nothing in the response distinguishes it. The log says so, unless the minute began with the call.
+            if is_indistinct(row):
+                # The response cannot distinguish it. The log reports that, unless the minute began with the call.
                 assert progress.is_indistinct() or row["roundId"] >= progress.sent_at - TOLERANCE
                 continue
-            # Times are whole seconds, and the clock is known as well as one response tells it.
+            # Times are whole seconds, and one response limits the accuracy of the clock.
             limit = ended.sent_at - ended.clock_error - max(TOLERANCE, 1.0)
             assert row["truth"].at >= limit
 
 
 @settings(max_examples=400)
 @given(WORLDS)
-def test_round_that_others_started_before_ours_is_never_judged_by_its_id(world):
+def test_a_round_that_started_before_the_run_call_is_never_judged_by_its_id(world):
     ended = run(world)
     for progress in ended.history:
         for round_id in progress.rounds().values():
@@ -241,7 +241,7 @@ def test_our_own_round_is_never_refused(world):
 
 @settings(max_examples=400)
 @given(WORLDS)
-def test_run_that_ends_without_a_round_says_why(world):
+def test_a_run_without_a_round_reports_the_reason(world):
     ended = run(world)
     event(ended.state.value)
     if ended.state is WaitState.COMPLETE:
@@ -257,8 +257,8 @@ def test_run_that_ends_without_a_round_says_why(world):
 
 
 @given(WORLDS.filter(lambda world: world.tells_time), st.floats(1, 59), st.floats(0, 40))
-def test_rows_of_our_minute_that_others_measured_before_the_call_are_refused(world, seconds, before):
-    """A whole-minute round that two runs share: its rows are sorted by their time."""
+def test_rows_of_another_run_in_our_minute_are_refused(world, seconds, before):
+    """Two runs share a whole-minute round: its rows are separated by their times."""
     start = BASE + seconds - before
     if start < BASE or world.publishing <= 0:
         return

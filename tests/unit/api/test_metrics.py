@@ -1,4 +1,4 @@
-"""The metrics of each result type: names, units, and how they are read from a row."""
+"""The metrics of each result type: names, units, and values in rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CERTIFICATES = {
 }
 
 
-def test_every_result_type_has_its_table():
+def test_every_result_type_has_a_table():
     assert set(METRICS) == set(RESULT_TYPES)
 
 
@@ -148,14 +148,14 @@ def test_closest_name(result_type, wrong, right):
     assert closest_metric(result_type, wrong) == right
 
 
-def test_a_metric_that_is_not_listed_has_neither_kind_nor_unit():
+def test_an_unlisted_metric_has_neither_kind_nor_unit():
     assert (unit_of("network", "loss"), unit_of("network", "new"), unit_of("new", "loss")) == ("%", "", "")
     assert kind_of("network", "loss") is Kind.NUMBER
     assert (kind_of("network", "new"), kind_of("new", "loss")) == (None, None)
     assert expand_of("new", "headers.x") is None
 
 
-def test_a_health_score_of_0_is_one_and_a_negative_one_is_none_wherever_it_stands():
+def test_a_negative_health_score_is_no_value():
     assert metric_values(HTTP, "healthScore", {"healthScore": 0}) == (0,)
     assert metric_values(HTTP, "inner.healthScore", {"inner": [{"healthScore": -1}, {"healthScore": 1}]}) == (
         1,
@@ -178,7 +178,7 @@ def test_a_health_score_of_0_is_one_and_a_negative_one_is_none_wherever_it_stand
         ("network", "server", Kind.TEXT, "", None),
     ],
 )
-def test_what_a_metric_is(result_type, name, kind, unit, word):
+def test_kind_unit_and_expansion_of_a_metric(result_type, name, kind, unit, word):
     assert (kind_of(result_type, name), unit_of(result_type, name), expand_of(result_type, name)) == (
         kind,
         unit,

@@ -1,4 +1,4 @@
-"""When to poll: dense while agents arrive, never after the deadline, never beyond the reserved share of the quota."""
+"""Polling schedule: dense while agents arrive, never after the deadline, never beyond the reserved quota."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ class TestAdaptiveSchedule:
         assert 2 <= seconds <= 10
 
     @given(AGES, LENGTHS, st.integers(1, 20), st.none() | st.integers(1, 20))
-    def test_arriving_agent_makes_it_denser_or_leaves_it(self, age, length, reported, missing):
+    def test_an_arriving_agent_never_lengthens_the_interval(self, age, length, reported, missing):
         schedule = PollSchedule(round_length=length)
         before, arrived = Arrivals(age), Arrivals(age, reported, missing, 0.0)
         assert schedule.seconds(arrived) <= schedule.seconds(before)
 
     @given(AGES, st.integers(1, 20), st.integers(2, 20), st.floats(0, 10))
-    def test_last_agent_makes_it_dense(self, age, reported, missing, quiet):
+    def test_the_last_agent_shortens_the_interval(self, age, reported, missing, quiet):
         assert ADAPTIVE.seconds(Arrivals(age, reported, 1, quiet)) == 2
         assert ADAPTIVE.seconds(Arrivals(age, reported, 1, quiet)) < ADAPTIVE.seconds(
             Arrivals(min(age, 29), reported, missing, quiet)
         )
 
     @given(AGES, st.integers(1, 20), st.integers(1, 20), AGES, AGES)
-    def test_silence_makes_it_sparser_or_leaves_it(self, age, reported, missing, first, second):
+    def test_silence_never_shortens_the_interval(self, age, reported, missing, first, second):
         first, second = sorted((first, second))
         assert ADAPTIVE.seconds(Arrivals(age, reported, missing, first)) <= ADAPTIVE.seconds(
             Arrivals(age, reported, missing, second)
         )
 
-    def test_silent_agent_is_polled_for_every_10_s(self):
+    def test_a_silent_agent_is_polled_every_10_s(self):
         assert ADAPTIVE.seconds(Arrivals(300, 4, 1, 60)) == 10
         assert ADAPTIVE.seconds(Arrivals(400)) == 10
 
@@ -67,22 +67,22 @@ class TestAdaptiveSchedule:
 
 class TestFixedInterval:
     @given(st.floats(0.1, 600), AGES, st.integers(0, 9), LOADS)
-    def test_stays_whatever_arrives_and_whatever_others_use(self, interval, age, reported, load):
+    def test_a_fixed_interval_ignores_arrivals_and_load(self, interval, age, reported, load):
         assert PollSchedule(interval).seconds(Arrivals(age, reported), QuotaPace(load=load)) == interval
 
-    def test_reserved_share_makes_it_longer(self):
+    def test_the_reserved_share_lengthens_a_fixed_interval(self):
         assert PollSchedule(5.0).seconds(Arrivals(1), QuotaPace(least=30.0)) == 30
 
 
 class TestQuota:
     @given(AGES, st.integers(0, 9), LOADS, st.floats(0, 600))
-    def test_interval_is_never_shorter_than_the_quota_asks_for(self, age, reported, load, least):
+    def test_the_interval_is_never_shorter_than_the_quota_requires(self, age, reported, load, least):
         arrivals = Arrivals(age, reported, 1)
         seconds = ADAPTIVE.seconds(arrivals, QuotaPace(least, load))
         assert seconds >= max(least, ADAPTIVE.seconds(arrivals))
 
     @given(AGES, LOADS, LOADS)
-    def test_load_makes_it_sparser_or_leaves_it(self, age, first, second):
+    def test_load_never_shortens_the_interval(self, age, first, second):
         first, second = sorted((first, second))
         seconds = [ADAPTIVE.seconds(Arrivals(age), QuotaPace(load=load)) for load in (first, second)]
         assert seconds[0] <= seconds[1] <= 30
@@ -93,8 +93,8 @@ class TestQuota:
         requests=st.integers(1, 5),
         reserved=st.floats(0, 0.9),
     )
-    def test_wait_alone_never_goes_beyond_the_reserve(self, remaining, lasts, requests, reserved):
-        """From any moment until the reset, with the interval that each response asks for."""
+    def test_a_single_wait_never_uses_the_reserve(self, remaining, lasts, requests, reserved):
+        """Polls from any time until the reset, at the interval that each response requires."""
         pace, polls = after(quota(remaining, lasts=lasts), requests=requests, reserved=reserved), 0
         while (lasts := lasts - ADAPTIVE.seconds(Arrivals(10), pace)) > 1e-3:
             polls += 1
@@ -117,11 +117,11 @@ class TestQuota:
             quota(0, lasts=3600),
         ],
     )
-    def test_unusable_headers_ask_for_nothing(self, unusable):
+    def test_unusable_headers_have_no_effect(self, unusable):
         pace = after(unusable, pace=QuotaPace(least=30.0, load=0.9))
         assert (pace.least, pace.load) == (0.0, 0.9)
 
-    def test_past_reset_asks_for_nothing(self):
+    def test_a_past_reset_has_no_effect(self):
         assert after(quota(0, lasts=-5)).least == 0
 
     def test_load_is_what_all_clients_use(self):

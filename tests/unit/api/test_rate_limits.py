@@ -1,4 +1,4 @@
-"""Rate limits as the headers announce them, and the pace that leaves a fifth to others."""
+"""Rate limits in response headers, and the pace that reserves a fifth for other clients."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ORG, RUNS = BUCKETS["organization"], BUCKETS["instant-test"]
 
 
 def polling_gap(response, now):
-    """Seconds between two requests with a fifth of the limit reserved; 0 when the headers do not say."""
+    """Return the seconds between two requests with a fifth of the limit reserved; 0 without headers."""
     pace = polling_pace(response, now, 0.2)
     return 0.0 if pace is None else pace.gap
 
 
 def response_with(*, org=None, runs=None, date=NOW, status=200):
-    """A response with the headers of the given families, each (limit, remaining, reset)."""
+    """Return a response with headers of the given families, each (limit, remaining, reset)."""
     headers = {}
     for prefix, family in ((ORG, org), (RUNS, runs)):
         for field, value in zip(("limit", "remaining", "reset"), family or (), strict=False):
@@ -41,7 +41,7 @@ def response_with(*, org=None, runs=None, date=NOW, status=200):
 
 
 class TestReading:
-    def test_both_sets_are_read(self):
+    def test_both_header_families_are_read(self):
         limits = quotas(response_with(org=(240, 200, NOW + 5), runs=(24, 3, NOW + 9)))
         assert {name: (q.limit, q.remaining, q.reset) for name, q in limits.items()} == {
             "organization": (240, 200, NOW + 5),
@@ -52,11 +52,11 @@ class TestReading:
         assert quotas(response_with()) == {}
 
     @pytest.mark.parametrize("garbage", ["", "many", "-", "nan", "inf", "1e999", "true"])
-    def test_garbage_is_as_if_it_were_not_there(self, garbage):
+    def test_invalid_headers_are_ignored(self, garbage):
         assert quotas(response_with(org=(garbage, garbage, garbage))) == {}
         assert quotas(response_with(org=(240, garbage, garbage)))["organization"].remaining is None
 
-    def test_a_header_of_another_family_is_no_rate_limit_of_ours(self):
+    def test_headers_of_other_families_are_ignored(self):
         answer = Response(429, {"x-template-deploy-rate-limit-reset": "30"}, b"", "")
         assert quotas(answer) == {}
         assert exhausted_reset(answer, NOW) is None
@@ -75,12 +75,12 @@ class TestResetOfARefusal:
             (response_with(org=(240, 0, NOW - 50)), "organization", -50),
         ],
     )
-    def test_is_that_of_the_exhausted_set_and_the_later_one_when_unclear(self, refused, bucket, wait):
+    def test_it_is_that_of_the_exhausted_limit_or_the_later_reset(self, refused, bucket, wait):
         reset = exhausted_reset(refused, now=0)
         assert reset is not None
         assert (reset.bucket, reset.wait, reset.at) == (bucket, wait, NOW + wait)
 
-    def test_an_exhausted_set_without_a_reset_is_not_replaced_by_one_that_has_room(self):
+    def test_an_exhausted_limit_without_a_reset_is_not_replaced_by_another(self):
         assert exhausted_reset(response_with(org=(240, 200, NOW + 50), runs=(24, 0, None)), NOW) is None
 
 
@@ -102,19 +102,19 @@ class TestPace:
             ((240, 100, "later"), 0),
         ],
     )
-    def test_a_fifth_of_the_budget_stays_free(self, family, gap):
+    def test_a_fifth_of_the_limit_is_reserved(self, family, gap):
         assert polling_gap(response_with(org=family), now=0) == pytest.approx(gap)
 
-    def test_reads_do_not_count_among_the_instant_tests(self):
+    def test_reads_ignore_the_instant_test_limit(self):
         assert polling_gap(response_with(runs=(24, 0, NOW + 3000)), NOW) == 0
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
-    def test_a_wrong_clock_here_or_there_does_no_harm(self, wrong_by):
+    def test_wrong_clocks_have_no_effect(self, wrong_by):
         here = polling_gap(response_with(org=(240, 48, NOW + 30)), NOW + wrong_by)
         there = polling_gap(response_with(org=(240, 48, NOW + wrong_by + 30), date=NOW + wrong_by), NOW)
         assert here == there == 30
 
-    def test_a_client_that_keeps_the_gap_leaves_a_fifth_of_the_budget(self):
+    def test_a_paced_client_leaves_a_fifth_of_the_limit(self):
         remaining, at = 240.0, NOW
         while (
             gap := polling_gap(response_with(org=(240, remaining, NOW + 60), date=int(at)), at)
@@ -131,19 +131,19 @@ class TestPace:
             st.text(max_size=8) | st.integers().map(str) | st.floats().map(str),
         )
     )
-    def test_whatever_the_headers_say_the_gap_is_finite_and_not_negative(self, headers):
+    def test_the_gap_is_finite_and_not_negative(self, headers):
         gap = polling_gap(Response(200, headers, b"", ""), NOW)
         assert math.isfinite(gap)
         assert gap >= 0
 
 
-def test_a_limit_of_1_is_one_and_1_that_remains_is_room():
+def test_a_limit_of_1_and_a_remainder_of_1_are_valid():
     assert quotas(response_with(org=(1, 1, NOW)))["organization"].limit == 1
     assert quotas(response_with(org=(0, 1, NOW)))["organization"].limit is None
     refused = response_with(org=(240, 1, NOW + 50), runs=(24, 0, NOW + 5), status=429)
     assert exhausted_reset(refused, NOW).bucket == "instant-test"
 
 
-def test_the_pace_of_a_whole_window_and_how_long_it_lasts():
+def test_pace_and_length_of_a_window():
     assert polling_pace(response_with(org=(240, 108, NOW + 600)), NOW, 0.2) == PollingPace(10.0, 600.0)
     assert polling_pace(response_with(org=(240, 108, NOW + 601)), NOW, 0.2) is None

@@ -1,4 +1,4 @@
-"""Texts that may be shown: without secrets, on one line, and short."""
+"""Redaction: text without secrets, on one line, of limited length."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "a+b/c=d\\e\"f'0123456789-GHIJ"
         repr(SECRET),
     ],
 )
-def test_a_secret_is_replaced_however_it_is_spelled(echo):
+def test_a_secret_is_replaced_in_every_encoding(echo):
     assert "0123456789" not in Redactor([SECRET])(f"header {echo} is wrong")
 
 

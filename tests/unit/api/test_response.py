@@ -1,4 +1,4 @@
-"""Answers as data: their JSON, the server's clock, and what ``Retry-After`` asks for."""
+"""Responses: JSON, the server's clock, and ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestJson:
     @pytest.mark.parametrize(
         "body", [b"", b"<html>", b'{"results": [', b"\xff\xfe\x00", b"[" * 200_000, b"nil", b"9" * 5000]
     )
-    def test_whatever_is_not_json_is_a_value_error(self, body):
+    def test_invalid_json_is_a_value_error(self, body):
         with pytest.raises(ValueError, match=r"."):
             answer(body).json()
 
@@ -47,17 +47,17 @@ class TestServerClock:
         assert answer(date=formatdate(NOW, usegmt=True)).time(5.0) == NOW
 
     @pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "soon"}, {"date": "Mon, 99 Foo 2026"}])
-    def test_without_one_the_callers_clock_has_to_do(self, headers):
+    def test_without_a_valid_date_the_local_clock_is_used(self, headers):
         assert answer(**headers).time(NOW) == NOW
 
     @pytest.mark.parametrize(
         "text", ["Fri, 18 Sep 2026 14:13:20 GMT", "Fri, 18 Sep 2026 16:13:20 +0200", "18 Sep 2026 14:13:20"]
     )
-    def test_zones_are_heeded_and_none_is_utc(self, text):
+    def test_dates_have_a_zone_or_are_utc(self, text):
         assert http_date(text) == 1_789_740_800
 
     @given(st.text(max_size=40))
-    def test_garbage_is_no_date(self, text):
+    def test_invalid_dates_are_none(self, text):
         parsed = http_date(text)
         assert parsed is None or math.isfinite(parsed)
 
@@ -68,7 +68,7 @@ class TestRetryAfter:
         assert retry_after(answer(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) == 12
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
-    def test_a_date_is_read_against_the_answers_own_clock(self, wrong_by):
+    def test_a_date_is_relative_to_the_servers_clock(self, wrong_by):
         message = formatdate(NOW + 12, usegmt=True)
         assert (
             retry_after(answer(retry_after=message, date=formatdate(NOW, usegmt=True)), NOW + wrong_by) == 12
@@ -77,10 +77,10 @@ class TestRetryAfter:
     @pytest.mark.parametrize(
         "text", ["", "0", "-5", "soon", "nan", "inf", "1e999", formatdate(NOW - 1, usegmt=True)]
     )
-    def test_nothing_positive_is_nothing(self, text):
+    def test_invalid_and_past_values_are_none(self, text):
         assert retry_after(answer(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) is None
 
-    def test_absent(self):
+    def test_an_absent_header_is_none(self):
         assert retry_after(answer(), NOW) is None
 
 
@@ -89,18 +89,18 @@ def test_times_are_shown_in_utc_to_the_second():
     assert iso_time(1_384_309_800.9) == "2013-11-13T02:30:00Z"
 
 
-def test_what_is_nested_too_deeply_is_no_json_either():
+def test_deeply_nested_json_is_a_value_error():
     with pytest.raises(ValueError, match=r"^nested too deeply$"):
         Response(200, {}, b"[" * 100_000, "").json()
 
 
-def test_a_date_of_another_century_is_no_clock():
+def test_a_date_in_another_century_is_ignored():
     for year, usable in ((1999, False), (2000, True), (2099, True), (2100, False)):
         message = f"Fri, 01 Jan {year} 00:00:00 GMT"
         assert (Response(200, {"date": message}, b"", "").time(7.0) != 7.0) is usable
 
 
-def test_retry_after_may_be_less_than_a_second_and_a_date_read_against_the_local_clock():
+def test_retry_after_may_be_less_than_a_second():
     assert retry_after(Response(429, {"retry-after": "0.5"}, b"", ""), 0.0) == 0.5
     message = {"retry-after": "Thu, 01 Jan 2026 00:00:09 GMT"}
     assert retry_after(Response(429, message, b"", ""), 1_767_225_600.0) == 9.0

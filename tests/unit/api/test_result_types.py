@@ -1,4 +1,4 @@
-"""Both sides of each documented rule: what a test type measures, and what is an error."""
+"""The documented rules: the results of each test type, and the errors in rows, each with its counterpart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOOD = {
     "dnssec": {"isValid": True},
     "network": {"loss": 0},
 }
-"""The least that a row of each judged result type has when nothing is wrong."""
+"""Minimal row without an error of each judged result type."""
 
 TYPED = {
     "http-server": "errorDetails",
@@ -34,7 +34,7 @@ TYPED = {
     "api": "errorDetails",
     "sip-server": "problemDetail",
 }
-"""The result types with ``errorType``, and their detail text."""
+"""Result types with ``errorType`` to their detail field."""
 
 DETAILED = {
     "rtp-server": "errorDetail",
@@ -42,7 +42,7 @@ DETAILED = {
     "dns-trace": "errorDetails",
     "network": "errorDetails",
 }
-"""The result types with a detail text alone."""
+"""Result types without ``errorType`` to their detail field."""
 
 NEEDED = {
     "http-server": "responseTime",
@@ -53,7 +53,7 @@ NEEDED = {
     "rtp-server": "mos",
     "network": "loss",
 }
-"""The result types of which a row without this measurement is an error."""
+"""Result types to the measurement whose absence is an error."""
 
 
 def good(result_type, **more):
@@ -78,39 +78,39 @@ class TestTestTypes:
             ("voice", ("rtp-server",), NETWORK),
         ],
     )
-    def test_what_each_measures(self, test_type, default, also):
+    def test_result_types_of_a_test_type(self, test_type, default, also):
         types = TEST_TYPES[test_type]
         assert (types.default, types.also) == (default, also)
         assert types.result_types == default + also
 
-    def test_there_are_twelve(self):
+    def test_there_are_twelve_test_types(self):
         assert len(TEST_TYPES) == 12
         assert "bgp" not in TEST_TYPES
 
     @pytest.mark.parametrize("test_type", TEST_TYPES)
-    def test_each_can_be_judged_by_default(self, test_type):
+    def test_every_test_type_has_a_judged_default(self, test_type):
         assert all(RESULT_TYPES[name].judged for name in TEST_TYPES[test_type].default)
 
     def test_every_result_type_belongs_to_a_test(self):
         assert {name for test_type in TEST_TYPES.values() for name in test_type.result_types} == set(
             RESULT_TYPES
         )
-        assert set(GOOD) == {name for name, one in RESULT_TYPES.items() if one.judged}
+        assert set(GOOD) == {name for name, result_type in RESULT_TYPES.items() if result_type.judged}
 
 
 class TestGoodRows:
     @pytest.mark.parametrize("result_type", GOOD)
-    def test_a_row_with_what_is_needed_is_no_error(self, result_type):
+    def test_a_minimal_row_is_no_error(self, result_type):
         assert row_error(result_type, good(result_type)) is None
 
     @pytest.mark.parametrize("result_type", GOOD)
-    def test_unknown_further_fields_change_nothing(self, result_type):
+    def test_unknown_fields_are_ignored(self, result_type):
         row = good(result_type, numErrors=7, componentErrors=[{"x": 1}], failedQueries=9, brandNew="error")
         assert row_error(result_type, row) is None
 
     @pytest.mark.parametrize("result_type", GOOD)
     @pytest.mark.parametrize("row", [{}, {"errorType": "None"}, {"problemDetail": ""}])
-    def test_a_row_in_which_nothing_was_measured_is_an_error(self, result_type, row):
+    def test_a_row_without_measurements_is_an_error(self, result_type, row):
         assert row_error(result_type, row)
 
     @pytest.mark.parametrize("result_type", GOOD)
@@ -119,7 +119,7 @@ class TestGoodRows:
         row = {name: value for name, value in (good(result_type) | measured).items() if name != "mappings"}
         assert row_error(result_type, row) or not measured
 
-    def test_one_time_is_enough_for_a_sip_row(self):
+    def test_a_sip_row_needs_one_time(self):
         assert row_error("sip-server", {"registerTime": 12}) is None
         assert row_error("sip-server", {"registerTime": -12}) == "nothing measured"
 
@@ -139,7 +139,7 @@ class TestErrorType:
     @pytest.mark.parametrize(
         "error", ["Connect", "dns", "SSL", "Unknown", "unknown", "nonesuch", "brand new"]
     )
-    def test_any_other_text_is_an_error_whatever_was_measured(self, result_type, error):
+    def test_any_other_error_type_is_an_error(self, result_type, error):
         assert row_error(result_type, good(result_type, errorType=error)) == error
 
     @pytest.mark.parametrize("error", ["dns", "connect", "register", "invite", "option", "server", "ssl"])
@@ -153,28 +153,28 @@ class TestErrorType:
 
     @pytest.mark.parametrize(("result_type", "detail"), TYPED.items())
     @pytest.mark.parametrize("spelling", ["None", "none", "NULL", None])
-    def test_where_it_is_there_a_detail_alone_is_no_error(self, result_type, detail, spelling):
+    def test_a_detail_is_no_error_if_error_type_says_none(self, result_type, detail, spelling):
         row = good(result_type, errorType=spelling, **{detail: "a note"})
         assert row_error(result_type, row) is None
 
     @pytest.mark.parametrize(("result_type", "detail"), TYPED.items())
-    def test_where_it_is_absent_the_detail_counts(self, result_type, detail):
+    def test_a_detail_is_an_error_without_error_type(self, result_type, detail):
         assert row_error(result_type, good(result_type, **{detail: "refused"})) == "refused"
 
     @pytest.mark.parametrize(("result_type", "detail"), TYPED.items())
     @pytest.mark.parametrize("nothing", [None, "", "  ", "None", "none", []])
-    def test_a_detail_that_says_nothing_does_not_count(self, result_type, detail, nothing):
+    def test_an_empty_detail_is_no_error(self, result_type, detail, nothing):
         assert row_error(result_type, good(result_type, **{detail: nothing})) is None
 
 
 class TestDetails:
     @pytest.mark.parametrize(("result_type", "detail"), DETAILED.items())
-    def test_a_detail_is_an_error_whatever_was_measured(self, result_type, detail):
+    def test_a_detail_is_an_error_despite_measurements(self, result_type, detail):
         assert row_error(result_type, good(result_type, **{detail: "timed out"})) == "timed out"
 
     @pytest.mark.parametrize(("result_type", "detail"), DETAILED.items())
     @pytest.mark.parametrize("nothing", [None, "", " ", "None", "none"])
-    def test_a_detail_that_says_nothing_is_none(self, result_type, detail, nothing):
+    def test_an_empty_detail_is_no_error(self, result_type, detail, nothing):
         assert row_error(result_type, good(result_type, **{detail: nothing})) is None
 
     def test_page_load_is_not_judged_by_the_texts_of_http_server(self):
@@ -184,20 +184,20 @@ class TestDetails:
 class TestMeasurements:
     @pytest.mark.parametrize(("result_type", "metric"), NEEDED.items())
     @pytest.mark.parametrize("absent", [None, "", "n/a", math.nan, True, [], {}])
-    def test_absent_is_an_error(self, result_type, metric, absent):
+    def test_an_absent_measurement_is_an_error(self, result_type, metric, absent):
         row = good(result_type)
         del row[metric]
         assert row_error(result_type, row) == f"no {metric}"
         assert row_error(result_type, {**row, metric: absent}) == f"no {metric}"
 
     @pytest.mark.parametrize(("result_type", "metric"), NEEDED.items())
-    def test_absent_is_an_error_even_if_error_type_says_none(self, result_type, metric):
+    def test_an_absent_measurement_is_an_error_even_if_error_type_says_none(self, result_type, metric):
         row = good(result_type, errorType="None")
         del row[metric]
         assert row_error(result_type, row) == f"no {metric}"
 
     @pytest.mark.parametrize(("result_type", "metric"), NEEDED.items())
-    def test_a_number_as_text_is_there(self, result_type, metric):
+    def test_a_number_as_text_is_a_measurement(self, result_type, metric):
         assert row_error(result_type, good(result_type, **{metric: str(GOOD[result_type][metric])})) is None
 
     @pytest.mark.parametrize("metric", ["responseTime", "pageLoadTime", "transactionTime", "mos", "loss"])
@@ -208,15 +208,15 @@ class TestMeasurements:
 
     @pytest.mark.parametrize("loss", [100, 100.0, "100", "100.0"])
     @pytest.mark.parametrize("result_type", ["network", "rtp-server"])
-    def test_everything_lost_is_an_error(self, result_type, loss):
+    def test_loss_of_100_percent_is_an_error(self, result_type, loss):
         assert row_error(result_type, good(result_type, loss=loss)) == "loss 100 %"
 
     @pytest.mark.parametrize("loss", [0, 99.9, "99.9", "0"])
     @pytest.mark.parametrize("result_type", ["network", "rtp-server"])
-    def test_anything_less_is_not(self, result_type, loss):
+    def test_loss_below_100_percent_is_no_error(self, result_type, loss):
         assert row_error(result_type, good(result_type, loss=loss)) is None
 
-    def test_voice_may_say_nothing_of_loss(self):
+    def test_voice_rows_may_lack_loss(self):
         assert row_error("rtp-server", {"mos": 4.2}) is None
 
     @pytest.mark.parametrize(("completion", "error"), [(99.9, "completion 99.9"), ("0", "completion 0")])
@@ -224,7 +224,7 @@ class TestMeasurements:
         assert row_error("api", good("api", completion=completion)) == error
 
     @pytest.mark.parametrize("completion", [100, 100.0, "100"])
-    def test_an_api_test_at_100_is_not(self, completion):
+    def test_an_api_test_at_100_is_no_error(self, completion):
         assert row_error("api", good("api", completion=completion)) is None
 
     @pytest.mark.parametrize(("availability", "error"), [(0, "availability 0"), ("99", "availability 99")])
@@ -242,7 +242,7 @@ class TestMeasurements:
 
     @pytest.mark.parametrize("result_type", ["dns-server", "dns-trace"])
     @pytest.mark.parametrize("mappings", ["1.2.3.4", ["1.2.3.4"], [{"ip": "1.2.3.4"}]])
-    def test_dns_with_mappings_of_any_shape_is_not(self, result_type, mappings):
+    def test_dns_with_any_mappings_is_no_error(self, result_type, mappings):
         assert row_error(result_type, good(result_type, mappings=mappings)) is None
 
     @pytest.mark.parametrize("valid", [False, None, "false", "False", 0, 1, "", "yes"])
@@ -251,7 +251,7 @@ class TestMeasurements:
         assert row_error("dnssec", {"isValid": valid, "errorDetails": "expired"}) == "expired"
 
     @pytest.mark.parametrize("valid", [True, "true", "True"])
-    def test_dnssec_that_is_true_is_not_whatever_the_text(self, valid):
+    def test_valid_dnssec_is_no_error_despite_a_detail(self, valid):
         assert row_error("dnssec", {"isValid": valid, "errorDetails": "a note"}) is None
 
 
@@ -267,12 +267,12 @@ FIELDS = st.sampled_from(
 
 
 @given(st.sampled_from(sorted(RESULT_TYPES)), st.dictionaries(FIELDS, VALUES))
-def test_whatever_a_row_holds_there_is_a_reason_or_none(result_type, row):
+def test_every_row_has_a_reason_or_none(result_type, row):
     reason = row_error(result_type, row)
     assert reason is None or reason.strip()
 
 
-def test_an_error_type_that_is_no_text_is_an_error_that_says_so():
+def test_an_error_type_that_is_not_text_is_an_error():
     for odd in (["Connect"], {"a": 1}, 1.5):
         assert (
             row_error("http-server", {"errorType": odd, "responseTime": 5}) == "an errorType that is no text"

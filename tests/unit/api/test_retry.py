@@ -1,4 +1,4 @@
-"""The retry rules, cell by cell: what happened x what kind of request it was."""
+"""The retry rules for every outcome and kind of request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def answer(status, *, date=NOW, **headers):
 
 
 def limits(*, org=None, runs=None, date=NOW, status=429, **more):
-    """An answer with the headers of the given families, each (limit, remaining, reset)."""
+    """Return a response with headers of the given families, each (limit, remaining, reset)."""
     headers = dict(more)
     for prefix, family in ((ORG, org), (RUNS, runs)):
         for field, value in zip(("limit", "remaining", "reset"), family or (), strict=False):
@@ -47,7 +47,7 @@ def decide(kind, outcome, *, jitter=0.5, now=NOW, **more):
 class TestSuccess:
     @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
-    def test_a_usable_answer_is_accepted(self, kind, status):
+    def test_a_usable_response_is_accepted(self, kind, status):
         assert decide(kind, answer(status)) == Accept()
 
     def test_a_body_on_the_run_call_is_accepted_with_a_warning(self):
@@ -55,17 +55,17 @@ class TestSuccess:
         assert isinstance(decision, Accept)
         assert "not the empty one" in (decision.warning or "")
 
-    def test_a_read_that_is_cut_short_is_sent_again(self):
+    def test_a_truncated_read_is_retried(self):
         assert isinstance(decide(READ, answer(200), unusable="a body that is not JSON"), Wait)
 
-    def test_a_creation_with_a_garbled_answer_is_settled_first(self):
+    def test_a_creation_with_an_unusable_response_is_verified_first(self):
         assert isinstance(decide(CREATE, answer(201), unusable="an empty body"), VerifyOutcome)
 
-    def test_a_snapshot_with_a_garbled_answer_is_never_sent_again(self):
+    def test_a_snapshot_with_an_unusable_response_is_not_retried(self):
         assert isinstance(decide(SNAPSHOT, answer(201), unusable="an empty body"), GiveUp)
 
 
-class TestErrorsThatNoRetryMends:
+class TestFinalErrors:
     @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize(
         "status", [400, 401, 403, 404, 405, 410, 413, 415, 422, 451, 300, 302, 304, 501, 505]
@@ -74,16 +74,16 @@ class TestErrorsThatNoRetryMends:
         assert decide(kind, answer(status)) == GiveUp(str(status))
 
     @pytest.mark.parametrize("kind", [READ, CREATE, SNAPSHOT])
-    def test_409_is_an_error_where_nothing_can_be_busy(self, kind):
+    def test_409_is_an_error_except_for_runs(self, kind):
         assert isinstance(decide(kind, answer(409)), GiveUp)
 
     @pytest.mark.parametrize("kind", EVERY)
-    def test_a_certificate_that_is_not_trusted(self, kind):
+    def test_an_untrusted_certificate_is_final(self, kind):
         outcome = NoResponse("the server's certificate is not trusted", sent=False, final=True)
         assert isinstance(decide(kind, outcome), GiveUp)
 
 
-class TestLostAnswers:
+class TestLostResponses:
     LOST = [
         *(answer(status) for status in (500, 502, 503, 504)),
         NoResponse("timeout", sent=True),
@@ -91,22 +91,22 @@ class TestLostAnswers:
     ]
 
     @pytest.mark.parametrize("outcome", LOST)
-    def test_reads_are_sent_again_after_a_backoff(self, outcome):
+    def test_reads_are_retried_after_a_backoff(self, outcome):
         assert isinstance(decide(READ, outcome), Wait)
 
     @pytest.mark.parametrize("outcome", LOST)
     @pytest.mark.parametrize("kind", [RUN, CREATE])
-    def test_run_and_create_are_settled_before_anything_is_sent_again(self, kind, outcome):
+    def test_run_and_create_are_verified_before_a_retry(self, kind, outcome):
         decision = decide(kind, outcome)
         assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, Wait)
 
     @pytest.mark.parametrize("outcome", LOST)
-    def test_a_snapshot_is_never_sent_again(self, outcome):
+    def test_a_snapshot_is_not_retried(self, outcome):
         assert isinstance(decide(SNAPSHOT, outcome), GiveUp)
 
     @pytest.mark.parametrize("kind", EVERY)
-    def test_without_a_connection_nothing_is_lost_and_it_is_sent_again(self, kind):
+    def test_a_failed_connection_is_retried(self, kind):
         assert isinstance(decide(kind, NoResponse("could not connect", sent=False)), Wait)
 
     @pytest.mark.parametrize("limit", [1, 2, 5])
@@ -118,20 +118,20 @@ class TestLostAnswers:
             decision, attempts = attempts.after(outcome, now=NOW, jitter=0.5)
         assert isinstance(decision, GiveUp)
 
-    def test_the_last_lost_run_is_settled_too_and_fails_only_when_nothing_has_begun(self):
+    def test_the_last_lost_run_is_verified_before_it_fails(self):
         decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, jitter=0.5)
         assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, GiveUp)
 
-    def test_retry_after_is_honoured_and_nothing_shorter_is_waited(self):
+    def test_retry_after_is_the_shortest_wait(self):
         decision = decide(READ, answer(503, **{"retry-after": 7}))
         assert isinstance(decision, Wait)
         assert 7 < decision.seconds < 8
 
-    def test_a_retry_after_beyond_queue_timeout_is_not_begun(self):
+    def test_a_retry_after_beyond_queue_timeout_is_final(self):
         assert isinstance(decide(READ, answer(503, **{"retry-after": 86400})), GiveUp)
 
-    def test_no_backoff_goes_beyond_the_time_that_is_left(self):
+    def test_a_backoff_beyond_the_deadline_is_final(self):
         assert isinstance(decide(READ, answer(503), jitter=1.0, time_left=0.5), GiveUp)
 
 
@@ -150,7 +150,7 @@ class TestBackoff:
 
 
 class TestRateLimits:
-    """429: until the reset of the exhausted set, by the server's own clock; then Retry-After; then backoff."""
+    """A 429 waits for the reset of the exhausted limit by the server's clock, else for Retry-After, else backs off."""
 
     @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class TestRateLimits:
         decision = decide(kind, refused)
         assert isinstance(decision, Wait), case
         assert decision.throttled
-        assert expected < decision.seconds <= expected + 1, "a little positive jitter on top, always"
+        assert expected < decision.seconds <= expected + 1, "plus a positive jitter"
 
     @pytest.mark.parametrize(
         ("case", "refused"),
@@ -212,28 +212,28 @@ class TestRateLimits:
         decision = decide(READ, refused, jitter=1.0)
         assert isinstance(decision, Wait), case
         assert decision.throttled
-        assert 1 < decision.seconds < 2, "first backoff and jitter"
+        assert 1 < decision.seconds < 2, "first backoff plus jitter"
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200, -86400 * 365, 86400 * 365])
-    def test_a_wrong_local_clock_does_no_harm(self, wrong_by):
+    def test_a_wrong_local_clock_has_no_effect(self, wrong_by):
         decision = decide(READ, limits(org=(240, 0, NOW + 20)), now=NOW + wrong_by)
         assert isinstance(decision, Wait)
         assert 20 < decision.seconds < 21
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
-    def test_a_wrong_clock_of_the_server_does_no_harm(self, wrong_by):
+    def test_a_wrong_server_clock_has_no_effect(self, wrong_by):
         decision = decide(READ, limits(org=(240, 0, NOW + wrong_by + 20), date=NOW + wrong_by))
         assert isinstance(decision, Wait)
         assert 20 < decision.seconds < 21
 
     @pytest.mark.parametrize("date", ["yesterday", "", "Mon, 99 Foo 2026 99:99:99 GMT"])
-    def test_without_a_usable_date_the_local_clock_has_to_do(self, date):
+    def test_without_a_usable_date_the_local_clock_is_used(self, date):
         refused = Response(429, {ORG + "remaining": "0", ORG + "reset": str(NOW + 20), "date": date}, b"", "")
         decision = decide(READ, refused)
         assert isinstance(decision, Wait)
         assert 20 < decision.seconds < 21
 
-    def test_a_reset_hours_ahead_is_not_waited_for_and_is_named(self):
+    def test_a_reset_hours_ahead_is_final_and_reported(self):
         decision = decide(READ, limits(runs=(24, 0, NOW + 7200)))
         assert isinstance(decision, GiveUp)
         assert decision.reset is not None
@@ -257,23 +257,23 @@ class TestRateLimits:
         assert 50 < waited <= 60
         assert attempts.queued == waited
 
-    def test_queue_timeout_0_waits_for_nothing(self):
+    def test_queue_timeout_0_does_not_wait(self):
         decision, _ = Attempts(READ, queue_timeout=0).after(limits(), now=NOW, jitter=0.5)
         assert isinstance(decision, GiveUp)
 
-    def test_no_wait_goes_beyond_the_time_that_is_left(self):
+    def test_a_wait_beyond_the_deadline_is_final(self):
         decision = decide(READ, limits(org=(240, 0, NOW + 20)), time_left=10)
         assert isinstance(decision, GiveUp)
         assert decision.reset is not None
 
-    def test_the_reason_says_whose_limit_and_how_long(self):
+    def test_the_reason_has_the_limit_and_the_wait(self):
         decision = decide(RUN, limits(runs=(24, 0, NOW + 23)))
         assert isinstance(decision, Wait)
         assert decision.reason == "429, the instant-test limit resets in 23 s"
 
 
 class TestBusy:
-    def test_409_on_run_is_waited_out_within_queue_timeout_and_is_no_attempt(self):
+    def test_409_on_run_waits_within_queue_timeout_and_is_no_attempt(self):
         attempts, sends = Attempts(RUN, retry_limit=1, queue_timeout=100), 0
         while True:
             decision, attempts = attempts.after(answer(409), now=NOW, jitter=1.0)
@@ -315,7 +315,7 @@ OUTCOMES = st.one_of(
     jitter=st.floats(0, 1),
     unusable=st.sampled_from([None, "HTML"]),
 )
-def test_whatever_comes_back_the_waits_are_finite_and_bounded(outcomes, kind, limit, queue, jitter, unusable):
+def test_waits_are_finite_and_bounded(outcomes, kind, limit, queue, jitter, unusable):
     attempts = Attempts(kind, limit, queue)
     throttled = 0.0
     failures = 0
@@ -334,7 +334,7 @@ def test_whatever_comes_back_the_waits_are_finite_and_bounded(outcomes, kind, li
     assert failures < limit
 
 
-def test_a_reset_that_no_calendar_has_is_shown_as_a_number():
+def test_an_impossible_reset_is_shown_as_a_number():
     assert decide(RUN, limits(org=(240, 0, 1e300))).reason.endswith("(resets at 1e+300)")
     assert decide(RUN, limits(org=(240, 0, NOW + 3600))).reason.endswith("(resets at 2026-09-21T15:13:20Z)")
 
@@ -342,8 +342,8 @@ def test_a_reset_that_no_calendar_has_is_shown_as_a_number():
 CUT = NoResponse("connection cut", sent=True)
 
 
-class TestWhatIsSaid:
-    """The reasons are what stands in the log, and in the error: whole, so that somebody on call can go by them."""
+class TestReasons:
+    """The reasons appear in logs and errors, so each one states the cause and the times."""
 
     @pytest.mark.parametrize(
         ("kind", "outcome", "decision"),
@@ -373,24 +373,24 @@ class TestWhatIsSaid:
             ),
         ],
     )
-    def test_when_it_is_sent_again_or_never(self, kind, outcome, decision):
+    def test_reason_for_each_outcome(self, kind, outcome, decision):
         assert decide(kind, outcome) == decision
 
-    def test_when_a_usable_answer_was_expected(self):
+    def test_reason_for_an_unusable_response(self):
         assert decide(READ, answer(200), unusable="an empty body") == Wait(0.5, "200, but an empty body")
         assert decide(RUN, answer(200), unusable="HTML") == Accept("accepted, though the response is HTML")
 
-    def test_when_the_attempts_are_over(self):
+    def test_reason_after_the_last_attempt(self):
         last = Attempts(READ, retry_limit=3, failures=2)
         assert last.after(CUT, now=NOW, jitter=0.5)[0] == GiveUp("connection cut, on attempt 3 of 3")
 
-    def test_when_the_time_is_over(self):
+    def test_reason_without_time_left(self):
         assert decide(READ, CUT, time_left=0.4) == GiveUp("connection cut, and no time is left to try again")
         assert decide(READ, CUT, time_left=0.5) == Wait(0.5, "connection cut")
         long = decide(READ, answer(503, retry_after=400))
         assert long == GiveUp("503, Retry-After 400 s is longer than queue_timeout allows")
 
-    def test_when_a_limit_is_not_waited_for(self):
+    def test_reason_for_a_limit_beyond_queue_timeout(self):
         reset = "429, the organization limit resets in 400 s: longer than queue_timeout 300 s allows"
         at = "(resets at 2026-09-21T14:20:00Z)"
         refused = limits(org=(240, 0, NOW + 400))
@@ -398,7 +398,7 @@ class TestWhatIsSaid:
         later = Attempts(READ, queued=20.4).after(refused, now=NOW, jitter=0.5)[0]
         assert later.reason == f"{reset}, after 20 s of waiting {at}"
 
-    def test_when_it_is_longer_than_the_caller_waits(self):
+    def test_reason_for_a_limit_beyond_the_deadline(self):
         refused = limits(org=(240, 0, NOW + 20))
         for left, said in ((12.2, 12), (0, 0), (-3, 0)):
             assert decide(READ, refused, time_left=left).reason == (
@@ -406,7 +406,7 @@ class TestWhatIsSaid:
                 " (resets at 2026-09-21T14:13:40Z)"
             )
 
-    def test_a_refusal_without_a_reset_has_none_to_tell(self):
+    def test_reason_for_a_refusal_without_a_reset(self):
         given_up = decide(READ, answer(429), time_left=0)
         assert given_up.reason == "429, no usable reset: longer than the 0 s left until the deadline"
         assert given_up.reset is None
@@ -418,9 +418,9 @@ class TestWhatIsSaid:
         assert past.reset == RateLimitReset("organization", NOW - 9, -9)
 
 
-class TestTheNextTime:
+class TestLaterAttempts:
     @pytest.mark.parametrize("outcome", [answer(409), answer(429)])
-    def test_refusals_double_their_backoff_as_failures_do(self, outcome):
+    def test_refusals_double_the_backoff(self, outcome):
         attempts, waits = Attempts(RUN), []
         for _ in range(7):
             decision, attempts = attempts.after(outcome, now=NOW, jitter=1.0)
@@ -428,7 +428,7 @@ class TestTheNextTime:
         assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30])
         assert (attempts.refusals, attempts.failures) == (7, 0)
 
-    def test_a_wait_that_just_fits_is_begun(self):
+    def test_a_wait_that_just_fits_is_allowed(self):
         exact = Attempts(READ, queue_timeout=7.35)
         assert isinstance(exact.after(answer(429, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
         assert isinstance(exact.after(answer(503, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
@@ -436,14 +436,14 @@ class TestTheNextTime:
 
 
 class TestRetryAfter:
-    """The limit that Retry-After tells of has a reset as well, by ThousandEyes' clock."""
+    """A ``Retry-After`` header yields a reset time on ThousandEyes' clock."""
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
     @pytest.mark.parametrize(
         ("headers", "bucket"),
         [({}, "unnamed"), ({RUNS + "remaining": 0, RUNS + "reset": NOW - 5}, "instant-test")],
     )
-    def test_it_is_reported_when_it_is_not_waited_for(self, headers, bucket, wrong_by):
+    def test_the_reset_is_reported_without_a_wait(self, headers, bucket, wrong_by):
         for asked in ("400", formatdate(NOW + 400, usegmt=True)):
             refused = answer(429, **headers, **{"retry-after": asked})
             given_up = decide(READ, refused, now=NOW + wrong_by)
@@ -451,7 +451,7 @@ class TestRetryAfter:
             assert given_up.reason.endswith("(resets at 2026-09-21T14:20:00Z)")
 
     @pytest.mark.parametrize("status", [409, 429, 503])
-    def test_without_a_date_it_is_read_against_the_local_clock(self, status):
+    def test_without_a_date_the_local_clock_is_used(self, status):
         refused = answer(status, date=None, retry_after=formatdate(NOW + 7, usegmt=True))
         decision = decide(RUN, refused)
         if isinstance(decision, VerifyOutcome):

@@ -1,4 +1,4 @@
-"""The progress of a round: what has arrived, whether it is enough, and when to poll again."""
+"""Progress of a round: rows that arrived, completeness, and the time of the next poll."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestOurRound:
         assert polled.state(10) is WaitState.WAITING
         assert polled.state(DEADLINE) is WaitState.DEADLINE
 
-    def test_round_that_another_run_started_before_ours_does_not_delay_ours(self):
+    def test_earlier_round_of_another_run_does_not_delay_ours(self):
         polled = progress().poll({HTTP: rows("abc", RUN_AT - 8) + rows("abc")}, 10)
         assert polled.rounds() == {HTTP: OURS}
         assert polled.state(10) is WaitState.COMPLETE
@@ -75,7 +75,7 @@ class TestOurRound:
         assert polled.state(20) is WaitState.COMPLETE
         assert polled.rows() == {HTTP: ours}
 
-    def test_exact_round_with_an_early_measurement_is_another_run_with_all_its_rows(self):
+    def test_exact_round_with_an_early_measurement_belongs_to_another_run(self):
         early = RUN_AT - 4
         started = progress(clock_tolerance=10, sent_at=float(RUN_AT))
         polled = started.poll(
@@ -117,13 +117,13 @@ class TestOurRound:
         assert after.rounds() == {HTTP: OURS}
         assert after.rows() == polled.rows()
 
-    def test_ours_is_the_earliest_also_when_it_shows_up_last(self):
+    def test_ours_is_the_earliest_even_if_it_appears_last(self):
         polled = progress().poll({HTTP: rows("ab", LATER)}, 10).poll({HTTP: rows("c")}, 20)
         assert polled.rounds() == {HTTP: OURS}
         assert ids(polled.reported()) == "c"
 
     @pytest.mark.parametrize("remembered", [None, {"page-load": REMEMBERED - 1, HTTP: REMEMBERED}])
-    def test_each_result_type_has_its_own_round_where_the_remembered_rounds_differ(self, remembered):
+    def test_result_types_have_separate_rounds_if_the_remembered_rounds_differ(self, remembered):
         remembered = remembered or dict.fromkeys(("page-load", HTTP))
         polled = progress(types=("page-load", HTTP), remembered=remembered).poll(
             {"page-load": rows("abc", LATER), HTTP: rows("abc", OURS)}, 10
@@ -131,7 +131,7 @@ class TestOurRound:
         assert polled.rounds() == {"page-load": LATER, HTTP: OURS}
         assert polled.state(10) is WaitState.COMPLETE
 
-    def test_result_types_share_a_round_where_the_remembered_round_is_one(self):
+    def test_result_types_share_a_round_if_the_remembered_round_is_the_same(self):
         polled = progress(types=("page-load", HTTP)).poll(
             {"page-load": rows("abc", LATER), HTTP: rows("abc", OURS)}, 10
         )
@@ -141,7 +141,7 @@ class TestOurRound:
         assert polled.rounds() == {"page-load": OURS, HTTP: OURS}
         assert polled.state(20) is WaitState.COMPLETE
 
-    def test_round_that_one_result_type_had_before_is_old_in_all(self):
+    def test_round_that_is_old_for_one_result_type_is_old_for_all(self):
         remembered = {"page-load": None, HTTP: OURS}
         polled = progress(types=("page-load", HTTP), remembered=remembered).poll(
             {"page-load": rows("abc", OURS), HTTP: rows("abc", LATER)}, 10
@@ -169,7 +169,7 @@ class TestRowsOfOneAgent:
     def test_equal_rows_in_one_response_count_once(self):
         assert progress("a").poll({HTTP: [self.BAD, self.BAD]}, 10).rows()[HTTP] == [self.BAD]
 
-    def test_rows_that_differ_are_one_row_of_those_that_are_expected(self):
+    def test_differing_rows_of_a_server_count_as_one_expected_row(self):
         polled = progress("a", types=("dns-server",), per_agent=2)
         polled = polled.poll({"dns-server": [row("a", serverId="1"), row("a", serverId="1", rtt=5)]}, 10)
         assert polled.state(10) is WaitState.WAITING
@@ -279,12 +279,12 @@ class TestUnknownAgents:
         polled = progress(UNKNOWN).poll({HTTP: rows("a")}, 10).poll({HTTP: rows("abc", LATER)}, 50)
         assert polled.poll({HTTP: []}, 70).state(70) is WaitState.QUIET
 
-    def test_earlier_round_that_shows_up_late_restarts_it(self):
+    def test_earlier_round_that_appears_late_restarts_it(self):
         polled = progress(UNKNOWN).poll({HTTP: rows("ab", LATER)}, 10).poll({HTTP: rows("ab")}, 69)
         assert polled.poll({HTTP: []}, 128).state(128) is WaitState.WAITING
         assert polled.poll({HTTP: []}, 129).state(129) is WaitState.QUIET
 
-    def test_failed_polls_are_no_quiet_period(self):
+    def test_failed_polls_do_not_count_as_quiet(self):
         polled = progress(UNKNOWN, types=("page-load", HTTP))
         polled = polled.poll({"page-load": rows("a"), HTTP: rows("a")}, 10)
         polled = polled.poll({}, 40).poll({HTTP: rows("a")}, 70)
@@ -292,7 +292,7 @@ class TestUnknownAgents:
         assert polled.next_poll(70) == 80
         assert polled.poll({"page-load": [], HTTP: []}, 80).state(80) is WaitState.QUIET
 
-    def test_no_rows_at_all_are_not_quiet(self):
+    def test_quiet_period_needs_a_row(self):
         polled = progress(UNKNOWN).poll({HTTP: []}, 10).poll({HTTP: rows("a", REMEMBERED)}, 400)
         assert polled.state(400) is WaitState.WAITING
         assert polled.state(DEADLINE) is WaitState.DEADLINE
@@ -303,12 +303,12 @@ class TestUnknownAgents:
         polled = polled.poll({"page-load": rows("ab"), HTTP: []}, 200)
         assert polled.state(200) is WaitState.WAITING
 
-    def test_nothing_is_quiet_before_every_result_type_was_read(self):
+    def test_quiet_period_starts_after_every_result_type_was_read(self):
         polled = progress(UNKNOWN, types=(HTTP, "network")).poll({HTTP: rows("a")}, 10)
         assert polled.state(DEADLINE - 1) is WaitState.WAITING
         assert progress(UNKNOWN).poll({HTTP: []}, 10).state(90) is WaitState.WAITING
 
-    def test_unknown_number_of_dns_servers_is_waited_for_in_the_same_way(self):
+    def test_unknown_number_of_dns_servers_waits_for_the_quiet_period(self):
         dns = progress("a", types=("dns-server",), per_agent=None)
         polled = dns.poll({"dns-server": [row("a", serverId="1")]}, 10)
         assert polled.poll({"dns-server": [row("a", serverId="1")]}, 69).state(69) is WaitState.WAITING
@@ -330,7 +330,7 @@ class TestEnough:
         assert polled.state(13) is WaitState.ENOUGH
         assert ids(polled.missing()) == "e"
 
-    def test_grace_time_runs_from_the_agent_that_made_it_enough(self):
+    def test_grace_time_starts_with_the_agent_that_reaches_min_agents(self):
         polled = progress("abcde", min_agents=2, grace=30).poll({HTTP: rows("a")}, 10)
         assert polled.state(45) is WaitState.WAITING
         polled = polled.poll({HTTP: rows("ab")}, 20).poll({HTTP: rows("abc")}, 40)
@@ -355,13 +355,13 @@ class TestEnough:
     def test_without_min_agents_there_is_no_grace(self):
         assert progress("abc", grace=0).poll({HTTP: rows("ab")}, 10).state(500) is WaitState.WAITING
 
-    def test_works_for_agents_that_are_not_listed(self):
+    def test_min_agents_works_for_unknown_agents(self):
         polled = progress(UNKNOWN, min_agents=2, grace=5).poll({HTTP: rows("ab")}, 10)
         assert polled.state(15) is WaitState.ENOUGH
 
 
 class TestResuming:
-    """A worker that resumes after a deferral judges nothing less than the trigger saw."""
+    """A worker that resumes after a deferral judges at least the rows that the trigger saw."""
 
     @staticmethod
     def resume(trigger, response, state, **changes):
@@ -377,7 +377,7 @@ class TestResuming:
         polled = polled.poll({HTTP: rows("abc")}, 310)
         assert polled.resumed_state(WaitState.QUIET, 310) is WaitState.QUIET
 
-    def test_number_of_agents_that_fewer_would_meet(self):
+    def test_number_of_agents_that_fewer_rows_would_reach(self):
         expected = ExpectedAgents("argument", count=1)
         trigger = progress(expected).poll({HTTP: rows("abc")}, 10)
         polled, resumed = self.resume(trigger, {HTTP: rows("a")}, WaitState.COMPLETE, expected=expected)
@@ -413,22 +413,22 @@ class TestResuming:
         )
         assert resumed is WaitState.WAITING
 
-    def test_later_round_is_not_judged_in_place_of_the_one_that_the_trigger_saw(self):
+    def test_later_round_does_not_replace_the_round_that_the_trigger_saw(self):
         trigger = progress(UNKNOWN).poll({HTTP: rows("ab")}, 10)
         polled, resumed = self.resume(trigger, {HTTP: rows("abc", LATER)}, WaitState.QUIET, expected=UNKNOWN)
         assert (polled.rounds(), resumed) == ({}, WaitState.WAITING)
 
-    def test_earlier_round_that_shows_up_is_ours(self):
+    def test_earlier_round_that_appears_is_ours(self):
         trigger = progress().poll({HTTP: rows("abc", LATER)}, 10)
         polled, resumed = self.resume(trigger, {HTTP: rows("abc")}, WaitState.COMPLETE)
         assert (polled.rounds(), resumed) == ({HTTP: OURS}, WaitState.COMPLETE)
 
-    def test_state_of_a_trigger_without_any_row_is_not_believed(self):
+    def test_state_of_a_trigger_without_rows_is_ignored(self):
         assert progress(UNKNOWN).poll({HTTP: []}, 10).resumed_state(WaitState.QUIET, 10) is WaitState.WAITING
         enough = progress(min_agents=1).poll({HTTP: []}, 10)
         assert enough.resumed_state(WaitState.ENOUGH, 10) is WaitState.WAITING
 
-    def test_second_trigger_hands_on_what_the_first_saw(self):
+    def test_second_trigger_keeps_the_sighting_of_the_first(self):
         first = progress(UNKNOWN).poll({HTTP: rows("abc")}, 10)
         second = progress(UNKNOWN, sighting=first.to_sighting()).poll({HTTP: rows("a")}, 20)
         assert second.to_sighting().rows == {HTTP: 3}
@@ -527,7 +527,7 @@ class TestLogLines:
         )
         assert before.poll({HTTP: rows("abc", minute, startTime=minute + 12)}, 20).describe_news(before) == ()
 
-    def test_round_that_is_like_an_earlier_round_is_named_once(self):
+    def test_indistinct_round_is_named_once(self):
         minute = RUN_AT // 60 * 60 + 60
         start = progress(sent_at=minute + 30.5)
         polled = start.poll({HTTP: rows("a", minute, startTime=minute)}, 10)
@@ -541,14 +541,14 @@ class TestLogLines:
     @pytest.mark.parametrize(
         ("seconds", "measured"), [(0.5, 0), (30.5, 40)], ids=["minute of the call", "rows with a time"]
     )
-    def test_round_that_is_distinct_is_not_named(self, seconds, measured):
+    def test_distinct_round_is_not_named(self, seconds, measured):
         minute = RUN_AT // 60 * 60 + 60
         start = progress(sent_at=minute + seconds)
         polled = start.poll({HTTP: rows("abc", minute, startTime=minute + measured)}, 10)
         assert len(polled.describe_news(start)) == 1
         assert not polled.is_indistinct()
 
-    def test_rounds_of_others_are_named_for_the_error(self):
+    def test_error_names_rounds_of_other_runs(self):
         others = [RUN_AT - age for age in (9, 7, 5, 3)]
         polled = progress().poll({HTTP: [row("a", other) for other in others]}, 10)
         described = polled.describe_other_rounds()
@@ -563,7 +563,7 @@ class TestLogLines:
         assert progress(remembered={HTTP: None}).describe_other_rounds() == "no round at all"
         assert polled.poll({HTTP: rows("ab")}, 20).describe_other_rounds() == ""
 
-    def test_rounds_of_others_are_bounded(self):
+    def test_number_of_other_rounds_is_bounded(self):
         polled = progress(remembered={HTTP: None})
         polled = polled.poll({HTTP: [row("a", RUN_AT - age) for age in range(2, 500)]}, 10)
         assert len(polled.other_rounds) == 20
@@ -679,7 +679,7 @@ def test_only_fresh_rows_of_the_earliest_round_are_judged(start, polls):
     st.builds(QuotaPace, st.floats(0, 500), st.floats(0, 5)),
     st.booleans(),
 )
-def test_polls_move_forward_and_pass_no_turning_point(start, polls, pace, adaptive):
+def test_polls_move_forward_and_never_skip_an_end(start, polls, pace, adaptive):
     polled, now = replace(start, schedule=PollSchedule()) if adaptive else start, 0.0
     for typed_rows, fails in polls:
         due = polled.next_poll(now, pace)

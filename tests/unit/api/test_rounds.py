@@ -1,4 +1,4 @@
-"""Which rows belong to our round: newer than the remembered round, and from after the run call was sent."""
+"""Rows of our round are newer than the remembered round and measured after the run call was sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from thousandeyes_provider.api.rounds import (
 
 SENT_AT = 1_790_000_010.4
 MINUTE = 1_789_999_980
-"""The whole minute before."""
+"""The previous whole minute."""
 
 
 def row(round_id, agent_id="1", **fields):
@@ -167,9 +167,7 @@ class TestOrigin:
         assert origin(int(SENT_AT) - 20, remembered=int(SENT_AT) - 900) is RowOrigin.OTHER_ROUND
 
     @given(st.integers(1, 2**33), st.none() | st.integers(1, 2**33), st.floats(0, 2**33))
-    def test_fresh_round_is_newer_than_the_remembered_one_and_not_from_before_the_call(
-        self, round_id, remembered, sent_at
-    ):
+    def test_fresh_round_is_newer_than_the_remembered_round_and_the_call(self, round_id, remembered, sent_at):
         fresh = row_origin(row(round_id), remembered=remembered, sent_at=sent_at) is RowOrigin.OURS
         newer = remembered is None or round_id > remembered
         earliest = sent_at - sent_at % 60 if round_id % 60 == 0 else sent_at - 1
@@ -264,7 +262,7 @@ class TestAgentOfRow:
             ("path-vis", {"direction": "to-target"}, {"direction": "from-target"}),
         ],
     )
-    def test_servers_and_directions_have_keys_of_their_own(self, result_type, first, second):
+    def test_servers_and_directions_have_separate_keys(self, result_type, first, second):
         assert row_key(result_type, row(1, **first)) != row_key(result_type, row(1, **second))
 
     @pytest.mark.parametrize("result_type", RESULT_TYPES)

@@ -1,4 +1,4 @@
-"""The run handle: everything that is needed to wait for a round, through XCom and back."""
+"""The run handle carries the state of a wait through XCom."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ EXPECTED = st.one_of(
     account_group_id=st.none() | st.text(min_size=1),
     remembered=st.fixed_dictionaries({"dns-server": st.none() | st.integers(1, 2**33), "network": st.none()}),
 )
-def test_handle_is_the_same_after_xcom(**changes):
+def test_xcom_preserves_the_handle(**changes):
     original = handle(**changes)
     assert RunHandle.from_json(json.loads(json.dumps(original.to_json(), allow_nan=False))) == original
 
@@ -118,7 +118,7 @@ class TestSize:
         assert len(json.dumps(value)) <= MAX_HANDLE_BYTES == 48 * 1024
         assert RunHandle.from_json(value).plan.expected.count == count
 
-    def test_names_go_first(self):
+    def test_large_handles_drop_names_first(self):
         agents = self.agents(1_000, "Ōsaka " * 80)
         value = handle(expected=agents).to_json()
         assert value["expected_cut"] == "names"
@@ -262,7 +262,7 @@ def test_missing_fields_are_reported_together():
         ({"expected_agents": ["\ud8001\x1b"]}, ExpectedAgents("unknown", (Agent(" 1 "),), 1)),
     ],
 )
-def test_expected_agents_are_read_from_what_there_is(changed, expected):
+def test_incomplete_expected_agents_are_read(changed, expected):
     value = handle().to_json() | {"expected_agents": None} | changed
     if "expected_source" not in changed:
         del value["expected_source"]
@@ -277,5 +277,5 @@ def test_ids_and_counts_may_be_text_or_numbers():
 
 
 @pytest.mark.parametrize(("from_test_name", "shown"), [("Template", "Template"), ("", "Checkout")])
-def test_display_name_is_that_of_the_test_that_it_was_made_from(from_test_name, shown):
+def test_display_name_is_that_of_the_source_test(from_test_name, shown):
     assert handle(from_test_name=from_test_name).plan.display_name == shown

@@ -1,4 +1,4 @@
-"""ThousandEyes' clock from ``Date`` headers: never later than the truth, and narrowed by every response."""
+"""The estimate of ThousandEyes' clock from ``Date`` headers is a lower bound that every response improves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_before_the_first_response_the_local_clock_is_used():
         st.tuples(st.floats(0, 50), st.floats(0, 20), st.floats(0, 1)), min_size=1, max_size=8
     ),
 )
-def test_it_is_a_lower_bound_wherever_in_an_exchange_the_date_is_set(offset, exchanges):
+def test_estimate_is_a_lower_bound_wherever_the_date_is_set(offset, exchanges):
     clock, local = ServerClock(), NOW
     for gap, took, share in exchanges:
         sent_at = local + gap
@@ -44,7 +44,7 @@ def test_it_is_a_lower_bound_wherever_in_an_exchange_the_date_is_set(offset, exc
         assert clock.time_at(local) <= local + offset + 1e-6
 
 
-def test_the_best_of_several_responses_counts():
+def test_the_best_of_several_responses_is_used():
     clock = ServerClock().after(response(NOW + 0.9), sent_at=NOW, received_at=NOW + 5)
     assert clock.offset == -5
     clock = clock.after(response(NOW + 10), sent_at=NOW + 10, received_at=NOW + 10.1)
@@ -54,7 +54,7 @@ def test_the_best_of_several_responses_counts():
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])
-def test_a_clock_that_was_set_is_learned_anew(step):
+def test_a_clock_change_resets_the_estimate(step):
     clock = ServerClock().after(response(NOW), sent_at=NOW, received_at=NOW)
     moved = clock.after(response(NOW + 10 + step), sent_at=NOW + 10, received_at=NOW + 10)
     assert moved.offset == pytest.approx(step)

@@ -1,4 +1,4 @@
-"""Choosing among listed tests by name, tag, type and age."""
+"""Selection of listed tests by name, tag, type and age."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def chosen(**conditions):
         ({"tags": "tier:1", "name": "*search", "test_type": "page-load"}, "2"),
     ],
 )
-def test_tests_that_match_every_condition_are_chosen(conditions, expected):
+def test_tests_that_match_every_condition_are_selected(conditions, expected):
     assert chosen(**conditions) == expected
 
 
 @pytest.mark.parametrize("wanted", ["team:payments", "dashboards:x", ["team:payments", "tier:1"]])
-def test_a_tag_on_no_test_chooses_no_test(wanted):
+def test_an_unused_tag_selects_no_test(wanted):
     assert chosen(tags=wanted) == ""
 
 
@@ -71,13 +71,13 @@ def test_a_tag_on_no_test_chooses_no_test(wanted):
         ("nothing-like-it", "no tag 'nothing-like-it' exists; 6 tags exist"),
     ],
 )
-def test_a_tag_that_does_not_exist_is_an_error_with_similar_ones(wanted, hint):
+def test_an_unknown_tag_is_an_error_with_similar_tags(wanted, hint):
     with pytest.raises(ValueError, match=hint):
         chosen(tags=["tier:1", wanted])
 
 
 @pytest.mark.parametrize("name", ["[prod] shop", "[prod]*"])
-def test_a_bracket_in_a_name_is_a_bracket(name):
+def test_a_bracket_in_a_name_matches_literally(name):
     tests = [{"testName": "[prod] Shop"}, {"testName": "p shop"}]
     assert select_tests(tests, name=name) == [{"testName": "[prod] Shop"}]
 
@@ -99,7 +99,7 @@ def test_a_bracket_in_a_name_is_a_bracket(name):
         (7, False),
     ],
 )
-def test_a_test_is_older_when_it_says_so_by_more_than_a_minute(created, older):
+def test_a_test_is_older_by_more_than_a_minute(created, older):
     assert is_older({"createdDate": created}, 1120.0) is older
 
 

@@ -1,4 +1,4 @@
-"""Where requests go: the base URL of every connection, and the traps that would carry the token elsewhere."""
+"""Base URLs of connections, and links that would send the token to another server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASE = "https://api.thousandeyes.com/v7"
 
 
 def sent_to(url):
-    """The address that the HTTP library really opens."""
+    """Return the address that the HTTP library opens."""
     return requests.Request("GET", url).prepare().url
 
 
@@ -106,13 +106,13 @@ class TestBaseUrl:
             ("-te.example", None, None, "must be a host name or address"),
         ],
     )
-    def test_what_is_no_address_is_refused_and_named(self, host, schema, port, named):
+    def test_an_invalid_address_is_refused_with_the_reason(self, host, schema, port, named):
         with pytest.raises(ValueError, match=r"host|schema|port") as caught:
             base_url(host, schema, port)
         assert named in str(caught.value)
 
     @given(st.text(max_size=30), st.sampled_from([None, "https", "http"]), st.none() | st.integers(1, 65535))
-    def test_what_is_accepted_is_where_the_library_goes(self, host, schema, port):
+    def test_the_library_opens_the_accepted_address(self, host, schema, port):
         try:
             url = base_url(host, schema, port)
         except ValueError:
@@ -129,7 +129,7 @@ class TestBaseUrl:
             *("user:s3cret@https://te.example", "ftp://user:s3cret@te.example", "user:s3\\cret@te.example"),
         ],
     )
-    def test_a_password_in_the_host_is_refused_and_not_repeated(self, host):
+    def test_a_password_in_the_host_is_refused_without_repeating_it(self, host):
         with pytest.raises(ValueError, match="must not carry a user or password") as caught:
             base_url(host)
         assert "cret" not in str(caught.value)
@@ -167,7 +167,7 @@ class TestLoopback:
             *("localhost#.evil.com", "localhost?.evil.com", "localhost\\.evil.com", "localhost%00.evil.com"),
         ],
     )
-    def test_traps_are_no_address_at_all(self, host):
+    def test_misleading_hosts_are_refused(self, host):
         with pytest.raises(ValueError, match="host"):
             base_url(host, "http")
 
@@ -210,17 +210,17 @@ class TestFollow:
             ("?", "https://te.example:8443/v7/test-results/1/network?window=180s"),
         ],
     )
-    def test_what_an_address_cannot_have_is_quoted(self, link, expected):
+    def test_invalid_characters_are_quoted(self, link, expected):
         assert follow(self.URL, link) == expected
 
     @pytest.mark.parametrize("link", ["/v7/\ud800", "/v7/x?\udfff", "/v7/" + "x" * 9000, "https://[te/x"])
-    def test_what_cannot_be_an_address_is_none(self, link):
+    def test_an_invalid_link_is_refused(self, link):
         with pytest.raises(ValueError, match="is not an address") as failure:
             follow(self.URL, link)
         assert len(str(failure.value)) < 300
 
     @given(st.text(st.characters(codec=None), max_size=40) | st.text("/\\@:?#[]%.tehxampl8443", max_size=40))
-    def test_no_link_leads_anywhere_else(self, link):
+    def test_no_link_leaves_the_origin(self, link):
         for tried in (link, f"https://te.example:8443{link}", f"//te.example:8443{link}", f"https:{link}"):
             try:
                 target = follow(self.URL, tried)
@@ -265,7 +265,7 @@ class TestFollow:
             follow(self.URL, link)
 
     @pytest.mark.parametrize("link", ["/\\evil.example/x", "\\\\evil.example/x", "////evil.example/x"])
-    def test_slashes_of_any_kind_do_not_lead_away(self, link):
+    def test_slashes_of_any_kind_stay_within_the_origin(self, link):
         assert origin(sent_to(follow(self.URL, link))) == ("https", "te.example", 8443)
 
     LINKS = st.one_of(
@@ -284,7 +284,7 @@ class TestFollow:
 
     @given(link=LINKS)
     @example(link="https://te.example:8443\\@evil.example")
-    def test_no_link_at_all_gives_another_origin(self, link):
+    def test_any_text_stays_within_the_origin(self, link):
         try:
             target = follow(self.URL, link)
         except ValueError:
@@ -319,7 +319,7 @@ class TestPathParts:
         assert path_part(value, "test_id") == expected
 
     @pytest.mark.parametrize("value", ["", " ", "\n", ".", "..", " .. ", None, True, False, "\ud800"])
-    def test_what_is_no_id_is_refused_and_named(self, value):
+    def test_an_invalid_id_is_refused(self, value):
         with pytest.raises(ValueError, match=r"^test_id must be an id, got "):
             path_part(value, "test_id")
 
@@ -335,7 +335,7 @@ class TestPathParts:
         assert path.split("/")[4:] == ["run"]
 
 
-def test_a_port_that_cannot_be_is_no_port_of_ours():
+def test_an_invalid_port_is_refused():
     for port in ("99999", "x"):
         assert origin(f"https://te.example:{port}") not in (
             origin("https://te.example"),
@@ -345,7 +345,7 @@ def test_a_port_that_cannot_be_is_no_port_of_ours():
             follow(BASE, f"https://api.thousandeyes.com:{port}/v7/x")
 
 
-def test_a_link_that_is_not_followed_is_not_repeated():
+def test_the_error_does_not_repeat_the_link():
     with pytest.raises(ValueError, match=r"^its link leads to another origin$"):
         follow(BASE, "http://s3cret.example/v7")
     with pytest.raises(ValueError, match=r"^its link \(9000 characters\) is not an address$"):
@@ -355,13 +355,13 @@ def test_a_link_that_is_not_followed_is_not_repeated():
 @pytest.mark.parametrize(
     "host", ["te.example?token=s3cret", "te.example/#s3cret", "s3cret example", "[s3cret", "ftp://s3cret"]
 )
-def test_a_host_that_is_refused_is_not_repeated(host):
+def test_the_error_does_not_repeat_the_host(host):
     with pytest.raises(ValueError, match="host") as caught:
         base_url(host)
     assert "cret" not in str(caught.value)
 
 
-def test_a_host_with_a_password_is_refused_in_words():
+def test_the_error_for_a_password_in_the_host_explains_the_fix():
     with pytest.raises(
         ValueError,
         match=r"^host must not carry a user or password; the token belongs into the password field$",
