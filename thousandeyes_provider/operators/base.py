@@ -16,11 +16,11 @@ from thousandeyes_provider.links.thousandeyes import (
     ThousandEyesTestLink,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import Json, StartOptions, unknown_arguments
+from thousandeyes_provider.operators.options import Json, JudgeOptions, unknown_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
-    from thousandeyes_provider.operators import telemetry
+    from thousandeyes_provider.operators import execution, outcome, telemetry
     from thousandeyes_provider.operators.argument_types import (
         Checks,
         Duration,
@@ -29,18 +29,72 @@ if TYPE_CHECKING:
         OnInconclusive,
         ResultType,
     )
+    from thousandeyes_provider.operators.execution import RunExecution, SensorExecution
     from thousandeyes_provider.operators.outcome import Ending
 else:
+    execution = LazyModule("thousandeyes_provider.operators.execution")
+    outcome = LazyModule("thousandeyes_provider.operators.outcome")
     telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
 
 RESUMPTIONS = ("execute_in_turn", "execute_complete", "__fail__")
 """What Airflow resumes: a task whose turn has come, one whose round is there, one whose deferral Airflow ended."""
 
-LINKS = (*report_links(), ThousandEyesRoundLink(), ThousandEyesTestLink(), ThousandEyesSnapshotLink())
-"""The extra links of every task that judges a round."""
+POKES = ("poke", "at_timeout")
+"""Entry points of a sensor that continue an execution of the same process."""
 
 
-class BaseInstantTestOperator(BaseOperator):
+class JudgingOperator(BaseOperator):
+    """What operators and sensor have in common: how Airflow starts, defers and resumes them, and their links.
+
+    It has no constructor, each of which costs time whenever a DAG file is parsed.
+    """
+
+    # Airflow would read a file for each text inside an argument that ends in .json; see argument_files.
+    template_ext: Sequence[str] = ()
+    operator_extra_links = (
+        *report_links(),
+        ThousandEyesRoundLink(),
+        ThousandEyesTestLink(),
+        ThousandEyesSnapshotLink(),
+    )
+    ui_color = "#e8f4fa"
+    options_class: ClassVar[type[JudgeOptions]]
+    evidence: Json | None = None
+    """The evidence of the run, in the process that ends the task."""
+    _execution: RunExecution | SensorExecution | None = None
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
+        if next_method not in RESUMPTIONS:
+            return super().resume_execution(next_method, next_kwargs, context)
+        ending = self._perform(context, next_method, next_kwargs or {})
+        assert ending is not None
+        # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
+        if ending.error is not None:
+            raise ending.error
+        return ending.value
+
+    def _perform(self, context: Context, method: str, arguments: dict[str, Any]) -> Ending | None:
+        """Perform one entry point of the task, and defer the task when it has to wait; ``None``: poke again."""
+        if self._execution is None or method not in POKES:
+            started = execution.execution_of(self, self.options_class, context)
+            if isinstance(started, outcome.Ending):
+                return started
+            self._execution = started
+        result = self._execution.perform(method, arguments)
+        if isinstance(result, execution.Deferral):
+            self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
+        self.evidence = result.evidence if result else None
+        return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
+        """Return the checks of the run as OpenLineage's test-run facet, where its provider is installed."""
+        return telemetry.openlineage_facets(self.evidence)
+
+    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
+
+
+class BaseInstantTestOperator(JudgingOperator):
     """Start a round of an instant test, wait for it, and judge it.
 
     :param account_group_id: account group (``aid``); by default the one of the connection, else the token's. Templated.
@@ -82,18 +136,11 @@ class BaseInstantTestOperator(BaseOperator):
         sends the run and judges its round. Mapped tasks also wait for their turn in the triggerer.
     """
 
-    # Airflow would read a file for each text inside an argument that ends in .json; see argument_files.
-    template_ext: Sequence[str] = ()
     template_fields_renderers: ClassVar[dict[str, str]] = {"checks": "json", "compare_with": "json"}
-    operator_extra_links = LINKS
-    ui_color = "#e8f4fa"
     default_label: ClassVar[str]
     """Label of a mapped task while it runs, as a template; the name of the test replaces it at the end."""
-    options_class: ClassVar[type[StartOptions]]
     unknown_arguments: Sequence[str] = ()
     """Misspelt arguments. They are reported together with all other problems."""
-    evidence: Json | None = None
-    """The evidence of the run, in the process that ends the task."""
 
     def __init__(
         self,
@@ -155,32 +202,7 @@ class BaseInstantTestOperator(BaseOperator):
         :return: the evidence, or the run handle.
         """
         ending = self._perform(context, "execute", {})
-        # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
+        assert ending is not None
         if ending.error is not None:
             raise ending.error
         return ending.value
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
-        if next_method not in RESUMPTIONS:
-            return super().resume_execution(next_method, next_kwargs, context)
-        ending = self._perform(context, next_method, next_kwargs or {})
-        if ending.error is not None:
-            raise ending.error
-        return ending.value
-
-    def _perform(self, context: Context, method: str, arguments: dict[str, Any]) -> Ending:
-        """Perform one entry point of the task, and defer the task when it has to wait."""
-        from thousandeyes_provider.operators.task_run import Deferral, perform
-
-        result = perform(self, self.options_class, context, method, arguments)
-        if isinstance(result, Deferral):
-            self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
-        self.evidence = result.evidence
-        return result
-
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
-        """Return the checks of the run as OpenLineage's test-run facet, where its provider is installed."""
-        return telemetry.openlineage_facets(self.evidence)
-
-    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete

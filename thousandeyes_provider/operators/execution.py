@@ -1,46 +1,65 @@
-"""One execution of a task that judges a round: its parts, and how errors and the end of the task are handled.
+"""One execution of a task that judges a round: everything between Airflow's call and the task's end or deferral.
 
-Operators and the sensor use the same parts; they differ in how they wait.
+This module is the part that only a worker needs. Operators and sensor import it when they execute.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
+from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.config import setting
-from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
+from thousandeyes_provider.exceptions import (
+    ThousandEyesConfigurationError,
+    ThousandEyesError,
+    ThousandEyesRateLimitError,
+)
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
-from thousandeyes_provider.operators.argument_files import TemplatedTask, read_argument_files
+from thousandeyes_provider.operators.argument_files import read_argument_files
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog, parse_options, task_label
-from thousandeyes_provider.operators.outcome import Conclusion, Ending, final, has_retry_policy
-from thousandeyes_provider.operators.session import Session
-from thousandeyes_provider.operators.wait_record import FirstFailure, Spent, WaitRecord
+from thousandeyes_provider.operators.options import (
+    Json,
+    JudgeOptions,
+    SensorOptions,
+    StartOptions,
+    parse_options,
+    task_label,
+)
+from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
+from thousandeyes_provider.operators.run_store import StoredRun
+from thousandeyes_provider.operators.session import Done, Session
+from thousandeyes_provider.operators.starters import queue_timeout_of, starter_of
+from thousandeyes_provider.operators.wait_record import FirstFailure, QueuedRun, Spent, WaitRecord
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, Context
     from airflow.triggers.base import BaseTrigger
+    from thousandeyes_provider.api import round_progress
+    from thousandeyes_provider.api.round_progress import RoundProgress
     from thousandeyes_provider.operators import judge as judging
-    from thousandeyes_provider.operators import telemetry
-    from thousandeyes_provider.operators.judge import Judge, Judged
+    from thousandeyes_provider.operators.judge import Judge
     from thousandeyes_provider.triggers import instant_test as results_trigger
+    from thousandeyes_provider.triggers import turns
 else:
     # Only what runs before the run call delays it.
+    round_progress = LazyModule("thousandeyes_provider.api.round_progress")
     judging = LazyModule("thousandeyes_provider.operators.judge")
-    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
     results_trigger = LazyModule("thousandeyes_provider.triggers.instant_test")
+    turns = LazyModule("thousandeyes_provider.triggers.turns")
 
-R = TypeVar("R")
 O = TypeVar("O", bound=JudgeOptions)  # noqa: E741
+W = TypeVar("W", QueuedRun, RunHandle)
 
 DEFER_MARGIN = 60.0
 """Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
@@ -52,25 +71,25 @@ class Deferral:
 
     :param trigger: what waits.
     :param method_name: the method that resumes the task.
-    :param timeout: when Airflow ends the wait.
+    :param seconds: the time until the deadline of the trigger, which ends by itself.
     """
 
     trigger: BaseTrigger
     method_name: str
-    timeout: timedelta
-
-
-class JudgingTask(TemplatedTask, Protocol):
-    """What an execution needs of an operator or sensor."""
+    seconds: float
 
     @property
-    def log(self) -> TaskLog: ...
-    @property
-    def do_xcom_push(self) -> bool: ...
+    def timeout(self) -> timedelta:
+        """When Airflow ends the wait, in case that no triggerer runs the trigger."""
+        return timedelta(seconds=max(self.seconds, 0.0) + DEFER_MARGIN)
 
 
-class Execution:
-    """The parts of one execution of a task.
+Step = RunHandle | Done | Deferral | Ending | None
+"""What a task has reached: an accepted run, a finished wait for its round, a deferral, its end, or the next poke."""
+
+
+class Execution(Generic[O]):
+    """The parts of one execution, and what operators and sensor have in common.
 
     :param task: the operator or sensor.
     :param options: its options.
@@ -82,171 +101,418 @@ class Execution:
 
     def __init__(
         self,
-        task: JudgingTask,
-        options: JudgeOptions,
+        task: BaseOperator,
+        options: O,
         context: Context,
         *,
         account_group_id: str | None,
         poll_interval: float | None,
         test: Mapping[str, str],
     ) -> None:
-        self.context = context
-        self._task = cast("BaseOperator", task)
-        self.label = task_label(task)
-        self.log = task.log
-        self.first_failure: FirstFailure | None = None
-        """The failed run that the present one has to confirm."""
-        self.has_retry_policy = has_retry_policy(task)
-        self.xcoms = TaskXComs(context, task.task_id, pushes_evidence=task.do_xcom_push)
-        self.hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, account_group_id)
-        self.session = Session(
-            options,
-            label=self.label,
-            hook=self.hook,
-            xcoms=self.xcoms,
-            log=task.log,
-            poll_interval=poll_interval,
-        )
-        self.conclusion = Conclusion(
-            options,
-            self.xcoms,
-            context=context,
-            has_retry_policy=self.has_retry_policy,
-            log=task.log,
-        )
+        self._task = task
+        self._context = context
         self._options = options
+        self._label = task_label(task)
+        self._log = task.log
         self._poll_interval = poll_interval
         self._test = test
-        self._verdict = ""
+        self._first_failure: FirstFailure | None = None
+        """The failed run that the present one has to confirm."""
+        self._xcoms = TaskXComs(task, context)
+        self._hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, account_group_id)
+        self._session = Session(
+            options,
+            label=self._label,
+            hook=self._hook,
+            xcoms=self._xcoms,
+            log=self._log,
+            poll_interval=poll_interval,
+        )
+        self._conclusion = Conclusion(task, context, options, self._xcoms)
 
     @cached_property
-    def judge(self) -> Judge:
-        """The judge of the rounds of this execution."""
+    def _judge(self) -> Judge:
         return judging.Judge(
             self._options,
-            self.session,
+            self._session,
             test=self._test,
-            history_limit=_history_limit(self.context),
-            log=self.log,
+            history_limit=_history_limit(self._context),
+            log=self._log,
         )
 
-    def guarded(self, act: Callable[[], R]) -> R | Ending:
-        """Act, and turn an error of ours into the ending of the task. Close the hook afterwards."""
+    @property
+    def poll_gap(self) -> float:
+        """The seconds between two polls that leave the reserved share of the quota free."""
+        return self._session.reader.pace.least
+
+    def perform(self, method: str, arguments: Mapping[str, object]) -> Ending | Deferral | None:
+        """Perform one entry point of the task.
+
+        :param method: ``execute``, or what Airflow resumes; the sensor also has ``poke`` and ``at_timeout``.
+        :param arguments: Airflow's: the ``event`` of the trigger, or the ``error`` that ended the deferral.
+        :return: ``None`` when the sensor has to poke, again or for the first time.
+        """
+        result: Ending | Deferral | None = None
         try:
-            return act()
+            result = self._advance(self._first_step(method, arguments))
         except ThousandEyesError as error:
-            return self._end_with(error)
+            result = self._end_with(error)
         except BaseException:
             # Airflow ends the task (execution_timeout, a kill): no further request, but the evidence is kept.
             self._keep_evidence()
             raise
         finally:
-            self.hook.close()
-            self._label_map_index()
+            self._hook.close()
+            self._label_map_index(result)
+        return result
 
-    def conclude(self, judged: Judged) -> Ending:
-        """End the task with a judged round."""
-        result = self.judge.finish(judged)
-        return self._announce(self.conclusion.of_verdict(result))
+    def _first_step(self, method: str, arguments: Mapping[str, object]) -> Step:
+        if method == "execute_complete":
+            return self._resume_round(arguments.get("event"))
+        return self._resume_failed(str(arguments.get("error") or "unknown reason"))
 
-    # -- deferring -----------------------------------------------------------------------------------------------
+    def _advance(self, step: Step) -> Ending | Deferral | None:
+        """Take step after step, until the task ends or has to wait."""
+        while isinstance(step, RunHandle | Done):
+            step = self._wait(step) if isinstance(step, RunHandle) else self._conclude(step)
+        return step
 
-    def defer_for_round(self, handle: RunHandle) -> Deferral:
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _wait(self, handle: RunHandle) -> Step:
         """Wait in the triggerer until the round is there."""
-        self.push_wait(run=handle)
-        progress = self.session.progress
+        progress = self._session.progress
+        self._push_wait(handle)
         return Deferral(
             results_trigger.InstantTestResultsTrigger(
                 run=handle.to_json(),
                 thousandeyes_conn_id=self._options.thousandeyes_conn_id,
                 poll_interval=self._poll_interval,
-                min_agents=self.session.required_agents(handle.plan),
+                min_agents=self._session.required_agents(handle.plan),
                 grace=self._options.grace,
-                run_limit=self.session.run_limit(),
+                run_limit=self._session.run_limit(),
                 round_clock_tolerance=setting("round_clock_tolerance"),
-                quota_load=self.session.reader.pace.load,
+                quota_load=self._session.reader.pace.load,
                 sighting=progress.sighting.to_json() if progress else None,
             ),
             "execute_complete",
-            # The trigger ends by itself; this is for the case that no triggerer runs it.
-            timedelta(seconds=max(handle.deadline - self.hook.server_now(), 0.0) + DEFER_MARGIN),
+            handle.deadline - self._hook.server_now(),
         )
 
-    def push_wait(self, **waits_for: object) -> None:
-        """Store what the task has to know when it resumes.
+    def _push_wait(self, waits_for: QueuedRun | RunHandle) -> None:
+        self._xcoms.push_wait(WaitRecord(waits_for, self._session.spent, self._first_failure))
 
-        :param waits_for: ``run`` or ``queued``, see :class:`~thousandeyes_provider.operators.wait_record.WaitRecord`.
+    # -- resuming ------------------------------------------------------------------------------------------------
+
+    def _resume_round(self, event: object) -> RunHandle | Done:
+        known = self._known_event(event, results_trigger.EVENT_STATES)
+        step = self._session.read_once(self._recall(RunHandle, known), known)
+        if isinstance(step, RunHandle):
+            self._log.info("The round is not complete yet; waiting on")
+        return step
+
+    def _resume_failed(self, reason: str) -> Done:
+        """Poll once more after Airflow ended the wait in the triggerer."""
+        return self._session.read_after_failure(self._recall(RunHandle, {}), reason)
+
+    def _known_event(self, event: object, states: tuple[str, ...]) -> Json:
+        """The event of a trigger.
+
+        :raises ThousandEyesError: when its state is not one of ``states``.
         """
-        record = WaitRecord(
-            spent=self.session.spent,
-            first_failure=self.first_failure,
-            **waits_for,  # type: ignore[arg-type]
-        )
-        self.xcoms.push_wait(record)
-
-    def recall_wait(self, event: Mapping[str, object]) -> WaitRecord:
-        """Return what the task stored before it was deferred, and add what the trigger has used."""
-        record = self.xcoms.pull_wait()
-        self.session.spent_before = record.spent + Spent.from_json(event)
-        if "account_group_id" in event:
-            self.session.take_default_account_group(short_text(event["account_group_id"]) or None)
-        self.first_failure = record.first_failure
-        return record
-
-    def recall_run(self, event: Mapping[str, object]) -> RunHandle:
-        """Return the run whose round the task waited for."""
-        run = self.recall_wait(event).run
-        if run is None:
-            raise ThousandEyesError(f"{self.label}: resumed for a round, but the task waits for a turn")
-        return run
-
-    def known_event(self, event: object, states: tuple[str, ...] = ()) -> dict[str, object]:
-        """Return the event of a trigger.
-
-        :param states: the states that it may have; by default those of a wait for a round.
-        :raises ThousandEyesError: when its state is another one.
-        """
-        states = states or results_trigger.EVENT_STATES
         if not isinstance(event, dict) or event.get("state") not in states:
             raise ThousandEyesError(
-                f"{self.label}: resumed with an unknown event {str(event)[:200]!r}; "
+                f"{self._label}: resumed with an unknown event {str(event)[:200]!r}; "
                 f"expected a state of {', '.join(states)}"
             )
         return event
 
+    def _recall_wait(self, event: Json) -> QueuedRun | RunHandle:
+        """What the task waited for. Adds what the trigger has used to what the task has used."""
+        record = self._xcoms.pull_wait()
+        self._session.spent_before = record.spent + Spent.from_json(event)
+        if "account_group_id" in event:
+            self._session.take_default_account_group(short_text(event["account_group_id"]) or None)
+        self._first_failure = record.first_failure
+        return record.waits_for
+
+    def _recall(self, kind: type[W], event: Json) -> W:
+        waits_for = self._recall_wait(event)
+        if not isinstance(waits_for, kind):
+            expected, actual = (
+                ("a turn", "a round") if isinstance(waits_for, RunHandle) else ("a round", "a turn")
+            )
+            raise ThousandEyesError(f"{self._label}: resumed for {expected}, but the task waits for {actual}")
+        return waits_for
+
     # -- ending --------------------------------------------------------------------------------------------------
 
-    def _end_with(self, error: ThousandEyesError) -> Ending:
-        if isinstance(error, ThousandEyesConfigurationError) and self.session.handle is None:
-            # Nothing was sent: the error is complete.
-            return Ending(error=final(error, self.has_retry_policy))
-        result = self.judge.evidence_of_error(str(error))
-        self.judge.publish(result)
-        return self._announce(self.conclusion.of_error(error, result))
+    def _conclude(self, done: Done) -> Step:
+        """End the task with the verdict on its round."""
+        return self._conclusion.of_run(self._judge.finish(self._judge.judge(done)))
 
-    def _announce(self, ending: Ending) -> Ending:
-        """Report the verdict to the rest of Airflow: metrics, asset events, and the label of a mapped task."""
-        evidence = cast("Json", ending.evidence)
-        self._verdict = str(evidence["verdict"])
-        telemetry.record_metrics(evidence, operator=self._task)
-        telemetry.annotate_assets(self.context, evidence, operator=self._task)
-        return ending
+    def _end_with(self, error: ThousandEyesError) -> Ending:
+        if isinstance(error, ThousandEyesConfigurationError) and self._session.handle is None:
+            # Nothing was sent: the error is complete.
+            return Ending(error=final(error, self._task))
+        evidence = self._judge.evidence_of_error(str(error))
+        self._judge.publish(evidence)
+        return self._conclusion.of_error(error, evidence)
 
     def _keep_evidence(self) -> None:
         try:
-            self.xcoms.keep(self.judge.evidence_of_timeout())
+            evidence = self._judge.evidence_of_timeout()
+            self._xcoms.push_index(evidence)
+            self._xcoms.push_evidence(evidence)
         except Exception as error:
-            self.log.warning("Could not keep the evidence of the task: %s", error)
+            self._log.warning("Could not keep the evidence of the task: %s", error)
 
-    def _label_map_index(self) -> None:
+    def _label_map_index(self, result: Ending | Deferral | None) -> None:
         """Set what ``map_index_template`` of the task can show; the name of the test is the default."""
-        context, plan = cast("dict[str, object]", self.context), self.session.plan
+        context, plan = cast("dict[str, object]", self._context), self._session.plan
         test_id = plan.test_id if plan else self._test["test_id"]
+        evidence = result.evidence if isinstance(result, Ending) else None
         context["test_id"] = test_id
         context["test_name"] = (plan.display_name if plan else "") or test_id
-        context["verdict"] = self._verdict
-        if cast("int", self.context["ti"].map_index) >= 0 and not context.get("map_index_template"):
+        context["verdict"] = str(evidence["verdict"]) if evidence else ""
+        if self._xcoms.map_index >= 0 and not context.get("map_index_template"):
             context["map_index_template"] = "{{ test_name }}"
+
+
+class RunExecution(Execution[StartOptions]):
+    """One execution of an operator: start a run, wait for its round, and judge it.
+
+    :param task: the operator.
+    :param options: its options.
+    :param context: Airflow's context.
+    """
+
+    def __init__(self, task: BaseOperator, options: StartOptions, context: Context) -> None:
+        super().__init__(
+            task,
+            options,
+            context,
+            account_group_id=options.account_group_id,
+            poll_interval=options.poll_interval,
+            test={
+                "test_id": str(getattr(options, "test_id", "")),
+                "test_type": options.test_type or "",
+            },
+        )
+        self._starter = starter_of(options, self._session, task, context)
+
+    def _first_step(self, method: str, arguments: Mapping[str, object]) -> Step:
+        if method == "execute":
+            return self._begin()
+        if method == "execute_in_turn":
+            return self._take_turn(arguments.get("event"))
+        return super()._first_step(method, arguments)
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Step:
+        started_at, limit = time.time(), queue_timeout_of(self._options)
+        self._session.reader.time_left = lambda: limit - (time.time() - started_at)
+        if self._options.dry_run:
+            return self._dry_run()
+        stored = self._starter.store.recall()
+        if stored is not None:
+            return self._resume_stored(stored)
+        queued = QueuedRun(since=time.time())
+        if self._options.deferrable and self._xcoms.map_index >= RUNS_WITHOUT_TURN:
+            # Mapped tasks start together, and many would be refused together.
+            return self._wait_for_turn(queued)
+        return self._start(queued)
+
+    def _start(self, queued: QueuedRun) -> RunHandle | Deferral:
+        self._session.expect_run(queued)
+        started = self._starter.start(queued)
+        return started if isinstance(started, RunHandle) else self._wait_for_turn(started)
+
+    def _resume_stored(self, stored: StoredRun) -> Step:
+        """Resume the run of an earlier try, or verify whether it was sent."""
+        store, run = self._starter.store, stored.run
+        checked = set(self._options.checks.result_types)
+        if not store.matches(stored) or not checked <= set(run.plan.directions):
+            self._log.info("The stored run was started with different arguments; starting a new run")
+            return self._start(QueuedRun(since=time.time()))
+        if stored.accepted:
+            self._log.info(
+                "Test %s: resuming the run of an earlier try, accepted at %s",
+                run.plan.test_id,
+                iso_time(run.accepted_at),
+            )
+            return run
+        self._log.info("An earlier try may have sent the run; polling for its round")
+        started = self._starter.find_started(run)
+        if started is not None:
+            deadline = started.accepted_at + self._options.timeout
+            started = replace(started, deadline=deadline, run_calls=1)
+            store.save_accepted(started)
+            return started
+        return self._start(QueuedRun(since=time.time(), plan=run.plan, sent_since=run.sent_at))
+
+    def _dry_run(self) -> Ending:
+        result = self._starter.dry_run()
+        if result.problems:
+            self._xcoms.push_evidence(result.report)
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: dry run of {result.subject}: {'; '.join(result.problems)}"
+            )
+        self._log.info("Dry run of %s passed; no test was started", result.subject)
+        return Ending(value=result.report)
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _wait_for_turn(self, queued: QueuedRun) -> Deferral:
+        """Wait in the triggerer until it is this task's turn to run its test."""
+        give_up_at = queued.since + queue_timeout_of(self._options)
+        # A connection that is not usable is an error of the worker.
+        _ = self._hook.settings
+        self._log.info("Waiting in the triggerer for a turn to start the run")
+        self._push_wait(queued)
+        return Deferral(
+            turns.RunTurnTrigger(
+                thousandeyes_conn_id=self._options.thousandeyes_conn_id,
+                give_up_at=give_up_at,
+                limit=queued.limit,
+                not_before=queued.not_before,
+            ),
+            "execute_in_turn",
+            give_up_at - time.time(),
+        )
+
+    def _wait(self, handle: RunHandle) -> Step:
+        if not self._options.wait_for_results:
+            self._log.info("Not waiting for the results: the run handle is the return value")
+            return Ending(value=handle.to_json())
+        if not self._options.deferrable:
+            return self._session.wait(handle)
+        # The round of an older run may be finished, and needs no triggerer then.
+        step = self._session.read_once(handle, {}) if self._session.may_be_finished(handle) else handle
+        return step if isinstance(step, Done) else super()._wait(handle)
+
+    # -- resuming ------------------------------------------------------------------------------------------------
+
+    def _take_turn(self, event: object) -> RunHandle | Deferral:
+        known = self._known_event(event, (turns.TURN, turns.TOO_LATE))
+        queued = self._recall(QueuedRun, known)
+        if known["state"] == turns.TOO_LATE:
+            raise self._no_turn(queued)
+        # Airflow 3 overwrites what the trigger logged as soon as the task is deferred again.
+        spent = Spent.from_json(known)
+        self._log.info(
+            "Turn to run the test after %.0f s (%.0f s of rate-limit waits)",
+            spent.throttled_seconds + spent.paced_seconds,
+            spent.throttled_seconds,
+        )
+        return self._start(queued)
+
+    def _resume_failed(self, reason: str) -> Done:
+        waits_for = self._recall_wait({})
+        if isinstance(waits_for, QueuedRun):
+            raise self._no_turn(waits_for)
+        return super()._resume_failed(reason)
+
+    def _no_turn(self, queued: QueuedRun) -> ThousandEyesRateLimitError:
+        self._session.expect_run(queued)
+        return ThousandEyesRateLimitError(
+            f"{self._label}: no turn to run the test within queue_timeout "
+            f"{queue_timeout_of(self._options):g} s; run call sent {queued.run_calls} times",
+            status=429,
+            bucket="instant-test",
+            reset_at=queued.reset_at(),
+        )
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def _conclude(self, done: Done) -> Step:
+        """Judge the round, and run the test again where a failure has to be confirmed."""
+        judge, first = self._judge, self._first_failure
+        judged, failure = judge.confirm(judge.judge(done, first), first, self._options.confirm_failures)
+        if failure is not None:
+            self._first_failure = failure
+            self._log.warning(
+                "Verdict failed: running the test again to confirm it, %d left", failure.remaining
+            )
+            handle = judged.done.handle
+            return self._start(QueuedRun(since=time.time(), plan=handle.plan, run_calls=handle.run_calls))
+        ending = self._conclusion.of_run(judge.finish(judged))
+        # As late as possible: a try that is lost before leaves its round to the next one.
+        self._starter.store.forget()
+        return ending
+
+
+class SensorExecution(Execution[SensorOptions]):
+    """One execution of the sensor: wait for the round of a run that another task started, and judge it.
+
+    :param task: the sensor.
+    :param options: its options.
+    :param context: Airflow's context.
+    """
+
+    def __init__(self, task: BaseSensorOperator, options: SensorOptions, context: Context) -> None:
+        plan = options.run.plan
+        super().__init__(
+            task,
+            options,
+            context,
+            account_group_id=plan.account_group_id,
+            poll_interval=options.poke_interval,
+            test={"test_id": plan.test_id, "test_type": plan.test_type},
+        )
+        self._sensor = task
+        self._error: ThousandEyesError | None = None
+
+    def _first_step(self, method: str, arguments: Mapping[str, object]) -> Step:
+        own = {"execute": self._begin, "poke": self._poke, "at_timeout": self._give_up}
+        return own[method]() if method in own else super()._first_step(method, arguments)
+
+    def _begin(self) -> RunHandle | Done | None:
+        run = self._options.run
+        self._session.required_agents(run.plan)
+        self._check_result_types(run)
+        if self._sensor.mode == "reschedule":
+            self._check_reschedule(run)
+        if not self._options.deferrable:
+            return None
+        # ThousandEyes' clock, by which the deadline is set, is known from the first poll on.
+        return self._poke() or replace(run, deadline=self._hook.server_now() + self._sensor.timeout)
+
+    def _poke(self) -> Done | None:
+        run = self._options.run
+        progress, self._error = self._session.poll(run, self._progress())
+        state = progress.state(time.monotonic())
+        return None if state is round_progress.WaitState.WAITING else Done(run, state, progress)
+
+    def _give_up(self) -> Done:
+        """Judge what has arrived at the sensor's timeout."""
+        if self._error is not None:
+            raise self._error
+        return Done(self._options.run, round_progress.WaitState.DEADLINE, self._progress())
+
+    def _progress(self) -> RoundProgress:
+        return self._session.progress or self._session.follow(self._options.run, deadline=math.inf)
+
+    def _check_result_types(self, run: RunHandle) -> None:
+        unfit = [name for name in self._options.checks.result_types if name not in run.plan.directions]
+        if unfit:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: checks on {', '.join(unfit)}, but the run waits for "
+                f"{', '.join(run.plan.directions)}; give result_types= to the task that starts the run"
+            )
+
+    def _check_reschedule(self, run: RunHandle) -> None:
+        """A wait that counts seconds cannot continue in another process."""
+        if not self._session.progress_of(run).has_known_extent():
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: mode='reschedule' needs the expected agents; give expected_agents= to the "
+                "task that starts the run, or use mode='poke'"
+            )
+        if self._options.min_agents is not None and self._options.grace:
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: mode='reschedule' with min_agents= needs grace=0, or use mode='poke'"
+            )
 
 
 def _history_limit(context: Context) -> float:
@@ -259,12 +525,17 @@ def _history_limit(context: Context) -> float:
     return started.timestamp() - ROUND_ID_LAG if started else math.inf
 
 
-def parsed_options(task: JudgingTask, options: type[O], context: Context) -> O | Ending:
-    """Parse the arguments of a task that runs; return its ending when they are not valid.
+def execution_of(
+    task: BaseOperator, options: type[JudgeOptions], context: Context
+) -> RunExecution | SensorExecution | Ending:
+    """Return an execution of a task, or its ending when its arguments are not valid.
 
     :param options: the class of its options.
     """
     try:
-        return parse_options(task, options, read_argument_files(task, options, context))
+        parsed = parse_options(task, options, read_argument_files(task, options, context))
     except ThousandEyesConfigurationError as error:
-        return Ending(error=final(error, has_retry_policy(task)))
+        return Ending(error=final(error, task))
+    if isinstance(parsed, SensorOptions):
+        return SensorExecution(cast("BaseSensorOperator", task), parsed, context)
+    return RunExecution(task, cast("StartOptions", parsed), context)

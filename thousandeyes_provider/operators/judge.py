@@ -13,7 +13,12 @@ from thousandeyes_provider.api.rounds import app_link
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.hooks.blocking_hook import SNAPSHOT_HOURS
-from thousandeyes_provider.links.thousandeyes import test_url
+from thousandeyes_provider.links.thousandeyes import (
+    ThousandEyesRoundLink,
+    ThousandEyesSnapshotLink,
+    ThousandEyesTestLink,
+    test_url,
+)
 from thousandeyes_provider.operators.failed_steps import StepReader
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
 from thousandeyes_provider.operators.session import Done, Session
@@ -244,8 +249,8 @@ class Judge:
         result = judged.evidence
         if judged.has_failed and self._options.snapshot_on_failure:
             result = self._with_snapshot(judged)
-        self._session.xcoms.push_link("round", result["links"].get("round"))
-        self._session.xcoms.push_link("test", result["links"].get("test"))
+        self._session.xcoms.push_link(ThousandEyesRoundLink, result["links"].get("round"))
+        self._session.xcoms.push_link(ThousandEyesTestLink, result["links"].get("test"))
         self.publish(result)
         return result
 
@@ -292,7 +297,7 @@ class Judge:
         link = app_link(snapshot)
         if not link:
             return result
-        self._session.xcoms.push_link("snapshot", link)
+        self._session.xcoms.push_link(ThousandEyesSnapshotLink, link)
         return {**result, "links": {**result["links"], "snapshot": link}}
 
     def _write_report(self, result: Json) -> None:

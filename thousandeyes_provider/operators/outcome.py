@@ -1,4 +1,4 @@
-"""How a verdict ends the task: success, skip, or an error with or without Airflow's retries."""
+"""How a task ends: success, skip, or an error with or without Airflow's retries, and what Airflow learns of it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     without_retry,
 )
-from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
+from thousandeyes_provider.operators.lazy import LazyModule
+from thousandeyes_provider.operators.options import Json, JudgeOptions
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from thousandeyes_provider.operators import telemetry
+    from thousandeyes_provider.operators.suite_options import SuiteOptions
+else:
+    # Only what runs before the run call delays it.
+    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
 
 MISTAKES = (
     ThousandEyesConfigurationError,
@@ -31,6 +37,13 @@ MISTAKES = (
     ThousandEyesRequestError,
 )
 """Errors that a person has to correct. Any other error makes a run inconclusive: ``on_inconclusive`` covers it."""
+
+ERRORS = {
+    "failed": InstantTestFailed,
+    "incomplete": InstantTestIncomplete,
+    "no_results": InstantTestNoResults,
+}
+"""The error of each bad verdict."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +59,43 @@ class Ending:
     error: Exception | None = None
     evidence: Json | None = None
 
+    def result(self) -> Json | None:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Turn verdicts and errors of one task into its ending.
+    """Turn the verdict or the error of a task into its ending: XComs, policy, metrics and asset events.
 
-    :param options: the options of the task.
-    :param xcoms: the XComs of the task.
+    :param task: the operator or sensor.
     :param context: Airflow's context of the task.
-    :param has_retry_policy: whether the task has a ``retry_policy`` (Airflow 3.3), which decides about retries.
-    :param log: the log of the task.
+    :param options: its options, with ``on_failed`` and ``on_inconclusive``.
+    :param xcoms: its XComs.
     """
 
-    options: JudgeOptions
-    xcoms: TaskXComs
+    task: BaseOperator
     context: Context
-    has_retry_policy: bool
-    log: TaskLog
+    options: JudgeOptions | SuiteOptions
+    xcoms: TaskXComs
 
-    def of_verdict(self, evidence: Json) -> Ending:
+    def of_run(self, evidence: Json) -> Ending:
         """Return the ending of a run that was judged, or that nothing could be judged of."""
         evidence = _in_shadow(evidence)
-        verdict, summary = evidence["verdict"], str(evidence["summary"])
+        verdict, message, reason = evidence["verdict"], str(evidence["summary"]), evidence.get("reason")
         if verdict == "passed":
-            return succeed(evidence, self.xcoms)
+            return self._succeed(evidence)
         if verdict == "failed":
-            policy: str = self.options.on_failed
-            error: ThousandEyesError = InstantTestFailed(summary, evidence)
-            if policy != "retry":
-                error = final(error, self.has_retry_policy)
-            return apply_policy(policy, "on_failed", evidence, error, self.xcoms, self.log)
-        kind = InstantTestNoResults if verdict == "no_results" else InstantTestIncomplete
-        reason = evidence.get("reason")
-        return self._of_inconclusive(evidence, kind(f"{summary}. {reason}" if reason else summary, evidence))
+            error: ThousandEyesError = InstantTestFailed(message, evidence)
+            if self.options.on_failed != "retry":
+                error = final(error, self.task)
+            return self._apply_policy(self.options.on_failed, "on_failed", evidence, error)
+        error = ERRORS.get(verdict, InstantTestIncomplete)(
+            f"{message}. {reason}" if reason else message, evidence
+        )
+        return self._retry_or_apply_policy(evidence, error)
 
     def of_error(self, error: ThousandEyesError, evidence: Json) -> Ending:
         """Return the ending of a run that an error ended.
@@ -86,48 +103,61 @@ class Conclusion:
         :param evidence: its evidence, with the verdict ``error``.
         """
         if not isinstance(error, MISTAKES):
-            return self._of_inconclusive(_in_shadow(evidence), error)
-        self.xcoms.keep(evidence)
-        return Ending(error=final(error, self.has_retry_policy), evidence=evidence)
+            return self._retry_or_apply_policy(_in_shadow(evidence), error)
+        return self._fail(evidence, final(error, self.task))
 
-    def _of_inconclusive(self, evidence: Json, error: ThousandEyesError) -> Ending:
-        """Airflow's retries come first; the policy applies to the last try."""
-        policy = self.options.on_inconclusive or setting("on_inconclusive")
-        error = without_chain(error)
+    def of_suite(self, evidence: Json) -> Ending:
+        """Return the ending of a suite. It spends no retry, which would judge the same evidence."""
+        verdict = evidence["verdict"]
+        if verdict == "passed":
+            return self._succeed(evidence)
+        error = without_chain(without_retry(ERRORS[verdict](str(evidence["summary"]), evidence)))
+        if verdict == "failed":
+            return self._apply_policy(self.options.on_failed, "on_failed", evidence, error)
+        return self._apply_policy(self._on_inconclusive(), "on_inconclusive", evidence, error)
+
+    def _retry_or_apply_policy(self, evidence: Json, error: ThousandEyesError) -> Ending:
+        """Airflow's retries come first; ``on_inconclusive`` applies to the last try."""
+        policy, error = self._on_inconclusive(), without_chain(error)
         # ``task.retries`` is wrong after a task was cleared.
         instance = self.context["ti"]
         if instance.try_number <= instance.max_tries:
-            self.xcoms.keep(evidence)
-            return Ending(error=error, evidence=evidence)
-        return apply_policy(policy, "on_inconclusive", evidence, error, self.xcoms, self.log)
+            return self._fail(evidence, error)
+        return self._apply_policy(policy, "on_inconclusive", evidence, error)
 
+    def _on_inconclusive(self) -> str:
+        return self.options.on_inconclusive or setting("on_inconclusive")
 
-def apply_policy(
-    policy: str, argument: str, evidence: Json, error: ThousandEyesError, xcoms: TaskXComs, log: TaskLog
-) -> Ending:
-    """Return the ending of a task with a bad verdict, and push the evidence when the task does not succeed.
+    def _apply_policy(self, policy: str, argument: str, evidence: Json, error: Exception) -> Ending:
+        """End a task with a bad verdict; ``shadow`` in the evidence lets it succeed.
 
-    :param policy: ``fail``, ``retry``, ``skip`` or ``warn``.
-    :param argument: the argument that sets the policy, for the log.
-    :param evidence: of a run or a suite; ``shadow`` in it lets the task succeed.
-    :param error: the error of a task that fails.
-    """
-    shadow = evidence.get("shadow")
-    if shadow or policy == "warn":
-        reason = "Shadow mode" if shadow else f"{argument}='warn'"
-        log.warning("%s, the task succeeds: %s", reason, evidence["summary"])
-        return succeed(evidence, xcoms)
-    xcoms.keep(evidence)
-    if policy == "skip":
-        log.warning("%s='skip', the task is skipped: %s", argument, evidence["summary"])
-        return Ending(error=AirflowSkipException(evidence["summary"]), evidence=evidence)
-    return Ending(error=error, evidence=evidence)
+        :param argument: the argument that sets the policy, for the log.
+        :param error: the error of a task that fails.
+        """
+        log, shadow, summary = self.task.log, evidence.get("shadow"), evidence["summary"]
+        if shadow or policy == "warn":
+            reason = "Shadow mode" if shadow else f"{argument}='warn'"
+            log.warning("%s, the task succeeds: %s", reason, summary)
+            return self._succeed(evidence)
+        if policy == "skip":
+            log.warning("%s='skip', the task is skipped: %s", argument, summary)
+            error = AirflowSkipException(summary)
+        return self._fail(evidence, error)
 
+    def _succeed(self, evidence: Json) -> Ending:
+        self._report(evidence)
+        return Ending(value=evidence, evidence=evidence)
 
-def succeed(evidence: Json, xcoms: TaskXComs) -> Ending:
-    """Return the ending of a task that succeeds with its evidence."""
-    xcoms.push_index(evidence)
-    return Ending(value=evidence, evidence=evidence)
+    def _fail(self, evidence: Json, error: Exception) -> Ending:
+        self.xcoms.push_evidence(evidence)
+        self._report(evidence)
+        return Ending(error=error, evidence=evidence)
+
+    def _report(self, evidence: Json) -> None:
+        """Report the verdict to the rest of Airflow: index entry, metrics and asset events."""
+        self.xcoms.push_index(evidence)
+        telemetry.record_metrics(evidence, operator=self.task)
+        telemetry.annotate_assets(self.context, evidence, operator=self.task)
 
 
 def _in_shadow(evidence: Json) -> Json:
@@ -135,17 +165,12 @@ def _in_shadow(evidence: Json) -> Json:
     return {**evidence, "shadow": True} if setting("shadow") else evidence
 
 
-def has_retry_policy(task: object) -> bool:
-    """Return whether a task has a ``retry_policy`` (Airflow 3.3)."""
-    return bool(getattr(task, "retry_policy", None))
-
-
-def final(error: ThousandEyesError, has_retry_policy: bool) -> ThousandEyesError:
+def final(error: ThousandEyesError, task: object) -> ThousandEyesError:
     """Return an error without its causes, as one that spends no retry when a retry cannot correct it.
 
-    :param has_retry_policy: whether the task's ``retry_policy`` decides about retries.
+    The ``retry_policy`` of a task (Airflow 3.3) decides about retries, where there is one.
     """
-    return without_chain(error if has_retry_policy else without_retry(error))
+    return without_chain(error if getattr(task, "retry_policy", None) else without_retry(error))
 
 
 def without_chain(error: ThousandEyesError) -> ThousandEyesError:

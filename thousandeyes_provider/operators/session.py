@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from thousandeyes_provider.api.expected_agents import share_or_count
 from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule
-from thousandeyes_provider.api.retry import Wait
 from thousandeyes_provider.api.rounds import app_link, wait_for_next_minute
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesError
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
+from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import JudgeOptions, TaskLog
+from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
 from thousandeyes_provider.operators.wait_record import QueuedRun, Spent
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
@@ -43,20 +43,6 @@ MIN_FINAL_POLL = 5.0
 
 
 @dataclass(frozen=True)
-class NeedsTurn:
-    """The run was not sent: the task waits for its turn."""
-
-    queued: QueuedRun
-
-
-@dataclass(frozen=True)
-class Started:
-    """The run was accepted, and its round is not finished."""
-
-    handle: RunHandle
-
-
-@dataclass(frozen=True)
 class Done:
     """The wait for a round is over.
 
@@ -68,9 +54,6 @@ class Done:
     handle: RunHandle
     state: WaitState
     progress: RoundProgress
-
-
-Step = NeedsTurn | Started | Done
 
 
 class Session:
@@ -190,10 +173,6 @@ class Session:
             plan = self.reader.remember(plan)
         return plan
 
-    def wait_out(self, pause: Wait) -> None:
-        """Sleep out a pause that a response asked for; the hook counts it."""
-        self.hook.sleep(pause.seconds)
-
     def pace(self, duration: float) -> None:
         """Sleep for some seconds that no rate limit asked for."""
         self.hook.sleep(duration)
@@ -296,14 +275,16 @@ class Session:
             self.log.info("%s", line)
         if progress.rounds() and not before.rounds():
             rows = (row for of_type in progress.rows().values() for row in of_type)
-            self.xcoms.push_link("round", next((url for row in rows if (url := app_link(row))), None))
+            self.xcoms.push_link(
+                ThousandEyesRoundLink, next((url for row in rows if (url := app_link(row))), None)
+            )
         return progress
 
-    def read_once(self, handle: RunHandle, event: dict[str, object]) -> Started | Done:
+    def read_once(self, handle: RunHandle, event: Json) -> RunHandle | Done:
         """Poll once after a wait in the triggerer, or before one.
 
         :param event: how that wait ended; empty when that is unknown.
-        :return: :class:`Started` when the round is not finished and there is time.
+        :return: the run when its round is not finished and there is time.
         :raises ThousandEyesError: when rows that the trigger saw cannot be read, or the poll at the deadline fails.
         """
         trigger_state = next(
@@ -323,7 +304,7 @@ class Session:
         arrived = trigger_state in (wait_state.COMPLETE, wait_state.ENOUGH, wait_state.QUIET)
         if error is not None and (state is wait_state.DEADLINE or (arrived and state is wait_state.WAITING)):
             raise error
-        return Started(handle) if state is wait_state.WAITING else Done(handle, state, progress)
+        return handle if state is wait_state.WAITING else Done(handle, state, progress)
 
     def read_after_failure(self, handle: RunHandle, reason: str) -> Done:
         """Poll once after Airflow ended the wait in the triggerer.

@@ -1,6 +1,6 @@
 """The two ways to start a round: run a test again, or create one. Each is an object beside the session.
 
-Both return :class:`~thousandeyes_provider.operators.session.NeedsTurn` when a deferrable task has to wait for its turn.
+Both return the accepted run, or the queued run when a deferrable task has to wait for its turn.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import (
@@ -33,21 +35,26 @@ from thousandeyes_provider.exceptions import (
 )
 from thousandeyes_provider.hooks.reads import default_account_group
 from thousandeyes_provider.hooks.results_reader import plan_of_new
+from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
-from thousandeyes_provider.operators.session import LONG_WAIT, NeedsTurn, Session, Started
+from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions, task_label
+from thousandeyes_provider.operators.run_store import RunStateStore
+from thousandeyes_provider.operators.session import LONG_WAIT, Session
 from thousandeyes_provider.operators.wait_record import QueuedRun
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
     from thousandeyes_provider.api import definition as definitions
     from thousandeyes_provider.api.retry import Wait
-    from thousandeyes_provider.operators.run_store import RunStateStore
     from thousandeyes_provider.validation import formatting, samples
 else:
     # Most runs need none of these before the run call.
     definitions = LazyModule("thousandeyes_provider.api.definition")
     formatting = LazyModule("thousandeyes_provider.validation.formatting")
     samples = LazyModule("thousandeyes_provider.validation.samples")
+
+
+O = TypeVar("O", bound=StartOptions)  # noqa: E741
 
 
 @dataclass(frozen=True)
@@ -64,45 +71,81 @@ class DryRun:
     problems: list[str]
 
 
-class _RunCaller:
-    """Send the run call of a test in a way that its round is recognized."""
+class RoundStarter(ABC, Generic[O]):
+    """Start the round of a task in a way that it is recognized.
 
-    def __init__(self, options: StartOptions, session: Session, label: str) -> None:
+    :param options: the options of the task.
+    :param session: the reads of the task.
+    :param task: the operator.
+    :param context: Airflow's context of the task.
+    """
+
+    def __init__(self, options: O, session: Session, task: BaseOperator, context: Context) -> None:
         self.options = options
         self.session = session
-        self.label = label
+        self._task_id = task.task_id
+        self._label = task_label(task)
+        self._log = task.log
+        self._context = context
 
-    def run(self, plan: Plan, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
+    @cached_property
+    def store(self) -> RunStateStore:
+        """What a later try has to know of the run."""
+        return RunStateStore(
+            self._context,
+            durable=setting("durable") and self.options.wait_for_results,
+            fingerprint=self._fingerprint(),
+            log=self._log,
+        )
+
+    @abstractmethod
+    def _fingerprint(self) -> list[str | None]:
+        """Return what the task is asked to run, as plain JSON."""
+
+    @abstractmethod
+    def _start_first(self, queued: QueuedRun) -> QueuedRun | RunHandle:
+        """Start the first round of the task; see :meth:`start`."""
+
+    @abstractmethod
+    def dry_run(self) -> DryRun:
+        """Verify what the run needs, and start nothing."""
+
+    def start(self, queued: QueuedRun) -> QueuedRun | RunHandle:
+        """Start a round; return the accepted run, or the queued one when it has to wait for its turn.
+
+        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
+        """
+        if queued.plan is None or not queued.plan.test_id:
+            return self._start_first(queued)
+        return self._run(self.session.reader.remember(queued.plan), queued)
+
+    def find_started(self, run: RunHandle) -> RunHandle | None:
+        """Return the run that an earlier try may have sent, when its round has started."""
+        return run if self.session.has_started(run.plan, run.sent_at, self.options.timeout) else None
+
+    def _run(self, plan: Plan, queued: QueuedRun) -> QueuedRun | RunHandle:
         """Send the run call until it is accepted, or until the task has to wait for its turn."""
-        session, hook = self.session, self.session.hook
-        attempt = _RunAttempt(self, session.wait_for_next_minute(plan), store)
-        store.save_before_call(attempt.plan, hook.server_now())
+        hook = self.session.hook
+        attempt = _RunAttempt(self, self.session.wait_for_next_minute(plan))
+        self.store.save_before_call(attempt.plan, hook.server_now())
         try:
             call = hook.run_instant_test(
                 plan.test_id,
-                queue_timeout=self.remaining_queue_time(queued),
+                queue_timeout=self._remaining_queue_time(queued),
                 verify=attempt.verify if self.options.wait_for_results else None,
                 wait=attempt.wait,
             )
         except ThousandEyesError:
             if not attempt.response_lost:
-                store.forget()
+                self.store.forget()
             raise
         if isinstance(call, PausedCall):
-            # The call was refused, so a later try has nothing to resume.
-            store.forget()
-            return self.needs_turn(queued, attempt.plan, call)
-        return self.accepted(attempt.plan, queued, store, call.sent_at, call.accepted_at, call.sent)
+            return self._queued_again(queued, attempt.plan, call)
+        return self._accepted(attempt.plan, queued, call.sent_at, call.accepted_at, call.sent)
 
-    def accepted(
-        self,
-        plan: Plan,
-        queued: QueuedRun,
-        store: RunStateStore,
-        sent_at: float,
-        accepted_at: float,
-        sent: int,
-    ) -> Started:
+    def _accepted(
+        self, plan: Plan, queued: QueuedRun, sent_at: float, accepted_at: float, sent: int
+    ) -> RunHandle:
         """Store and log a run that ThousandEyes accepted.
 
         :param sent: how many times this process sent the call.
@@ -114,8 +157,8 @@ class _RunCaller:
             deadline=accepted_at + self.options.timeout,
             run_calls=sent + queued.run_calls,
         )
-        store.save_accepted(handle)
-        self.session.log.info(
+        self.store.save_accepted(handle)
+        self._log.info(
             "Test %s: run accepted at %s (call sent %d %s); waiting for results until %s",
             plan.test_id,
             iso_time(accepted_at),
@@ -123,33 +166,38 @@ class _RunCaller:
             "time" if handle.run_calls == 1 else "times",
             iso_time(handle.deadline),
         )
-        return Started(handle)
+        return handle
 
-    def needs_turn(self, queued: QueuedRun, plan: Plan, call: PausedCall) -> NeedsTurn:
+    def _queued_again(self, queued: QueuedRun, plan: Plan, call: PausedCall) -> QueuedRun:
         """Return what the task has to know when its turn comes after a rate limit."""
-        return NeedsTurn(
-            replace(
-                queued,
-                plan=plan,
-                run_calls=queued.run_calls + call.sent,
-                limit=self.session.run_limit(),
-                not_before=time.time() + call.pause.seconds,
-            )
+        # The call was refused, so a later try has nothing to resume.
+        self.store.forget()
+        return replace(
+            queued,
+            plan=plan,
+            run_calls=queued.run_calls + call.sent,
+            limit=self.session.run_limit(),
+            not_before=time.time() + call.pause.seconds,
         )
 
-    def may_defer(self, pause: Wait) -> bool:
-        """Return whether a task waits out a pause in the triggerer."""
-        return self.options.deferrable and pause.throttled and pause.seconds > LONG_WAIT
+    def wait_out(self, pause: Wait, *, response_lost: bool) -> bool:
+        """Sleep out a pause between two calls; ``False`` to wait in the triggerer instead."""
+        can_defer = self.options.deferrable and pause.throttled and pause.seconds > LONG_WAIT
+        # A call whose response was lost is verified or repeated in this process.
+        if can_defer and not response_lost:
+            return False
+        self.session.hook.sleep(pause.seconds)
+        return True
 
-    def remaining_queue_time(self, queued: QueuedRun) -> float:
+    def _remaining_queue_time(self, queued: QueuedRun) -> float:
         """Return the seconds that the call may still spend on rate limits and a busy test."""
         return max(queue_timeout_of(self.options) - (time.time() - queued.since), 0.0)
 
-    def announce(self, plan: Plan) -> None:
+    def _announce(self, plan: Plan) -> None:
         """Log what the task waits for, and check what would keep it from waiting before the run is sent."""
         self.session.required_agents(plan)
         self.session.plan = plan
-        self.session.log.info(
+        self._log.info(
             "Test %s%s (%s): waiting for %s from %s",
             plan.test_id or "(new)",
             f" {plan.test_name!r}" if plan.test_name else "",
@@ -158,24 +206,24 @@ class _RunCaller:
             _expectation(plan),
         )
 
-    def check_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
+    def _verify_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
         """Compare the argument ``expected_agents`` with the agents of the test.
 
         :param agents: the agents of the test; empty when they are unknown.
         :raises ThousandEyesConfigurationError: when the round could never be complete.
         """
         if not agents:
-            self.session.log.warning(
+            self._log.warning(
                 "Test %s: expected_agents not verified, the agents that can report are unknown",
                 plan.test_id or "(new)",
             )
         elif problems := plan.expected.problems_with(agents):
             raise ThousandEyesConfigurationError(
-                f"{self.label}: expected_agents: {'; '.join(problems)}; "
+                f"{self._label}: expected_agents: {'; '.join(problems)}; "
                 f"agents of the test: {formatting.join_truncated(sorted({str(agent) for agent in agents}))}"
             )
 
-    def agent_report(self, plan: Plan) -> tuple[list[Json], list[str]]:
+    def _agent_report(self, plan: Plan) -> tuple[list[Json], list[str]]:
         """Return the expected agents with their states for a dry run, and the problems with them."""
         states = self.session.reader.agent_states(plan.expected.agents)
         agents = [
@@ -194,72 +242,48 @@ class _RunAttempt:
     :param response_lost: whether a response was lost: from then on a newer round may be ours.
     """
 
-    caller: _RunCaller
+    starter: RoundStarter[Any]
     plan: Plan
-    store: RunStateStore
     response_lost: bool = False
 
     def verify(self, sent_at: float) -> bool:
         """Return whether the round has started although the response was lost."""
         self.response_lost = True
-        return self.caller.session.has_started(self.plan, sent_at, self.caller.options.timeout)
+        return self.starter.session.has_started(self.plan, sent_at, self.starter.options.timeout)
 
     def wait(self, pause: Wait) -> bool:
         """Sleep out a pause, and remember the newest rounds again; ``False`` to wait in the triggerer instead."""
         refused = pause.throttled or pause.busy
-        if not refused and not self.caller.options.wait_for_results:
+        if not refused and not self.starter.options.wait_for_results:
             # Nobody verifies whether the round has started.
             self.response_lost = True
-        if self.caller.may_defer(pause) and not self.response_lost:
+        if not self.starter.wait_out(pause, response_lost=self.response_lost):
             return False
-        session = self.caller.session
-        session.wait_out(pause)
+        session = self.starter.session
         if refused and not self.response_lost:
             self.plan = session.remember(self.plan)
-            self.store.save_before_call(self.plan, session.hook.server_now())
+            self.starter.store.save_before_call(self.plan, session.hook.server_now())
         return True
 
 
-class Rerun:
-    """Run an existing instant test again.
+class Rerun(RoundStarter[RunOptions]):
+    """Run an existing instant test again."""
 
-    :param options: the options of the task.
-    :param session: the reads of the task.
-    :param label: the task, for errors.
-    """
+    def _fingerprint(self) -> list[str | None]:
+        return [self.options.test_id, self.session.hook.account_group_id]
 
-    def __init__(self, options: RunOptions, session: Session, *, label: str) -> None:
-        self._options = options
-        self._session = session
-        self._caller = _RunCaller(options, session, label)
-
-    def fingerprint(self) -> list[str | None]:
-        """Return what the task is asked to run, as plain JSON: the test and its account group."""
-        return [self._options.test_id, self._session.hook.account_group_id]
-
-    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
-        """Send the run call.
-
-        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
-        :param store: stores the run for a later try.
-        """
-        plan = self._plan() if queued.plan is None else self._session.reader.remember(queued.plan)
-        return self._caller.run(plan, queued, store)
-
-    def find_started(self, run: RunHandle) -> RunHandle | None:
-        """Return the run that an earlier try may have sent, when its round has started."""
-        has_started = self._session.has_started(run.plan, run.sent_at, self._options.timeout)
-        return run if has_started else None
+    def _start_first(self, queued: QueuedRun) -> QueuedRun | RunHandle:
+        return self._run(self._plan(), queued)
 
     def dry_run(self) -> DryRun:
         """Verify token, account group, test, agents, and that the newest round has the metric of each check."""
         plan = self._plan()
-        agents, problems = self._caller.agent_report(plan)
+        agents, problems = self._agent_report(plan)
         if plan.expected.count is None and not any(plan.remembered.values()):
             problems.append("ThousandEyes returns neither a definition nor a round of the test")
         checks: list[Json] = []
-        for check in self._options.checks.checks:
-            newest = self._session.reader.newest.get(check.result_type, [])
+        for check in self.options.checks.checks:
+            newest = self.session.reader.newest.get(check.result_type, [])
             values = samples.read_values(check.result_type, check.metric, newest)
             has_metric = any(value is not None for value in values)
             checks.append(
@@ -274,7 +298,7 @@ class Rerun:
             "test_id": plan.test_id,
             "test_name": plan.test_name,
             "test_type": plan.test_type,
-            "account_group_id": self._session.learn_account_group(),
+            "account_group_id": self.session.learn_account_group(),
             "result_types": list(plan.directions),
             "newest_rounds": dict(plan.remembered),
             "agents": agents,
@@ -284,10 +308,10 @@ class Rerun:
 
     def _plan(self) -> Plan:
         """Read what has to be known before the run."""
-        options = self._options
+        options = self.options
         checked = options.checks.result_types
         implied = None if options.test_type else type_implied_by(checked)
-        plan = self._session.reader.plan(
+        plan = self.session.reader.plan(
             options.test_id,
             test_type=options.test_type or implied,
             result_types=options.result_types or checked or None,
@@ -297,88 +321,67 @@ class Rerun:
             self._verify_implied_type(implied)
         if options.expected_agents:
             self._check_expected_agents(plan)
-        self._caller.announce(plan)
-        self._session.xcoms.push_link("test", plan.test_link)
+        self._announce(plan)
+        self.session.xcoms.push_link(ThousandEyesTestLink, plan.test_link)
         return plan
 
     def _check_expected_agents(self, plan: Plan) -> None:
         """Read the definition of the test only when an expected agent is not in the newest round."""
-        reader = self._session.reader
+        reader = self.session.reader
         reported = expected_from_rows(row for rows in reader.newest.values() for row in rows).agents
         if plan.expected.problems_with(reported):
             listed = known_agents(reader.definition(plan.test_id, plan.test_type) or {})
-            self._caller.check_expected_agents(plan, [*listed, *reported] if listed else ())
+            self._verify_expected_agents(plan, [*listed, *reported] if listed else ())
 
     def _verify_implied_type(self, implied: str) -> None:
         """Compare the type that only tests with the checked results have with the type of the test.
 
         :raises ThousandEyesConfigurationError: when the test is of another type.
         """
-        test_id = self._options.test_id
+        test_id = self.options.test_id
         try:
-            test_type, _ = self._session.reader.find_test_type(test_id)
+            test_type, _ = self.session.reader.find_test_type(test_id)
         except ThousandEyesConfigurationError as error:
             # The run call reports a test that does not exist.
-            self._session.log.info("Test %s: type %s (from checks). %s", test_id, implied, error)
+            self._log.info("Test %s: type %s (from checks). %s", test_id, implied, error)
             return
         if test_type != implied:
-            checked = ", ".join(self._options.checks.result_types)
+            checked = ", ".join(self.options.checks.result_types)
             raise ThousandEyesConfigurationError(
                 f"checks: test {test_id} is of type {test_type}, which has no {checked} results; "
                 f"expected {', '.join(TEST_TYPES[test_type].result_types)}"
             )
 
 
-class Creation:
-    """Create an instant test, which runs it at once.
+class Creation(RoundStarter[CreateOptions]):
+    """Create an instant test, which runs it at once."""
 
-    :param options: the options of the task.
-    :param session: the reads of the task.
-    :param default_name: returns the name of a test whose definition has none.
-    :param label: the task, for errors.
-    """
+    _from_test_name = ""
 
-    def __init__(
-        self, options: CreateOptions, session: Session, *, default_name: Callable[[], str], label: str
-    ) -> None:
-        self._options = options
-        self._session = session
-        self._default_name = default_name
-        self._label = label
-        self._caller = _RunCaller(options, session, label)
-        self._from_test_name = ""
-
-    def fingerprint(self) -> list[str | None]:
-        """Return a hash of the definition, and the account group."""
-        options = self._options
+    def _fingerprint(self) -> list[str | None]:
+        options = self.options
         asked = [options.definition, options.from_test, options.overrides, options.test_type]
         text = json.dumps(asked, sort_keys=True, default=str)
-        return [hashlib.sha256(text.encode()).hexdigest(), self._session.hook.account_group_id]
+        return [hashlib.sha256(text.encode()).hexdigest(), self.session.hook.account_group_id]
 
-    def start(self, queued: QueuedRun, store: RunStateStore) -> NeedsTurn | Started:
-        """Create the test; run it again when it exists already."""
-        session, hook = self._session, self._session.hook
-        if queued.plan is not None and queued.plan.test_id:
-            # A further run of the created test confirms its failure.
-            return self._caller.run(session.reader.remember(queued.plan), queued, store)
+    def _start_first(self, queued: QueuedRun) -> QueuedRun | RunHandle:
+        """Create the test."""
+        hook = self.session.hook
         test_type, body, plan = self._prepare(queued.plan.test_name if queued.plan else "")
         called_at = time.monotonic()
-        attempt = _CreateAttempt(self._caller)
-        self._read_clock(store)
+        self._read_clock()
         sent_since = hook.server_now() if queued.sent_since is None else queued.sent_since
         # Stays when the call fails: the test may exist, and a later try looks for it by its name.
-        store.save_before_call(plan, sent_since)
+        self.store.save_before_call(plan, sent_since)
         calls_before = hook.run_calls
-        created = self._create(test_type, body, queued, attempt)
+        created = self._create(test_type, body, queued)
         if isinstance(created, PausedCall):
-            store.forget()
-            return self._caller.needs_turn(queued, plan, created)
+            return self._queued_again(queued, plan, created)
         # ThousandEyes' clock is known for certain only now. A new test has no other round.
         accepted_at = hook.server_now()
-        return self._caller.accepted(
+        return self._accepted(
             self._plan(test_type, {**body, **created}),
             queued,
-            store,
             sent_at=min(sent_since, accepted_at - (time.monotonic() - called_at)),
             accepted_at=accepted_at,
             sent=hook.run_calls - calls_before,
@@ -386,10 +389,9 @@ class Creation:
 
     def find_started(self, run: RunHandle) -> RunHandle | None:
         """Look for the created test by its name; for a confirming run, poll for its round."""
-        plan, hook = run.plan, self._session.hook
+        plan, hook = run.plan, self.session.hook
         if plan.test_id:
-            has_started = self._session.has_started(plan, run.sent_at, self._options.timeout)
-            return run if has_started else None
+            return super().find_started(run)
         created = hook.find_created(plan.test_type, plan.test_name, lambda: hook.server_now() - run.sent_at)
         if created is None:
             return None
@@ -400,15 +402,15 @@ class Creation:
     def dry_run(self) -> DryRun:
         """Verify token, account group, definition, agents and that the name is free; create nothing."""
         test_type, body, plan = self._prepare()
-        agents, problems = self._caller.agent_report(plan)
-        tests = self._session.hook.list_tests(time_left=self._session.reader.time_left)
+        agents, problems = self._agent_report(plan)
+        tests = self.session.hook.list_tests(time_left=self.session.reader.time_left)
         if any(test.get("testName") == body["testName"] for test in tests):
             problems.append(f"a test named {body['testName']!r} exists already; names are unique")
         report: Json = {
             "dry_run": True,
             "test_name": body["testName"],
             "test_type": test_type,
-            "account_group_id": self._session.learn_account_group(),
+            "account_group_id": self.session.learn_account_group(),
             "result_types": list(plan.directions),
             "agents": agents,
             "warnings": definitions.definition_warnings(test_type, body),
@@ -422,34 +424,45 @@ class Creation:
         """
         test_type, body = self._body(name)
         plan = self._plan(test_type, body)
-        if self._options.expected_agents:
+        if self.options.expected_agents:
             self._check_expected_agents(plan, expected_from_test(body).agents)
-        self._caller.announce(plan)
+        self._announce(plan)
         return test_type, body, plan
 
     def _check_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
         """Read the names of the agents only when the definition has the ids alone."""
         if plan.expected.problems_with(agents):
             ids = {agent.agent_id for agent in agents}
-            listed = self._session.hook.list_agents(time_left=self._session.reader.time_left)
+            listed = self.session.hook.list_agents(time_left=self.session.reader.time_left)
             agents = known_agents({"agents": [agent for agent in listed if agent.get("agentId") in ids]})
-            self._caller.check_expected_agents(plan, agents)
+            self._verify_expected_agents(plan, agents)
+
+    def _default_name(self) -> str:
+        """The name of a test whose definition has none."""
+        instance = self._context["ti"]
+        return definitions.default_name(
+            instance.dag_id,
+            self._task_id,
+            instance.run_id,
+            cast("int", instance.map_index),
+            instance.try_number,
+        )
 
     def _body(self, name: str) -> tuple[str, Json]:
         """The type of the test, and the body that creates it."""
-        options, hook = self._options, self._session.hook
+        options, hook = self.options, self.session.hook
         test_type, definition = options.test_type, options.definition
         if options.from_test is not None:
             test_type, definition = self._settings_of(options.from_test)
         assert test_type is not None, "checked when the arguments were parsed"
-        body = hook.complete_definition(test_type, definition or {}, time_left=self._session.reader.time_left)
+        body = hook.complete_definition(test_type, definition or {}, time_left=self.session.reader.time_left)
         if not body.get("testName"):
             body["testName"] = name or self._default_name()
         return test_type, body
 
     def _settings_of(self, source: str) -> tuple[str, Json]:
         """The type and the settings of the test ``source``, with the overrides."""
-        reader, test_type = self._session.reader, self._options.test_type
+        reader, test_type = self.session.reader, self.options.test_type
         if test_type is None:
             test_type, _ = reader.find_test_type(source)
         test = reader.definition(source, test_type)
@@ -461,8 +474,8 @@ class Creation:
         self._from_test_name = short_text(test.get("testName"))
         settings, left_out = definitions.settings_of(test_type, test)
         if left_out:
-            self._session.log.info("Test %s: settings not taken over: %s", source, ", ".join(left_out))
-        definition = definitions.overridden(settings, self._options.overrides or {})
+            self._log.info("Test %s: settings not taken over: %s", source, ", ".join(left_out))
+        definition = definitions.overridden(settings, self.options.overrides or {})
         absent = definitions.missing_credentials(test_type, definition)
         if absent:
             raise ThousandEyesConfigurationError(
@@ -476,37 +489,38 @@ class Creation:
 
         :param test: its definition; with its id once it is created.
         """
-        options = self._options
+        options = self.options
         plan = plan_of_new(
             str(test.get("testId") or ""),
             test_type,
-            self._session.hook.account_group_id,
+            self.session.hook.account_group_id,
             test,
             result_types=options.result_types or options.checks.result_types or None,
             expected=options.expected_agents,
         )
         return replace(plan, from_test=options.from_test or "", from_test_name=self._from_test_name)
 
-    def _read_clock(self, store: RunStateStore) -> None:
+    def _read_clock(self) -> None:
         """Send any read, so that the stored time is by ThousandEyes' clock, however wrong this machine's clock is."""
-        hook = self._session.hook
-        if store.is_active and not hook.knows_the_time:
+        hook = self.session.hook
+        if self.store.is_active and not hook.knows_the_time:
             # The creation raises the same error.
             with suppress(ThousandEyesError):
                 groups = hook.list_account_groups()
-                self._session.take_default_account_group(default_account_group(groups))
+                self.session.take_default_account_group(default_account_group(groups))
 
-    def _create(
-        self, test_type: str, body: Json, queued: QueuedRun, attempt: _CreateAttempt
-    ) -> Json | PausedCall:
+    def _create(self, test_type: str, body: Json, queued: QueuedRun) -> Json | PausedCall:
         """The test, created now or by an earlier call whose response was lost."""
-        hook = self._session.hook
+        hook, response_lost = self.session.hook, False
+
+        def wait(pause: Wait) -> bool:
+            nonlocal response_lost
+            response_lost = response_lost or not pause.throttled
+            return self.wait_out(pause, response_lost=response_lost)
+
         try:
             return hook.create_instant_test(
-                test_type,
-                body,
-                queue_timeout=self._caller.remaining_queue_time(queued),
-                wait=attempt.wait,
+                test_type, body, queue_timeout=self._remaining_queue_time(queued), wait=wait
             )
         except ThousandEyesRequestError:
             # The name may be taken by the very test that an earlier try created.
@@ -518,36 +532,13 @@ class Creation:
             return created
 
 
-@dataclass
-class _CreateAttempt:
-    """One create call with its repetitions.
-
-    :param response_lost: whether a response was lost.
-    """
-
-    caller: _RunCaller
-    response_lost: bool = False
-
-    def wait(self, pause: Wait) -> bool:
-        """Sleep out a pause; ``False`` to wait in the triggerer instead."""
-        self.response_lost = self.response_lost or not pause.throttled
-        if self.caller.may_defer(pause) and not self.response_lost:
-            return False
-        self.caller.session.wait_out(pause)
-        return True
-
-
-RoundStarter = Rerun | Creation
-"""What starts the round of a task."""
-
-
 def starter_of(
-    options: StartOptions, session: Session, *, default_name: Callable[[], str], label: str
-) -> RoundStarter:
+    options: StartOptions, session: Session, task: BaseOperator, context: Context
+) -> RoundStarter[Any]:
     """Return what starts the round of a task with these options."""
     if isinstance(options, CreateOptions):
-        return Creation(options, session, default_name=default_name, label=label)
-    return Rerun(cast("RunOptions", options), session, label=label)
+        return Creation(options, session, task, context)
+    return Rerun(cast("RunOptions", options), session, task, context)
 
 
 def queue_timeout_of(options: StartOptions) -> float:

@@ -13,18 +13,14 @@ from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import matches_test, select_tests
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
-    InstantTestFailed,
-    InstantTestIncomplete,
-    InstantTestNoResults,
     ThousandEyesConfigurationError,
     ThousandEyesError,
 )
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 from thousandeyes_provider.operators.judge import write_report
 from thousandeyes_provider.operators.options import Json, parse_options, task_label
-from thousandeyes_provider.operators.outcome import Ending, apply_policy, final, has_retry_policy, succeed
+from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
 from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
-from thousandeyes_provider.operators.telemetry import annotate_assets, record_metrics
 from thousandeyes_provider.operators.xcoms import TaskXComs
 from thousandeyes_provider.validation.formatting import join_truncated
 from thousandeyes_provider.validation.reports import report_format
@@ -70,7 +66,7 @@ def select(task: BaseOperator) -> tuple[list[Json], ThousandEyesError | None]:
             task.log.info("Test %s %s %s", test["testId"], test.get("type", ""), test.get("testName", ""))
         return [_run_arguments(key, test, options) for test in tests], None
     except ThousandEyesError as error:
-        return [], final(error, has_retry_policy(task))
+        return [], final(error, task)
     finally:
         if hook is not None:
             hook.close()
@@ -167,11 +163,14 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
     :return: how the task ends.
     """
     try:
-        options = parse_options(task, SuiteOptions, {})
-        shadow = setting("shadow") if options.shadow is None else options.shadow
-        policy = options.on_inconclusive or setting("on_inconclusive")
+        return _judge(task, parse_options(task, SuiteOptions, {}), context, source_task_ids)
     except ThousandEyesError as error:
-        return Ending(error=final(error, has_retry_policy(task)))
+        return Ending(error=final(error, task))
+
+
+def _judge(
+    task: BaseOperator, options: SuiteOptions, context: Context, source_task_ids: Sequence[str]
+) -> Ending:
     runs = collect_evidence(options.results)
     expected_ids = options.expected if isinstance(options.expected, tuple) else None
     expected_count = options.expected if isinstance(options.expected, int) else None
@@ -183,7 +182,7 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
         judged_at=time.time(),
         expected_ids=expected_ids,
         expected_count=expected_count,
-        shadow=shadow,
+        shadow=setting("shadow") if options.shadow is None else options.shadow,
     )
     if path := options.report_path:
         write_report(
@@ -191,24 +190,7 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
         )
     for level, line in suite_table_lines(evidence):
         task.log.log(level, "%s", line)
-    record_metrics(evidence, operator=task)
-    xcoms = TaskXComs(context, task.task_id, pushes_evidence=bool(task.do_xcom_push))
-    if evidence["verdict"] == "passed":
-        ending = succeed(evidence, xcoms)
-    elif evidence["verdict"] == "failed":
-        ending = apply_policy(options.on_failed, "on_failed", evidence, _error(evidence), xcoms, task.log)
-    else:
-        ending = apply_policy(policy, "on_inconclusive", evidence, _error(evidence), xcoms, task.log)
-    if ending.error is None:
-        annotate_assets(context, evidence, operator=task)
-    return ending
-
-
-def _error(evidence: Json) -> ThousandEyesError:
-    """The error of a suite that did not pass. It spends no retry, which would judge the same evidence."""
-    kinds = {"failed": InstantTestFailed, "no_results": InstantTestNoResults}
-    kind = kinds.get(evidence["verdict"], InstantTestIncomplete)
-    return final(kind(str(evidence["summary"]), evidence), False)
+    return Conclusion(task, context, options, TaskXComs(task, context)).of_suite(evidence)
 
 
 def _instance_count(context: Context, task_ids: Sequence[str]) -> int | None:

@@ -150,22 +150,21 @@ class FirstFailure:
 
 @dataclass(frozen=True)
 class WaitRecord:
-    """The state of a deferred task: it waits for its turn (``queued``) or for its round (``run``).
+    """The state of a deferred task.
 
+    :param waits_for: a queued run waits for its turn, an accepted run for its round.
     :param spent: what the task had used when it was deferred.
     :param first_failure: the failed run that this one has to confirm.
     """
 
-    queued: QueuedRun | None = None
-    run: RunHandle | None = None
+    waits_for: QueuedRun | RunHandle
     spent: Spent = Spent()
     first_failure: FirstFailure | None = None
 
     def to_json(self) -> Json:
         """Return the record as plain JSON."""
         return {
-            "queued": self.queued and self.queued.to_json(),
-            "run": self.run and self.run.to_json(),
+            "queued" if isinstance(self.waits_for, QueuedRun) else "run": self.waits_for.to_json(),
             "requests": self.spent.requests,
             "throttled_seconds": self.spent.throttled_seconds,
             "paced_seconds": self.spent.paced_seconds,
@@ -178,25 +177,20 @@ class WaitRecord:
 
         :raises ThousandEyesError: when the record is missing or damaged.
         """
+        damaged = f"XCom {XCOM_KEY!r} of this task is missing or damaged"
         if not isinstance(value, Mapping):
-            raise ThousandEyesError(
-                f"XCom {XCOM_KEY!r} of this task is missing or damaged: expected an object, got {type(value).__name__}"
-            )
+            raise ThousandEyesError(f"{damaged}: expected an object, got {type(value).__name__}")
         queued, run, failure = value.get("queued"), value.get("run"), value.get("first_failure")
+        if (queued is None) == (run is None):
+            raise ThousandEyesError(f"{damaged}: expected either queued or run")
         try:
-            record = cls(
-                queued=None if queued is None else QueuedRun.from_json(queued),
-                run=None if run is None else RunHandle.from_json(run),
-                spent=Spent.from_json(value),
-                first_failure=None if failure is None else FirstFailure.from_json(failure),
+            return cls(
+                QueuedRun.from_json(queued) if run is None else RunHandle.from_json(run),
+                Spent.from_json(value),
+                None if failure is None else FirstFailure.from_json(failure),
             )
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise ThousandEyesError(f"XCom {XCOM_KEY!r} of this task is damaged: {error}") from None
-        if (record.queued is None) == (record.run is None):
-            raise ThousandEyesError(
-                f"XCom {XCOM_KEY!r} of this task is damaged: expected either queued or run"
-            )
-        return record
+            raise ThousandEyesError(f"{damaged}: {error}") from None
 
 
 def _time(value: object) -> float | None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from thousandeyes_provider.links.thousandeyes import (
-    PushedLink,
-    ThousandEyesRoundLink,
-    ThousandEyesSnapshotLink,
-    ThousandEyesTestLink,
-)
-from thousandeyes_provider.operators import wait_record
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json
+from thousandeyes_provider.operators.wait_record import XCOM_KEY, WaitRecord
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from thousandeyes_provider.links.thousandeyes import PushedLink
     from thousandeyes_provider.validation import summary
 else:
     summary = LazyModule("thousandeyes_provider.validation.summary")
@@ -25,27 +20,20 @@ VERDICT_KEY = "thousandeyes_verdict"
 
 INDEX_FIELDS = ("verdict", "test_id", "test_name", "test_type", "summary", "finished_at")
 
-_LINKS: dict[str, type[PushedLink]] = {
-    "test": ThousandEyesTestLink,
-    "round": ThousandEyesRoundLink,
-    "snapshot": ThousandEyesSnapshotLink,
-}
-
 
 class TaskXComs:
     """Push and pull the XComs of one task instance.
 
+    :param task: the operator or sensor; its ``do_xcom_push=False`` leaves evidence and index entry out.
     :param context: Airflow's context of the task.
-    :param task_id: the task.
-    :param pushes_evidence: Airflow's ``do_xcom_push``: ``False`` leaves evidence and index entry out.
     """
 
-    def __init__(self, context: Context, task_id: str, *, pushes_evidence: bool) -> None:
+    def __init__(self, task: BaseOperator, context: Context) -> None:
         self._instance = context["ti"]
-        self.task_id = task_id
+        self.task_id = task.task_id
         self.map_index = cast("int", self._instance.map_index)
         """-1 when the task is not mapped."""
-        self._pushes_evidence = pushes_evidence
+        self._pushes_evidence = task.do_xcom_push
 
     def push_index(self, evidence: Json) -> None:
         """Push the index entry."""
@@ -60,29 +48,19 @@ class TaskXComs:
         if self._pushes_evidence:
             self._instance.xcom_push(key="return_value", value=evidence)
 
-    def keep(self, evidence: Json) -> None:
-        """Push the evidence and the index entry of a task that does not succeed."""
-        self.push_index(evidence)
-        self.push_evidence(evidence)
-
-    def push_link(self, kind: str, url: str | None) -> None:
-        """Push an extra link, when there is one.
-
-        :param kind: ``test``, ``round`` or ``snapshot``.
-        """
+    def push_link(self, link: type[PushedLink], url: str | None) -> None:
+        """Push an extra link, when there is one."""
         if url:
-            self._instance.xcom_push(key=_LINKS[kind].xcom_key, value=url)
+            self._instance.xcom_push(key=link.xcom_key, value=url)
 
-    def push_wait(self, record: wait_record.WaitRecord) -> None:
+    def push_wait(self, record: WaitRecord) -> None:
         """Store what the task has to know when it resumes."""
-        self._instance.xcom_push(key=wait_record.XCOM_KEY, value=record.to_json())
+        self._instance.xcom_push(key=XCOM_KEY, value=record.to_json())
 
-    def pull_wait(self) -> wait_record.WaitRecord:
+    def pull_wait(self) -> WaitRecord:
         """Return what the task stored before it was deferred.
 
         :raises ThousandEyesError: when it is missing or damaged.
         """
-        value = self._instance.xcom_pull(
-            task_ids=self.task_id, key=wait_record.XCOM_KEY, map_indexes=self.map_index
-        )
-        return wait_record.WaitRecord.from_json(value)
+        value = self._instance.xcom_pull(task_ids=self.task_id, key=XCOM_KEY, map_indexes=self.map_index)
+        return WaitRecord.from_json(value)

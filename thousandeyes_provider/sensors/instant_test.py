@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 from thousandeyes_provider.exceptions import ThousandEyesError
-from thousandeyes_provider.operators.base import LINKS, RESUMPTIONS
+from thousandeyes_provider.operators.base import JudgingOperator
 from thousandeyes_provider.operators.options import (
     Json,
     SensorOptions,
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
         OnInconclusive,
         SensorOwnArguments,
     )
-    from thousandeyes_provider.sensors.sensing import Ending, Sensing
+    from thousandeyes_provider.operators.outcome import Ending
 
 
-class InstantTestResultsSensor(BaseSensorOperator):
+class InstantTestResultsSensor(JudgingOperator, BaseSensorOperator):
     """Wait for the round of a run that was started with ``wait_for_results=False``, and judge it.
 
     ``timeout``, ``poke_interval``, ``soft_fail`` and ``mode`` are those of every sensor; ``timeout`` counts from the
@@ -62,14 +62,13 @@ class InstantTestResultsSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("run", "thousandeyes_conn_id", "checks", "compare_with", "report_path")
-    template_ext: Sequence[str] = ()
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "run": "json",
         "checks": "json",
         "compare_with": "json",
     }
-    operator_extra_links = LINKS
-    ui_color = "#e8f4fa"
+    options_class = SensorOptions
+    _ending: Ending | None = None
 
     def __init__(
         self,
@@ -103,8 +102,6 @@ class InstantTestResultsSensor(BaseSensorOperator):
         self.snapshot_on_failure = snapshot_on_failure
         self.report_path = report_path
         self.deferrable = deferrable
-        self._sensing: Sensing | None = None
-        self._ending: Ending | None = None
         check_literals(self, SensorOptions, unknown)
 
     def execute(self, context: Context) -> Any:
@@ -113,10 +110,7 @@ class InstantTestResultsSensor(BaseSensorOperator):
         :param context: Airflow's context.
         :return: the evidence.
         """
-        ending = self._perform(context, "execute", {})
-        if ending is None:
-            ending = self._poke_until_done(context)
-        # Errors are raised here, and not where they occur: the traceback in the task's log has one line of ours.
+        ending = self._perform(context, "execute", {}) or self._poke_until_done(context)
         if ending.error is not None:
             raise ending.error
         return ending.value
@@ -131,39 +125,24 @@ class InstantTestResultsSensor(BaseSensorOperator):
     def _poke_until_done(self, context: Context) -> Ending:
         """Poke as every sensor does; at the sensor's timeout, judge what has arrived."""
         try:
-            super().execute(context)
+            BaseSensorOperator.execute(self, context)
         except (AirflowSensorTimeout, AirflowSkipException):
             self._ending = self._perform(context, "at_timeout", {})
         assert self._ending is not None
         return self._ending
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume after a deferral, also when Airflow ended it because of a failed trigger or a missing triggerer."""
-        if next_method not in RESUMPTIONS:
-            return super().resume_execution(next_method, next_kwargs, context)
-        ending = self._perform(context, next_method, next_kwargs or {})
-        assert ending is not None
-        if ending.error is not None:
-            raise ending.error
-        return ending.value
-
     def _get_next_poke_interval(self, *arguments: Any) -> float:
         """The sensor's interval, or a longer one that leaves the reserved share of the quota free."""
         interval: float = super()._get_next_poke_interval(*arguments)
-        return max(interval, self._sensing.poll_gap() if self._sensing else 0.0)
+        return max(interval, self._execution.poll_gap if self._execution else 0.0)
 
     def _perform(self, context: Context, method: str, arguments: dict[str, Any]) -> Ending | None:
-        """Perform one entry point of the sensor, and defer it when it has to wait."""
-        from thousandeyes_provider.sensors.sensing import Deferral, perform
-
-        result, self._sensing = perform(self, context, self._sensing, method, arguments)
-        if isinstance(result, Deferral):
-            self.defer(trigger=result.trigger, method_name=result.method_name, timeout=result.timeout)
-        if result is None or not isinstance(result.error, ThousandEyesError):
-            return result
+        """Perform one entry point of the sensor; ``soft_fail`` and ``never_fail`` skip it in place of an error."""
+        ending = super()._perform(context, method, arguments)
+        if ending is None or not isinstance(ending.error, ThousandEyesError):
+            return ending
         if self.soft_fail or self.never_fail:
             name = "soft_fail" if self.soft_fail else "never_fail"
-            return replace(
-                result, error=AirflowSkipException(f"{name} is set, the sensor is skipped: {result.error}")
-            )
-        return result
+            message = f"{name} is set, the sensor is skipped: {ending.error}"
+            return replace(ending, error=AirflowSkipException(message))
+        return ending
