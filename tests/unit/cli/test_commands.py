@@ -1,4 +1,4 @@
-"""Every command against the simulator: what it prints, its exit code, and one line for whatever is wrong."""
+"""Every command against the simulator: output, exit code, and one line per error."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def simulator():
 
 @pytest.fixture
 def checkout(simulator):
-    """A test with a day of rounds every ten minutes; in three of them the target is down."""
+    """A test with a day of rounds every ten minutes. In three rounds the target is down."""
     simulator.reset()
     return simulator.add_test("http-server", agents=AGENTS, name="Checkout", history=down_for_a_while())
 
 
 def down_for_a_while():
-    """A day of rounds every ten minutes; in three of them the target is down."""
+    """Return a day of rounds every ten minutes. In three rounds the target is down."""
     ages = [600 * place + 400 for place in range(144)]
     return [{"ago": ago, "condition": "down"} if 3600 < ago < 5400 else ago for ago in ages]
 
 
 @pytest.fixture
 def command(simulator, monkeypatch, capsys):
-    """Runs a command; returns exit code, standard output and standard error."""
+    """A function that runs a command and returns exit code, standard output and standard error."""
     monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(retry_limit=1)))
 
     def run(*arguments):
@@ -68,7 +68,7 @@ class TestListing:
         (listed,) = json.loads(out)
         assert (code, listed["test_name"], listed["test_type"]) == (0, "Orders API", "api")
 
-    def test_no_tests_are_no_error(self, command):
+    def test_an_empty_list_is_not_an_error(self, command):
         assert command("tests", "--name", "nothing like this")[:2] == (0, "no tests\n")
 
     def test_agents_as_table_and_yaml(self, command):
@@ -78,7 +78,7 @@ class TestListing:
         _, out, _ = command("agents", "--output", "yaml")
         assert "Frankfurt, Germany" in [agent["agent_name"] for agent in yaml.safe_load(out)]
 
-    def test_the_quota_states_limit_rest_and_reserve(self, command):
+    def test_the_quota_has_limit_remainder_and_reserve(self, command):
         code, out, _ = command("quota", "--output", "json")
         (bucket,) = json.loads(out)
         assert (code, bucket["bucket"], bucket["limit"], bucket["reserved"]) == (
@@ -91,7 +91,7 @@ class TestListing:
 
 
 class TestJudging:
-    def test_check_judges_the_newest_round_and_runs_nothing(self, simulator, command, checkout, gate):
+    def test_check_judges_the_newest_round_without_a_run(self, simulator, command, checkout, gate):
         code, out, _ = command("check", checkout, "--gate", gate, "--output", "json")
         (judged,) = json.loads(out)
         assert (code, judged["verdict"], judged["test_name"]) == (0, "passed", "Checkout")
@@ -162,13 +162,13 @@ class TestHistory:
         assert "<script" not in page
         assert 'href="https://' in page
 
-    def test_another_report_than_html_is_refused(self, command, checkout, gate, tmp_path):
+    def test_only_html_reports_are_accepted(self, command, checkout, gate, tmp_path):
         path = tmp_path / "backtest.pdf"
         code, _, err = command("backtest", checkout, "--gate", gate, "--report", path)
         assert (code, path.exists()) == (2, False)
         assert err == f"error: --report {path}: expected a file name that ends with .html\n"
 
-    def test_a_name_in_the_report_is_text(self, simulator, command, gate, tmp_path):
+    def test_a_name_in_the_report_is_escaped(self, simulator, command, gate, tmp_path):
         simulator.reset()
         test_id = simulator.add_test(
             "http-server", agents=AGENTS, name="<b>Checkout</b>", history=down_for_a_while()
@@ -178,7 +178,7 @@ class TestHistory:
         assert "&lt;b&gt;Checkout" in path.read_text()
         assert "<b>" not in path.read_text()
 
-    def test_a_proposed_file_goes_into_backtest_check_and_run(self, command, checkout, tmp_path):
+    def test_a_proposed_file_works_in_backtest_check_and_run(self, command, checkout, tmp_path):
         path = tmp_path / "proposed.yaml"
         code, out, err = command("propose", checkout, "--days", 2, "--one-in", 20, "--write", path)
         assert (code, out) == (0, "")
@@ -188,7 +188,7 @@ class TestHistory:
         assert command("check", checkout, "--gate", path)[0] == 0
         assert command("run", checkout, "--gate", path, "--timeout", 20)[0] == 0
 
-    def test_propose_prints_the_file_when_none_is_named(self, command, checkout):
+    def test_propose_prints_the_file_by_default(self, command, checkout):
         code, out, _ = command("propose", checkout, "--days", 2, "--checks-only")
         assert code == 0
         assert set(yaml.safe_load(out)) == {"http-server"}
@@ -219,7 +219,7 @@ class TestAlerts:
         assert code == 0
         assert episode["incidents"] == ["alert http-server", "event Affecting destinations in example.com"]
 
-    def test_alerts_that_the_token_may_not_read_do_no_harm(
+    def test_a_backtest_without_permission_for_alerts_adds_a_note(
         self, simulator, command, scheduled, gate, request
     ):
         fault = simulator.fail("alerts", status=403, times=10)
@@ -242,13 +242,13 @@ class TestAlerts:
         assert "not converted: Automatic" in err
 
     @pytest.mark.parametrize("name", ["backtest", "propose"])
-    def test_a_test_without_alert_rules_has_no_gate_of_them(self, command, scheduled, name):
+    def test_a_test_without_alert_rules_is_an_error(self, command, scheduled, name):
         code, _, err = command(name, scheduled, "--from-alert-rules")
         assert (code, err.splitlines()[-1]) == (2, f"error: no alert rule applies to test {scheduled}")
 
 
-class TestWhatIsWrong:
-    """One line on standard error, exit code 2, no traceback, nothing on standard output."""
+class TestErrors:
+    """An error is one line on standard error with exit code 2, without traceback and standard output."""
 
     @pytest.fixture
     def refused(self, command):
@@ -279,7 +279,7 @@ class TestWhatIsWrong:
     def test_a_connection_that_does_not_exist(self, refused):
         assert "nowhere" in refused("tests", "--conn-id", "nowhere")
 
-    def test_a_test_of_another_type(self, refused, checkout):
+    def test_a_wrong_test_type(self, refused, checkout):
         assert "has no api rounds" in refused("check", checkout, "--test-type", "api")
 
     @pytest.mark.parametrize(
@@ -309,12 +309,12 @@ class TestWhatIsWrong:
     def test_numbers_out_of_range(self, refused, checkout, arguments):
         assert "expected a whole number" in refused("propose", checkout, *arguments)
 
-    def test_a_wrong_option_is_a_usage_error(self, command):
+    def test_an_invalid_option_is_a_usage_error(self, command):
         code, _, err = command("backtest")
         assert code == 2
         assert "TEST_ID" in err
 
-    def test_an_interrupted_reading_leaves_no_file(self, command, checkout, tmp_path, monkeypatch):
+    def test_an_interrupted_read_writes_no_file(self, command, checkout, tmp_path, monkeypatch):
         path = tmp_path / "gate.yaml"
 
         def interrupted(self, result_type, start):
@@ -325,7 +325,7 @@ class TestWhatIsWrong:
         assert (code, out, err.splitlines()[-1]) == (130, "", "error: interrupted")
         assert list(tmp_path.iterdir()) == []
 
-    def test_logging_is_as_before(self, command):
+    def test_logging_is_restored(self, command):
         before = logging.getLogger().handlers[:], logging.getLogger().level
         command("tests")
         assert (logging.getLogger().handlers, logging.getLogger().level) == before

@@ -1,4 +1,4 @@
-"""The commands for Airflow's command line cost next to nothing and clash with none of Airflow's own."""
+"""The commands for Airflow's command line load quickly and do not conflict with Airflow's own commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_definitions_import_only_themselves_in_at_most_30_ms():
     assert seconds < 0.03
 
 
-def test_the_name_of_the_group_is_none_of_airflow():
+def test_the_name_of_the_group_is_unused_in_airflow():
     assert [command.name for command in get_thousandeyes_cli_commands()] == [GROUP]
     assert GROUP not in [command.name for command in cli_config.core_commands]
 
@@ -57,7 +57,7 @@ def test_every_command_has_an_action_and_both_command_lines_parse_its_example():
         assert parsed.command == command.name
 
 
-def test_help_is_there_at_once():
+def test_help_is_fast():
     fastest = 9.0
     for _ in range(5):
         started = time.perf_counter()

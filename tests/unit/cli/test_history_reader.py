@@ -1,4 +1,4 @@
-"""Reading a history: portions, pace, and a cache file that never has half a portion."""
+"""Reading a history: portions, pace, and a cache file of complete portions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plan(**directions):
 
 
 class Hook:
-    """ThousandEyes with a round every 300 s, by two agents."""
+    """A hook that returns a round of two agents every 300 s."""
 
     def __init__(self, gap=0.0, pages=1, fail_at=None, error=KeyboardInterrupt):
         self.gap, self.pages, self.fail_at, self.error = gap, pages, fail_at, error
@@ -49,7 +49,7 @@ class Hook:
             raise self.error
         self.reads.append((result_type, direction, start_date.timestamp(), end_date.timestamp()))
         self.requests_sent += self.pages
-        # A round that began just before may be included.
+        # The API may include a round that started just before.
         times = range(int(start_date.timestamp()) - 300, min(int(end_date.timestamp()), NOW), 300)
         rows = [
             {"agent": {"agentId": agent, "agentName": agent}, "roundId": at, "responseTime": 1.0}
@@ -63,7 +63,7 @@ def read(hook, cache=None, days=2, **directions):
     return HistoryReader(hook, plan(**directions), cache=cache).read(days)
 
 
-def test_every_round_is_there_once():
+def test_every_round_is_read_once():
     history = read(Hook())
     assert len(history) == (NOW - history.rounds[0] + 299) // 300
     assert {len(rows["http-server"]) for _, rows in history} == {2}
@@ -86,7 +86,7 @@ def test_the_pause_after_a_read_fits_the_requests_that_it_took():
     assert hook.paced_seconds == 8.0
 
 
-def test_both_directions_are_read_and_rows_say_theirs():
+def test_rows_of_both_directions_have_their_direction():
     hook = Hook()
     history = read(hook, days=1, network=("to-target", "from-target"))
     assert {direction for _, direction, _, _ in hook.reads} == {"to-target", "from-target"}
@@ -99,7 +99,7 @@ def test_both_directions_are_read_and_rows_say_theirs():
     ]
 
 
-def test_a_result_type_that_the_test_does_not_have_is_empty():
+def test_a_result_type_that_the_test_lacks_is_empty():
     error = ThousandEyesNotFoundError("no such results", status=404)
     assert len(read(Hook(fail_at=0, error=error), days=1)) == 0
 
@@ -121,7 +121,7 @@ class TestCache:
         assert list(read(resumed, tmp_path / "cache")) == list(read(Hook()))
         assert len(resumed.reads) == 3
 
-    def test_a_line_that_was_cut_short_is_read_again(self, tmp_path):
+    def test_a_truncated_line_is_read_again(self, tmp_path):
         path = tmp_path / "cache"
         read(Hook(), path)
         content = path.read_bytes()
@@ -147,7 +147,7 @@ class TestCache:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("content", ["my notes\n", '{"test_id": "8"}\n', "no end of line"])
-    def test_another_file_is_refused_and_left_alone(self, tmp_path, content):
+    def test_another_file_is_refused_and_unchanged(self, tmp_path, content):
         path = tmp_path / "notes"
         path.write_text(content)
         with pytest.raises(ThousandEyesConfigurationError, match="not the history of this test"):
@@ -156,7 +156,7 @@ class TestCache:
 
 
 def interrupted_open(after):
-    """``open`` whose files are interrupted in the middle of the write after some writes."""
+    """Return an ``open`` whose files raise KeyboardInterrupt in the middle of a write, after some writes."""
     real, writes = open, []
 
     def opened(*args, **kwargs):

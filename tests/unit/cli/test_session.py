@@ -1,6 +1,6 @@
-"""The terminal session in docs/from-history-to-a-gate.md is what the commands print.
+"""The terminal session in docs/from-history-to-a-gate.md matches the output of the commands.
 
-THOUSANDEYES_RECORD=1 writes the session anew. Figures and times differ from run to run: digits are not compared.
+THOUSANDEYES_RECORD=1 records the session again. Numbers differ between runs, so digits are not compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DAYS, INTERVAL = 13, 1200
 
 
 def history():
-    """Thirteen days: day and night, single slow rounds, an outage of the target and one of an agent."""
+    """Thirteen days with a daily cycle, single slow rounds, an outage of the target and one of an agent."""
     chance = random.Random(17)
     rounds = []
     for place in range(DAYS * 86400 // INTERVAL):
@@ -46,7 +46,7 @@ def history():
 
 @pytest.fixture
 def session(monkeypatch, capfd, tmp_path):
-    """The commands of the page, with what a terminal shows."""
+    """The commands of the page with their terminal output."""
     monkeypatch.chdir(tmp_path)
     lines = []
 
@@ -63,7 +63,7 @@ def session(monkeypatch, capfd, tmp_path):
         if words[3] == "run":
             lines.extend(["$ echo $?", str(ended.value.code)])
 
-    # Round ids of whole seconds: the second run need not wait for the next minute.
+    # With round ids of whole seconds, the second run does not wait for the next minute.
     with Simulator(
         speed=40, default_tests=False, organization_limit=100_000, round_ids="unambiguous"
     ) as simulator:
@@ -85,12 +85,12 @@ def session(monkeypatch, capfd, tmp_path):
 
 
 def same(text):
-    """The lines without what differs from run to run: digits, and pacing."""
+    """Return the lines without the parts that differ between runs: digits and pacing."""
     text = re.sub(r"\d+(\.\d+)?", "#", text).replace("; # s of own pacing", "")
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def test_the_page_shows_what_the_commands_print(session):
+def test_the_page_shows_the_output_of_the_commands(session):
     page = PAGE.read_text()
     assert BLOCK.search(page), f"{PAGE.name} has no session"
     if os.environ.get("THOUSANDEYES_RECORD"):

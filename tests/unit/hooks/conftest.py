@@ -1,4 +1,4 @@
-"""A simulated ThousandEyes and hooks that are connected to it."""
+"""A simulated ThousandEyes, and hooks connected to it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from thousandeyes_provider.simulator import Simulator
 
 TOKEN = "t0ken-that-nobody-may-see"
 QUICK = Clock(time.time, lambda: 0.01)
-"""A clock whose backoffs take next to no time."""
+"""A clock with backoffs of almost no time."""
 
 
 @pytest.fixture
 def simulator():
-    # GET /tests lists the twelve default tests, which are instant tests. Runs of one minute get different round ids.
+    # GET /tests lists the twelve default tests, which are instant tests. Runs in one minute get different ids.
     with Simulator(tokens=[TOKEN], listed_in_tests=True, round_ids="unambiguous") as running:
         yield running
 
 
 @pytest.fixture
 def connect(simulator, monkeypatch):
-    """Makes a blocking hook, on a connection with further extras."""
+    """A function that makes a blocking hook with further extras of the connection."""
 
     def make(aid=None, *, clock=QUICK, sleep=time.sleep, **extra):
         fields = simulator.connection(**{"timeout": 3, **extra})
@@ -43,20 +43,20 @@ def connect(simulator, monkeypatch):
 
 @pytest.fixture
 def hook(connect):
-    """A blocking hook whose backoffs take next to no time."""
+    """A blocking hook with backoffs of almost no time."""
     return connect()
 
 
 @pytest.fixture
 def sleeps(hook, monkeypatch):
-    """The seconds that the hook asked to wait; it does not wait."""
+    """The waits of the hook in seconds. The hook does not sleep."""
     seconds = []
     monkeypatch.setattr(hook, "sleep", seconds.append)
     return seconds
 
 
 class Blocking:
-    """The asynchronous hook, called as if it were the synchronous one."""
+    """The asynchronous hook with blocking methods."""
 
     def __init__(self, hook):
         self.hook = hook
@@ -78,7 +78,10 @@ class Blocking:
 
 @pytest.fixture(params=["sync", "async"])
 def connect_either(request, simulator, monkeypatch):
-    """Makes a hook of either kind whose backoffs take next to no time; ``sleeps`` records instead of sleeping."""
+    """A function that makes a hook of either kind with backoffs of almost no time.
+
+    ``sleeps`` is a list that records waits in place of sleeping.
+    """
     made = []
 
     def make(aid=None, fields=None, sleeps=None, clock=QUICK, **extra):
@@ -107,7 +110,7 @@ def either(connect_either):
 
 
 class Peer:
-    """A small HTTP server, or proxy, that answers every GET with a list of no tests, and keeps what it was sent."""
+    """A small HTTP server or proxy that returns an empty list of tests and records requests."""
 
     def __init__(self, context=None):
         self.requests = []
@@ -144,7 +147,7 @@ def proxy():
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """A self-signed certificate for 127.0.0.1, with its key, as one file."""
+    """A file with a self-signed certificate for 127.0.0.1 and its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -176,7 +179,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(params=["server certificate", "client certificate"])
 def tls_server(request, certificate):
-    """A TLS server; the second kind lets in only who shows a certificate."""
+    """A TLS server. The second variant requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     if request.param == "client certificate":

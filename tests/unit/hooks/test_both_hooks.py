@@ -1,4 +1,4 @@
-"""What holds for reads through either hook: one suite, run against the synchronous and the asynchronous one."""
+"""Reads through the synchronous and the asynchronous hook, in one suite."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ READS = {
 
 class TestReads:
     @pytest.mark.parametrize("operation", READS)
-    def test_each_read_is_one_request_with_our_name_on_it(self, simulator, either, operation):
+    def test_each_read_is_one_request_with_our_user_agent(self, simulator, either, operation):
         READS[operation](either)
         (request,) = simulator.requests
         assert (request.operation, request.status) == (operation, 200)
@@ -40,7 +40,7 @@ class TestReads:
         assert either.requests_sent == 1
 
     @pytest.mark.parametrize("by", ["argument", "connection", "nobody"])
-    def test_aid_is_the_arguments_else_the_connections_else_left_out(self, simulator, connect_either, by):
+    def test_aid_is_that_of_the_argument_or_the_connection_or_omitted(self, simulator, connect_either, by):
         extra = {} if by == "nobody" else {"account_group_id": "1001"}
         hook = connect_either(aid="1002" if by == "argument" else None, **extra)
         expected = {"argument": "1002", "connection": "1001", "nobody": None}[by]
@@ -50,7 +50,7 @@ class TestReads:
         for request in simulator.requests:
             assert request.query.get("aid") == (None if request.operation == "account-groups" else expected)
 
-    def test_connections_are_kept_and_used_again(self, simulator, either):
+    def test_connections_are_reused(self, simulator, either):
         for _ in range(5):
             either.list_tests()
 
@@ -87,7 +87,7 @@ class TestPages:
             either.get_test_results(HTTP_TEST, "http-server")
         assert len(simulator.requests) <= 20
 
-    def test_a_page_that_fails_is_tried_again_by_itself(self, simulator, either):
+    def test_a_failed_page_is_retried_alone(self, simulator, either):
         simulator.set_switches(page_size=2)
         simulator.fail("results", status=502, skip=1)
         assert len(either.get_test_results(HTTP_TEST, "http-server")["results"]) == 5
@@ -97,14 +97,14 @@ class TestPages:
 class TestRetries:
     @pytest.mark.parametrize("operation", READS)
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
-    def test_a_read_gets_through_after_5xx(self, simulator, either, operation, status):
+    def test_a_read_succeeds_after_5xx(self, simulator, either, operation, status):
         simulator.fail(operation, status=status, times=2)
         READS[operation](either)
         assert simulator.count(operation) == 3
 
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
     @pytest.mark.parametrize("limit", [1, 3])
-    def test_at_most_retry_limit_are_sent(self, simulator, connect_either, status, limit):
+    def test_a_read_is_sent_at_most_retry_limit_times(self, simulator, connect_either, status, limit):
         hook = connect_either(retry_limit=limit)
         simulator.fail("*", status=status, times=None, detail="down for maintenance")
         for operation, call in READS.items():
@@ -114,13 +114,13 @@ class TestRetries:
             assert failure.value.status == status
 
     @pytest.mark.parametrize("kind", ["cut", "cut-body", "html", "empty", "not-json"])
-    def test_a_read_gets_through_after_an_answer_that_is_none(self, simulator, either, kind):
+    def test_a_read_succeeds_after_a_lost_or_invalid_response(self, simulator, either, kind):
         simulator.fail("results", kind, times=2, **({"status": 200} if kind == "html" else {}))
         assert either.get_test_results(HTTP_TEST, "http-server")["results"]
         assert simulator.count("results") == 3
 
     @pytest.mark.parametrize("kind", ["slow-first-byte", "slow-body"])
-    def test_a_request_is_over_when_its_time_is(self, simulator, connect_either, kind):
+    def test_a_request_ends_at_its_timeout(self, simulator, connect_either, kind):
         hook = connect_either(timeout=0.4, retry_limit=1)
         simulator.fail("results", kind, seconds=5)
         begun = time.monotonic()
@@ -128,7 +128,7 @@ class TestRetries:
             hook.get_test_results(HTTP_TEST, "http-server")
         assert time.monotonic() - begun < 1.5
 
-    def test_a_server_that_is_not_there_is_tried_again(self, simulator, connect_either):
+    def test_an_unreachable_server_is_retried(self, simulator, connect_either):
         sleeps = []
         hook = connect_either(retry_limit=3, sleeps=sleeps)
         simulator.stop()
@@ -136,19 +136,19 @@ class TestRetries:
             hook.list_tests()
         assert len(sleeps) == 2
 
-    def test_a_body_that_is_too_large_is_not_read_to_its_end(self, simulator, either, monkeypatch):
+    def test_a_body_that_is_too_large_is_not_read_completely(self, simulator, either, monkeypatch):
         monkeypatch.setattr("thousandeyes_provider.api.body.LARGEST_BODY", 1000)
         with pytest.raises(ThousandEyesConnectionError, match="more than 1000 bytes"):
             either.get_test_results(HTTP_TEST, "http-server")
         assert simulator.count("results") == 1
 
-    def test_no_retry_goes_beyond_the_time_that_is_left(self, simulator, either):
+    def test_no_retry_starts_beyond_the_deadline(self, simulator, either):
         simulator.fail("results", status=503, times=None)
         with pytest.raises(ThousandEyesServerError, match="no time is left"):
             either.get_test_results(HTTP_TEST, "http-server", time_left=lambda: 0.0)
         assert simulator.count("results") == 1
 
-    def test_each_retry_is_one_line(self, simulator, either, log):
+    def test_each_retry_logs_one_line(self, simulator, either, log):
         simulator.fail("results", status=503, times=2)
         either.get_test_results(HTTP_TEST, "http-server")
         lines = [line for line in log().splitlines() if "again in" in line]
@@ -158,7 +158,7 @@ class TestRetries:
 
 class TestRateLimits:
     @pytest.mark.parametrize("local_clock_is_off_by", [-7200, 7200])
-    def test_the_wait_is_by_the_servers_clock(self, simulator, connect_either, local_clock_is_off_by):
+    def test_the_wait_uses_the_servers_clock(self, simulator, connect_either, local_clock_is_off_by):
         sleeps = []
         clock = Clock(lambda: time.time() + local_clock_is_off_by, lambda: 0.01)
         hook = connect_either(sleeps=sleeps, clock=clock)
@@ -171,7 +171,7 @@ class TestRateLimits:
     @pytest.mark.parametrize("families", ["both", "organization", "instant", "none"])
     @pytest.mark.parametrize("retry_after", ["none", "seconds", "date"])
     @pytest.mark.parametrize("reset", ["past", "future"])
-    def test_eight_in_a_row_get_through_whatever_is_announced(
+    def test_a_read_succeeds_after_eight_429s_with_any_headers(
         self, simulator, connect_either, families, retry_after, reset
     ):
         sleeps = []
@@ -181,7 +181,7 @@ class TestRateLimits:
         hook.get_test_results(HTTP_TEST, "http-server")
         assert (simulator.count("results"), len(sleeps)) == (9, 8)
 
-    def test_a_reset_beyond_queue_timeout_fails_at_once_and_says_when(self, simulator, connect_either):
+    def test_a_reset_beyond_queue_timeout_fails_at_once_with_the_reset(self, simulator, connect_either):
         hook = connect_either(queue_timeout=10)
         simulator.throttle(9, 60, operation="results")
         with pytest.raises(ThousandEyesRateLimitError, match="longer than queue_timeout 10 s") as failure:
@@ -190,7 +190,7 @@ class TestRateLimits:
         assert abs(failure.value.reset_at.timestamp() - time.time() - 60) < 3
         assert simulator.count("results") == 1
 
-    def test_the_quota_and_the_pace_come_from_the_newest_answer(self, simulator, either):
+    def test_quota_and_pace_come_from_the_newest_response(self, simulator, either):
         assert either.quota() == {}
         assert either.polling_gap() == 0
         simulator.set_switches(organization_limit=10, quota_windows="first-request")
@@ -212,7 +212,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("operation", READS)
     @pytest.mark.parametrize("status", STATUSES)
-    def test_one_request_and_thousandeyes_own_words(self, simulator, either, operation, status):
+    def test_an_error_is_not_retried_and_has_thousandeyes_message(self, simulator, either, operation, status):
         body = {"title": "Nope", "status": status, "detail": "because of this", "instance": "/v7"}
         if status == 400:
             body["errors"] = [{"code": "X-1", "field": "window", "message": "is wrong"}]
@@ -252,20 +252,20 @@ class TestErrors:
             assert request.operation in ("results", None)
             assert request.query == {}
 
-    def test_a_connection_without_a_token_is_named(self, simulator, connect_either):
+    def test_a_missing_token_is_a_configuration_error(self, simulator, connect_either):
         hook = connect_either(fields={**simulator.connection(), "password": ""})
         with pytest.raises(ThousandEyesConfigurationError, match="API token is missing"):
             hook.list_tests()
 
-    def test_a_server_that_repeats_the_token_does_not_spread_it(self, simulator, either):
+    def test_a_token_in_a_response_is_masked(self, simulator, either):
         simulator.fail("tests", status=400, detail="bad header: Bearer t0ken-that-nobody-may-see")
         with pytest.raises(ThousandEyesRequestError, match=r"Bearer \*\*\*") as failure:
             either.list_tests()
         assert "t0ken" not in str(failure.value) + repr(failure.value.__dict__)
 
 
-class TestWays:
-    """Proxies and certificates, with the meaning that they have in the http provider."""
+class TestProxiesAndCertificates:
+    """Proxies and certificates behave as in the http provider."""
 
     @pytest.mark.parametrize("spelling", ["by scheme", "by url", "one for all", "as JSON"])
     def test_requests_go_through_the_proxy_with_its_password(self, connect_either, proxy, spelling):
@@ -303,7 +303,7 @@ class TestWays:
                 hook.list_tests()
         assert len(proxy.requests) == trusted
 
-    def test_the_connections_proxy_goes_before_that_of_the_environment(
+    def test_the_connections_proxy_takes_precedence_over_the_environment(
         self, connect_either, proxy, monkeypatch
     ):
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -312,9 +312,7 @@ class TestWays:
         assert connect_either(fields={**fields, "extra": extra}).list_tests() == []
         assert len(proxy.requests) == 1
 
-    def test_nobody_else_sees_the_token_on_the_way_to_this_machine(
-        self, simulator, connect_either, proxy, monkeypatch
-    ):
+    def test_loopback_requests_bypass_the_proxy(self, simulator, connect_either, proxy, monkeypatch):
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
@@ -322,7 +320,7 @@ class TestWays:
         assert (len(proxy.requests), len(simulator.requests)) == (0, 1)
 
     @pytest.mark.parametrize("extra", [{"verify": "garbage"}, {"cert": "garbage"}])
-    def test_a_certificate_file_that_is_none_is_named_before_anything_is_sent(
+    def test_an_invalid_certificate_file_is_refused_before_any_request(
         self, simulator, connect_either, tmp_path, extra
     ):
         path = tmp_path / "garbage.pem"
@@ -332,7 +330,7 @@ class TestWays:
             hook.list_tests()
         assert simulator.requests == []
 
-    def test_a_proxy_that_is_not_there_is_no_secret_and_no_lost_request(self, connect_either):
+    def test_an_unreachable_proxy_is_reported_without_its_password(self, connect_either):
         fields = {"conn_type": "thousandeyes", "password": "secret-token"}
         extra = {"proxies": "http://user:pa55word@127.0.0.1:9", "retry_limit": 1, "timeout": 2}
         with pytest.raises(ThousandEyesConnectionError, match="could not connect") as failure:
@@ -347,7 +345,7 @@ class TestWays:
             "extra": {"trust_env": False, "retry_limit": 2, "timeout": 3, **extra},
         }
 
-    def test_a_certificate_that_nobody_vouches_for_is_an_error_at_once(self, connect_either, tls_server):
+    def test_an_untrusted_certificate_is_not_retried(self, connect_either, tls_server):
         sleeps = []
         hook = connect_either(fields=self.fields(tls_server), sleeps=sleeps)
         with pytest.raises(ThousandEyesConnectionError, match="certificate of the server is not trusted"):
@@ -355,12 +353,14 @@ class TestWays:
         assert tls_server.requests == sleeps == []
 
     @pytest.mark.parametrize("verify", ["file", "false", False])
-    def test_own_authorities_and_client_certificates(self, connect_either, tls_server, certificate, verify):
+    def test_custom_authorities_and_client_certificates_work(
+        self, connect_either, tls_server, certificate, verify
+    ):
         verify = certificate if verify == "file" else verify
         hook = connect_either(fields=self.fields(tls_server, verify=verify, cert=certificate))
         assert hook.list_tests() == []
 
-    def test_without_the_client_certificate_nobody_gets_in(self, connect_either, tls_server, certificate):
+    def test_a_missing_client_certificate_is_an_error(self, connect_either, tls_server, certificate):
         hook = connect_either(fields=self.fields(tls_server, verify=certificate))
         if not tls_server.asks_for_certificate:
             assert hook.list_tests() == []
@@ -376,7 +376,7 @@ class TestWays:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert connect_either(trust_env=True).list_tests()
 
-    def test_the_environments_authorities_do_not_overrule_the_connection(
+    def test_the_connections_authorities_take_precedence_over_the_environment(
         self, connect_either, tls_server, certificate, monkeypatch
     ):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
@@ -385,7 +385,7 @@ class TestWays:
 
 
 class TestLists:
-    def test_a_tag_that_does_not_exist_is_an_error_with_near_ones(self, simulator, either):
+    def test_an_unknown_tag_is_an_error_with_similar_tags(self, simulator, either):
         simulator.add_test("http-server", scheduled=True, tags=["service:checkout"])
         with pytest.raises(ThousandEyesConfigurationError, match="service:checkout"):
             either.list_tests(tags="service:chekout")

@@ -1,4 +1,4 @@
-"""One reading of a connection for all hooks of an event loop that begin together."""
+"""Hooks of an event loop that start together read a connection once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELDS = {"conn_type": "thousandeyes", "host": "127.0.0.1", "port": 1, "schema":
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How often Airflow is asked; it takes a moment."""
+    """The reads of the connection. Each read takes some time."""
     asked = []
     ask = async_thousandeyes.get_async_connection
 
@@ -31,8 +31,8 @@ def reads(monkeypatch):
 
 
 @pytest.fixture
-def say(monkeypatch):
-    """Sets what the connection says."""
+def set_connection(monkeypatch):
+    """A function that sets the token of the connection."""
 
     def set_token(token):
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps({**FIELDS, "password": token}))
@@ -54,7 +54,7 @@ async def close(made):
         await hook.close()
 
 
-def test_a_hundred_that_begin_together_ask_airflow_once(reads, say):
+def test_a_hundred_hooks_that_start_together_read_once(reads, set_connection):
     async def lives():
         made = hooks(100)
         assert {settings.token for settings in await load(made)} == {"first"}
@@ -64,13 +64,13 @@ def test_a_hundred_that_begin_together_ask_airflow_once(reads, say):
     assert len(reads) == 1
 
 
-def test_who_begins_later_reads_anew(reads, say, monkeypatch):
+def test_a_later_hook_reads_again(reads, set_connection, monkeypatch):
     monkeypatch.setattr(async_thousandeyes, "CONNECTION_TTL", 0.05)
 
     async def lives():
         first, second = hooks(2)
         await first.load()
-        say("second")
+        set_connection("second")
         await asyncio.sleep(0.1)
         assert (await second.load()).token == "second"
         await close([first, second])
@@ -79,11 +79,11 @@ def test_who_begins_later_reads_anew(reads, say, monkeypatch):
     assert len(reads) == 2
 
 
-def test_after_a_refusal_nothing_that_was_read_before_is_taken(reads, say):
+def test_after_a_401_the_connection_is_read_again(reads, set_connection):
     async def lives():
         made = hooks(3)
         await load(made)
-        say("second")
+        set_connection("second")
         await close(made)  # as after a 401
         assert {settings.token for settings in await load(made)} == {"second"}
         await close(made)
@@ -92,7 +92,7 @@ def test_after_a_refusal_nothing_that_was_read_before_is_taken(reads, say):
     assert len(reads) == 2
 
 
-def test_when_the_one_who_reads_is_cancelled_the_next_one_reads(reads, say):
+def test_another_hook_reads_when_the_reader_is_cancelled(reads, set_connection):
     async def lives():
         made = hooks(3)
         tasks = [asyncio.create_task(hook.load()) for hook in made]
@@ -107,20 +107,20 @@ def test_when_the_one_who_reads_is_cancelled_the_next_one_reads(reads, say):
     assert len(reads) == 2
 
 
-def test_a_connection_that_is_wrong_is_wrong_for_each(reads, say):
+def test_an_invalid_connection_fails_every_hook(reads, set_connection):
     async def lives():
-        say("not a token")
+        set_connection("not a token")
         made = hooks(3)
         outcomes = await load(made)
         assert all(isinstance(error, ThousandEyesConfigurationError) for error in outcomes)
-        say("better")
+        set_connection("better")
         assert (await made[0].load()).token == "better"
         await close(made)
 
     asyncio.run(lives())
 
 
-def test_nothing_is_kept_when_the_last_one_is_gone(reads, say):
+def test_the_cache_is_empty_after_the_last_hook_closes(reads, set_connection):
     async def lives():
         made = hooks(2)
         await load(made)

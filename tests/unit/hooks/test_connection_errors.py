@@ -1,4 +1,4 @@
-"""Every error of a connection names its id; every error of the network names the host as well."""
+"""Connection errors contain the connection id. Network errors also contain the host."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("changed", "expected"), INVALID.values(), ids=INVALID)
-def test_an_invalid_field_is_named_with_the_connection(connect_either, changed, expected):
+def test_the_error_of_an_invalid_field_has_the_connection_id(connect_either, changed, expected):
     with pytest.raises(ThousandEyesConfigurationError) as refused:
         connect_either(fields={**FIELDS, **changed}).list_tests()
     assert str(refused.value).startswith(f"Connection '{CONN_ID}': {expected}")
 
 
-def test_authorities_of_the_environment_that_are_not_there(connect_either, monkeypatch):
+def test_missing_authorities_of_the_environment(connect_either, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/ca.pem")
     with pytest.raises(ThousandEyesConfigurationError) as refused:
         connect_either(fields=FIELDS).list_tests()
@@ -65,12 +65,12 @@ def test_authorities_of_the_environment_that_are_not_there(connect_either, monke
     )
 
 
-def test_authorities_of_the_environment_do_not_matter_to_plain_http(simulator, connect_either, monkeypatch):
+def test_plain_http_ignores_authorities_of_the_environment(simulator, connect_either, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/ca.pem")
     assert connect_either().list_tests()
 
 
-def test_a_missing_token_is_called_what_the_form_calls_it(connect_either):
+def test_the_error_of_a_missing_token_uses_the_form_label(connect_either):
     label = FIELD_BEHAVIOUR["relabeling"]["password"]
     assert ThousandEyesHook.get_ui_field_behaviour()["relabeling"]["password"] == label
     with pytest.raises(ThousandEyesConfigurationError, match="API token is missing") as refused:
@@ -86,7 +86,7 @@ def unused_port():
 
 @contextlib.contextmanager
 def full_backlog():
-    """The port of a server that accepts nothing more: connecting to it takes for ever."""
+    """The port of a server with a full backlog. Connecting to it never completes."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
@@ -110,7 +110,7 @@ def error_of(connect_either, host, **extra):
 
 
 class TestNetwork:
-    def test_a_name_that_does_not_resolve(self, connect_either, monkeypatch):
+    def test_an_unresolvable_host(self, connect_either, monkeypatch):
         def fails(*args, **kwargs):
             raise socket.gaierror(-2, "Name or service not known")
 
@@ -128,16 +128,16 @@ class TestNetwork:
             error = error_of(connect_either, f"http://127.0.0.1:{port}")
         assert "could not connect: timeout after 0.5 s" in str(error)
 
-    def test_a_proxy_that_is_not_there(self, connect_either):
+    def test_an_unreachable_proxy(self, connect_either):
         proxy = f"http://127.0.0.1:{unused_port()}"
         error = error_of(connect_either, "https://te.example", proxies={"https": proxy})
         assert "could not connect" in str(error)
 
-    def test_a_certificate_that_is_not_trusted(self, connect_either, tls_server):
+    def test_an_untrusted_certificate(self, connect_either, tls_server):
         error = error_of(connect_either, f"https://127.0.0.1:{tls_server.port}", timeout=3)
         assert "certificate of the server is not trusted" in str(error)
 
-    def test_a_proxy_of_the_environment_that_is_no_address(self, connect_either, monkeypatch):
+    def test_an_invalid_proxy_of_the_environment(self, connect_either, monkeypatch):
         monkeypatch.setenv("https_proxy", "http://[bad")
         error = error_of(connect_either, "https://te.example")
         assert "is not a valid address" in str(error)
@@ -149,7 +149,7 @@ class TestNetwork:
         assert isinstance(error, ThousandEyesAuthError)
         assert error.status == status
 
-    def test_the_button_of_the_form_names_both(self, monkeypatch):
+    def test_connection_reports_connection_and_host(self, monkeypatch):
         host = f"http://127.0.0.1:{unused_port()}"
         fields = {**FIELDS, "host": host, "extra": {"retry_limit": 1}}
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))

@@ -1,4 +1,4 @@
-"""The fields of a connection: every extra as JSON or text, every problem named, no secret in any error."""
+"""Connection fields: extras as JSON or text, errors for every problem, no secret in any error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fault(*args, **kwargs):
 
 
 class TestDefaults:
-    def test_a_token_is_all_that_is_needed(self):
+    def test_a_token_is_sufficient(self):
         settings = read()
         assert (settings.base_url, settings.token) == ("https://api.thousandeyes.com/v7", TOKEN)
         assert (settings.account_group_id, settings.timeout, settings.retry_limit) == (None, 30, 5)
@@ -39,7 +39,7 @@ class TestDefaults:
         assert (settings.cert, settings.trust_env, settings.warnings) == (None, True, ())
 
     @pytest.mark.parametrize("empty", [None, "", {}])
-    def test_what_a_form_leaves_empty_has_its_default(self, empty):
+    def test_empty_form_fields_have_defaults(self, empty):
         names = ("account_group_id", "timeout", "retry_limit", "queue_timeout", "proxies", "verify", "cert")
         assert read(dict.fromkeys([*names, "trust_env", "allow_http"], empty)) == read()
 
@@ -70,7 +70,7 @@ class TestExtras:
             ("proxies", PROXY, {"http": PROXY, "https": PROXY}),
         ],
     )
-    def test_each_in_its_own_type_or_as_text(self, name, value, expected):
+    def test_an_extra_may_be_typed_or_text(self, name, value, expected):
         settings = getattr(read({name: value}), name)
         assert settings == expected
         assert type(settings) is type(expected) or not isinstance(expected, bool)
@@ -98,7 +98,7 @@ class TestExtras:
             *(("cert", wrong, "the path of a client certificate") for wrong in (" ", ["a", " "], '["a"]')),
         ],
     )
-    def test_an_invalid_value_is_named_with_what_was_expected(self, name, wrong, expected):
+    def test_the_error_of_an_invalid_extra_states_what_is_expected(self, name, wrong, expected):
         text = fault({name: wrong})
         assert text.startswith(f"Connection 'te': extra {name!r} must be ")
         assert expected in text
@@ -113,23 +113,23 @@ class TestExtras:
             *({"https": "http://scott:t1ger@proxy:port"}, {"https": "http://[t1ger"}),
         ],
     )
-    def test_wrong_proxies_are_named_and_never_shown(self, wrong):
+    def test_the_error_of_invalid_proxies_does_not_show_them(self, wrong):
         text = fault({"proxies": wrong})
         assert "extra 'proxies' must be an object of proxy addresses by scheme, or one address" in text
         assert "t1ger" not in text
 
     @pytest.mark.parametrize("extra", [[], [1], "text", 5, True])
-    def test_an_extra_that_is_no_object(self, extra):
+    def test_an_extra_that_is_not_an_object_is_an_error(self, extra):
         assert "extra must be a JSON object, got " in fault(extra)
 
-    def test_an_unknown_one_is_a_warning_with_the_likely_name_and_never_its_value(self):
+    def test_an_unknown_extra_is_a_warning_without_its_value(self):
         (near, far) = read({"time_out": TOKEN, "X-Header": TOKEN}).warnings
         assert near == "unknown extra 'time_out' is ignored; did you mean 'timeout'?"
         assert far.startswith(
             "unknown extra 'X-Header' is ignored; known extras: account_group_id, timeout, "
         )
 
-    def test_all_faults_are_in_one_error(self):
+    def test_all_problems_are_in_one_error(self):
         text = fault(
             {"timeout": "x", "retry_limit": 0, "proxies": 5, "verify": "true"}, password=" ", schema="ftp"
         )
@@ -139,17 +139,17 @@ class TestExtras:
 
 class TestToken:
     @pytest.mark.parametrize("password", [TOKEN, f" {TOKEN}\n", f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
-    def test_may_be_pasted_with_what_stands_around_it(self, password):
+    def test_a_token_may_have_spaces_and_the_bearer_prefix(self, password):
         assert read(password=password).token == TOKEN
 
     @pytest.mark.parametrize("password", [None, "", "  ", "\n", "Bearer", "Bearer "])
-    def test_without_one_nothing_works(self, password):
+    def test_a_missing_token_is_an_error(self, password):
         assert "API token is missing" in fault(password=password)
 
     @pytest.mark.parametrize(
         "password", [f"{TOKEN} x", f"{TOKEN}\r\nX-Evil: 1", f"{TOKEN}\u20ac", f"{TOKEN}\x00x"]
     )
-    def test_what_cannot_be_one_is_refused_and_not_repeated(self, password):
+    def test_an_invalid_token_is_refused_without_repeating_it(self, password):
         text = fault(password=password)
         assert "API token must not contain spaces" in text
         assert TOKEN not in text
@@ -160,20 +160,20 @@ class TestPlainHttp:
         "host", ["te.example", "127.0.0.1.evil.com", "evil.localhost", "localhost.", "10.0.0.1", None]
     )
     @pytest.mark.parametrize("allow", [{}, {"allow_http": "false"}, {"allow_http": None}])
-    def test_is_refused_before_anything_is_sent(self, host, allow):
+    def test_plain_http_is_refused(self, host, allow):
         assert "would expose the token" in fault(allow, host=host, schema="http")
 
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "http://localhost:8080/v7"])
-    def test_to_this_machine_is_fine(self, host):
+    def test_plain_http_to_loopback_is_allowed(self, host):
         assert read(host=host, schema="http").base_url.startswith("http://")
 
     @pytest.mark.parametrize("allow", [True, "true", 1])
-    def test_is_fine_where_it_is_allowed(self, allow):
+    def test_plain_http_can_be_allowed(self, allow):
         assert read({"allow_http": allow}, host="http://te.example").base_url == "http://te.example/v7"
 
 
 class TestSecrets:
-    def test_the_passwords_of_proxies_are_masked_as_written_decoded_and_in_base64(self):
+    def test_proxy_passwords_are_masked_in_every_encoding(self):
         user = unquote(urlsplit(PROXY).username)
         header = b64encode(f"{user}:t1ger!".encode()).decode()
         secrets = read({"proxies": {"https": PROXY, "http": PROXY}}).secrets
@@ -216,9 +216,7 @@ class TestSecrets:
             "http://t1ger@proxy:3128",
         ],
     )
-    def test_the_passwords_of_the_environments_proxies_are_known_whatever_their_address(
-        self, monkeypatch, proxy
-    ):
+    def test_passwords_of_the_environments_proxies_are_masked(self, monkeypatch, proxy):
         monkeypatch.setenv("https_proxy", proxy)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
@@ -226,7 +224,7 @@ class TestSecrets:
         assert "t1" in read().secrets[1]
         assert read({"trust_env": False}).secrets == (TOKEN,)
 
-    def test_neither_the_token_nor_a_proxy_is_in_the_repr(self):
+    def test_the_repr_has_neither_token_nor_proxies(self):
         shown = repr(read({"proxies": {"https": PROXY}}))
         assert TOKEN not in shown
         assert "t1ger" not in shown

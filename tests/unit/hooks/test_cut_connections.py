@@ -1,4 +1,4 @@
-"""Connections through a proxy that are cut at every byte: a call is never carried out twice.
+"""Connections through a proxy that are cut at every byte: no call is carried out twice.
 
 The proxy relays what the server sends and closes both connections after a number of bytes: within its own response to
 CONNECT, within the TLS handshake, or within the response to the call.
@@ -24,7 +24,7 @@ from thousandeyes_provider.hooks import async_transport
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
 STEP = 1 if os.environ.get("THOUSANDEYES_EVERY_BYTE") else 101
-"""Bytes between two cuts in what precedes the response. The response itself is cut at every byte."""
+"""Bytes between two cuts before the response. The response itself is cut at every byte."""
 
 QUICK = Clock(time.time, lambda: 0.0)
 DEFINITION = {"testName": "only", "url": "https://example.com", "agents": [{"agentId": "1"}]}
@@ -32,7 +32,7 @@ SNAPSHOT = ("7", "s", "2026-01-01T00:00:00", "2026-01-01T01:00:00")
 
 
 class Listener:
-    """Hands each connection to :meth:`serve` in a thread of its own."""
+    """Handles each connection with :meth:`serve` in its own thread."""
 
     def __init__(self):
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=50)
@@ -74,7 +74,7 @@ def read_request(connection):
 
 
 class Server(Listener):
-    """A ThousandEyes that counts what it carries out. A name is unique among the tests."""
+    """A ThousandEyes server that counts the calls that it carries out. Names of tests are unique."""
 
     def __init__(self, context):
         self.context = context
@@ -121,7 +121,7 @@ class Server(Listener):
 
 
 class Proxy(Listener):
-    """A proxy for CONNECT and for plain requests, which cuts one connection after ``cut_at`` bytes to the client."""
+    """A proxy for CONNECT and plain requests. It cuts one connection after ``cut_at`` bytes to the client."""
 
     def __init__(self, server):
         self.server, self.cut_at, self.relayed, self.arrivals = server, None, 0, []
@@ -147,7 +147,7 @@ class Proxy(Listener):
                 self.relay(client, piece)
 
     def relay(self, client, piece):
-        """Send to the client; close its connection at the byte where it is to be cut."""
+        """Send to the client. Close its connection after ``cut_at`` bytes."""
         if self.cut_at is not None and self.relayed + len(piece) > self.cut_at:
             client.sendall(piece[: self.cut_at - self.relayed])
             self.cut_at = None
@@ -211,7 +211,7 @@ def snapshot(server):
 
 
 def cuts(proxy, call):
-    """The bytes at which to cut: all of the response, and some of what precedes it."""
+    """Return the positions of the cuts: every byte of the response, and some bytes before it."""
     proxy.cut_after(None)
     call()
     first = next((count for kind, count in proxy.arrivals if kind == "response"), 0)
@@ -231,7 +231,7 @@ def test_a_call_through_a_proxy_is_never_carried_out_twice(way, call):
         assert server.effects == 1, count
 
 
-def test_the_asynchronous_hook_knows_what_may_have_been_carried_out(way):
+def test_the_asynchronous_hook_detects_lost_calls(way):
     server, proxy = way
 
     async def outcome():
@@ -286,7 +286,7 @@ def use(kind):
 @pytest.mark.parametrize(
     "reply", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"HTTP/1.1 50", b""]
 )
-def test_a_refused_tunnel_is_no_lost_call(way, monkeypatch, kind, reply):
+def test_a_refused_tunnel_is_not_a_lost_call(way, monkeypatch, kind, reply):
     server, proxy = way
     if server.context is None:
         pytest.skip("plain requests have no tunnel")

@@ -1,4 +1,4 @@
-"""What a server may send, both hooks survive: only our exceptions come out, in time, and with little memory."""
+"""Hostile responses: both hooks raise only the provider's exceptions, in time and with bounded memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEMBERS = ("tests", "agents", "accountGroups", "results", "test", "testId", "id"
 
 
 class Server:
-    """Hands each connection to what a test sets as ``answer(connection)``, once a whole request has come in."""
+    """A server that calls ``answer(connection)`` of the test after each complete request."""
 
     def __init__(self):
         self.requests = []
@@ -71,7 +71,7 @@ class Server:
                     if not self.answer(connection):
                         return
             except OSError:
-                pass  # the client has seen enough
+                pass  # the client closed the connection
 
     def _request(self, connection):
         head = b""
@@ -99,7 +99,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """Another origin, which nobody has a reason to talk to."""
+    """A server at another origin, which must receive no request."""
     running = Server()
     running.answer = says(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"tests": []}')
     yield running
@@ -107,7 +107,7 @@ def elsewhere():
 
 
 class Caller:
-    """Lets a hook do something with the server: ``call(what, **extras of the connection)``."""
+    """Calls a hook on the server: ``call(what, **extras of the connection)``."""
 
     def __init__(self, kind, server, patch, runner):
         self.kind, self._server, self._patch, self._runner = kind, server, patch, runner
@@ -147,14 +147,14 @@ def call_sync(server):
 
 @pytest.fixture(scope="module", params=["sync", "async"])
 def any_call(request, server):
-    """A caller with each operation that its kind of hook has."""
+    """A caller with all operations of its kind of hook."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
         caller = Caller(request.param, server, patch, runner)
         yield caller, READS | (WRITES if request.param == "sync" else {})
 
 
 def says(*pieces):
-    """Answers with these bytes, and closes the connection."""
+    """Return a handler that sends these bytes and closes the connection."""
 
     def answer(connection):
         for piece in pieces:
@@ -164,7 +164,7 @@ def says(*pieces):
 
 
 def answer_with(body, status=200, **headers):
-    """Answers whatever is asked, on a connection that is kept."""
+    """Return a handler that sends one response to every request and keeps the connection open."""
     all_headers = {"Content-Type": "application/json", "Content-Length": len(body), **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
     whole = f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode("latin-1") + body
@@ -177,7 +177,7 @@ def answer_with(body, status=200, **headers):
 
 
 def check(call, what):
-    """Whatever comes of it is a result or one of our errors, in time, and the error can be shown to anybody."""
+    """Check that a call returns a result or raises one of our errors in time, without secrets in the error."""
     begun, error = time.monotonic(), None
     try:
         call(what)
@@ -292,7 +292,7 @@ headers = st.dictionaries(
 
 @st.composite
 def answers(draw):
-    """The bytes of an HTTP answer, or of something that is like one."""
+    """Return the bytes of an HTTP response, valid or malformed."""
     body = draw(contents)
     encoding = draw(st.sampled_from(["", "", "", "gzip", "deflate", "br", "zstd", "gzip, gzip", "nonsense"]))
     if encoding == "gzip" and draw(st.booleans()):
@@ -320,7 +320,7 @@ def answers(draw):
 
 
 few = settings(suppress_health_check=list(HealthCheck), max_examples=max(settings().max_examples // 4, 25))
-"""Examples that go through sockets are slow: a quarter of the usual number."""
+"""Examples through sockets are slow: a quarter of the default number."""
 
 
 class TestAnyAnswer:
@@ -334,13 +334,13 @@ class TestAnyAnswer:
     @pytest.mark.parametrize("operation", WRITES)
     @given(answer=answers())
     @few
-    def test_so_does_a_write(self, server, call_sync, operation, answer):
+    def test_a_write_ends_with_a_result_or_our_error(self, server, call_sync, operation, answer):
         server.answer = says(answer)
         check(call_sync, WRITES[operation])
 
     @given(answer=answers())
     @few
-    def test_the_test_button_always_has_an_answer(self, server, call_sync, answer):
+    def test_connection_always_returns_a_result(self, server, call_sync, answer):
         server.answer = says(answer)
         flag, message = call_sync(lambda hook: hook.test_connection())
         assert isinstance(flag, bool)
@@ -349,12 +349,12 @@ class TestAnyAnswer:
 
     @given(answer=st.binary(max_size=300) | st.binary(max_size=100).map(lambda some: b"HTTP/1.1 " + some))
     @few
-    def test_any_bytes_at_all(self, server, call, answer):
+    def test_arbitrary_bytes_end_with_a_result_or_our_error(self, server, call, answer):
         server.answer = says(answer)
         check(call, READS["tests"])
 
     @pytest.mark.parametrize("hundred", range(100, 600, 100))
-    def test_any_status(self, server, call, hundred):
+    def test_every_status_ends_with_a_result_or_our_error(self, server, call, hundred):
         for status in range(hundred, hundred + 100):
             whole = f"HTTP/1.1 {status} Whatever\r\nConnection: close\r\n\r\n".encode()
             server.answer = says(whole + (b"" if status < 200 or status in (204, 304) else b'{"tests": []}'))
@@ -366,11 +366,11 @@ class TestAnyAnswer:
 
 
 class TestSize:
-    """How much is read, and kept in memory, of what a server sends."""
+    """The amount of a response that is read and kept in memory is bounded."""
 
     @pytest.mark.parametrize("status", [200, 302])
     @pytest.mark.parametrize("way", ["announced", "chunked", "without an end", "gzip", "deflate"])
-    def test_a_gigabyte_is_refused_and_never_in_memory(self, server, call, monkeypatch, status, way):
+    def test_a_gigabyte_is_refused_with_little_memory(self, server, call, monkeypatch, status, way):
         monkeypatch.setattr(body, "LARGEST_BODY", 4 * MEGABYTE)
         server.answer = gigabyte(status, way)
         tracemalloc.start()
@@ -384,11 +384,11 @@ class TestSize:
             tracemalloc.stop()
         assert most < 16 * MEGABYTE
 
-    def test_the_bounds_are_as_documented(self):
+    def test_limits_have_their_documented_values(self):
         assert (body.LARGEST_BODY, body.LARGEST_RESULT, body.MOST_PAGES) == (2**25, 2**26, 1000)
         assert (body.MOST_VALUES, body.MOST_RESULT_VALUES, body.MOST_ROWS) == (400_000, 2_000_000, 100_000)
 
-    def test_pages_without_an_end_are_refused_when_all_of_them_are_too_much(self, server, call, monkeypatch):
+    def test_endless_pages_are_refused_at_the_maximum_size(self, server, call, monkeypatch):
         monkeypatch.setattr("thousandeyes_provider.api.flows.LARGEST_RESULT", MEGABYTE)
         server.requests.clear()
         padding = "x" * 100_000
@@ -406,7 +406,7 @@ class TestSize:
     @pytest.mark.parametrize(
         "encoding", ["gzip", "x-gzip", "deflate", "bare deflate", "GZIP ", "identity", ""]
     )
-    def test_what_was_asked_for_is_decoded(self, server, call, encoding):
+    def test_requested_encodings_are_decoded(self, server, call, encoding):
         content = json.dumps({"tests": [{"testId": str(nth)} for nth in range(20_000)]}).encode()
         sent = {
             "gzip": gzip.compress(content),
@@ -419,7 +419,7 @@ class TestSize:
         assert b"accept-encoding: gzip, deflate\r\n" in server.requests[0].lower() + b"\r\n"
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-    def test_an_encoding_that_is_cut_short_or_wrong_is_a_lost_answer(self, server, call, encoding):
+    def test_a_truncated_or_invalid_encoding_is_a_lost_response(self, server, call, encoding):
         whole = (gzip if encoding == "gzip" else zlib).compress(b'{"tests": []}' * 100)
         good = answer_with(b'{"tests": []}')
         for bad, reason in ((whole[:-12], "cut short"), (b"nonsense", "cannot be decoded")):
@@ -433,12 +433,12 @@ class TestSize:
 
 
 def gigabyte(status, way):
-    """Answers with a gigabyte, or what decodes to one."""
+    """Return a handler that sends a gigabyte, or data that decodes to a gigabyte."""
     zeros = bytes(MEGABYTE)
     if way in ("gzip", "deflate"):
         maker = zlib.compressobj(wbits=31 if way == "gzip" else 15)
         head = maker.compress(zeros) + maker.flush(zlib.Z_FULL_FLUSH)
-        # After a full flush the same bytes say the same once more.
+        # After a full flush, the same bytes decode to the same content.
         bomb = head + 1023 * (maker.compress(zeros) + maker.flush(zlib.Z_FULL_FLUSH))
         assert len(bomb) < 1.1 * MEGABYTE
         return answer_with(bomb, status, **{"Content-Encoding": way, "Location": "/v7/tests"})
@@ -456,7 +456,7 @@ def gigabyte(status, way):
 
 
 class TestTime:
-    """A server that keeps sending, a little at a time, is not listened to for longer than ``timeout``."""
+    """A response that arrives slowly is aborted after ``timeout``."""
 
     @pytest.mark.parametrize(
         ("begin", "drip"),
@@ -485,7 +485,7 @@ class TestTime:
             "body of a redirect",
         ],
     )
-    def test_a_dripping_answer_is_over_when_its_time_is(self, server, call, begin, drip):
+    def test_a_slow_response_ends_at_the_timeout(self, server, call, begin, drip):
         over = threading.Event()
 
         def answer(connection):
@@ -499,9 +499,9 @@ class TestTime:
             call(READS["tests"], timeout=0.5)
         took = time.monotonic() - begun
         over.set()
-        assert took < 8  # else it has no end
+        assert took < 8  # otherwise it never ends
 
-    def test_each_step_of_a_chain_of_redirects_has_what_is_left(self, server, call):
+    def test_redirects_share_one_timeout(self, server, call):
         redirect = answer_with(b"", 302, Location="/v7/tests")
 
         def answer(connection):
@@ -514,7 +514,7 @@ class TestTime:
             call(READS["tests"], timeout=0.5)
         assert time.monotonic() - begun < 8
 
-    def test_interim_answers_are_skipped(self, server, call):
+    def test_interim_responses_are_skipped(self, server, call):
         final = answer_with(b'{"tests": [{"testId": "1"}]}')
 
         def answer(connection):
@@ -527,7 +527,7 @@ class TestTime:
 
 
 class TestToken:
-    """The token goes to the connection's host, port and scheme, and nowhere else."""
+    """The token is sent to the connection's scheme, host and port only."""
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ class TestToken:
             "/\\127.0.0.1:{port}/",
         ],
     )
-    def test_no_redirect_takes_it_to_another_server(self, server, elsewhere, any_call, status, link):
+    def test_no_redirect_sends_the_token_to_another_server(self, server, elsewhere, any_call, status, link):
         call, operations = any_call
         elsewhere.requests.clear()
         target = link.format(port=elsewhere.port, own=server.port)
@@ -557,7 +557,7 @@ class TestToken:
         assert len(server.requests) >= len(operations)
         assert elsewhere.requests == []
 
-    def test_a_location_on_a_success_is_nothing(self, server, elsewhere, any_call):
+    def test_a_location_header_on_success_is_ignored(self, server, elsewhere, any_call):
         call, operations = any_call
         elsewhere.requests.clear()
         body = json.dumps(
@@ -574,7 +574,7 @@ class TestToken:
     @pytest.mark.parametrize(
         "link", ["http://127.0.0.1:{port}/v7/x", "//127.0.0.1:{port}/v7/x", "https://127.0.0.1:{own}/"]
     )
-    def test_no_next_page_takes_it_to_another_server(self, server, elsewhere, call, link):
+    def test_no_next_link_sends_the_token_to_another_server(self, server, elsewhere, call, link):
         elsewhere.requests.clear()
         target = link.format(port=elsewhere.port, own=server.port)
         server.answer = answer_with(
@@ -584,7 +584,7 @@ class TestToken:
             call(READS["results"])
         assert elsewhere.requests == []
 
-    def test_cookies_are_not_kept(self, server, call):
+    def test_cookies_are_ignored(self, server, call):
         server.requests.clear()
         page = {"results": [], "_links": {"next": {"href": "/v7/test-results/7/http-server?cursor=1"}}}
         first = answer_with(json.dumps(page).encode(), **{"Set-Cookie": "session=abc; Path=/"})
@@ -596,9 +596,9 @@ class TestToken:
 
 
 class TestLargeResults:
-    """Rows are bounded, not only bytes, and large bodies are handled off the event loop."""
+    """Rows are bounded as well as bytes, and large bodies are parsed off the event loop."""
 
-    def test_a_body_of_many_small_rows_is_refused_before_it_fills_the_memory(self, server, call):
+    def test_a_body_of_many_small_rows_is_refused(self, server, call):
         server.answer = answer_with(b'{"results": [' + b"{}," * 3_000_000 + b"{}]}")
         tracemalloc.start()
         try:
@@ -613,7 +613,7 @@ class TestLargeResults:
         ("bound", "value", "text"),
         [("MOST_ROWS", 500, "500 rows"), ("MOST_RESULT_VALUES", 900, "900 JSON values")],
     )
-    def test_all_pages_together_are_bounded(self, server, call, monkeypatch, bound, value, text):
+    def test_the_total_of_all_pages_is_bounded(self, server, call, monkeypatch, bound, value, text):
         monkeypatch.setattr(f"thousandeyes_provider.api.flows.{bound}", value)
         server.requests.clear()
 
@@ -640,8 +640,8 @@ class TestLargeResults:
         (thread,) = parsed_by
         assert (thread is threading.main_thread()) == (call.kind == "sync")
 
-    def test_other_threads_may_run_between_the_values_of_a_large_body(self):
-        """Threads take turns at calls of Python functions. json alone makes none from the first value to the last."""
+    def test_other_threads_run_while_a_large_body_is_parsed(self):
+        """Threads switch at calls of Python functions, which ``json`` alone does not make between values."""
         body = json.dumps({"results": [{"a": 12345, "b": 1.5, "c": {}}] * 1000}).encode()
         response, calls = Response(200, {}, body, ""), []
         sys.setprofile(lambda frame, event, argument: calls.append(event) if event == "call" else None)
@@ -656,7 +656,7 @@ class TestLargeResults:
 @pytest.mark.parametrize(
     "line", ["{token}", "Bearer {token}", "Set-Cookie : {token}", " {token}", "\x00{token}"]
 )
-def test_lines_that_are_no_headers_are_not_logged(server, call, log, line):
+def test_malformed_header_lines_are_not_logged(server, call, log, line):
     line = line.format(token=TOKEN)
     server.answer = says(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
     check(call, READS["results"])

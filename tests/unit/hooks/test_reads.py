@@ -1,4 +1,4 @@
-"""Reads that few callers need, through either hook."""
+"""Less common reads through either hook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook
 
 
 def round_of(hook, test_id, result_type):
-    """An agent and the newest round of a test."""
+    """Return an agent and the newest round of a test."""
     row = hook.get_test_results(test_id, result_type)["results"][0]
     return row["agent"]["agentId"], row["roundId"]
 
@@ -35,7 +35,7 @@ def test_details_without_a_test(simulator, either):
     assert either.get_test_details("1", "api", "2", "3") == {"test": {}, "results": []}
 
 
-def test_a_result_type_without_details_is_named(simulator, either):
+def test_a_result_type_without_details_is_an_error(simulator, either):
     with pytest.raises(
         ThousandEyesConfigurationError, match=r"result_type must be one of api, .* got 'network'"
     ):
@@ -67,7 +67,7 @@ def test_dates_may_be_datetimes(simulator, either):
     }
 
 
-def test_an_unknown_state_of_alerts_is_named(simulator, either):
+def test_an_unknown_alert_state_is_an_error(simulator, either):
     with pytest.raises(
         ThousandEyesConfigurationError, match="state must be one of trigger, clear, got 'open'"
     ):
@@ -87,12 +87,12 @@ def test_rules_apply_by_their_tests_or_the_ids_of_their_tests(simulator, either,
 
 
 class TestDefaultAccountGroup:
-    def test_is_the_one_that_the_flags_mark(self, simulator, either):
+    def test_the_flags_mark_it(self, simulator, either):
         assert either.get_default_account_group() == "1001"
         assert [request.operation for request in simulator.requests] == ["account-groups"]
 
     @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
-    def test_is_unknown_after_one_failed_request(self, simulator, either, status, log):
+    def test_it_is_unknown_after_a_failed_request(self, simulator, either, status, log):
         simulator.fail("account-groups", status=status, times=None)
         assert either.get_default_account_group() is None
         assert simulator.count("account-groups") == 1
@@ -100,7 +100,7 @@ class TestDefaultAccountGroup:
             f"Could not read the default account group of the token: list account groups: {status}" in log()
         )
 
-    def test_is_not_read_when_the_quota_does_not_allow_it(self, simulator, either, monkeypatch):
+    def test_it_is_not_read_without_quota(self, simulator, either, monkeypatch):
         monkeypatch.setattr(reads, "ACCOUNT_GROUP_TIMEOUT", -1.0)
         assert either.get_default_account_group() is None
         assert simulator.requests == []
@@ -121,10 +121,10 @@ class TestDefaultAccountGroup:
             ([{"aid": ["1"], "isCurrentAccountGroup": True}], None),
         ],
     )
-    def test_is_known_only_when_the_flags_agree(self, groups, expected):
+    def test_it_is_unknown_if_the_flags_disagree(self, groups, expected):
         assert default_account_group(groups) == expected
 
-    def test_is_read_once_for_all_hooks_of_an_account(self, simulator, connect_either, monkeypatch):
+    def test_it_is_read_once_per_account(self, simulator, connect_either, monkeypatch):
         connect_either()
 
         async def read():

@@ -1,4 +1,4 @@
-"""What the reader learns of a test before a run, and what a poll returns after it."""
+"""The results reader: the plan before a run, and polls after it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TestDefinition:
 
 
 class TestExpectedAgents:
-    """Agents are learned from the newest round only when no agent can still report for it."""
+    """The newest round determines the agents only if no agent can still report for it."""
 
     @pytest.fixture
     def plan(self, simulator, reader):
@@ -123,13 +123,13 @@ class TestExpectedAgents:
 
 
 class TestPlan:
-    def test_another_type_than_that_of_the_test_is_named(self, reader):
+    def test_a_wrong_test_type_is_an_error(self, reader):
         with pytest.raises(
             ThousandEyesConfigurationError, match="test_type 'api': test 202703 is of type 'http-server'"
         ):
             reader.plan(HTTP_TEST, test_type="api", result_types=["network"], expected=None)
 
-    def test_a_result_type_that_the_test_does_not_have_is_named(self, reader):
+    def test_a_result_type_that_the_test_lacks_is_an_error(self, reader):
         with pytest.raises(
             ThousandEyesConfigurationError, match="result_types dnssec: a test of type http-server has only"
         ):
@@ -173,7 +173,7 @@ class TestPlan:
 
 
 class TestHistory:
-    def test_ends_with_the_round_that_is_named(self, simulator, reader):
+    def test_it_ends_with_the_named_round(self, simulator, reader):
         test_id = simulator.add_test("http-server", history=[300, 600])
         plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
         simulator.run(test_id, delays=0)
@@ -189,20 +189,20 @@ class TestHistory:
         rounds = {row["roundId"] for row in rows["http-server"]}
         assert sorted(round(end - at) // 300 for at in rounds) == [1, 3]
 
-    def test_of_another_test_ends_with_the_time_that_is_given(self, simulator, reader):
+    def test_history_of_another_test_ends_at_the_given_time(self, simulator, reader):
         plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=None)
         other = simulator.add_test("http-server", history=[300, 900])
         sent_at = time.time() - 600
         rows = reader.history(plan, other, ["http-server"], "24h", sent_at)
         assert {row["roundId"] <= sent_at for row in rows["http-server"]} == {True}
 
-    def test_of_a_test_without_results_is_empty(self, simulator, reader):
+    def test_history_of_a_test_without_results_is_empty(self, simulator, reader):
         plan = reader.plan(HTTP_TEST, test_type="http-server", result_types=None, expected=None)
         simulator.fail("results", status=404)
         assert reader.history(plan, "1", ["http-server"], "24h", time.time()) == {"http-server": []}
 
 
-def test_states_of_agents_that_cannot_be_listed_are_unknown(simulator, reader, caplog):
+def test_agent_states_are_unknown_if_the_list_fails(simulator, reader, caplog):
     simulator.fail("agents", status=403)
     assert reader.agent_states([Agent("1")]) == {Agent("1"): None}
     assert "Could not read the states of 1 missing agents: list agents: 403" in caplog.text
@@ -240,7 +240,7 @@ def test_states_of_ten_thousand_agents_are_looked_up_once_each(reader, monkeypat
 
 
 class TestPoll:
-    """The one flow of a poll, run by the readers of both hooks."""
+    """A poll through the readers of both hooks."""
 
     TYPES = ("http-server", "network")
 
@@ -250,7 +250,7 @@ class TestPoll:
 
     @pytest.fixture
     def poll(self, plan, connect_either):
-        """Polls with one reader, so that a second poll knows what the first did."""
+        """A function that polls with the same reader, so that polls share their state."""
         hook = connect_either(retry_limit=1)
         if isinstance(hook, ThousandEyesHook):
             reader = ResultsReader(hook, logging.getLogger("thousandeyes"))
@@ -279,7 +279,7 @@ class TestPoll:
             in caplog.text
         )
 
-    def test_first_401_reads_the_connection_again_and_asks_once_more(self, simulator, poll, caplog):
+    def test_first_401_reads_the_connection_again_and_retries(self, simulator, poll, caplog):
         simulator.fail("results", status=401)
         assert set(poll().rows) == set(self.TYPES)
         assert caplog.text.count("401: reading the connection again in case its token was renewed") == 1
@@ -292,7 +292,7 @@ class TestPoll:
         with pytest.raises(ThousandEyesAuthError, match="403"):
             poll()
 
-    def test_an_invalid_connection_that_was_read_again_ends_the_wait(self, simulator, poll, monkeypatch):
+    def test_an_invalid_connection_after_a_401_ends_the_wait(self, simulator, poll, monkeypatch):
         poll()
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", '{"conn_type": "thousandeyes"}')
         simulator.fail("results", status=401)

@@ -1,4 +1,4 @@
-"""One account in one event loop: its pace, its turns, and that nothing is left of it."""
+"""The shared account of an event loop: pace, turns and cleanup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def spacing(times):
 
 
 async def in_line(ask, count, *, leaving=()):
-    """Who of ``count`` was served, and when; those who leave do so while they wait."""
+    """Return which of ``count`` tasks were served, and when. The tasks in ``leaving`` are cancelled while they wait."""
     served = []
 
     async def ask_as(number):
@@ -42,7 +42,7 @@ async def in_line(ask, count, *, leaving=()):
     return [number for number, _ in served], [at for _, at in served]
 
 
-def test_turns_to_run_are_first_come_first_served_at_the_pace_of_the_window(monkeypatch):
+def test_turns_are_first_come_first_served_at_the_pace_of_the_window(monkeypatch):
     monkeypatch.setattr(shared_account, "RUN_WINDOW", 1.2)
 
     async def turns():
@@ -53,13 +53,13 @@ def test_turns_to_run_are_first_come_first_served_at_the_pace_of_the_window(monk
     assert order == [0, 1, 2, 3, 5, 6, 8, 9]
     gap = 1.2 / 24
     after_first, *others = spacing(times)
-    # The second turn leaves room for the runs of tasks that need none.
+    # The second turn leaves room for runs without a turn.
     assert after_first > (1 + RUNS_WITHOUT_TURN) * gap - 0.01
     assert min(others) > gap - 0.01
     assert times[-1] - times[0] < 1.2
 
 
-def test_a_turn_comes_after_the_reset_that_a_refusal_announced():
+def test_a_turn_waits_for_the_reset_of_a_refusal():
     async def turn():
         begun = time.monotonic()
         assert await SharedAccount(SETTINGS).turn(limit=None, pause=0.3, patience=60)
@@ -68,7 +68,7 @@ def test_a_turn_comes_after_the_reset_that_a_refusal_announced():
     assert 0.3 <= asyncio.run(turn()) < 0.6
 
 
-def test_turns_count_also_when_nobody_was_in_line_in_between(monkeypatch):
+def test_turns_keep_their_pace_after_the_last_hook_closes(monkeypatch):
     monkeypatch.setattr(shared_account, "RUN_WINDOW", 6.0)
 
     async def turns():
@@ -92,7 +92,7 @@ def test_a_turn_that_comes_too_late_is_refused_at_once():
     assert asyncio.run(turn()) < 0.2
 
 
-def test_slots_keep_the_usual_pace_until_an_answer_tells_the_quota(monkeypatch):
+def test_slots_keep_the_default_pace_until_a_response_has_a_quota(monkeypatch):
     monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.05)
 
     async def slots():
@@ -110,7 +110,7 @@ def connected(simulator, monkeypatch):
     return simulator
 
 
-def test_hooks_of_one_account_share_it_and_the_last_one_closes_it(connected):
+def test_hooks_share_the_account_and_the_last_hook_closes_it(connected):
     async def lives():
         first, second = (
             ThousandEyesAsyncHook(shared=True),
@@ -120,7 +120,7 @@ def test_hooks_of_one_account_share_it_and_the_last_one_closes_it(connected):
         await second.list_agents()
         shared = first.account
         assert second.account is shared
-        (session,) = (each.client for each in shared._sessions.values())
+        (session,) = (entry.client for entry in shared._sessions.values())
         await first.close()
         assert not session.closed
         await second.close()
@@ -143,7 +143,7 @@ def test_another_token_is_another_account(connected, monkeypatch):
     asyncio.run(lives())
 
 
-def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
+def test_a_fifth_of_the_organizations_limit_is_left_at_the_reset(monkeypatch):
     from thousandeyes_provider.simulator import Simulator
 
     # A window of 3 s, and 30 requests in it.
@@ -168,7 +168,7 @@ def test_a_fifth_of_the_organizations_budget_is_left_at_the_reset(monkeypatch):
         assert len(least) > 40
 
 
-def test_after_the_window_the_next_window_sets_the_pace(monkeypatch):
+def test_the_next_window_sets_a_new_pace(monkeypatch):
     def answer(remaining, reset_in):
         headers = {"limit": "240", "remaining": str(remaining), "reset": str(time.time() + reset_in)}
         return Response(
@@ -191,7 +191,7 @@ def test_after_the_window_the_next_window_sets_the_pace(monkeypatch):
     assert all(gap < 0.4 for gap in rest)
 
 
-def test_a_reset_that_is_garbage_does_not_stop_everybody():
+def test_an_invalid_reset_does_not_block_requests():
     async def sends():
         shared = SharedAccount(SETTINGS)
         await shared._slot()
@@ -206,14 +206,14 @@ def test_a_reset_that_is_garbage_does_not_stop_everybody():
     asyncio.run(sends())
 
 
-def test_its_token_is_in_no_repr():
+def test_the_repr_does_not_contain_the_token():
     assert "t0ken" not in repr(SharedAccount(SETTINGS)) + repr(shared_account._accounts) + repr(
         RequestKind.READ
     )
 
 
 def announced(remaining, reset_in, status=200):
-    """An answer with the organization's headers."""
+    """Return a response with the organization's headers."""
     now = time.time()
     headers = {"limit": "240", "remaining": str(remaining), "reset": str(now + reset_in)}
     return Response(
@@ -221,12 +221,12 @@ def announced(remaining, reset_in, status=200):
     )
 
 
-def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkeypatch):
+def test_waiting_requests_drop_the_pace_of_an_expired_window(monkeypatch):
     monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.02)
 
     async def slots():
         shared = SharedAccount(SETTINGS)
-        # Somebody else has used up the window: one more request until its end, in half a second.
+        # Another client has used up the window: one request is left until its end, in half a second.
         shared.pace.update(announced(48, 0.5), asyncio.get_running_loop().time())
         return await in_line(shared._slot, 5)
 
@@ -234,20 +234,20 @@ def test_who_waits_in_line_does_not_keep_the_gap_of_a_window_that_is_over(monkey
     assert times[-1] - times[0] < 0.3
 
 
-def test_an_answer_at_the_very_end_of_a_window_lets_nobody_rush():
+def test_a_response_at_the_end_of_a_window_keeps_the_default_pace():
     shared = SharedAccount(SETTINGS)
     shared.pace.take_slot(100.0)
     shared.pace.update(announced(200, -1), 100.1)
     assert shared.pace.next_slot() == pytest.approx(100 + shared_account.DEFAULT_GAP)
 
 
-def test_after_a_refusal_nobody_sends_until_the_reset(monkeypatch):
+def test_after_a_refusal_no_request_is_sent_until_the_reset(monkeypatch):
     from thousandeyes_provider.simulator import Simulator
 
     monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.05)
     with Simulator() as simulator:
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection()))
-        # Only Retry-After says how long, as with a gateway before the API.
+        # Only Retry-After announces the wait, as with a gateway in front of the API.
         headers = {"Retry-After": "1", "X-Organization-Rate-Limit-Reset": "0"}
         simulator.fail("*", status=429, headers=headers, times=1)
 
@@ -264,7 +264,7 @@ def test_after_a_refusal_nobody_sends_until_the_reset(monkeypatch):
         assert min(request.at for request in others) - first.at > 0.95
 
 
-def test_a_reset_counts_also_when_the_last_user_has_left_in_between():
+def test_a_reset_is_remembered_after_the_last_hook_closes():
     async def lives():
         first = SharedAccount.shared(SETTINGS)
         first.hold(60)
@@ -279,7 +279,7 @@ def test_a_reset_counts_also_when_the_last_user_has_left_in_between():
     asyncio.run(lives())
 
 
-def test_every_session_is_closed_also_when_closing_is_cancelled():
+def test_every_session_is_closed_even_if_closing_is_cancelled():
     closed = []
 
     class Session:
@@ -304,7 +304,7 @@ def test_every_session_is_closed_also_when_closing_is_cancelled():
     assert sorted(closed) == ["one", "two"]
 
 
-def test_who_joins_while_the_last_one_leaves_has_a_session_of_its_own(connected):
+def test_a_hook_that_joins_during_close_gets_a_new_session(connected):
     async def lives():
         first, second = ThousandEyesAsyncHook(shared=True), ThousandEyesAsyncHook(shared=True)
         await first.list_tests()
@@ -318,7 +318,7 @@ def test_who_joins_while_the_last_one_leaves_has_a_session_of_its_own(connected)
     asyncio.run(lives())
 
 
-def test_one_that_is_not_shared_leaves_the_shared_one_alone():
+def test_an_unshared_account_does_not_affect_the_shared_account():
     async def same():
         shared = SharedAccount.shared(SETTINGS)
         await SharedAccount(SETTINGS, paced=False).release()
@@ -359,7 +359,7 @@ def test_a_wait_for_a_turn_ends_as_soon_as_it_cannot_come_in_time(monkeypatch):
     assert took < 0.29
 
 
-def test_two_that_begin_at_once_open_one_session():
+def test_concurrent_hooks_open_one_session():
     async def sessions():
         shared = SharedAccount(SETTINGS)
         secure = ConnectionSettings("https://127.0.0.1:1/v7", TOKEN)
@@ -371,7 +371,7 @@ def test_two_that_begin_at_once_open_one_session():
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_one_hook_that_is_used_twice_at_once_reads_the_connection_once(connected, shared):
+def test_concurrent_use_of_a_hook_reads_the_connection_once(connected, shared):
     async def load():
         hook = ThousandEyesAsyncHook(shared=shared)
         with pytest.raises(RuntimeError, match="has not been read yet"):
@@ -386,7 +386,7 @@ def test_one_hook_that_is_used_twice_at_once_reads_the_connection_once(connected
     assert asyncio.run(load()) == (True, 1)
 
 
-def test_the_extra_is_parsed_off_the_loop_where_airflow_has_no_other_way():
+def test_older_airflow_parses_the_extra_off_the_event_loop():
     class Old:
         @property
         def extra_dejson(self):
@@ -395,7 +395,7 @@ def test_the_extra_is_parsed_off_the_loop_where_airflow_has_no_other_way():
     assert asyncio.run(async_thousandeyes._extra_of(Old()))
 
 
-def test_who_waits_in_line_behind_another_waits_no_longer_than_it_would():
+def test_a_turn_in_line_gives_up_at_its_own_limit():
     async def turns():
         shared = SharedAccount(SETTINGS)
         first = asyncio.create_task(shared.turn(limit=24, pause=0.3, patience=60))
@@ -405,7 +405,7 @@ def test_who_waits_in_line_behind_another_waits_no_longer_than_it_would():
     assert asyncio.run(turns()) == [True, False]
 
 
-def test_the_expected_wait_counts_those_in_line(monkeypatch):
+def test_the_expected_wait_includes_requests_in_line(monkeypatch):
     monkeypatch.setattr(shared_account, "RUN_WINDOW", 6.0)
 
     async def expected():
@@ -425,7 +425,7 @@ def test_the_expected_wait_counts_those_in_line(monkeypatch):
     assert after_pause >= 3.0
 
 
-def test_a_turn_without_time_to_wait_does_not_come():
+def test_a_turn_without_time_to_wait_is_refused():
     async def turn():
         return await SharedAccount(SETTINGS).turn(limit=None, pause=0.0, patience=0.0)
 

@@ -1,4 +1,4 @@
-"""The hook against a simulated ThousandEyes over HTTP: what is sent, how often, and what is raised."""
+"""The hook against a simulated ThousandEyes over HTTP: requests, retries and errors."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from thousandeyes_provider.hooks.thousandeyes import PausedCall, ThousandEyesHoo
 
 BROKEN_IS_ABSENT = pytest.mark.skipif(
     metadata.version("apache-airflow").startswith(("3.0.", "3.1.")),
-    reason="Airflow 3.0 and 3.1 take a connection whose extra they cannot read for one that is not there",
+    reason="Airflow 3.0 and 3.1 report a connection with an invalid extra as missing",
 )
 HTTP_TEST, NETWORK_TEST = "202703", "202701"
 SNAPSHOT = ("it", "2026-11-01T00:00:00Z", "2026-11-01T01:00:00Z")
 
 
 class TestOperations:
-    def test_it_is_an_http_hook_and_its_constructor_does_nothing(self, monkeypatch):
+    def test_the_constructor_does_not_read_the_connection(self, monkeypatch):
         monkeypatch.setattr(
             ThousandEyesHook, "get_connection", lambda *_: pytest.fail("reads the connection")
         )
         assert isinstance(ThousandEyesHook("nowhere"), HttpHook)
 
-    def test_run_is_a_post_without_a_body_and_gives_the_time_of_the_server(self, simulator, hook):
+    def test_run_is_a_post_without_a_body_and_returns_the_server_time(self, simulator, hook):
         before = time.time()
         call = hook.run_instant_test(HTTP_TEST)
         assert before - 2 <= call.sent_at <= call.accepted_at <= time.time()
@@ -76,41 +76,41 @@ class TestOperations:
         assert {agent["agentName"] for agent in hook.list_agents()} >= {"Frankfurt, Germany"}
         assert [group["aid"] for group in hook.list_account_groups()] == ["1001", "1002"]
 
-    def test_create_makes_a_test_that_runs(self, simulator, hook):
+    def test_create_adds_and_runs_a_test(self, simulator, hook):
         definition = {"testName": "new", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
         created = hook.create_instant_test("http-server", definition)
         assert created["testName"] == "new"
         assert [agent["agentId"] for agent in created["agents"]] == ["14410"]
         assert len(simulator.rounds(created["testId"])) == 1
 
-    def test_agents_may_be_named(self, simulator, hook):
+    def test_agents_may_be_given_by_name(self, simulator, hook):
         definition = {"url": "https://example.com", "agents": ["Frankfurt, Germany"]}
         assert hook.complete_definition("http-server", definition)["agents"] == [{"agentId": "14410"}]
 
-    def test_the_problems_of_a_definition_are_named_before_anything_is_sent(self, simulator, hook):
+    def test_an_invalid_definition_is_refused_before_any_request(self, simulator, hook):
         with pytest.raises(ThousandEyesConfigurationError, match="2 errors"):
             hook.complete_definition("http-server", {"password": "pa55word", "followRedirects": True})
         assert simulator.requests == []
         assert hook.redact("the pa55word") == "the ***"
 
-    def test_closing_twice_does_nothing_more(self, hook):
+    def test_closing_twice_is_allowed(self, hook):
         hook.list_tests()
         assert hook.knows_the_time
         hook.close()
         hook.close()
 
-    def test_a_field_that_nobody_knows_is_a_warning(self, simulator, hook, log):
+    def test_an_unknown_field_is_a_warning(self, simulator, hook, log):
         definition = {"url": "https://example.com", "agents": ["14410"], "httpTimeLimt": 5}
         hook.create_instant_test("http-server", definition)
         assert "is not known for http-server tests; did you mean 'httpTimeLimit'?" in log()
 
-    def test_a_creation_that_is_refused_is_not_looked_for(self, simulator, hook):
+    def test_a_refused_creation_is_not_verified(self, simulator, hook):
         simulator.fail("create", status=400)
         with pytest.raises(ThousandEyesRequestError):
             hook.create_instant_test("http-server", {"testName": "new", "url": "u", "agents": ["14410"]})
         assert [request.operation for request in simulator.requests] == ["create"]
 
-    def test_a_taken_name_leads_to_the_test_that_is_listed_late(self, simulator, hook, sleeps):
+    def test_a_name_conflict_returns_the_test_that_is_listed_late(self, simulator, hook, sleeps):
         simulator.fail("create", "cut", started=True)
         simulator.fail("tests", status=200, body='{"tests": []}')
         definition = {"testName": "new", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
@@ -123,19 +123,19 @@ class TestOperations:
             "tests",
         ]
 
-    def test_pages_that_link_back_are_not_read_for_ever(self, simulator, hook):
+    def test_pages_that_link_back_are_an_error(self, simulator, hook):
         page = '{"results": [], "_links": {"next": {"href": "?page=2"}}}'
         simulator.fail("results", status=200, body=page, times=None)
         with pytest.raises(ThousandEyesConnectionError, match="the pages link back to themselves"):
             hook.get_test_results(HTTP_TEST, "http-server")
 
-    def test_without_time_no_further_page_is_read(self, simulator, hook):
+    def test_no_page_is_read_after_the_deadline(self, simulator, hook):
         simulator.set_switches(page_size=1)
         with pytest.raises(ThousandEyesConnectionError, match="no time is left for further pages"):
             hook.get_test_results(HTTP_TEST, "http-server", time_left=lambda: -10.0)
         assert len(simulator.requests) == 1
 
-    def test_an_older_test_of_the_name_is_not_the_one_that_was_created(self, simulator, hook, log):
+    def test_an_older_test_with_the_name_is_not_the_created_test(self, simulator, hook, log):
         listed = {
             "testId": "1",
             "testName": "new",
@@ -146,14 +146,14 @@ class TestOperations:
         assert hook.find_created("http-server", "new", lambda: 5.0) is None
         assert "Test 1: name 'new' is the same, but the test is older" in log()
 
-    def test_tests_may_be_chosen_by_name_and_type(self, hook):
+    def test_tests_can_be_selected_by_name_and_type(self, hook):
         assert [test["type"] for test in hook.list_tests(test_type="dnssec", name="demo*")] == ["dnssec"]
 
-    def test_snapshot_gives_a_share_link(self, hook):
+    def test_snapshot_returns_a_share_link(self, hook):
         snapshot = hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
         assert snapshot["_links"]["appLink"]["href"].startswith("https://")
 
-    def test_period_direction_and_expansion_are_asked_for(self, simulator, hook):
+    def test_period_direction_and_expansion_are_sent(self, simulator, hook):
         hook.get_test_results(HTTP_TEST, "http-server", window="2h", expand=["header", "certificate"])
         hook.get_test_results(
             NETWORK_TEST, "network", start_date="2026-11-01T00:00:00+01:00", direction="to-target"
@@ -163,7 +163,7 @@ class TestOperations:
         assert second == {"startDate": "2026-10-31T23:00:00Z", "direction": "to-target"}
 
     @pytest.mark.parametrize("prefix", ["https://", "http://"])
-    def test_connections_are_kept_alive_so_that_a_dead_one_is_detected(self, hook, prefix):
+    def test_tcp_keepalive_is_on(self, hook, prefix):
         options = hook.get_conn().get_adapter(prefix).poolmanager.connection_pool_kw["socket_options"]
         with socket.socket() as kept:
             for option in options:
@@ -171,7 +171,7 @@ class TestOperations:
             assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
-    def test_one_session_for_the_life_of_the_hook(self, hook):
+    def test_a_hook_has_one_session(self, hook):
         assert hook.get_conn() is hook.get_conn()
         session = hook.get_conn()
         hook.list_tests()
@@ -181,7 +181,7 @@ class TestOperations:
 class TestRetries:
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
     @pytest.mark.parametrize("limit", [1, 3])
-    def test_at_most_retry_limit_are_sent(self, simulator, connect, status, limit):
+    def test_run_is_sent_at_most_retry_limit_times(self, simulator, connect, status, limit):
         hook = connect(retry_limit=limit)
         simulator.fail("run", status=status, times=None, detail="down for maintenance")
         with pytest.raises(ThousandEyesServerError, match="down for maintenance") as failure:
@@ -190,7 +190,7 @@ class TestRetries:
         assert failure.value.status == status
 
     @pytest.mark.parametrize("started", [True, False])
-    def test_run_by_itself_is_at_least_once(self, simulator, hook, started):
+    def test_run_without_verify_is_sent_at_least_once(self, simulator, hook, started):
         simulator.fail("run", status=502, started=started)
         call = hook.run_instant_test(HTTP_TEST)
         assert call.sent == simulator.run_calls(HTTP_TEST) == 2
@@ -204,14 +204,12 @@ class TestRetries:
         assert call.accepted_at - call.sent_at >= 1.6
 
     @pytest.mark.parametrize("offset", [-7200, 7200])
-    def test_the_time_of_sending_is_by_the_clock_of_thousandeyes(self, simulator, hook, offset):
+    def test_the_time_of_sending_uses_thousandeyes_clock(self, simulator, hook, offset):
         simulator.set_switches(clock_offset=offset)
         before = time.time() + offset
         assert before - 2 <= hook.run_instant_test(HTTP_TEST).sent_at <= before + 0.01
 
-    def test_after_a_lost_response_verify_decides_whether_the_call_is_sent_again(
-        self, simulator, hook, sleeps
-    ):
+    def test_verify_decides_whether_a_lost_call_is_sent_again(self, simulator, hook, sleeps):
         simulator.fail("run", "cut", started=True)
         asked = []
         before = time.time()
@@ -220,7 +218,7 @@ class TestRetries:
         assert before <= asked[0] <= time.time()
         assert call.sent_at == call.accepted_at
 
-    def test_the_first_lost_call_is_the_one_that_counts(self, simulator, hook):
+    def test_the_time_of_sending_is_that_of_the_first_lost_call(self, simulator, hook):
         simulator.fail("run", "cut", started=True)
         hook.list_tests()
         before = hook.server_now()
@@ -234,9 +232,7 @@ class TestRetries:
         assert (call.sent, simulator.run_calls(HTTP_TEST)) == (2, 2)
 
     @pytest.mark.parametrize("status", [409, 429, 502])
-    def test_a_caller_that_does_not_wait_gets_the_pause_and_nothing_more_is_sent(
-        self, simulator, hook, sleeps, status
-    ):
+    def test_a_caller_that_does_not_wait_gets_a_paused_call(self, simulator, hook, sleeps, status):
         simulator.fail("run", status=status)
         paused = hook.run_instant_test(HTTP_TEST, wait=lambda pause: False)
         assert isinstance(paused, PausedCall)
@@ -259,7 +255,7 @@ class TestRetries:
         assert (len(pauses), sleeps) == (1, [])
         assert hook.throttled_seconds == pauses[0].seconds > 0
 
-    def test_a_call_that_was_not_carried_out_is_not_sent_after_the_last_attempt(self, simulator, connect):
+    def test_no_call_is_sent_after_the_last_attempt(self, simulator, connect):
         simulator.fail("run", status=500, times=None)
         with pytest.raises(ThousandEyesServerError, match="on attempt 1 of 1"):
             connect(retry_limit=1).run_instant_test(HTTP_TEST, verify=lambda sent_at: False)
@@ -270,7 +266,7 @@ class TestRetries:
         assert hook.run_instant_test(HTTP_TEST).sent == 3
         assert (len(sleeps), hook.throttled_seconds) == (2, 0)
 
-    def test_a_body_on_the_run_call_is_taken_with_a_warning(self, simulator, hook, log):
+    def test_a_body_in_the_response_to_a_run_is_a_warning(self, simulator, hook, log):
         simulator.fail("run", status=200, body='{"roundId": 1}', started=True)
         hook.run_instant_test(HTTP_TEST)
         assert simulator.run_calls(HTTP_TEST) == 1
@@ -285,7 +281,7 @@ class TestRetries:
 
     @pytest.mark.parametrize("listed", [True, False])
     @pytest.mark.parametrize("how", LOST)
-    def test_a_creation_whose_answer_is_lost_leads_to_one_test(self, simulator, hook, sleeps, how, listed):
+    def test_a_creation_with_a_lost_response_adds_one_test(self, simulator, hook, sleeps, how, listed):
         simulator.set_switches(listed_in_tests=listed)
         operation, fault = self.LOST[how]
         simulator.fail(operation, started=True, **fault)
@@ -294,7 +290,7 @@ class TestRetries:
         if listed:
             assert hook.create_instant_test("http-server", definition)["testName"] == "once"
         else:
-            # Nobody can find it: the call is sent again, and the unique name is what keeps it from being two.
+            # The test is not listed, so the call is sent again. The unique name prevents a second test.
             with pytest.raises(ThousandEyesRequestError, match="a test with this name exists"):
                 hook.create_instant_test("http-server", definition)
         (made,) = set(simulator.tests) - before
@@ -303,7 +299,7 @@ class TestRetries:
 
     @pytest.mark.parametrize("listed", [True, False])
     @pytest.mark.parametrize("fault", [{"status": 502}, {"kind": "cut"}])
-    def test_a_creation_that_never_arrived_leads_to_one_test(self, simulator, hook, sleeps, fault, listed):
+    def test_a_creation_that_never_arrived_adds_one_test(self, simulator, hook, sleeps, fault, listed):
         simulator.set_switches(listed_in_tests=listed)
         simulator.fail("create", started=False, **fault)
         definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
@@ -312,7 +308,7 @@ class TestRetries:
         assert set(simulator.tests) - before == {created["testId"]}
         assert simulator.count("create") == 2
 
-    def test_a_created_test_whose_definition_is_not_available_is_the_listed_one(self, simulator, hook, log):
+    def test_a_created_test_without_a_definition_is_the_listed_test(self, simulator, hook, log):
         simulator.fail("create", status=503, started=True)
         simulator.fail("test", status=404, times=None)
         definition = {"testName": "listed", "url": "https://example.com", "agents": ["14410"]}
@@ -320,13 +316,13 @@ class TestRetries:
         assert test["testName"] == "listed"
         assert f"Test {test['testId']}: the definition is not available" in log()
 
-    def test_a_creation_that_was_not_carried_out_is_sent_again(self, simulator, hook):
+    def test_a_creation_that_was_not_processed_is_retried(self, simulator, hook):
         definition = {"testName": "once", "url": "https://example.com", "agents": [{"agentId": "14410"}]}
         simulator.fail("create", "cut", started=False)
         assert hook.create_instant_test("http-server", definition)["testName"] == "once"
         assert simulator.count("create") == 2
 
-    def test_a_creation_without_a_name_is_never_sent_again(self, simulator, hook):
+    def test_a_creation_without_a_name_is_not_retried(self, simulator, hook):
         simulator.fail("create", status=502, started=True)
         with pytest.raises(ThousandEyesServerError, match="a definition without testName cannot be verified"):
             hook.create_instant_test(
@@ -334,7 +330,7 @@ class TestRetries:
             )
         assert simulator.count("create") == 1
 
-    def test_a_snapshot_is_never_sent_again(self, simulator, hook):
+    def test_a_snapshot_is_not_retried(self, simulator, hook):
         simulator.fail("snapshot", status=502, started=True)
         with pytest.raises(ThousandEyesServerError, match="may exist"):
             hook.create_snapshot(HTTP_TEST, *SNAPSHOT)
@@ -343,9 +339,7 @@ class TestRetries:
 
 class TestRateLimits:
     @pytest.mark.parametrize("local_clock_is_off_by", [0, -7200, 7200])
-    def test_it_waits_for_the_announced_reset_by_the_servers_clock(
-        self, simulator, connect, local_clock_is_off_by
-    ):
+    def test_the_wait_for_the_reset_uses_the_servers_clock(self, simulator, connect, local_clock_is_off_by):
         hook = connect(clock=Clock(lambda: time.time() + local_clock_is_off_by, lambda: 0.01))
         simulator.throttle(1, 3, operation="results")
         hook.get_test_results(HTTP_TEST, "http-server")
@@ -353,7 +347,7 @@ class TestRateLimits:
         assert 3 <= second.at - first.at <= 5
         assert 3 <= hook.throttled_seconds <= 5
 
-    def test_eight_in_a_row_get_through(self, simulator, hook, sleeps):
+    def test_a_run_succeeds_after_eight_429s(self, simulator, hook, sleeps):
         simulator.throttle(8, 20, operation="run")
         hook.run_instant_test(HTTP_TEST)
         assert simulator.run_calls(HTTP_TEST) == 9
@@ -362,7 +356,7 @@ class TestRateLimits:
 
     @pytest.mark.parametrize("families", ["both", "organization", "instant", "none"])
     @pytest.mark.parametrize("retry_after", ["none", "seconds", "date"])
-    def test_it_gets_through_whatever_is_announced(self, simulator, hook, sleeps, families, retry_after):
+    def test_a_run_succeeds_with_any_rate_limit_headers(self, simulator, hook, sleeps, families, retry_after):
         simulator.set_switches(quota_headers=families, retry_after=retry_after, reset="past")
         simulator.throttle(1, 20, operation="run")
         hook.run_instant_test(HTTP_TEST)
@@ -370,7 +364,7 @@ class TestRateLimits:
         (seconds,) = sleeps
         assert seconds < 2 if retry_after == "none" else 18 < seconds < 22
 
-    def test_a_reset_beyond_queue_timeout_fails_at_once_and_says_when(self, simulator, connect):
+    def test_a_reset_beyond_queue_timeout_fails_at_once_with_the_reset(self, simulator, connect):
         hook = connect(queue_timeout=10)
         simulator.throttle(9, 60, operation="run", bucket="instant")
         begun = time.time()
@@ -381,7 +375,7 @@ class TestRateLimits:
         assert abs(failure.value.reset_at.timestamp() - begun - 60) < 3
         assert simulator.run_calls(HTTP_TEST) == 1
 
-    def test_a_reset_that_no_calendar_has_is_none(self, simulator, hook):
+    def test_an_impossible_reset_is_none(self, simulator, hook):
         exhausted = {"X-Instant-Test-Rate-Limit-Remaining": "0", "X-Instant-Test-Rate-Limit-Reset": "1e300"}
         simulator.fail("run", status=429, headers=exhausted)
         with pytest.raises(ThousandEyesRateLimitError) as failure:
@@ -399,7 +393,7 @@ class TestErrors:
     }
 
     @pytest.mark.parametrize("status", STATUSES)
-    def test_one_run_call_and_thousandeyes_own_words(self, simulator, hook, status):
+    def test_an_error_is_not_retried_and_has_thousandeyes_message(self, simulator, hook, status):
         body = {"title": "Nope", "status": status, "detail": "because of this", "instance": "/v7"}
         if status == 400:
             body["errors"] = [{"code": "X-1", "field": "window", "message": "is wrong"}]
@@ -415,7 +409,7 @@ class TestErrors:
             assert error.errors == [{"code": "X-1", "field": "window", "message": "is wrong"}]
             assert "window: is wrong" in str(error)
 
-    def test_a_wrong_token(self, simulator, connect, monkeypatch):
+    def test_an_invalid_token(self, simulator, connect, monkeypatch):
         connect()
         fields = {**simulator.connection(), "password": "another-token"}
         monkeypatch.setenv("AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(fields))
@@ -434,7 +428,7 @@ class TestErrors:
             assert request.query == {}
 
     @pytest.mark.parametrize("test_id", ["", " ", ".", "..", None, True])
-    def test_what_is_no_id_is_refused_before_anything_is_sent(self, simulator, hook, test_id):
+    def test_an_invalid_id_is_refused_before_any_request(self, simulator, hook, test_id):
         with pytest.raises(ThousandEyesConfigurationError, match="test_id"):
             hook.run_instant_test(test_id)
         assert simulator.requests == []
@@ -478,7 +472,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_wrong_arguments_are_named_before_anything_is_sent(self, simulator, hook, call, says):
+    def test_invalid_arguments_are_refused_before_any_request(self, simulator, hook, call, says):
         with pytest.raises(ThousandEyesConfigurationError, match=says):
             call(hook)
         assert simulator.requests == []
@@ -489,7 +483,7 @@ class TestErrors:
             same = pickle.loads(pickle.dumps(raised))
             assert (type(same), str(same), same.__dict__) == (type(raised), str(raised), raised.__dict__)
 
-    def test_the_tree_of_errors(self):
+    def test_the_hierarchy_of_errors(self):
         assert issubclass(ThousandEyesApiError, ThousandEyesError)
         assert issubclass(ThousandEyesConfigurationError, ValueError)
 
@@ -501,7 +495,7 @@ class TestConnection:
         monkeypatch.setenv("AIRFLOW_CONN_TE", value if isinstance(value, str) else json.dumps(value))
         return ThousandEyesHook("te")
 
-    def test_by_json(self, monkeypatch):
+    def test_a_connection_can_be_json(self, monkeypatch):
         settings = self.hook_on(
             monkeypatch, {**self.FIELDS, "extra": {"account_group_id": 7, "timeout": "5"}}
         ).settings
@@ -518,12 +512,12 @@ class TestConnection:
             ("thousandeyes://:s3cret-token@te.example%2Fgateway/https", "https://te.example/gateway"),
         ],
     )
-    def test_by_uri(self, monkeypatch, uri, base_url):
+    def test_a_connection_can_be_a_uri(self, monkeypatch, uri, base_url):
         settings = self.hook_on(monkeypatch, uri).settings
         assert (settings.base_url, settings.token) == (base_url, "s3cret-token")
         assert settings.timeout == (5.0 if "timeout" in uri else 30.0)
 
-    def test_what_airflow_writes_as_a_uri_is_read_back(self, monkeypatch):
+    def test_a_uri_written_by_airflow_is_read_back(self, monkeypatch):
         fields = {**self.FIELDS, "host": "http://127.0.0.1:9/te", "extra": json.dumps({"retry_limit": 2})}
         settings = self.hook_on(monkeypatch, Connection(conn_id="te", **fields).get_uri()).settings
         assert (settings.base_url, settings.retry_limit) == ("http://127.0.0.1:9/te", 2)
@@ -550,25 +544,23 @@ class TestConnection:
             ({"extra": {"cert": ["/no/cert", "/no/key"]}}, "'cert': no file at /no/cert"),
         ],
     )
-    def test_what_is_refused_is_named_before_anything_is_sent(self, monkeypatch, fields, says):
+    def test_an_invalid_connection_is_refused_before_any_request(self, monkeypatch, fields, says):
         monkeypatch.setattr(requests.Session, "request", lambda *_, **__: pytest.fail("sent"))
         hook = self.hook_on(monkeypatch, {**self.FIELDS, **fields})
         with pytest.raises(ThousandEyesConfigurationError, match=says) as failure:
             hook.list_tests()
         assert "'te'" in str(failure.value)
 
-    def test_http_to_elsewhere_can_be_allowed(self, monkeypatch):
+    def test_plain_http_to_other_hosts_can_be_allowed(self, monkeypatch):
         fields = {**self.FIELDS, "host": "te.example", "schema": "http", "extra": {"allow_http": "true"}}
         assert self.hook_on(monkeypatch, fields).settings.base_url == "http://te.example/v7"
 
-    def test_an_unknown_extra_is_a_warning_and_no_header(self, monkeypatch, log):
+    def test_an_unknown_extra_is_a_warning_and_not_a_header(self, monkeypatch, log):
         hook = self.hook_on(monkeypatch, {**self.FIELDS, "extra": {"timout": 5, "X-Evil": "1"}})
         assert "X-Evil" not in hook.get_conn().headers
         assert "did you mean 'timeout'" in log()
 
-    def test_options_of_requests_have_the_meaning_of_the_http_provider(
-        self, monkeypatch, tmp_path, certificate
-    ):
+    def test_options_of_requests_work_as_in_the_http_provider(self, monkeypatch, tmp_path, certificate):
         ca = tmp_path / "ca.pem"
         shutil.copy(certificate, ca)
         extra = {
@@ -581,14 +573,14 @@ class TestConnection:
         session = hook.get_conn()
         assert (session.verify, session.cert, session.trust_env) == (str(ca), str(ca), False)
         assert session.proxies == {"https": "http://u:pa55word@p:3128"}
-        in_base64 = "dTpwYTU1d29yZA=="  # u:pa55word, as the proxy gets it
+        in_base64 = "dTpwYTU1d29yZA=="  # u:pa55word in base64, as in the header to the proxy
         assert hook.settings.secrets == ("s3cret-token", "pa55word", in_base64)
         assert "pa55word" not in repr(hook.settings)
         assert "s3cret" not in repr(vars(session)) + repr(hook.settings)
 
 
 class TestTestConnection:
-    def test_it_names_the_user_the_default_account_group_and_the_quota(self, simulator, connect):
+    def test_the_message_has_user_default_account_group_and_quota(self, simulator, connect):
         ok, message = connect().test_connection()
         assert ok
         assert "Sam Simulated (sam@example.com)" in message
@@ -596,12 +588,12 @@ class TestTestConnection:
         assert "238 of 240 requests left in this window" in message
         assert {request.method for request in simulator.requests} == {"GET"}
 
-    def test_it_says_when_the_account_group_was_chosen(self, connect):
+    def test_the_message_has_the_account_group_of_the_connection(self, connect):
         ok, message = connect(aid="1002").test_connection()
         assert ok
         assert "(1002), set in the connection" in message
 
-    def test_a_wrong_account_group_names_those_that_there_are(self, connect):
+    def test_an_inaccessible_account_group_lists_the_accessible_ones(self, connect):
         ok, message = connect(aid="999").test_connection()
         assert not ok
         assert (
@@ -609,25 +601,25 @@ class TestTestConnection:
             in message
         )
 
-    def test_without_rate_limit_headers_nothing_is_said_of_a_quota(self, simulator, connect):
+    def test_without_rate_limit_headers_the_message_has_no_quota(self, simulator, connect):
         simulator.set_switches(quota_headers="none")
         ok, message = connect(aid="1001").test_connection()
         assert ok
         assert message.endswith("account group 'Network Operations' (1001), set in the connection")
 
-    def test_a_server_that_is_not_there(self, simulator, connect):
+    def test_an_unreachable_server(self, simulator, connect):
         hook = connect(retry_limit=1)
         simulator.stop()
         ok, message = hook.test_connection()
         assert not ok
         assert "could not connect" in message
 
-    def test_a_wrong_connection(self, monkeypatch):
+    def test_an_invalid_connection(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_TE", json.dumps({"conn_type": "thousandeyes"}))
         ok, message = ThousandEyesHook("te").test_connection()
         assert not ok
         assert "API token is missing" in message
 
 
-def test_every_result_type_is_one_that_the_hook_reads():
+def test_the_hook_reads_every_result_type():
     assert set(RESULT_TYPES) >= {name for test_type in TEST_TYPES.values() for name in test_type.result_types}

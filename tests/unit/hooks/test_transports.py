@@ -1,4 +1,4 @@
-"""Exceptions of the two HTTP libraries as outcomes for the retry rules; responses with and without a deadline."""
+"""The transports map exceptions of the two HTTP libraries to outcomes, and apply the deadline."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_request_is_lost_only_after_a_connection_was_established(error, before
         aiohttp.ClientConnectorCertificateError(PLACE, UNTRUSTED),
     ],
 )
-def test_a_certificate_that_is_not_trusted_is_final(error):
+def test_an_untrusted_certificate_is_final(error):
     outcome = transport.no_response(error, connected=False, timeout=3.0)
     assert (outcome.sent, outcome.final) == (False, True)
     assert outcome.reason.startswith("certificate of the server is not trusted: ")
@@ -98,14 +98,14 @@ def test_an_invalid_address_is_final_and_not_repeated(error):
     assert "t0ken" not in outcome.reason
 
 
-def test_a_request_of_the_users_own_may_be_without_a_timeout(simulator, hook):
+def test_a_custom_request_may_have_no_timeout(simulator, hook):
     session = hook.get_conn(headers={"X-Ours": "1"})
     assert session.headers["X-Ours"] == "1"
     answer = session.get(f"{hook.settings.base_url}/tests", timeout=None)
     assert len(answer.json()["tests"]) == 12
 
 
-def test_nothing_more_is_read_when_the_time_is_up():
+def test_reading_stops_at_the_deadline():
     here, there = socket.socketpair()
     with here, there:
         there.sendall(b"late")
@@ -116,7 +116,7 @@ def test_nothing_more_is_read_when_the_time_is_up():
             reading.readinto(bytearray(4))
 
 
-def test_what_comes_in_time_is_read():
+def test_a_response_before_the_deadline_is_read():
     raw = io.BytesIO(b"abc")
     sock = SimpleNamespace(gettimeout=lambda: 5.0, settimeout=lambda left: None)
     assert io.BufferedReader(transport._DeadlineReader(sock, raw)).read() == b"abc"

@@ -1,4 +1,4 @@
-"""The link to the report page: an address that is right wherever Airflow is served."""
+"""The link to the report page works below any base path of Airflow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_ids_are_encoded() -> None:
     }
 
 
-def test_a_task_that_is_not_mapped_has_no_map_index() -> None:
+def test_an_unmapped_task_has_no_map_index() -> None:
     assert "map_index" not in link()
 
 

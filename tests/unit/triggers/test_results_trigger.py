@@ -1,4 +1,4 @@
-"""The trigger that waits for a round: its arguments, its event, and what it logs into the task's log."""
+"""The trigger that waits for a round: arguments, event, and lines in the task log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from thousandeyes_provider.simulator import Simulator
 from thousandeyes_provider.triggers.instant_test import InstantTestResultsTrigger
 
 TRIGGER_ID: ContextVar[int | None] = ContextVar("trigger_id", default=None)
-"""Airflow routes a trigger's log lines by a context variable that it sets before it calls ``run``."""
+"""Stand-in for the context variable by which Airflow routes a trigger's log lines. Airflow sets it before ``run``."""
 
 
 class TaskLog(logging.Logger):
-    """Keeps the log lines of the trigger, each with the context in which it was logged."""
+    """Records the log lines of the trigger with their context."""
 
     def __init__(self):
         super().__init__("trigger", logging.INFO)
@@ -44,7 +44,7 @@ def simulator(monkeypatch):
 
 @pytest.fixture
 def start(simulator):
-    """Runs a test; returns the trigger that waits for its round."""
+    """A function that runs a test and returns the trigger that waits for its round."""
 
     def start(test_id, timeout=6.0, **arguments):
         with closing(ThousandEyesHook()) as hook:
@@ -58,7 +58,7 @@ def start(simulator):
 
 
 def fire(trigger):
-    """What Airflow does: another object of the same arguments, in a task of its own with its id in the context."""
+    """Run the trigger as Airflow does: a new object with the same arguments, in its own asyncio task and context."""
     module, _, name = trigger.serialize()[0].rpartition(".")
     assert (module, name) == (InstantTestResultsTrigger.__module__, InstantTestResultsTrigger.__name__)
     task_log = TaskLog()

@@ -1,4 +1,4 @@
-"""The report page as one file: nothing in the evidence can become markup, and nothing is loaded."""
+"""The report page as a single file: evidence never becomes markup, and the page loads nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and the texts of its scripts, as a browser finds them."""
+    """The elements of a page and the text of its scripts, as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -109,12 +109,12 @@ def test_nothing_in_the_evidence_becomes_markup(
     assert json.loads(page.scripts[0]) == evidence
 
 
-def test_a_page_that_is_not_built_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_page_that_is_not_built_is_an_error_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"report\.js is missing.*make ui"):
         html_report(EVIDENCE, tmp_path / "report.js")
 
 
-def test_the_ending_of_the_file_asks_for_it() -> None:
+def test_the_html_suffix_selects_the_page() -> None:
     assert report_format("s3://bucket/report.HTML") == "html"
 
 

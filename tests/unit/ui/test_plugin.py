@@ -1,4 +1,4 @@
-"""The plugin: what it registers where, what it costs, and what it says when the pages are not built."""
+"""The plugin: registration by Airflow version, imports, and behavior without built pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEB = Path(plugin.__file__).parent / "web"
 
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A built bundle, on an Airflow that can show it."""
+    """A built bundle on an Airflow version that can show it."""
     (tmp_path / plugin.PLUGIN_FILE).write_text("globalThis.ThousandEyes = () => null")
     (tmp_path / "icon.svg").write_text("<svg/>")
     monkeypatch.setattr(plugin, "BUNDLE", tmp_path)
@@ -36,7 +36,7 @@ def test_airflow_finds_the_plugin_by_its_entry_point() -> None:
     assert point.load() is ThousandEyesPlugin
 
 
-def test_importing_the_plugin_imports_nothing_but_the_standard_library_and_airflows_plugin_class() -> None:
+def test_importing_the_plugin_imports_only_airflows_plugin_class() -> None:
     code = (
         "import sys, logging, airflow\n"
         "from airflow.providers.common.compat.sdk import AirflowPlugin\n"
@@ -51,7 +51,7 @@ def test_importing_the_plugin_imports_nothing_but_the_standard_library_and_airfl
     assert imported <= set(sys.stdlib_module_names) | {"thousandeyes_provider"}
 
 
-def test_the_pages_are_an_entry_of_the_navigation_with_relative_addresses(bundle: Path) -> None:
+def test_the_pages_are_a_navigation_entry_with_relative_addresses(bundle: Path) -> None:
     (app,) = ThousandEyesPlugin().react_apps
     assert app["destination"] == "nav"
     assert app["url_route"] == "thousandeyes"
@@ -81,7 +81,7 @@ def test_only_the_bundle_is_served(bundle: Path) -> None:
         assert client.get(f"/thousandeyes{path}").status_code == 404
 
 
-def test_a_bundle_that_is_not_built_means_no_plugin_and_one_line_that_says_what_to_do(
+def test_a_missing_bundle_registers_nothing_and_logs_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(plugin, "BUNDLE", tmp_path / "bundle")
@@ -95,7 +95,7 @@ def test_a_bundle_that_is_not_built_means_no_plugin_and_one_line_that_says_what_
 
 
 @pytest.mark.parametrize("version", [(2, 11), (3, 0)])
-def test_an_older_airflow_gets_nothing_and_no_line(
+def test_older_airflow_registers_nothing_and_logs_nothing(
     version: tuple[int, int], bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(plugin, "minor_version", lambda: version)
@@ -108,7 +108,7 @@ def test_an_older_airflow_gets_nothing_and_no_line(
 @pytest.mark.parametrize("base", ["http://airflow/", "https://host/team/airflow/"])
 @pytest.mark.parametrize("version", [(3, 1), (3, 2), (3, 3), (3, 10), (4, 0)])
 def test_the_script_is_found_below_any_base_path(base: str, version: tuple[int, int]) -> None:
-    # Airflow 3.1 and 3.2 import it from a script of their own.
+    # Airflow 3.1 and 3.2 import it from a separate script.
     importer = base if version >= (3, 3) else f"{base}static/assets/index.js"
     address = plugin.bundle_url(version, "0123")
     assert urljoin(importer, address) == f"{base}thousandeyes/plugin.js?v=0123"

@@ -1,4 +1,4 @@
-"""Alert rules become checks that fail when the alert would fire; what has no counterpart is listed."""
+"""Alert rules become checks that fail when the alert would fire. Unsupported rules are listed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def converted(*rules, test_type="http-server", agents=6):
 
 
 def only(result, result_type="http-server"):
-    """Metric and comparison of the only check."""
+    """Return metric and comparison of the only check."""
     ((metric, aggregates),) = result.checks[result_type].items()
     (comparison,) = aggregates["every"]
     return metric, {name: value for name, value in comparison.items() if name != "quorum"}
@@ -84,7 +84,7 @@ class TestConditions:
         result = converted(rule("((responseTime >= 500 ms) || (dnsTime >= 100 ms))"))
         assert list(result.checks["http-server"]) == ["responseTime", "dnsTime"]
 
-    def test_an_alert_of_any_agent_asks_for_all_agents(self):
+    def test_an_alert_on_any_agent_becomes_a_check_of_all_agents(self):
         (check,) = parse_checks(converted(rule("((responseTime >= 500 ms))", minimumSources=1)).checks).checks
         assert check.quorum == 1
 
@@ -137,7 +137,7 @@ class TestConditions:
         (rule("((responseTime >= 500 ms))", minimumSources=9), "needs 9 agents, the test has 6"),
     ],
 )
-def test_what_has_no_counterpart_is_listed(given, reason):
+def test_unsupported_rules_are_listed(given, reason):
     result = converted(given)
     assert result.arguments() == {}
     (left,) = result.unconverted

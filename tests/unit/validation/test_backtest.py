@@ -38,7 +38,7 @@ def row(place, agent="1", **values):
 
 
 def history(rounds=20, agents=("1", "2", "3"), **changes):
-    """Rounds of three agents; ``changes`` maps ``r<round>a<agent>`` to values, or to None for a silent agent."""
+    """Return rounds of three agents. ``changes`` maps ``r<round>a<agent>`` to values, or to None for a silent agent."""
     built = History("7", "http-server", "Checkout")
     for place in range(rounds):
         rows = [
@@ -76,7 +76,7 @@ class TestVerdicts:
         assert failed.checks == ("max_agent_errors",)
         assert "connection refused" in failed.reason
 
-    def test_the_next_rounds_have_to_confirm_a_failure_by_the_same_check(self):
+    def test_the_next_rounds_must_confirm_a_failure_by_the_same_check(self):
         slow, error = {"responseTime": 450}, {"errorType": "Connect", "responseTime": None}
         built = history(
             r3a2=slow,  # the next round is good
@@ -117,13 +117,13 @@ class TestVerdicts:
         assert judged(built, **LIMIT, min_agents=2).inconclusive == []
         assert judged(built, **LIMIT, min_agents=0.6).inconclusive == []
 
-    def test_a_round_without_rows_of_a_wanted_type_has_no_results(self):
+    def test_a_round_without_rows_of_a_required_type_has_no_results(self):
         built = History("7", "page-load")
         built.add("http-server", [row(0)])
         (none,) = judged(built, checks={"page-load": {"pageLoadTime": {"leq_to": 3000}}}).inconclusive
         assert none.verdict is Verdict.NO_RESULTS
 
-    def test_a_warning_fails_nothing_and_is_counted(self):
+    def test_a_warning_is_counted_but_never_fails(self):
         checks = {"http-server": {"responseTime": {"leq_to": 200, "severity": "warn"}}}
         outcome = judged(history(r5a2={"responseTime": 450}), checks=checks)
         assert outcome.failed == []
@@ -151,7 +151,7 @@ class TestBaselines:
         assert judged(history(), **self.CHANGE).judged == 15
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_the_moving_baseline_is_the_one_that_the_operator_reads(self, seed):
+    def test_the_moving_baseline_equals_that_of_the_operator(self, seed):
         chance = random.Random(seed)
         checks = parse_checks({"dns-server": {"resolutionTime": {"change_leq_to": 0.2}}})
         rolling, rounds = RollingBaseline(checks, 1500), []

@@ -1,4 +1,4 @@
-"""The HTML report of a backtest shows every round that would not have passed, and contains nothing active."""
+"""The HTML report of a backtest shows every round that would not have passed, without active content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GATE = {"checks": {"http-server": {"responseTime": {"leq_to": 200}}}}
 
 
 def report(rounds=48, interval=3600, gate=GATE, incidents=(), notes=(), test_name="Checkout", **values):
-    """The report on hourly rounds of two agents.
+    """Return the report on hourly rounds of two agents.
 
     :param values: ``r<place>`` gives the response time of both agents; None silences the second, and drops round 0.
     """
@@ -33,12 +33,12 @@ def report(rounds=48, interval=3600, gate=GATE, incidents=(), notes=(), test_nam
 
 
 def marks(page, kind):
-    """The title of each mark of a kind in the picture."""
+    """Return the titles of the marks of a kind in the picture."""
     return re.findall(rf'<rect class="{kind}"[^>]*><title>([^<]*)</title>', page)
 
 
 class TestPicture:
-    def test_a_day_is_a_row_and_a_round_that_does_not_pass_a_mark(self):
+    def test_each_day_is_a_row_with_marks_for_rounds_that_did_not_pass(self):
         page = report(r5=450, r30=None)
         assert re.findall(r'<text x="0"[^>]*>([^<]*)<', page) == ["2026-09-21", "2026-09-22"]
         (failed,), (inconclusive,) = marks(page, "failed"), marks(page, "inconclusive")
@@ -46,7 +46,7 @@ class TestPicture:
         assert inconclusive.startswith("2026-09-22T06:00:00Z incomplete: 1 of 2 agents reported")
         assert marks(page, "passed") == ["passed", "passed"]
 
-    def test_a_gap_of_the_history_is_white(self):
+    def test_a_gap_in_the_history_is_white(self):
         assert marks(report(r8="gap", r9="gap"), "gap") == ["gap"]
 
     def test_a_round_at_midnight_is_drawn_on_both_days(self):

@@ -53,7 +53,7 @@ def baseline_json(rows, verdict=Verdict.PASSED):
 
 
 class TestEvidence:
-    def test_the_samples_of_the_agents_are_compared_with(self):
+    def test_the_baseline_has_the_samples_of_the_agents(self):
         before = baseline_from_evidence(baseline_json([row(1, 100), row(2, "200"), row(3)]))
         assert before.of(*TIME) == {"1": (100,), "2": (200,)}
         assert before.source == "the run of test 7 at 2026-09-21T14:13:20Z"

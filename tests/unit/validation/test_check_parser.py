@@ -53,7 +53,7 @@ TIME = 'checks["http-server"]["responseTime"]'
 
 
 class _Output:
-    """Stands for the output of another task."""
+    """A stand-in for the output of another task."""
 
 
 def http(rules, metric="responseTime"):

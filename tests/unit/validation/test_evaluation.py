@@ -32,12 +32,12 @@ def row(agent, value=None, *, metric=TIME, name=None, country="DE", **more):
 
 
 def rows(*values, metric=TIME):
-    """A row for each value; ``None`` for an agent without the metric."""
+    """Return a row for each value; ``None`` for an agent without the metric."""
     return [row(nth, value, metric=metric) for nth, value in enumerate(values)]
 
 
 def unlisted(rules):
-    """The comparisons of a metric that is not listed."""
+    """Return the comparisons of an unlisted metric."""
     if set(rules) & set(AGGREGATES):
         return {aggregate: unlisted(of_aggregate) for aggregate, of_aggregate in rules.items()}
     return rules | {"unlisted": True}
@@ -56,7 +56,7 @@ def passes(rules, *values, **more):
 
 
 def before(*, metric=TIME, **values):
-    """A baseline in which agents 0, 1, … have these values: ``before(a0=5)``."""
+    """Return a baseline with these values of agents 0, 1, …: ``before(a0=5)``."""
     samples = {name[1:]: {f"{HTTP}.{metric}": value} for name, value in values.items()}
     return baseline_from_evidence(
         {"test_id": "7", "started_at": "2026-09-21T14:13:20Z", "verdict": "passed", "samples": samples}
@@ -88,7 +88,7 @@ class TestComparisons:
             ({"leq_to": 100, "tolerance": 0}, [100], [100.1]),
         ],
     )
-    def test_of_numbers(self, rule, good, bad):
+    def test_numbers_are_compared(self, rule, good, bad):
         assert [value for value in good if not passes(rule, value, metric="field")] == []
         assert [value for value in bad if passes(rule, value, metric="field")] == []
 
@@ -113,7 +113,7 @@ class TestComparisons:
             ({"contains": "a", "matches": "b"}, ["ab"], ["a", "b"]),
         ],
     )
-    def test_of_texts_and_booleans(self, rule, good, bad):
+    def test_texts_and_booleans_are_compared(self, rule, good, bad):
         assert [value for value in good if not passes(rule, value, metric="field")] == []
         assert [value for value in bad if passes(rule, value, metric="field")] == []
 
@@ -137,7 +137,7 @@ class TestComparisons:
         ],
     )
     @pytest.mark.parametrize("aggregate", ["every", "mean", "median", "p95", "max"])
-    def test_with_a_baseline(self, aggregate, rule, then, good, bad):
+    def test_values_are_compared_with_a_baseline(self, aggregate, rule, then, good, bad):
         more = {"before": before(a0=then, metric="field"), "metric": "field"}
         assert [value for value in good if not passes({aggregate: rule}, value, **more)] == []
         assert [value for value in bad if passes({aggregate: rule}, value, **more)] == []
@@ -334,10 +334,10 @@ class TestQuorum:
 
 
 class TestManyAgents:
-    """Equal values are compared once, checks of one metric share what they read."""
+    """Equal values are compared once, and checks of the same metric share their values."""
 
     @pytest.mark.parametrize("values", [[1, True, 1.0, "true"], ["true", 1.0, True, 1]])
-    def test_values_that_only_look_equal_are_compared_by_themselves(self, values):
+    def test_values_that_only_look_equal_are_compared_separately(self, values):
         outcome = result({"one_of": [True]}, rows(*values, metric="field"), metric="field")
         failing = [values[int(agent)] for agent in names(outcome.failing_agents)]
         assert {type(value) for value in failing} == {int, float}
@@ -462,7 +462,7 @@ class TestBefore:
         outcome = result({"count": {"delta_geq_to": -1}}, rows(5, None, None), before=earlier)
         assert (outcome.passed, outcome.actual, outcome.before) == (False, 1, 3)
 
-    def test_agents_outside_of_where_do_not_count_as_gone(self):
+    def test_agents_excluded_by_where_are_not_reported_as_missing(self):
         round_rows = [row(0, 5), row(1, 5, country="FR")]
         rule = {"change_leq_to": 0.2, "where": {"countryId": "DE"}}
         outcome = result(rule, round_rows, before=before(a0=5, a1=5, a2=5))
@@ -509,7 +509,7 @@ class TestJson:
         assert (outcome["without_metric_count"], len(outcome["without_metric"])) == (20, MAX_NAMED_AGENTS)
 
 
-# -- laws ------------------------------------------------------------------------------------------------------------
+# -- properties --------------------------------------------------------------------------------------------------------
 
 WILD = st.recursive(
     st.none()
@@ -560,7 +560,7 @@ DECLARED = {
 
 
 def permitted(result_type, metric, rules):
-    """The comparisons of a metric, listed for that result type or not."""
+    """Return the comparisons of a metric, whether or not the result type lists it."""
     if metric in METRICS[result_type]:
         return rules
     return [unlisted(rule) for rule in rules] if isinstance(rules, list) else unlisted(rules)
@@ -573,7 +573,7 @@ ALL_KINDS = {
 
 
 @given(st.lists(ANY_ROW, max_size=8), st.sampled_from(sorted(RESULT_TYPES)), st.lists(ANY_ROW, max_size=4))
-def test_evaluation_never_raises_whatever_the_rows(round_rows, result_type, earlier):
+def test_evaluation_never_raises(round_rows, result_type, earlier):
     checks = parse_checks({result_type: ALL_KINDS[result_type]})
     then = baseline_from_rows({result_type: [row | {"roundId": 5} for row in earlier]}, checks, "history")
     for check_result in evaluate(checks, {result_type: round_rows}, then):
@@ -630,7 +630,7 @@ def test_a_verdict_is_never_passed_with_nothing_judged(round_rows, allowed, seve
     assert not judgement.passed or seen or valued
 
 
-class TestTheLineThatIsShown:
+class TestShownLine:
     HEADERS = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n  X-App-Version: 1.4\r\n"
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The evidence: plain JSON of at most 48 KiB with verdict, checks, agents, figures, and what was left out."""
+"""The evidence: plain JSON of at most 48 KiB with verdict, checks, agents, figures and omissions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def observed(rows=None, *, allowed=0, **more):
 
 
 def many(count, name="name", error=None):
-    """A round of ``count`` agents: every second has an error, every fifth is missing."""
+    """Return a round of ``count`` agents: every second has an error, every fifth is missing."""
     ids = [str(nth) for nth in range(count)]
     more = {"errorType": "Connect", "errorDetails": error or "connection refused"}
     rows = {
@@ -118,7 +118,7 @@ class TestContents:
             "links": {"test": LINK},
         }
 
-    def test_the_task_that_judged_it_is_named(self):
+    def test_the_evidence_names_the_judging_task(self):
         result = evidence(observed(task_id="gate.run", map_index=3))
         assert (result["task_id"], result["map_index"]) == ("gate.run", 3)
         assert not {"task_id", "map_index"} & evidence(observed()).keys()
@@ -188,7 +188,7 @@ class TestContents:
             "unknown",
         )
 
-    def test_spelled_numbers_count_and_other_texts_do_not(self):
+    def test_metrics_count_numbers_as_text_and_ignore_other_text(self):
         rows = {
             HTTP: [row("1", responseTime="40"), row("2", responseTime="n/a"), row("3", responseTime=20.0)]
         }
@@ -196,7 +196,7 @@ class TestContents:
         assert document["metrics"] == {HTTP: {"responseTime": {"min": 20, "mean": 30, "max": 40}}}
         assert set(document["samples"]) == {"1", "3"}
 
-    def test_samples_of_texts_are_numbers_where_they_spell_one_and_short_texts(self):
+    def test_text_samples_are_numbers_or_short_texts(self):
         values = {"1": "46", "2": "TLSv1.3", "3": "x" * 81, "4": "a  b", "5": True}
         rows = {HTTP: [row(agent, sslVersion=value) for agent, value in values.items()]}
         checks = parse_checks({HTTP: {"sslVersion": {"contains": "TLS"}}})
@@ -265,7 +265,7 @@ class TestChecks:
         rows = rows or self.ROWS
         return evidence(observed(rows, judgement=judge(rows, 0, parse_checks(checks), before)))
 
-    def test_each_has_its_row(self):
+    def test_each_check_has_a_row(self):
         rows = self.document(self.CHECKS)["checks"]
         assert [(check["metric"], check["passed"]) for check in rows] == [
             ("responseTime", False),
@@ -274,7 +274,7 @@ class TestChecks:
         ]
         assert rows[0]["failing_agents"] == [{"agent_id": "2", "agent_name": "name 2", "actual": 300}]
 
-    def test_metrics_and_samples_are_those_that_the_checks_name(self):
+    def test_metrics_and_samples_are_those_of_the_checks(self):
         document = self.document(self.CHECKS)
         assert document["metrics"] == {HTTP: {"responseTime": {"min": 100, "mean": 200, "max": 300}}}
         assert document["samples"]["1"] == {
@@ -312,7 +312,7 @@ class TestChecks:
         assert document["checks"][18]["failing_count"] == agents - 2
         assert len(document["checks"][18]["failing_agents"]) >= 3
 
-    def test_of_too_many_checks_failed_checks_stay(self):
+    def test_failed_checks_stay_if_there_are_too_many_checks(self):
         rules = [{"geq_to": nth} for nth in range(500)]
         document = self.document({HTTP: {"responseTime": {"min": rules}}})
         assert size(document) <= MAX_EVIDENCE_BYTES
@@ -328,7 +328,7 @@ class TestSize:
         assert size(document) <= MAX_EVIDENCE_BYTES
         if count > 100:
             assert document["cut"]["agents.expected"] > 0
-        assert len(document["agents"]["missing"]) >= min(count // 5, 100), "who is missing goes last"
+        assert len(document["agents"]["missing"]) >= min(count // 5, 100), "missing agents are cut last"
 
     def test_samples_stay_complete_for_as_long_as_possible(self):
         assert "samples" not in evidence(many(300))["cut"]
@@ -339,7 +339,7 @@ class TestSize:
         assert all(len(document["agents"][name]) >= 20 for name in ("expected", "reported", "missing"))
         assert len(document["failed_agents"]) >= 20
 
-    def test_cut_says_how_many_entries_were_left_out_and_where(self):
+    def test_cut_counts_the_omitted_entries_by_path(self):
         document = evidence(many(1000))
         lists = {f"agents.{name}": document["agents"][name] for name in ("expected", "reported", "missing")}
         lists |= {name: document[name] for name in ("samples", "failed_agents")}

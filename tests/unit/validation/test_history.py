@@ -27,13 +27,13 @@ def history(rounds, agents=("1", "2"), step=300):
 
 
 class TestRounds:
-    def test_rounds_are_in_order_whatever_order_rows_came_in(self):
+    def test_rounds_are_sorted(self):
         built = History("7", "http-server")
         built.add("http-server", [row(START + 600), row(START), row(START + 300)])
         assert built.rounds == (START, START + 300, START + 600)
         assert (built.interval, len(built)) == (300, 3)
 
-    def test_only_rounds_of_the_asked_period_are_taken(self):
+    def test_only_rounds_of_the_period_are_included(self):
         built = History("7", "http-server")
         taken = built.add(
             "http-server", [row(START - 300), row(START), row(START + 300)], since=START, until=START + 300
@@ -55,9 +55,9 @@ class TestRounds:
     def test_two_rows_of_an_agent_in_a_round_both_count(self):
         built = History("7", "dns-server")
         built.add("dns-server", [row(START, server="ns1"), row(START, server="ns2")])
-        assert [found["server"] for found in built.rows(START)["dns-server"]] == ["ns1", "ns2"]
+        assert [dns_row["server"] for dns_row in built.rows(START)["dns-server"]] == ["ns1", "ns2"]
 
-    def test_the_rows_keep_what_checks_and_links_need(self):
+    def test_rows_keep_the_fields_for_checks_and_links(self):
         built = History("7", "http-server", keep=("headers",))
         href = "https://app.thousandeyes.com/view?roundId=1"
         built.add(
@@ -96,7 +96,7 @@ class TestAgents:
         assert built.expected(START) == ("1",)
         assert built.expected(START + 300 * 50) == ("1", "2")
 
-    def test_an_agent_that_died_is_expected_until_its_last_round(self):
+    def test_an_agent_that_stopped_is_expected_until_its_last_round(self):
         built = history(100, agents=("1",))
         built.add("http-server", [row(START + 300 * place, "2") for place in range(50)])
         assert built.expected(START + 300 * 49) == ("1", "2")

@@ -1,6 +1,6 @@
-"""Rows of any JSON end in a verdict, in evidence of bounded size, and in readable texts.
+"""Rows of arbitrary JSON lead to a verdict, evidence of bounded size, and readable texts.
 
-The whole way without network and Airflow: waiting, judging, evidence, table, summary, reports, the handle of a run.
+The tests cover all steps without network and Airflow: wait, verdict, evidence, table, summary, reports, run handle.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from thousandeyes_provider.validation.verdict import judge, verdict_of
 AT = 1_790_000_000
 ACCEPTED = AT + 2.5
 HUGE = 10**400
-"""A number that JSON can spell and no float can hold."""
+"""A valid JSON number beyond the range of a float."""
 
-# Python's JSON reader takes NaN and Infinity, and halves of surrogate pairs, too.
+# Python's JSON parser also accepts NaN, Infinity and lone surrogates.
 TEXTS = st.one_of(
     st.text(st.characters(), max_size=8),
     st.sampled_from(["", " ", "\ud800", "\x00\r\n", "-1", "1e999", "9" * 400, "a" * 5000, "<b>&|`", "]]>"]),
@@ -74,7 +74,7 @@ ANYTHING = st.recursive(
 
 
 def fields_of(result_type):
-    """The fields of this result type that are read: metrics, errors, and row keys."""
+    """Return the fields of this result type that the provider reads: metrics, errors and row keys."""
     return [name for name, _ in RESULT_TYPES[result_type].metrics] + [
         *("errorType", "errorDetails", "errorDetail", "problemDetail", "mappings", "isValid"),
         *RESULT_TYPES[result_type].row_keys,
@@ -84,7 +84,7 @@ def fields_of(result_type):
 
 @st.composite
 def rows_of(draw, result_type):
-    """Valid rows with some invalid parts; sometimes very many rows, or all the same."""
+    """Return valid rows with some invalid parts, sometimes many rows or equal rows."""
     agents = st.sampled_from(["1", "2", "3"]).map(
         lambda agent_id: {"agentId": agent_id, "agentName": f"Agent {agent_id}", "countryId": "DE"}
     )
@@ -115,7 +115,7 @@ def rows_of(draw, result_type):
 
 @st.composite
 def definitions(draw):
-    """A definition of a test with invalid parts."""
+    """Return a definition of a test with invalid parts."""
     names = ("agents", "dnsServers", "direction", "_links", "testName", "testId", "labels", "createdDate")
     fields = {name: draw(ANYTHING) for name in draw(st.lists(st.sampled_from(names), max_size=4))}
     if draw(st.booleans()):
@@ -128,7 +128,7 @@ def definitions(draw):
 
 
 def checks_on(result_type):
-    """Checks of every kind on the metrics of this result type, and text checks on numbers."""
+    """Return checks of every kind on the metrics of this result type, and text checks on numbers."""
     numbers = {"mean": {"leq_to": 100}, "every": {"less_than": 50, "quorum": 0.5}, "p95": {"leq_to": 1e308}}
     rules = {
         name: {
@@ -155,12 +155,12 @@ CHECKS = {name: checks_on(name) for name in RESULT_TYPES}
 
 
 def as_received(fields):
-    """The value as a hook returns it: through JSON and back."""
+    """Return the value after a round trip through JSON, as a hook returns it."""
     return json.loads(json.dumps(fields))
 
 
 def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, allowed=0, min_agents=None):
-    """From the responses before and after a run to the evidence, as the operators do it."""
+    """Build the evidence from the responses before and after a run, as the operators do."""
     rows, before, test = as_received(rows), as_received(list(before)), as_received(test or {})
     types = tuple(rows)
     hostile_rows = expected_from_test(test)
@@ -212,7 +212,7 @@ def ends(rows, *, test_type="http-server", test=None, before=(), checks=None, al
 
 
 def is_evidence(fields):
-    """Check properties of all evidence: bounded JSON, a justified verdict, readable texts and reports."""
+    """Check the properties of all evidence: bounded JSON, a consistent verdict, readable texts and reports."""
     text = json.dumps(fields, allow_nan=False)
     text.encode("utf-8")
     assert len(text) <= MAX_EVIDENCE_BYTES
@@ -255,7 +255,7 @@ def test_any_rows_end_in_a_verdict(data):
 
 @given(st.lists(st.dictionaries(TEXTS | st.sampled_from(["agent", "roundId"]), ANYTHING, max_size=4)))
 @settings(max_examples=60)
-def test_objects_that_are_no_rows_are_no_round(rows):
+def test_objects_that_are_not_rows_form_no_round(rows):
     rows = [{**row, "roundId": None, "startTime": []} for row in rows]
     fields = ends({"http-server": rows}, checks=CHECKS["http-server"])
     is_evidence(fields)
@@ -270,7 +270,7 @@ def row(agent="1", **more):
 @pytest.mark.parametrize(
     "value", [None, [], {}, "", "fast", True, float("nan"), float("inf"), HUGE, "9" * 400]
 )
-def test_a_measurement_that_is_no_number_is_never_passed(value):
+def test_a_measurement_that_is_not_a_number_never_passes(value):
     rows = {"http-server": [row(responseTime=value)]}
     for checks in (None, CHECKS["http-server"]):
         fields = ends(rows, checks=checks)
@@ -292,14 +292,14 @@ def test_text_checks_on_any_value(value, rule):
 @pytest.mark.parametrize(
     "round_id", [0, -1, AT * 1000, HUGE, float("nan"), [AT], {"id": AT}, True, "soon", ""]
 )
-def test_a_round_id_that_is_no_time_is_ignored(round_id):
+def test_an_invalid_round_id_is_ignored(round_id):
     fields = ends({"http-server": [row(roundId=round_id)]})
     is_evidence(fields)
     assert fields["verdict"] == "no_results"
 
 
 @pytest.mark.parametrize("round_id", [str(AT), float(AT), f" {AT} "])
-def test_a_spelled_round_id_is_read(round_id):
+def test_a_round_id_as_text_is_read(round_id):
     assert ends({"http-server": [row(roundId=round_id)]})["rounds"] == {"http-server": AT}
 
 

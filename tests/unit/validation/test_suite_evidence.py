@@ -1,4 +1,4 @@
-"""One verdict for many tests."""
+"""The verdict of a suite of tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AT = 1_764_064_800.0  # 2025-11-25T10:00:00Z
 
 
 def run(test_id, verdict="passed", *, error="Connection refused", checks=None, **more):
-    """The evidence of one run: two agents, of which Singapore has an error when the verdict is failed."""
+    """Return the evidence of a run of two agents. Singapore has an error if the verdict is failed."""
     bad = {"errorType": "Connect", "errorDetails": error} if verdict == "failed" else {}
     rows = [
         {"agent": {"agentId": "1", "agentName": "Oslo"}, "roundId": 1_764_064_800, "responseTime": 80},
@@ -108,7 +108,7 @@ class TestInconclusiveTests:
             3,
         )
 
-    def test_a_test_that_was_selected_twice_has_to_leave_two_pieces_of_evidence(self):
+    def test_a_test_that_was_selected_twice_needs_two_runs(self):
         result = judged([run("1")], SuiteRules(), expected_ids=["1", "1"])
         assert result["missing"] == ["1"]
 
@@ -204,20 +204,20 @@ def test_the_evidence_of_a_large_suite_fits_into_48_kib(count):
     assert result["counts"]["passed"] + result["counts"]["failed"] == count
 
 
-def test_the_tests_of_one_mapped_task_name_it_once():
+def test_tests_of_a_mapped_task_name_the_task_once():
     runs = [run("1", task_id="gate.run", map_index=0), run("2", task_id="gate.run", map_index=1)]
     result = judged(runs)
     assert result["run_task_id"] == "gate.run"
     assert [(row["map_index"], "task_id" in row) for row in result["tests"]] == [(0, False), (1, False)]
 
 
-def test_tests_of_several_tasks_name_their_own():
+def test_tests_of_several_tasks_name_their_tasks():
     result = judged([run("1", task_id="a", map_index=-1), run("2", task_id="b", map_index=-1), run("3")])
     assert [row.get("task_id") for row in result["tests"]] == ["a", "b", None]
     assert "run_task_id" not in result
 
 
-def test_400_tests_of_a_mapped_task_all_keep_their_row():
+def test_400_tests_of_a_mapped_task_keep_their_rows():
     runs = [
         run(f"{number:06}", "failed" if number % 40 == 0 else "passed", task_id="gate.run", map_index=number)
         for number in range(400)

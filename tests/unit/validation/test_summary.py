@@ -20,7 +20,7 @@ LINKS = {"test": "https://app.thousandeyes.com/t", "round": "https://app.thousan
 
 
 def evidence_of(good=0, bad=0, silent=0, *, name="Agent", expected=None, checks=None, before=None, **more):
-    """The evidence of a round with so many good, bad and silent agents."""
+    """Return the evidence of a round with these numbers of good, bad and silent agents."""
     listed = [Agent(str(nth), f"{name} {nth}") for nth in range(good + bad + silent)]
     reported = listed[: good + bad]
     error = {"errorType": "Connect", "errorDetails": "refused"}
@@ -126,7 +126,7 @@ class TestHeadline:
             "http-server test 202703 'Checkout'"
         )
 
-    def test_nothing_judged_is_the_reason_of_an_incomplete_run_without_missing_agents(self):
+    def test_an_incomplete_run_without_missing_agents_states_the_reason(self):
         text = self.headline(verdict=Verdict.INCOMPLETE)
         assert text.startswith("INCOMPLETE: no agent could be judged; ")
 
@@ -173,7 +173,7 @@ class TestWorstAgent:
 
 
 class TestSummary:
-    def test_it_has_the_headline_the_figures_the_agents_and_the_links(self):
+    def test_the_summary_has_headline_figures_agents_and_links(self):
         assert summary(evidence_of(good=2, bad=1, silent=1)) == "\n".join(
             [
                 "FAILED: Agent 2: Connect: refused; 2 of 4 agents ok. http-server test 7 'Checkout'",
@@ -192,13 +192,13 @@ class TestSummary:
         assert "Agent 4: http-server" in text
         assert "Agent 5: http-server" not in text
 
-    def test_links_to_the_test_where_there_is_no_round(self):
+    def test_a_run_without_a_round_links_to_the_test(self):
         assert "ThousandEyes: https://app.thousandeyes.com/t" in summary(
             evidence_of(links={"test": LINKS["test"]})
         )
         assert "ThousandEyes:" not in summary(evidence_of(links={}))
 
-    def test_links_to_the_snapshot_where_there_is_one(self):
+    def test_a_snapshot_is_linked(self):
         lines = summary(evidence_of(bad=1, links=LINKS | {"snapshot": "https://te.example/s"})).splitlines()
         assert lines[-3:-1] == [
             "  ThousandEyes: https://app.thousandeyes.com/r",
@@ -288,7 +288,7 @@ def test_figures_include_entries_left_out_for_size(words):
     assert "5000 of 6000 agents reported, 1000 missing, 2000 with an error (none allowed)" in text
 
 
-def test_more_counts_every_entry_that_is_not_shown():
+def test_the_rest_counts_every_entry_that_is_not_shown():
     evidence = evidence_of(good=3000, bad=2000, silent=1000)
     assert "and 1995 more with an error" in summary(evidence)
     assert "and 995 more missing" in summary(evidence)
@@ -361,7 +361,7 @@ class TestChecks:
         assert "baseline       the run of test 7 at 2026-09-20T14:13:20Z" in lines
         assert any(line.startswith("Agent 0  failed checks: 3  responseTime 5 ms") for line in lines)
 
-    def test_the_agents_that_fail_most_checks_come_first_and_a_warning_is_no_failure(self):
+    def test_agents_are_sorted_by_failed_checks_without_warnings(self):
         slow = {"responseTime": {"leq_to": 4, "where": {"agentId": ["1", "2"]}}}
         checks = {
             HTTP: slow
@@ -452,7 +452,7 @@ class TestChecks:
 
 
 @pytest.mark.parametrize(("number", "text"), [(None, "?"), (1.5, "+1.5 ms"), (-2, "-2 ms")])
-def test_a_difference_has_its_sign_unless_no_float_can_hold_it(number, text):
+def test_a_difference_has_a_sign_unless_it_exceeds_a_float(number, text):
     assert formatting.format_difference(number, "ms") == text
 
 

@@ -1,4 +1,4 @@
-"""The verdict: how many agents may report an error before the run is bad, and which checks must hold."""
+"""The verdict: allowed agent errors and checks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestJudging:
         if allowed < agents:
             assert not judge({HTTP: [*rows[:-1], bad(str(agents - 1))]}, share).passed
 
-    def test_1_is_one_agent_and_1_0_is_all(self):
+    def test_1_is_one_agent_and_1_0_is_all_agents(self):
         every = {HTTP: [bad("a"), bad("b")]}
         assert not judge(every, 1).passed
         assert judge(every, 1.0).passed
@@ -136,7 +136,7 @@ class TestChecks:
         judgement = judge({HTTP: iter([row("a"), bad("b")])}, 0, FAST)
         assert (judgement.judged, judgement.checks[0].agents) == (2, 2)
 
-    def test_the_baseline_is_compared_with(self):
+    def test_checks_use_the_baseline(self):
         checks = parse_checks({HTTP: {"responseTime": {"change_leq_to": 0.2}}})
         samples = {"a": {f"{HTTP}.responseTime": 4}}
         before = baseline_from_evidence({"verdict": "passed", "samples": samples})
@@ -166,7 +166,7 @@ class TestConfirming:
         assert not other.passed
         assert not same_failure(slow.failed_positions, other)
 
-    def test_too_many_errors_confirm_whatever_failed_first(self):
+    def test_too_many_errors_confirm_any_failure(self):
         slow = self.judgement(row("a", totalTime=1, responseTime=50))
         broken = self.judgement(bad("a", totalTime=1))
         assert same_failure(broken.failed_positions, broken)
@@ -193,7 +193,7 @@ class TestArgument:
             (".5", 0.5),
         ],
     )
-    def test_a_count_or_with_a_point_a_fraction(self, value, expected):
+    def test_a_whole_number_is_a_count_and_a_decimal_a_fraction(self, value, expected):
         parsed = parse_allowed_errors(value)
         assert parsed == expected
         assert type(parsed) is type(expected)
