@@ -6,8 +6,11 @@ sent, and to take over the settings of a scheduled test. See `docs/thousandeyes-
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+from thousandeyes_provider.api.result_types import TEST_TYPES
 
 
 @dataclass(frozen=True)
@@ -33,220 +36,112 @@ class Field:
     secret: bool = False
 
 
-def _need(field_: Field) -> Field:
-    return replace(field_, required=True)
+_TABLE = """
+agent       agentId! sourceIpAddress
+common      agents!:[agent] testName description labels:list sharedWithAccounts:list tags:list
+            randomizedStartTime:flag
+paths       numPathTraces:1..10
+traces      +paths pathTraceMode:classic|in-session
+network     +traces mtuMeasurements:flag networkMeasurements:flag probeMode:auto|sack|syn
+paced       fixedPacketRate:0..100
+protocol    protocol:tcp|icmp|udp
+bandwidth   bandwidthMeasurements:flag
+ip          ipv6Policy:force-ipv4|prefer-ipv6|force-ipv6|use-agent-policy
+dscp        dscpId:0|8|16|24|32|40|48|56|10|12|14|18|20|22|26|28|30|34|36|38|46|44
+proxy       overrideAgentProxy:flag overrideProxyId collectProxyNetworkData:flag
+tls         sslVersionId:0|3|4|5|6|7 clientCertificate:secret
+dns-class   dnsQueryClass:in|ch
+dns-type    dnsTransportProtocol:udp|tcp
+oauth       testUrl username headers:secret password:secret postBody:secret requestMethod:get|post
+            authType:none|basic|ntlm
+http        url! +network +paced +protocol +bandwidth +proxy +tls allowUnsafeLegacyRenegotiation:flag
+            distributedTracing:flag followRedirects:flag includeHeaders:flag useNtlm:flag verifyCertificate:flag
+            contentRegex desiredStatusCode dnsOverride userAgent username agentInterfaces:any customHeaders:any
+            vaultCredentials:any authType:none|basic|ntlm|kerberos|oauth downloadLimit:whole
+            httpTargetTime:100..5000 httpTimeLimit:5..60 httpVersion:1..2 oAuth:{oauth} password:secret
+browser     +http allowGeolocation:flag allowMicAndCamera:flag disableScreenshot:flag
+            identifyAgentTrafficWithUserAgent:flag blockDomains browserLanguage chromeOptions chromePolicies
+            emulatedDeviceId chromiumTrack:stable|latest pageLoadingStrategy:normal|eager|none
+request     name! url! body scope tokenUrl username bearerToken:secret clientId:secret clientSecret:secret
+            password:secret collectApiResponse:flag verifyCertificate:flag assertions:any headers:any variables:any
+            authType:none|basic|bearer-token|oauth2 clientAuthentication:basic-auth-header|in-body
+            method:get|post|put|delete|patch waitTimeMs:whole
+sip         port!:1..65535 authUser sipRegistrar user password:secret protocol:tcp|tls|udp
 
+agent-to-server   +common server! +network +paced +protocol +bandwidth +ip continuousMode:flag +dscp
+                  pingPayloadSize:0..1400
+agent-to-agent    +common targetAgentId! +traces +paced direction:to-target|from-target|bidirectional +dscp
+                  mss:20..1400 port:1..65535 protocol:tcp|udp throughputDuration:5000..30000
+                  throughputMeasurements:flag throughputRate:8..1000
+http-server       +common +http +ip headers:secrets postBody requestMethod:get|post
+page-load         +common +browser pageLoadTargetTime:1..60 pageLoadTimeLimit:5..60
+web-transactions  +common +browser transactionScript! credentials:list flagCollectConsoleLogs:flag
+                  targetTime:1..180 timeLimit:5..180
+api               +common url! +network +protocol +proxy +tls requests!:[request] clientCertDomainsAllowList
+                  credentials:list distributedTracing:flag followRedirects:flag predefinedVariables:any
+                  vaultCredentials:any targetTime:0..60 timeLimit:5..180
+ftp-server        +common url! requestType!:download|upload|list username! password!:secret +network +paced
+                  +protocol +bandwidth +ip downloadLimit:whole ftpTargetTime:1000..6000 ftpTimeLimit:10..60
+                  useActiveFtp:flag useExplicitFtps:flag
+dns-server        +common domain! dnsServers!:list +network +paced +protocol +bandwidth +ip +dns-class +dns-type
+                  recursiveQueries:flag
+dns-trace         +common domain! +dns-class +dns-type
+dnssec            +common domain! +dns-class
+sip-server        +common targetSipCredentials!:{sip} +network +paced +ip optionsRegex registerEnabled:flag
+                  sipTargetTime:100..5000 sipTimeLimit:5..10
+voice             +common targetAgentId! +paths codecId +dscp duration:5..30 jitterBuffer:0..150 port:1024..65535
+"""
+"""A group of fields in each paragraph; the groups at the end are test types.
 
-def _one_of(*choices: str) -> Field:
-    return Field("text", choices=choices)
+``+group`` stands for the fields of a group, ``!`` marks a required field. After the colon: ``a|b`` for a choice,
+``1..10`` for a whole number in a range, ``{group}`` for an object, ``[group]`` for a list of objects, else a key of
+:data:`_KINDS`. A field without a colon is a text.
+"""
 
+TEXT = Field("text")
 
-def _each(field_: Field, *names: str) -> dict[str, Field]:
-    return dict.fromkeys(names, field_)
-
-
-def _whole(low: int | None = None, high: int | None = None) -> Field:
-    return Field("whole", low=low, high=high)
-
-
-TEXT, _FLAG, _TEXTS, _ANY = Field("text"), Field("flag"), Field("list"), Field("any")
-_SECRET = Field("text", secret=True)
-
-_PATHS = {"numPathTraces": _whole(1, 10)}
-_TRACES = {**_PATHS, "pathTraceMode": _one_of("classic", "in-session")}
-_DSCP_IDS = "0,8,16,24,32,40,48,56,10,12,14,18,20,22,26,28,30,34,36,38,46,44"
-_DSCP = _one_of(*_DSCP_IDS.split(","))
-_NETWORK = {
-    **_TRACES,
-    **_each(_FLAG, "mtuMeasurements", "networkMeasurements"),
-    "probeMode": _one_of("auto", "sack", "syn"),
-}
-_PACED = {"fixedPacketRate": _whole(0, 100)}
-_PROTOCOL = {"protocol": _one_of("tcp", "icmp", "udp")}
-_BANDWIDTH = {"bandwidthMeasurements": _FLAG}
-_IP = {"ipv6Policy": _one_of("force-ipv4", "prefer-ipv6", "force-ipv6", "use-agent-policy")}
-_PROXY = {"overrideAgentProxy": _FLAG, "overrideProxyId": TEXT, "collectProxyNetworkData": _FLAG}
-_TLS = {"sslVersionId": _one_of("0", "3", "4", "5", "6", "7"), "clientCertificate": _SECRET}
-_DNS_CLASS = {"dnsQueryClass": _one_of("in", "ch")}
-_DNS_TRANSPORT = {"dnsTransportProtocol": _one_of("udp", "tcp")}
-_DOMAIN = {"domain": _need(TEXT)}
-_URL = {"url": _need(TEXT)}
-
-_OAUTH = {
-    **_each(TEXT, "testUrl", "username"),
-    **_each(_SECRET, "headers", "password", "postBody"),
-    "requestMethod": _one_of("get", "post"),
-    "authType": _one_of("none", "basic", "ntlm"),
-}
-_HTTP = {
-    **_URL,
-    **_NETWORK,
-    **_PACED,
-    **_PROTOCOL,
-    **_BANDWIDTH,
-    **_PROXY,
-    **_TLS,
-    **_each(
-        _FLAG, "allowUnsafeLegacyRenegotiation", "distributedTracing", "followRedirects", "includeHeaders"
-    ),
-    **_each(_FLAG, "useNtlm", "verifyCertificate"),
-    **_each(TEXT, "contentRegex", "desiredStatusCode", "dnsOverride", "userAgent", "username"),
-    **_each(_ANY, "agentInterfaces", "customHeaders", "vaultCredentials"),
-    "authType": _one_of("none", "basic", "ntlm", "kerberos", "oauth"),
-    "downloadLimit": _whole(),
-    "httpTargetTime": _whole(100, 5000),
-    "httpTimeLimit": _whole(5, 60),
-    "httpVersion": _whole(1, 2),
-    "oAuth": Field("object", members=_OAUTH),
-    "password": _SECRET,
-}
-_BROWSER = {
-    **_HTTP,
-    **_each(
-        _FLAG,
-        "allowGeolocation",
-        "allowMicAndCamera",
-        "disableScreenshot",
-        "identifyAgentTrafficWithUserAgent",
-    ),
-    **_each(TEXT, "blockDomains", "browserLanguage", "chromeOptions", "chromePolicies", "emulatedDeviceId"),
-    "chromiumTrack": _one_of("stable", "latest"),
-    "pageLoadingStrategy": _one_of("normal", "eager", "none"),
-}
-_REQUEST = {
-    **_each(_need(TEXT), "name", "url"),
-    **_each(TEXT, "body", "scope", "tokenUrl", "username"),
-    **_each(_SECRET, "bearerToken", "clientId", "clientSecret", "password"),
-    **_each(_FLAG, "collectApiResponse", "verifyCertificate"),
-    **_each(_ANY, "assertions", "headers", "variables"),
-    "authType": _one_of("none", "basic", "bearer-token", "oauth2"),
-    "clientAuthentication": _one_of("basic-auth-header", "in-body"),
-    "method": _one_of("get", "post", "put", "delete", "patch"),
-    "waitTimeMs": _whole(),
-}
-SIP_FIELDS = {
-    "port": _need(_whole(1, 65535)),
-    **_each(TEXT, "authUser", "sipRegistrar", "user"),
-    "password": _SECRET,
-    "protocol": _one_of("tcp", "tls", "udp"),
-}
-AGENT_FIELDS = {"agentId": _need(TEXT), "sourceIpAddress": TEXT}
-
-_COMMON = {
-    "agents": _need(Field("list", members=AGENT_FIELDS)),
-    **_each(TEXT, "testName", "description"),
-    **_each(_TEXTS, "labels", "sharedWithAccounts", "tags"),
-    "randomizedStartTime": _FLAG,
+_KINDS = {
+    "": TEXT,
+    "flag": Field("flag"),
+    "whole": Field("whole"),
+    "list": Field("list"),
+    "any": Field("any"),
+    "secret": Field("text", secret=True),
+    "secrets": Field("list", secret=True),
 }
 
-FIELDS: Mapping[str, Mapping[str, Field]] = {
-    test_type: {**_COMMON, **own}
-    for test_type, own in {
-        "agent-to-server": {
-            "server": _need(TEXT),
-            **_NETWORK,
-            **_PACED,
-            **_PROTOCOL,
-            **_BANDWIDTH,
-            **_IP,
-            "continuousMode": _FLAG,
-            "dscpId": _DSCP,
-            "pingPayloadSize": _whole(0, 1400),
-        },
-        "agent-to-agent": {
-            "targetAgentId": _need(TEXT),
-            **_TRACES,
-            **_PACED,
-            "direction": _one_of("to-target", "from-target", "bidirectional"),
-            "dscpId": _DSCP,
-            "mss": _whole(20, 1400),
-            "port": _whole(1, 65535),
-            "protocol": _one_of("tcp", "udp"),
-            "throughputDuration": _whole(5000, 30000),
-            "throughputMeasurements": _FLAG,
-            "throughputRate": _whole(8, 1000),
-        },
-        "http-server": {
-            **_HTTP,
-            **_IP,
-            "headers": Field("list", secret=True),
-            "postBody": TEXT,
-            "requestMethod": _one_of("get", "post"),
-        },
-        "page-load": {**_BROWSER, "pageLoadTargetTime": _whole(1, 60), "pageLoadTimeLimit": _whole(5, 60)},
-        "web-transactions": {
-            **_BROWSER,
-            "transactionScript": _need(TEXT),
-            "credentials": _TEXTS,
-            "flagCollectConsoleLogs": _FLAG,
-            "targetTime": _whole(1, 180),
-            "timeLimit": _whole(5, 180),
-        },
-        "api": {
-            **_URL,
-            **_NETWORK,
-            **_PROTOCOL,
-            **_PROXY,
-            **_TLS,
-            "requests": _need(Field("list", members=_REQUEST)),
-            "clientCertDomainsAllowList": TEXT,
-            "credentials": _TEXTS,
-            **_each(_FLAG, "distributedTracing", "followRedirects"),
-            **_each(_ANY, "predefinedVariables", "vaultCredentials"),
-            "targetTime": _whole(0, 60),
-            "timeLimit": _whole(5, 180),
-        },
-        "ftp-server": {
-            **_URL,
-            "requestType": _need(_one_of("download", "upload", "list")),
-            "username": _need(TEXT),
-            "password": _need(_SECRET),
-            **_NETWORK,
-            **_PACED,
-            **_PROTOCOL,
-            **_BANDWIDTH,
-            **_IP,
-            "downloadLimit": _whole(),
-            "ftpTargetTime": _whole(1000, 6000),
-            "ftpTimeLimit": _whole(10, 60),
-            **_each(_FLAG, "useActiveFtp", "useExplicitFtps"),
-        },
-        "dns-server": {
-            **_DOMAIN,
-            "dnsServers": _need(_TEXTS),
-            **_NETWORK,
-            **_PACED,
-            **_PROTOCOL,
-            **_BANDWIDTH,
-            **_IP,
-            **_DNS_CLASS,
-            **_DNS_TRANSPORT,
-            "recursiveQueries": _FLAG,
-        },
-        "dns-trace": {**_DOMAIN, **_DNS_CLASS, **_DNS_TRANSPORT},
-        "dnssec": {**_DOMAIN, **_DNS_CLASS},
-        "sip-server": {
-            "targetSipCredentials": _need(Field("object", members=SIP_FIELDS)),
-            **_NETWORK,
-            **_PACED,
-            **_IP,
-            "optionsRegex": TEXT,
-            "registerEnabled": _FLAG,
-            "sipTargetTime": _whole(100, 5000),
-            "sipTimeLimit": _whole(5, 10),
-        },
-        "voice": {
-            "targetAgentId": _need(TEXT),
-            **_PATHS,
-            "codecId": TEXT,
-            "dscpId": _DSCP,
-            "duration": _whole(5, 30),
-            "jitterBuffer": _whole(0, 150),
-            "port": _whole(1024, 65535),
-        },
-    }.items()
-}
+
+def _field(kind: str, groups: Mapping[str, Mapping[str, Field]]) -> Field:
+    if "|" in kind:
+        return Field("text", choices=tuple(kind.split("|")))
+    if ".." in kind:
+        low, high = map(int, kind.split(".."))
+        return Field("whole", low=low, high=high)
+    if kind.startswith(("{", "[")):
+        return Field("object" if kind.startswith("{") else "list", members=groups[kind[1:-1]])
+    return _KINDS[kind]
+
+
+def _read_table() -> dict[str, dict[str, Field]]:
+    groups: dict[str, dict[str, Field]] = {}
+    for entry in re.findall(r"^\S.*(?:\n +.*)*", _TABLE, re.MULTILINE):
+        group, *notations = entry.split()
+        fields = groups[group] = {}
+        for notation in notations:
+            name, _, kind = notation.partition(":")
+            if name.startswith("+"):
+                fields |= groups[name[1:]]
+            else:
+                fields[name.removesuffix("!")] = replace(_field(kind, groups), required=name.endswith("!"))
+    return groups
+
+
+_GROUPS = _read_table()
+
+FIELDS: Mapping[str, Mapping[str, Field]] = {test_type: _GROUPS[test_type] for test_type in TEST_TYPES}
 """The fields of a request that creates an instant test, by test type."""
+
+SIP_FIELDS, AGENT_FIELDS = _GROUPS["sip"], _GROUPS["agent"]
 
 READ_ONLY = frozenset(
     (
@@ -266,7 +161,7 @@ SCHEDULING = frozenset(
 
 SECRET_FIELDS = frozenset(
     name
-    for fields in (*FIELDS.values(), _OAUTH, _REQUEST, SIP_FIELDS)
+    for fields in _GROUPS.values()
     for name, field_ in fields.items()
     if field_.secret and field_.kind == "text"
 )
