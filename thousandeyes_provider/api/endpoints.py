@@ -21,11 +21,10 @@ class Endpoint:
     """An operation of the API.
 
     :param name: name for logs and errors.
-    :param method: HTTP method.
     :param path: path below the base URL, with ``{...}`` for the parts that a request fills in.
-    :param kind: what sending the request twice would do.
     :param member: the member that the JSON object of a response must have; ``""`` when any object is usable,
         ``None`` when no body is expected.
+    :param kind: what sending the request twice would do.
     :param member_type: JSON type of that member.
     :param optional: whether a response without the member is usable: it lists nothing then.
     :param takes_account_group: whether the operation has the parameter ``aid``.
@@ -33,14 +32,18 @@ class Endpoint:
     """
 
     name: str
-    method: str
     path: str
+    member: str | None
     kind: RequestKind = RequestKind.READ
-    member: str | None = None
     member_type: type | tuple[type, ...] = list
     optional: bool = False
     takes_account_group: bool = True
     params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return "GET" if self.kind is RequestKind.READ else "POST"
 
     def fill(self, **parts: object) -> str:
         """The path with its parts filled in, each quoted.
@@ -107,52 +110,38 @@ class ApiRequest:
         return replace(self, url=target)
 
 
-_ID: tuple[type, ...] = (str, int)
-_EXPAND_AGENT = {"expand": "agent"}
-
-RUN = Endpoint("run instant test", "POST", "/tests/{test_id}/run", RequestKind.RUN)
-CREATE = Endpoint(
-    "create instant test",
-    "POST",
-    "/tests/{test_type}/instant",
-    RequestKind.CREATE,
-    member="testId",
-    member_type=_ID,
-    params=_EXPAND_AGENT,
-)
-SNAPSHOT = Endpoint(
-    "create snapshot", "POST", "/tests/{test_id}/snapshot", RequestKind.SNAPSHOT, member="id", member_type=_ID
-)
-RESULTS = Endpoint(
-    "get results", "GET", "/test-results/{test_id}/{result_type}", member="results", optional=True
-)
 DETAILED = ("api", "page-load", "path-vis", "web-transactions")
 """Result types with details of one agent in one round (docs/thousandeyes-api.md, "Details of one round")."""
-DETAILS = Endpoint(
-    "get details",
-    "GET",
-    "/test-results/{test_id}/{result_type}/agent/{agent_id}/round/{round_id}",
-    member="results",
-    optional=True,
+
+_ID: tuple[type, ...] = (str, int)
+_EXPAND_AGENT = {"expand": "agent"}
+_RESULTS = "/test-results/{test_id}/"
+_AT_AGENT = "/agent/{agent_id}/round/{round_id}"
+
+RUN = Endpoint("run instant test", "/tests/{test_id}/run", None, RequestKind.RUN)
+CREATE = Endpoint(
+    "create instant test",
+    "/tests/{test_type}/instant",
+    "testId",
+    RequestKind.CREATE,
+    _ID,
+    params=_EXPAND_AGENT,
 )
+SNAPSHOT = Endpoint("create snapshot", "/tests/{test_id}/snapshot", "id", RequestKind.SNAPSHOT, _ID)
+RESULTS = Endpoint("get results", _RESULTS + "{result_type}", "results", optional=True)
+DETAILS = Endpoint("get details", _RESULTS + "{result_type}" + _AT_AGENT, "results", optional=True)
 CONSOLE_LOGS = Endpoint(
-    "get console logs",
-    "GET",
-    "/test-results/{test_id}/web-transactions/agent/{agent_id}/round/{round_id}/console-logs",
-    member="results",
-    optional=True,
+    "get console logs", f"{_RESULTS}web-transactions{_AT_AGENT}/console-logs", "results", optional=True
 )
-TEST = Endpoint(
-    "get test", "GET", "/tests/{test_type}/{test_id}", member="testId", member_type=_ID, params=_EXPAND_AGENT
-)
-TESTS = Endpoint("list tests", "GET", "/tests", member="tests")
-TAGS = Endpoint("list tags", "GET", "/tags", member="tags", params={"expand": "assignments"})
-AGENTS = Endpoint("list agents", "GET", "/agents", member="agents")
-ALERT_RULES = Endpoint("list alert rules", "GET", "/alerts/rules", member="alertRules")
-ALERT_RULE = Endpoint("get alert rule", "GET", "/alerts/rules/{rule_id}", member="")
-ALERTS = Endpoint("list alerts", "GET", "/alerts", member="alerts")
-EVENTS = Endpoint("list events", "GET", "/events", member="events")
+TEST = Endpoint("get test", "/tests/{test_type}/{test_id}", "testId", member_type=_ID, params=_EXPAND_AGENT)
+TESTS = Endpoint("list tests", "/tests", "tests")
+TAGS = Endpoint("list tags", "/tags", "tags", params={"expand": "assignments"})
+AGENTS = Endpoint("list agents", "/agents", "agents")
+ALERT_RULES = Endpoint("list alert rules", "/alerts/rules", "alertRules")
+ALERT_RULE = Endpoint("get alert rule", "/alerts/rules/{rule_id}", "")
+ALERTS = Endpoint("list alerts", "/alerts", "alerts")
+EVENTS = Endpoint("list events", "/events", "events")
 ACCOUNT_GROUPS = Endpoint(
-    "list account groups", "GET", "/account-groups", member="accountGroups", takes_account_group=False
+    "list account groups", "/account-groups", "accountGroups", takes_account_group=False
 )
-CURRENT_USER = Endpoint("get current user", "GET", "/users/current", member="", takes_account_group=False)
+CURRENT_USER = Endpoint("get current user", "/users/current", "", takes_account_group=False)

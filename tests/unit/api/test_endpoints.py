@@ -8,7 +8,6 @@ import pytest
 
 from thousandeyes_provider.api import endpoints
 from thousandeyes_provider.api.response import Response
-from thousandeyes_provider.api.retry import RequestKind
 
 EVERY = [value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint)]
 
@@ -36,11 +35,6 @@ def test_method_and_path(operation, sent):
     parts = {"test_id": 7, "test_type": "http-server", "result_type": "network"}
     parts = {name: value for name, value in parts.items() if f"{{{name}}}" in operation.path}
     assert f"{operation.method} {operation.fill(**parts)}" == sent
-
-
-@pytest.mark.parametrize("operation", EVERY, ids=lambda operation: operation.name)
-def test_only_reads_are_repeatable(operation):
-    assert (operation.kind is RequestKind.READ) == (operation.method == "GET")
 
 
 def test_an_id_cannot_change_the_path():
