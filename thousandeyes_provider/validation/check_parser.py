@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from thousandeyes_provider.api.coerce import (
     boolean,
@@ -174,11 +175,35 @@ def check_conflicts(
     return problems
 
 
+_A_SCALAR = "a number, a text or a boolean"
+
+_BOUNDS: Mapping[str, tuple[str, float] | tuple[str, float, float]] = {
+    "floor": ("a number, 0 or more, in the unit of the metric", 0),
+    "tolerance": ("a fraction from 0 to 1, such as 0.1 for 10 %", 0, 1),
+    "quorum": ("a fraction of the agents, such as 0.8 for 80 %", 1e-9, 1),
+}
+"""What the options with a number expect, and the lowest and the highest number."""
+
+
+class _Target(NamedTuple):
+    """What a comparison is about.
+
+    :param path: the position of the comparison in the declaration.
+    :param aggregate: ``every`` when the declaration names none.
+    """
+
+    path: str
+    result_type: str
+    metric: str
+    aggregate: str = "every"
+
+
 class _Parser:
     """Parses a declaration from the outside in, and collects the errors."""
 
     def __init__(self, literals_only: bool) -> None:
         self._literals_only = literals_only
+        self._may_be_unlisted = False
         self.errors: list[str] = []
 
     def declaration(self, value: Any) -> list[Check]:
@@ -209,8 +234,9 @@ class _Parser:
             if not metric.strip():
                 self._error(path, "a metric without a name")
                 continue
-            checks += self._aggregates(rules, _inner(path, metric), result_type, metric)
-            if metric not in METRICS[result_type] and not self._is_unlisted(rules):
+            self._may_be_unlisted = False
+            checks += self._aggregates(rules, _Target(_inner(path, metric), result_type, metric))
+            if metric not in METRICS[result_type] and not self._may_be_unlisted:
                 close = closest_metric(result_type, metric)
                 hint = f"did you mean {_quoted(close)}?" if close else "docs/checks.md lists the metrics."
                 self._error(
@@ -220,30 +246,14 @@ class _Parser:
                 )
         return checks
 
-    def _is_unlisted(self, rules: Any) -> bool:
-        """Whether a comparison below a metric has ``unlisted``, or may have it once the task runs."""
-        if isinstance(rules, str) and not self._is_skipped(rules):
-            try:
-                rules = parse_structure(rules)
-            except ValueError:
-                return False
-        if self._is_skipped(rules):
-            return True
-        if isinstance(rules, Mapping):
-            flag = rules.get("unlisted", False)
-            return flag is not False or any(
-                self._is_unlisted(part) for name, part in rules.items() if name in AGGREGATES
-            )
-        return isinstance(rules, list | tuple) and any(map(self._is_unlisted, rules))
-
-    def _aggregates(self, value: Any, path: str, result_type: str, metric: str) -> list[Check]:
-        value = self._structured(value, path)
-        if self._is_skipped(value):
+    def _aggregates(self, value: Any, target: _Target) -> list[Check]:
+        path, value = target.path, self._structured(value, target.path)
+        if self._is_later(value):
             return []
         if isinstance(value, (list, tuple)):
-            return self._comparisons(value, path, result_type, metric, "every")
+            return self._comparisons(value, target)
         if not _is_mapping(value):
-            self._error(path, f'expected a comparison such as {{"equal_to": 200}}, got {_shown(value)}')
+            self._expected(path, 'a comparison such as {"equal_to": 200}', value)
             return []
         names = [name for name in value if isinstance(name, str)]
         aggregates = [name for name in names if name in AGGREGATES]
@@ -256,38 +266,34 @@ class _Parser:
             )
             return []
         if not aggregates and (comparisons or not value or _looks_like_comparison(value)):
-            return self._comparisons(value, path, result_type, metric, "every")
+            return self._comparisons(value, target)
         checks: list[Check] = []
         for name, rules in self._dict(value, path, "{aggregate: comparison}"):
             if name in AGGREGATES:
-                checks += self._comparisons(rules, _inner(path, name), result_type, metric, name)
+                checks += self._comparisons(rules, target._replace(path=_inner(path, name), aggregate=name))
             else:
                 self._unknown(path, "aggregate", name, AGGREGATES)
         return checks
 
-    def _comparisons(
-        self, value: Any, path: str, result_type: str, metric: str, aggregate: str
-    ) -> list[Check]:
-        value = self._structured(value, path)
+    def _comparisons(self, value: Any, target: _Target) -> list[Check]:
+        value = self._structured(value, target.path)
         if not isinstance(value, list | tuple):
-            check = self._comparison(value, path, result_type, metric, aggregate)
+            check = self._comparison(value, target)
             return [check] if check else []
         if not value:
-            self._error(path, "an empty list of comparisons")
+            self._error(target.path, "an empty list of comparisons")
         checks = (
-            self._comparison(part, f"{path}[{position}]", result_type, metric, aggregate)
+            self._comparison(part, target._replace(path=f"{target.path}[{position}]"))
             for position, part in enumerate(value)
         )
         return [check for check in checks if check]
 
-    def _comparison(
-        self, value: Any, path: str, result_type: str, metric: str, aggregate: str
-    ) -> Check | None:
-        value = self._structured(value, path)
-        if self._is_skipped(value):
+    def _comparison(self, value: Any, target: _Target) -> Check | None:
+        path, value = target.path, self._structured(value, target.path)
+        if self._is_later(value):
             return None
         if not _is_mapping(value):
-            self._error(path, f'expected a comparison such as {{"leq_to": 800}}, got {_shown(value)}')
+            self._expected(path, 'a comparison such as {"leq_to": 800}', value)
             return None
         errors_before = len(self.errors)
         terms: list[Term] = []
@@ -295,6 +301,8 @@ class _Parser:
         is_complete = True
         for name, given in self._dict(value, path, "{comparison: value}"):
             inner = _inner(path, name)
+            if name == "unlisted" and given is not False:
+                self._may_be_unlisted = True
             if name not in COMPARISONS and name not in OPTIONS:
                 self._unknown(path, "comparison", name, COMPARISONS, options=OPTIONS)
             elif self._has_skipped_part(given):
@@ -303,71 +311,53 @@ class _Parser:
                 options[name] = self._option(name, given, inner)
             elif (wanted := self._value(name, given, inner)) is not None:
                 terms.append(Term(name, wanted))
-        self._fit(value, path, aggregate, terms)
+        self._fit(value, target, terms)
         if len(self.errors) == errors_before:
-            self._fit_metric(path, result_type, metric, aggregate, terms)
+            self._fit_metric(target, terms)
         if not is_complete or len(self.errors) > errors_before:
             return None
-        return Check(path, result_type, metric, aggregate, tuple(terms), **options)
+        return Check(path, target.result_type, target.metric, target.aggregate, tuple(terms), **options)
 
     # -- the parts of a comparison -----------------------------------------------------------------------------------
 
     def _value(self, comparison: str, given: Any, path: str) -> Any:
         if comparison == "equal_to":
-            if (wanted := _scalar(given)) is None:
-                self._error(path, f"expected a number, a text or a boolean, got {_shown(given)}")
-            return wanted
+            wanted = _scalar(given)
+            return self._expected(path, _A_SCALAR, given) if wanted is None else wanted
         if comparison == "one_of":
             return self._choices(given, path)
-        if comparison in TEXTS:
-            text = _as_text(given)
-            if not text:
-                self._error(path, f"expected a text, got {_shown(given)}")
-                return None
-            if comparison == "matches" and (problem := pattern_error(text)):
-                self._error(path, problem)
-                return None
-            return text
-        return self._number(given, path, "a number")
+        if comparison not in TEXTS:
+            return self._number(given, path, "a number")
+        text = _as_text(given)
+        if not text:
+            return self._expected(path, "a text", given)
+        if comparison == "matches" and (problem := pattern_error(text)):
+            return self._error(path, problem)
+        return text
 
     def _choices(self, given: Any, path: str) -> Any:
         given = self._structured(given, path)
         if not isinstance(given, list | tuple | set | frozenset) or not given:
-            self._error(path, f"expected a list of values, got {_shown(given)}")
-            return None
+            return self._expected(path, "a list of values", given)
         # Texts are compared exactly, also texts that spell a number.
         choices = [part if isinstance(part, str) else _scalar(part) for part in given]
         for position, (part, choice) in enumerate(zip(given, choices, strict=True)):
             if choice is None:
-                self._error(
-                    f"{path}[{position}]", f"expected a number, a text or a boolean, got {_shown(part)}"
-                )
+                self._expected(f"{path}[{position}]", _A_SCALAR, part)
         return tuple(choices)
 
     def _option(self, name: str, given: Any, path: str) -> Any:
         if name == "severity":
-            return self._severity(given, path)
+            text = given.strip().lower() if isinstance(given, str) else given
+            if text in list(Severity):
+                return Severity(text)
+            return self._unknown(path, "severity", given, list(Severity))
         if name == "where":
             return self._where(given, path)
         if name == "unlisted":
-            if (flag := boolean(given)) is None:
-                self._error(path, f"expected True or False, got {_shown(given)}")
-            return flag
-        if name == "floor":
-            return self._number(given, path, "a number, 0 or more, in the unit of the metric", low=0)
-        if name == "tolerance":
-            return self._number(given, path, "a fraction from 0 to 1, such as 0.1 for 10 %", low=0, high=1)
-        quorum = self._number(given, path, "a fraction of the agents, such as 0.8 for 80 %", low=0, high=1)
-        if quorum == 0:
-            self._error(path, "expected a fraction of the agents, such as 0.8 for 80 %, got 0")
-        return quorum
-
-    def _severity(self, given: Any, path: str) -> Severity | None:
-        text = given.strip().lower() if isinstance(given, str) else given
-        if text in list(Severity):
-            return Severity(text)
-        self._unknown(path, "severity", given, list(Severity))
-        return None
+            flag = boolean(given)
+            return self._expected(path, "True or False", given) if flag is None else flag
+        return self._number(given, path, *_BOUNDS[name])
 
     def _where(self, given: Any, path: str) -> Where | None:
         fields: dict[str, tuple[str, ...]] = {}
@@ -382,24 +372,21 @@ class _Parser:
             listed = list(values) if isinstance(values, list | tuple | set | frozenset) else [values]
             texts = [text.strip() for value in listed if (text := _as_text(value)) and text.strip()]
             if not texts or len(texts) < len(listed):
-                self._error(inner, f"expected a text or a list of texts, got {_shown(values)}")
-                continue
+                self._expected(inner, "a text or a list of texts", values)
             fields[name] = tuple(texts)
         return Where(*(fields.get(name, ()) for name in WHERE_FIELDS))
 
     def _number(
-        self, given: Any, path: str, expected: str, *, low: float | None = None, high: float | None = None
+        self, given: Any, path: str, expected: str, low: float = -math.inf, high: float = math.inf
     ) -> float | None:
         value = number(given)
-        if value is None or (low is not None and value < low) or (high is not None and value > high):
-            self._error(path, f"expected {expected}, got {_shown(given)}")
-            return None
-        return value
+        return value if value is not None and low <= value <= high else self._expected(path, expected, given)
 
     # -- what must fit together --------------------------------------------------------------------------------------
 
-    def _fit(self, given: Mapping[Any, Any], path: str, aggregate: str, terms: Sequence[Term]) -> None:
+    def _fit(self, given: Mapping[Any, Any], target: _Target, terms: Sequence[Term]) -> None:
         """Check that the parts of a comparison fit together."""
+        path, aggregate = target.path, target.aggregate
         named = [name for name in given if name in COMPARISONS]
         if not named and all(name in OPTIONS for name in given):
             beside = f" beside {', '.join(map(_quoted, given))}" if given else ""
@@ -417,37 +404,23 @@ class _Parser:
                 f"{_quoted(texts[0])} compares text, which has no {_quoted(aggregate)}; "
                 f"one of {', '.join(AGENT_BY_AGENT)}",
             )
-        self._fit_options(given, path, aggregate, named, texts)
-        self._fit_bounds(path, {term.comparison: term.value for term in terms})
-
-    def _fit_options(
-        self,
-        given: Mapping[Any, Any],
-        path: str,
-        aggregate: str,
-        named: Sequence[str],
-        texts: Sequence[str],
-    ) -> None:
         if "quorum" in given and aggregate != "every":
             self._error(_inner(path, "quorum"), f'works with "every" only, not with {_quoted(aggregate)}')
-        if "tolerance" in given and not any(
-            name in _NUMBER_COMPARISONS and name not in texts for name in named
-        ):
-            self._error(
-                _inner(path, "tolerance"), f"works only with numbers in {', '.join(_NUMBER_COMPARISONS)}"
-            )
-        if "floor" in given and not any(name in CHANGES + DELTAS for name in named):
+        comparisons = {name for name in named if name not in texts}
+        if "tolerance" in given and comparisons.isdisjoint(_NUMBER_COMPARISONS):
+            usable = ", ".join(_NUMBER_COMPARISONS)
+            self._error(_inner(path, "tolerance"), f"works only with numbers in {usable}")
+        if "floor" in given and comparisons.isdisjoint(CHANGES + DELTAS):
             self._error(_inner(path, "floor"), f"works only with {', '.join(CHANGES + DELTAS)}")
+        self._fit_bounds(path, {term.comparison: term.value for term in terms})
 
     def _fit_bounds(self, path: str, values: Mapping[str, Any]) -> None:
         """Check that two bounds do not repeat each other or exclude every value."""
-        if len(values) < 2:
-            return
         for strict, loose in (LOWER_BOUNDS, UPPER_BOUNDS):
             if strict in values and loose in values:
                 self._error(path, f"both {_quoted(strict)} and {_quoted(loose)}; keep one of them")
                 return
-        pairs = [*product(LOWER_BOUNDS, UPPER_BOUNDS), CHANGES[::-1], DELTAS[::-1]]
+        pairs = [*product(LOWER_BOUNDS, UPPER_BOUNDS), CHANGES[::-1], DELTAS[::-1]] if len(values) > 1 else ()
         for low, high in pairs:
             if low not in values or high not in values:
                 continue
@@ -460,18 +433,16 @@ class _Parser:
                     "leave no value that passes",
                 )
 
-    def _fit_metric(
-        self, path: str, result_type: str, metric: str, aggregate: str, terms: Sequence[Term]
-    ) -> None:
+    def _fit_metric(self, target: _Target, terms: Sequence[Term]) -> None:
         """Check that the comparisons fit the values of the metric."""
-        kind = kind_of(result_type, metric)
-        if kind is None or aggregate == "count":
+        metric, kind = target.metric, kind_of(target.result_type, target.metric)
+        if kind is None or target.aggregate == "count":
             return
-        is_code = kind is Kind.NUMBER and not unit_of(result_type, metric)
+        is_code = kind is Kind.NUMBER and not unit_of(target.result_type, metric)
         for term in terms:
             name, value = term.comparison, term.value
             choices = value if isinstance(value, tuple) else (value,)
-            inner = _inner(path, name)
+            inner = _inner(target.path, name)
             if kind is Kind.NUMBER and name in ("contains", "matches"):
                 # Codes such as responseCode have a meaning digit by digit.
                 if not is_code:
@@ -497,13 +468,13 @@ class _Parser:
         if self._is_skipped(value):
             return []
         if not _is_mapping(value):
-            self._error(path, f"expected a dict {expected}, got {_shown(value)}")
+            self._expected(path, f"a dict {expected}", value)
             return []
         if not value and empty:
             self._error(path, empty)
         for key in value:
             if not isinstance(key, str):
-                self._error(path, f"expected names as keys, got {_shown(key)}")
+                self._expected(path, "names as keys", key)
         return [(key, part) for key, part in value.items() if isinstance(key, str)]
 
     def _structured(self, value: Any, path: str) -> Any:
@@ -527,6 +498,12 @@ class _Parser:
         plain = (Mapping, list, tuple, set, frozenset, int, float)
         return value is not None and not isinstance(value, plain)
 
+    def _is_later(self, value: Any) -> bool:
+        """Whether the rules of a metric are skipped; they may say that the metric is not listed."""
+        is_skipped = self._is_skipped(value)
+        self._may_be_unlisted |= is_skipped and value is not _INVALID
+        return is_skipped
+
     def _has_skipped_part(self, value: Any) -> bool:
         if isinstance(value, str | int | float):
             return self._is_skipped(value)
@@ -538,14 +515,20 @@ class _Parser:
 
     def _unknown(
         self, path: str, what: str, given: Any, choices: Iterable[str], options: Sequence[str] = ()
-    ) -> None:
+    ) -> Any:
         known = list(choices)
         meant = closest(given, [*known, *options], _ALIASES)
         hint = f"; did you mean {_quoted(meant)}?" if meant else ""
         or_options = f" (options: {', '.join(options)})" if options else ""
-        self._error(path, f"unknown {what} {_shown(given)}; one of {', '.join(known)}{or_options}{hint}")
+        return self._error(
+            path, f"unknown {what} {_shown(given)}; one of {', '.join(known)}{or_options}{hint}"
+        )
 
-    def _error(self, path: str, text: str) -> None:
+    def _expected(self, path: str, expected: str, given: Any) -> Any:
+        return self._error(path, f"expected {expected}, got {_shown(given)}")
+
+    def _error(self, path: str, text: str) -> Any:
+        """Report an error; returns ``None``, the value of the part that has it."""
         self.errors.append(f"{path}: {text}")
 
 
