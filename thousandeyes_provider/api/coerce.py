@@ -180,7 +180,6 @@ def _spelling(name: str) -> str:
 def parse_structure(text: str, *, yaml: bool = False) -> Any:
     """Return the value that a text spells as JSON or as a Python literal, the form of a rendered template.
 
-    :param text: the text.
     :param yaml: whether to read a text that is neither as YAML. Aliases count with everything that they stand for.
     :raises ValueError: when the text cannot be read, an object has a key twice, or the structure is too deep or too
         large; the message has the position.

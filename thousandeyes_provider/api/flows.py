@@ -31,7 +31,6 @@ TimeLeft = Callable[[], float]
 class Send:
     """Send a request once. The driver replies with a :class:`Response` or a :class:`NoResponse`.
 
-    :param request: the request.
     :param time_left: seconds until the caller's deadline; infinite without one.
     :param spent: seconds that the redirects to this address took. They count as part of the request.
     """
@@ -47,7 +46,6 @@ class Pause:
 
     :param request: the request that is sent again afterwards.
     :param attempt: attempts so far.
-    :param wait: the pause.
     :param instead: sleeps it out in place of the driver.
     """
 
@@ -61,7 +59,6 @@ class Pause:
 class Notice:
     """Log a line.
 
-    :param text: the line.
     :param is_warning: warning, else information.
     """
 
@@ -81,7 +78,6 @@ Flow = Generator[Send | Pause | Notice | Reconnect, Any, T]
 class RequestAbandoned(Exception):
     """A request is given up.
 
-    :param request: the request.
     :param outcome: its last outcome.
     :param decision: why nothing more is sent.
     """
@@ -114,7 +110,6 @@ def no_deadline() -> float:
 class Exchange:
     """A request and the attempts at it so far.
 
-    :param request: the request.
     :param attempts: the attempts, and their limits.
     :param clock: local time and randomness.
     :param time_left: seconds until the caller's deadline; no wait ends later.

@@ -186,7 +186,6 @@ def metric_values(result_type: str, name: str, row: Row) -> tuple[Any, ...]:
 
     :param result_type: a key of :data:`METRICS`.
     :param name: the metric, dotted into the row.
-    :param row: one row of ``results``.
     """
     return metric_reader(result_type, name)(row)
 

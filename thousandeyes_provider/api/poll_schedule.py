@@ -134,7 +134,6 @@ class PollSchedule:
     def seconds(self, arrivals: Arrivals, pace: QuotaPace | None = None) -> float:
         """Seconds until the next poll.
 
-        :param arrivals: what has arrived.
         :param pace: the pace that the quota allows; no limit when ``None``.
         """
         pace = pace or QuotaPace()

@@ -48,7 +48,6 @@ class Problem:
 def read_problem(response: Response, redact: Callable[[str], str]) -> Problem:
     """The problem that a response describes: problem+json, the OAuth shape, the older shape, or none at all.
 
-    :param response: an error response.
     :param redact: makes a text fit to be shown; called with each whole text.
     """
 

@@ -88,7 +88,6 @@ def _quota(response: Response, bucket: str) -> RateLimit | None:
 def exhausted_reset(response: Response, now: float) -> RateLimitReset | None:
     """The reset to wait for after a 429: that of the exhausted set, the later one when that is unclear.
 
-    :param response: the 429.
     :param now: local epoch seconds, for a response without a ``Date``.
     :return: ``None`` when the headers name no usable reset.
     """
@@ -110,7 +109,6 @@ def exhausted_reset(response: Response, now: float) -> RateLimitReset | None:
 def polling_pace(response: Response, now: float, reserved_share: float) -> PollingPace | None:
     """The pace that leaves a share of the organization's limit to others until the window ends.
 
-    :param response: the newest response.
     :param now: local epoch seconds, for a response without a ``Date``.
     :param reserved_share: share of the limit that stays free, 0 to 1.
     :return: a gap of ``(reset - Date) / max(remaining - reserved_share x limit, 1)``; ``None`` without the headers.

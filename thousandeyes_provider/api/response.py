@@ -21,7 +21,6 @@ _YEAR_2100 = 4_102_444_800
 class Response:
     """An HTTP response.
 
-    :param status: status code.
     :param headers: header fields, names in lower case.
     :param body: the whole body, decoded from any content encoding.
     :param url: address of the request.

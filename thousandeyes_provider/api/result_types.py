@@ -227,10 +227,6 @@ RESULT_TYPES: Mapping[str, ResultType] = {
 
 
 def row_error(result_type: str, row: Row) -> str | None:
-    """Return why a row is an error, in a few words; ``None`` for a good row or one that is not judged.
-
-    :param result_type: a name from :data:`RESULT_TYPES`.
-    :param row: one row of ``results``.
-    """
+    """Return why a row is an error, in a few words; ``None`` for a good row or one that is not judged."""
     error_of = RESULT_TYPES[result_type].error_of
     return error_of(row) if error_of else None

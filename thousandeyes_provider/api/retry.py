@@ -118,7 +118,6 @@ class Attempts:
     ) -> tuple[Decision, Attempts]:
         """Decide what to do after one send.
 
-        :param outcome: the response, or why there is none.
         :param now: local epoch seconds, for a response without a ``Date``.
         :param jitter: random number from 0 to 1.
         :param unusable: why a successful response is not what the operation returns, when it is not.

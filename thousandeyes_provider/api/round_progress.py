@@ -66,7 +66,6 @@ class WaitState(Enum):
 class OtherRound:
     """A round, or a part of one, that another run produced.
 
-    :param round_id: the round.
     :param measured_before: ``False``: the round started before our run call was sent; ``True``: the round can be ours,
         but these rows were measured before the call was sent.
     :param rows: how many of its rows were seen in one poll, at most.
@@ -184,7 +183,6 @@ class RoundProgress:
     ) -> RoundProgress:
         """The progress of the round of a run, before the first poll.
 
-        :param run: the run.
         :param now: the time, by the clock that the other methods are called with.
         :param server_now: the same moment by ThousandEyes' clock.
         :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
@@ -211,7 +209,6 @@ class RoundProgress:
         """The progress after a poll. A row replaces those that an earlier poll returned for the same key.
 
         :param responses: the rows of each result type that was read, fresh or not.
-        :param now: the time.
         """
         seen, first_seen = dict(self.seen), dict(self.first_seen)
         others = {(other.round_id, other.measured_before): other.rows for other in self.other_rounds}
@@ -368,7 +365,6 @@ class RoundProgress:
         that it has seen what the trigger saw.
 
         :param trigger_state: how the trigger's wait ended; ``None`` when that is unknown.
-        :param now: the time.
         """
         state = self.state(now)
         if state not in (WaitState.WAITING, WaitState.DEADLINE):
@@ -384,7 +380,6 @@ class RoundProgress:
     def next_poll(self, now: float, pace: QuotaPace | None = None) -> float:
         """When to poll again: by the schedule, but not after the deadline or the end of a period.
 
-        :param now: the time.
         :param pace: the pace that the quota allows; no limit when ``None``.
         """
         due = now + self.schedule.seconds(self._arrivals(now), pace)

@@ -96,7 +96,6 @@ def started_before(round_id: int, sent_at: float, clock_tolerance: float = ROUND
     ThousandEyes may cut round ids to whole minutes, so a round id that is a whole minute is compared with the minute of
     the call.
 
-    :param round_id: the round.
     :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
     :param clock_tolerance: seconds that any other round id may be before ``sent_at``.
     """
@@ -112,7 +111,6 @@ def row_origin(
 
     The times of a row are whole seconds, so the measurement is compared with the second in which the call was sent.
 
-    :param row: the row.
     :param remembered: the newest round before the run; ``None`` when there was none.
     :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
     :param clock_tolerance: see :func:`started_before`.

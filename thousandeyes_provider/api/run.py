@@ -22,7 +22,6 @@ MAX_HANDLE_BYTES = 48 * 1024
 class Plan:
     """What was learned of a test before its run.
 
-    :param test_id: the test.
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`.
     :param account_group_id: the account group in force; ``None`` for the token's default.
     :param directions: the result types to wait for, and the ``direction`` of each query that a type takes (``None``:
@@ -62,7 +61,6 @@ class RunHandle:
 
     Times are epoch seconds by ThousandEyes' clock.
 
-    :param plan: what was learned before the run.
     :param sent_at: when the run call was sent, as a lower bound: the round cannot have started before. When responses
         were lost, this is the time of the first call whose response was lost.
     :param accepted_at: when the response arrived.

@@ -27,12 +27,10 @@ def select_tests(
 ) -> list[dict[str, Any]]:
     """The tests that match every condition.
 
-    :param tests: tests as ThousandEyes lists them.
     :param name: a name, regardless of case; ``*`` stands for any characters, ``?`` for one.
     :param tags: tags, each ``key:value``, ``key`` or an id, regardless of case.
     :param known_tags: the tags that exist, with their assignments (docs/thousandeyes-api.md, "Tags").
     :param match_tags: ``all`` or ``any`` of the tags.
-    :param test_type: a test type.
     :raises ValueError: when no such tag exists.
     """
     pattern = None if name is None else _name_pattern(name)

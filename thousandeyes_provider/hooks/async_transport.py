@@ -50,7 +50,6 @@ class AsyncSession:
 async def open_session(settings: ConnectionSettings, connections: int) -> AsyncSession:
     """A session for a connection.
 
-    :param settings: the settings of the connection.
     :param connections: at most this many connections at a time.
     """
     # Reading the trusted authorities takes tens of milliseconds, too long for an event loop that others use.

@@ -68,7 +68,6 @@ SYSTEM_CLOCK = Clock(now=time.time, jitter=random.random)
 class BaseThousandEyesHook:
     """A connection of type ``thousandeyes`` and what its responses show.
 
-    :param thousandeyes_conn_id: the connection.
     :param account_group_id: account group (``aid``) for every request; the connection's, else the token's default,
         when ``None``.
     :param clock: local time and randomness; tests replace them.
@@ -202,8 +201,6 @@ class BaseThousandEyesHook:
         """The request of an operation for this connection and account group.
 
         :param label: its name in logs and errors; that of the operation when empty.
-        :param parts: the parts of the path.
-        :param params: query parameters.
         :raises ThousandEyesConfigurationError: when a part of the path is no id.
         """
         try:

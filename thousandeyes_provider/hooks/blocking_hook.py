@@ -151,7 +151,6 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         Without ``verify`` the run is started *at least once*: after a lost response (5xx, timeout, connection lost) the
         hook backs off and sends the call again, at most ``retry_limit`` times, although the round may have started.
 
-        :param test_id: the test.
         :param queue_timeout: seconds that the call may spend on rate limits (429) and on a busy test (409); the
             connection's when ``None``.
         :param verify: called after a lost response with the ``sent_at`` of the first lost call; returns whether the
@@ -285,8 +284,6 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
 
         An organization has five snapshots in five minutes. The hook never sends the call again after a lost response.
 
-        :param test_id: the test.
-        :param display_name: title of the snapshot.
         :param start_date: start of the range, ISO 8601 or a datetime (UTC without a zone).
         :param end_date: end of the range, not in the future; 1, 2, 4, 6, 12, 24 or 48 hours after ``start_date``.
         :param is_public: always sent, because ThousandEyes' descriptions of the default contradict each other.

@@ -43,7 +43,6 @@ def get_test_results(
 
     Without a window or dates ThousandEyes returns the newest round.
 
-    :param test_id: the test.
     :param result_type: ``network``, ``http-server``, ...
     :param window: how far to look back: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
     :param start_date: instead of ``window``: start of the range, ISO 8601 or a datetime (UTC without a zone).
@@ -87,10 +86,7 @@ def get_test_details(
 
     ``GET /test-results/{testId}/{result_type}/agent/{agentId}/round/{roundId}``
 
-    :param test_id: the test.
     :param result_type: ``api``, ``page-load``, ``path-vis`` or ``web-transactions``.
-    :param agent_id: the agent.
-    :param round_id: the round.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; one row for each direction of ``path-vis``, else one row.
     :raises ThousandEyesError: when the read fails.
@@ -116,9 +112,6 @@ def get_console_logs(
 
     ``GET /test-results/{testId}/web-transactions/agent/{agentId}/round/{roundId}/console-logs``
 
-    :param test_id: the test.
-    :param agent_id: the agent.
-    :param round_id: the round.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: the response; the lines of each page are in ``consoleLogs``.
     :raises ThousandEyesError: when the read fails.
@@ -136,8 +129,6 @@ def get_test(
 ) -> Flow[dict[str, Any]]:
     """Read the definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
 
-    :param test_id: the test.
-    :param test_type: type of the test.
     :param time_left: seconds until the caller's deadline; no retry waits longer.
     :raises ThousandEyesError: when the read fails.
     """
@@ -195,7 +186,6 @@ def find_created(
 ) -> Flow[dict[str, Any] | None]:
     """Find the test of a creation whose response was lost.
 
-    :param test_type: its type.
     :param name: its unique name.
     :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
     :return: ``None`` when there is no test of that name.

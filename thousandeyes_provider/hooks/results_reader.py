@@ -263,7 +263,6 @@ class ResultsReader(RoundPoller):
     ) -> Plan:
         """Read what has to be known before a test is run, with as few requests as possible.
 
-        :param test_id: the test.
         :param test_type: the type; read from ThousandEyes when ``None``.
         :param result_types: the result types to wait for; the defaults of the test type when ``None``.
         :param expected: the agents that should report. When ``None``: the agents of the definition, else those of the

@@ -49,7 +49,6 @@ _unused: WeakKeyDictionary[Any, dict[tuple[str, str], RequestPacer]] = WeakKeyDi
 class Sent:
     """What became of a request of a shared account.
 
-    :param outcome: the response, or why there is none.
     :param paced_seconds: seconds that it waited to leave the reserved share of the quota free.
     :param held_seconds: seconds that it waited because ThousandEyes had refused another request (429).
     :param took_seconds: seconds from sending to the outcome.
@@ -135,7 +134,6 @@ class SharedAccount:
 
     Get one with :meth:`shared` and return it with :meth:`release`; the last user closes it.
 
-    :param settings: the settings of the connection.
     :param reserved_share: share of the organization's quota that stays free, 0 to 1.
     :param paced: whether requests keep the pace that the quota allows; ``False`` for a single user.
     """

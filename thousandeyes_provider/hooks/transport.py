@@ -90,7 +90,6 @@ def send(session: requests.Session, request: ApiRequest, timeout: float) -> Resp
     """Send once and read the whole response.
 
     :param session: from :func:`open_session`.
-    :param request: what to send.
     :param timeout: seconds until the whole response must have arrived. The resolver is not counted, nor are further
         addresses of a host whose first ones do not answer.
     """
@@ -259,7 +258,6 @@ class _DeadlineReader(io.RawIOBase):
     """Reads from a socket until a deadline.
 
     :param sock: the socket; its timeout is the time until the deadline.
-    :param raw: the stream to read.
     """
 
     def __init__(self, sock: Any, raw: Any) -> None:

@@ -111,10 +111,8 @@ class Check:
     """A rule that a round must meet: all of its terms.
 
     :param path: its position in the declaration: ``checks["http-server"]["responseTime"]["p95"]``.
-    :param result_type: the result type of the rows.
     :param metric: the field, dotted into the row.
     :param aggregate: one of :data:`AGGREGATES`.
-    :param terms: the comparisons.
     :param tolerance: fraction by which a bound is widened, as in Airflow's SQL check operators; ``None`` for none.
     :param floor: smallest difference to the baseline that can fail, in the unit of the metric.
     :param quorum: for ``every``, the fraction of agents (more than 0, up to 1) that must pass.

@@ -53,7 +53,6 @@ NO_BASELINE = "there is no earlier run and no history to compare with"
 class AgentValue:
     """An agent that fails a check, with its values.
 
-    :param agent: the agent.
     :param values: its values, one for each of its rows.
     :param before: its values in the baseline, when they are compared.
     """
@@ -78,7 +77,6 @@ class AgentValue:
 class CheckResult:
     """The result of one check.
 
-    :param check: the check.
     :param passed: whether the check passes.
     :param agents: how many agents the check covers.
     :param actual: the compared value: the aggregate of all values; for ``every`` and ``any`` the number of agents that
@@ -153,7 +151,6 @@ def evaluate(
 ) -> tuple[CheckResult, ...]:
     """Evaluate the checks on the rows of a round.
 
-    :param checks: the parsed checks.
     :param rows: the rows of our round, by result type, in any order.
     :param baseline: what ``change_*`` and ``delta_*`` compare with; without it they fail.
     :return: a result for each check, in their order.

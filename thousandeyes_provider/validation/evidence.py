@@ -45,7 +45,6 @@ MAX_LIST = 1500
 class MissingAgent:
     """An expected agent with missing rows.
 
-    :param agent: the agent.
     :param state: its state in ThousandEyes: ``online``, ``offline``, ``disabled``, ``unknown`` (not listed), or
         ``None`` when the state could not be read.
     :param missing_rows: which rows are missing, when the agent sent some: ``dns-server 1 of 2``.
@@ -66,7 +65,6 @@ class Observed:
     :param test_name: its name; empty when it is not known.
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`; empty when it is not known.
     :param account_group_id: the account group in force; ``None`` when it is not known.
-    :param verdict: the verdict.
     :param finished_at: when the run was judged.
     :param sent_at: when the run call was sent; ``None`` when it was not.
     :param started_at: when ThousandEyes accepted the run; ``None`` when it did not.
@@ -159,7 +157,6 @@ def confirmed(evidence: Mapping[str, Any], first: Mapping[str, Any], *, same: bo
 
     A failure that is not the same is not confirmed: the verdict becomes ``passed``, with ``unconfirmed``.
 
-    :param evidence: the evidence of the repeated run.
     :param first: what to show of the first run, as ``confirms``: ``started_at``, ``rounds``, ``links``.
     :param same: whether the failures are the same (:func:`~thousandeyes_provider.validation.verdict.same_failure`).
     """

@@ -37,7 +37,6 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
 def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:
     """Join the first names with semicolons and count the others: ``Oslo; Rome and 3 more``.
 
-    :param names: the names, the most important first.
     :param limit: how many names to show.
     :param count: how many there are in all, when ``names`` is itself shortened.
     """

@@ -52,7 +52,6 @@ def report_format(path: str) -> str:
 def report(evidence: Mapping[str, Any], format_: str) -> str:
     """Return the evidence as the text of a report.
 
-    :param evidence: the evidence of a run.
     :param format_: ``junit``, ``markdown`` or ``html``.
     :raises ValueError: for another format.
     """
@@ -100,8 +99,6 @@ def junit_document(
 ) -> str:
     """Return a JUnit file with one test suite.
 
-    :param name: name of the test suite.
-    :param cases: its test cases.
     :param properties: names and values of its properties.
     :param output: lines of its ``system-out``.
     :param started_at: ISO time at which the suite started.

@@ -33,7 +33,6 @@ class AgentRows(NamedTuple):
     """The rows of a result type that one agent has sent.
 
     :param key: what identifies the agent (:func:`agent_key`).
-    :param agent: the agent.
     :param country_id: its country, two letters; empty when the rows have none.
     :param rows: its rows, ordered by server and direction.
     """
@@ -179,7 +178,6 @@ def _joined(values: Sequence[Any]) -> Values:
 def read_values(result_type: str, metric: str, rows: Iterable[Row]) -> list[Values]:
     """Return the values of a metric in each row.
 
-    :param result_type: the result type of the rows.
     :param metric: the field, dotted into the row.
     """
     read = metric_reader(result_type, metric)

@@ -128,7 +128,6 @@ def suite_evidence(
     has a verdict at all. An inconclusive test never makes a suite fail.
 
     :param evidences: the evidence of each run, in any order.
-    :param rules: what makes the suite pass.
     :param judged_at: now, epoch seconds.
     :param expected_ids: the tests that were selected, by test id (or by the id of the test that a run was made from).
     :param expected_count: how many runs there should be, where the ids are not known.

@@ -52,8 +52,6 @@ def suite_report(
 ) -> str:
     """Return the evidence of a suite as the text of a report.
 
-    :param evidence: of the suite.
-    :param runs: the evidence of each run.
     :param format_: ``junit``, ``markdown`` or ``html``.
     :param name: name of the suite.
     """
@@ -68,10 +66,6 @@ def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], 
     """Return one JUnit test suite with the cases of every run: its round, its agents' errors and its checks.
 
     A case of a test that is not blocking is skipped where it did not pass. A run without evidence is an error.
-
-    :param evidence: of the suite.
-    :param runs: the evidence of each run.
-    :param name: name of the test suite.
     """
     blocking = {row["test_id"]: row["blocking"] for row in evidence["tests"]}
     cases = []

@@ -35,7 +35,6 @@ class AgentError:
     """An agent whose measurement failed.
 
     :param key: what identifies the agent (:func:`~thousandeyes_provider.validation.samples.agent_key`).
-    :param agent: the agent.
     :param country_id: its country, two letters; empty when the rows have none.
     :param reasons: the error of each row: the result type, and the text of the row.
     """
@@ -100,10 +99,8 @@ def judge(
 
     Which rows are errors: `docs/thousandeyes-api.md`, "Result types and errors".
 
-    :param rows: the rows of our round, by result type.
     :param max_agent_errors: how many agents may have an error: a count (``int``), or a fraction of the judged agents
         (``float``, rounded down).
-    :param checks: the checks.
     :param baseline: what the checks compare with.
     """
     of_round = RoundRows(rows)
@@ -140,10 +137,6 @@ def verdict_of(state: WaitState, progress: RoundProgress, judgement: Judgement) 
 
     A round without enough agents is ``incomplete`` while the wait goes on and at the deadline, whatever the agents
     that reported show.
-
-    :param state: the state of the wait.
-    :param progress: what has arrived.
-    :param judgement: the judgement of it.
     """
     if not progress.rows():
         return Verdict.NO_RESULTS
