@@ -53,10 +53,6 @@ _NOT_SECRET = frozenset(("authType", "authUser", "clientAuthentication", "secret
 """Fields with names like those of secrets."""
 
 
-class DefinitionErrors(DeclarationErrors):
-    """A definition is invalid."""
-
-
 def read_definition(
     test_type: str,
     definition: Mapping[str, Any],
@@ -75,12 +71,12 @@ def read_definition(
     :param name: its name in errors.
     :param partial: whether required fields may be missing, as in what overrides an existing definition.
     :param known: whether a value is final; other values (templates) are not checked.
-    :raises DefinitionErrors: with every problem, its path and what was expected.
+    :raises DeclarationErrors: with every problem, its path and what was expected.
     """
     reader = _Reader(test_type, [], [], partial, known)
     body = _read_top(definition, name, reader)
     if reader.errors:
-        raise DefinitionErrors(reader.errors)
+        raise DeclarationErrors(reader.errors)
     return body
 
 
@@ -108,7 +104,7 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
 
     :param body: what :func:`read_definition` returned.
     :param agents: the agents of ``GET /agents``; agents without an id are left out.
-    :raises DefinitionErrors: for each name that no agent has, with close names, or that several agents have.
+    :raises DeclarationErrors: for each name that no agent has, with close names, or that several agents have.
     """
     listed = [
         (short_text(agent.get("agentName")), agent_id)
@@ -146,7 +142,7 @@ def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]])
     if isinstance(target, str) and not _is_id(target):
         result["targetAgentId"] = resolve(target, 'definition["targetAgentId"]')
     if errors:
-        raise DefinitionErrors(errors)
+        raise DeclarationErrors(errors)
     return result
 
 

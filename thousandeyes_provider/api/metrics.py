@@ -178,8 +178,8 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {name: _table(name) for name in RE
 _COMMON = frozenset(metric.name for metric in _OF_EVERY_ROW)
 
 
-def metric_values(result_type: str, name: str, row: Row) -> tuple[Any, ...]:
-    """Return the values of a metric in a row: one, several when the name leads into a list, none when it is absent.
+def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...]]:
+    """Return the function that reads a metric from a row: one value, several when the name leads into a list, or none.
 
     Null, objects, a time below zero and a negative ``healthScore`` are no values (`docs/thousandeyes-api.md`, "Result
     types and errors"). A list of plain values at the end of the name is one text, an entry a line.
@@ -187,11 +187,6 @@ def metric_values(result_type: str, name: str, row: Row) -> tuple[Any, ...]:
     :param result_type: a key of :data:`METRICS`.
     :param name: the metric, dotted into the row.
     """
-    return metric_reader(result_type, name)(row)
-
-
-def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...]]:
-    """Return the function of a row that :func:`metric_values` is, for the rows of a large round."""
     metric = METRICS[result_type].get(name)
     derived = metric.derived if metric is not None else None
     # A time below zero and a negative health score stand for no value.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 from thousandeyes_provider.api import endpoints
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.flows import (
     Clock,
     Flow,
@@ -209,7 +210,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
             body = definitions.read_definition(test_type, definition)
             if definitions.names_agents(body):
                 body = definitions.with_agent_ids(body, self.list_agents(time_left=time_left))
-        except definitions.DefinitionErrors as error:
+        except DeclarationErrors as error:
             raise ThousandEyesConfigurationError(str(error)) from None
         return body
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import expand_of
 
@@ -30,10 +29,6 @@ OPTIONS = ("tolerance", "floor", "quorum", "severity", "where", "unlisted")
 
 WHERE_FIELDS = ("agentId", "agentName", "countryId")
 """The fields of an agent that ``where`` may use."""
-
-
-class CheckErrors(DeclarationErrors):
-    """A declaration of checks is invalid."""
 
 
 class Severity(StrEnum):

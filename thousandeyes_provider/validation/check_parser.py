@@ -17,6 +17,7 @@ from thousandeyes_provider.api.coerce import (
     parse_structure,
     shorten,
 )
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.metrics import METRICS, Kind, closest_metric, kind_of, unit_of
 from thousandeyes_provider.api.result_types import RESULT_TYPES, TEST_TYPES
 from thousandeyes_provider.validation.check_model import (
@@ -32,7 +33,6 @@ from thousandeyes_provider.validation.check_model import (
     UPPER_BOUNDS,
     WHERE_FIELDS,
     Check,
-    CheckErrors,
     Checks,
     Severity,
     Term,
@@ -81,11 +81,11 @@ def parse_checks(declaration: Any, *, literals_only: bool = False) -> Checks:
         every part of it. ``None`` and an empty declaration are no checks.
     :param literals_only: whether to leave out what is known only when the task runs: templates, the names of files,
         the output of other tasks.
-    :raises CheckErrors: with every problem.
+    :raises DeclarationErrors: with every problem.
     """
     checks, errors = read_checks(declaration, literals_only=literals_only)
     if errors:
-        raise CheckErrors(errors)
+        raise DeclarationErrors(errors)
     return checks
 
 

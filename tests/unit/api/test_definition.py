@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.definition import (
     MAX_TEST_NAME,
     MAX_WARNINGS,
-    DefinitionErrors,
     default_name,
     definition_warnings,
     missing_credentials,
@@ -37,7 +37,7 @@ LISTED = [
 
 
 def errors(test_type, definition, **options):
-    with pytest.raises(DefinitionErrors) as failure:
+    with pytest.raises(DeclarationErrors) as failure:
         read_definition(test_type, definition, **options)
     return failure.value.errors
 
@@ -268,7 +268,7 @@ class TestReading:
         assert (sent["authType"], type(sent["authType"]), sent["sslVersionId"]) == ("basic", str, "6")
 
     def test_errors_survive_pickling(self):
-        error = DefinitionErrors(["one", "two"])
+        error = DeclarationErrors(["one", "two"])
         assert str(pickle.loads(pickle.dumps(error))) == str(error) == "2 errors:\n- one\n- two"
 
     @given(
@@ -287,7 +287,7 @@ class TestReading:
     def test_any_definition_is_accepted_or_has_errors(self, test_type, definition):
         try:
             read = read_definition(test_type, definition)
-        except DefinitionErrors as error:
+        except DeclarationErrors as error:
             message = error.errors
         else:
             assert read_definition(test_type, read) == read
@@ -326,19 +326,19 @@ class TestAgentsByName:
         assert names_agents(body)
 
     def test_a_similar_name_is_shown(self):
-        with pytest.raises(DefinitionErrors, match=r"close names: 'Paris, France CDG' \(7\)$"):
+        with pytest.raises(DeclarationErrors, match=r"close names: 'Paris, France CDG' \(7\)$"):
             with_agent_ids(
                 {"targetAgentId": "Paris FR"}, [{"agentId": "7", "agentName": "Paris, France CDG"}]
             )
 
     def test_at_most_three_close_names_are_shown(self):
         near = [{"agentId": str(nth), "agentName": f"Berlin {nth}"} for nth in range(5)]
-        with pytest.raises(DefinitionErrors) as failure:
+        with pytest.raises(DeclarationErrors) as failure:
             with_agent_ids({"targetAgentId": "Berlin 9"}, near)
         assert str(failure.value).count(" (") == 3
         assert "; close names: 'Berlin 4' (4); 'Berlin 3' (3); 'Berlin 2' (2)" in str(failure.value)
         far = [{"agentId": str(nth), "agentName": f"{nth} in a district of Berlin"} for nth in range(5)]
-        with pytest.raises(DefinitionErrors, match=r"Berlin' \(2\)$"):
+        with pytest.raises(DeclarationErrors, match=r"Berlin' \(2\)$"):
             with_agent_ids({"targetAgentId": "berlin"}, far)
 
     @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ class TestAgentsByName:
         ],
     )
     def test_unknown_and_ambiguous_names(self, name, says):
-        with pytest.raises(DefinitionErrors) as failure:
+        with pytest.raises(DeclarationErrors) as failure:
             with_agent_ids({"agents": [{"agentName": name}], "targetAgentId": name}, LISTED)
         assert [error.split(":")[0] for error in failure.value.errors] == [
             'definition["agents"][0]',
@@ -569,7 +569,7 @@ class TestManyUnknownNames:
         assert len(warnings) == MAX_WARNINGS + 1
         assert warnings[0] == ("definition[\"ur0\"] is not known for http-server tests; did you mean 'url'?")
         assert warnings[-1] == f"definition: {50_000 - MAX_WARNINGS} more warnings"
-        with pytest.raises(DefinitionErrors) as refused:
+        with pytest.raises(DeclarationErrors) as refused:
             read_definition("http-server", unknown)
         assert len(refused.value.errors) == 2
         assert "is 'ur" in str(refused.value)
@@ -577,7 +577,7 @@ class TestManyUnknownNames:
     def test_fifty_thousand_unknown_agents(self):
         agents = [{"agentName": f"Osl{number}"} for number in range(2 * MAX_WARNINGS)]
         body = read_definition("http-server", {"url": "https://example.com", "agents": agents})
-        with pytest.raises(DefinitionErrors) as refused:
+        with pytest.raises(DeclarationErrors) as refused:
             with_agent_ids(body, [{"agentId": "1", "agentName": "Oslo"}])
         assert len(refused.value.errors) == 2 * MAX_WARNINGS
         assert str(refused.value).count("close names: 'Oslo' (1)") == MAX_WARNINGS

@@ -10,7 +10,7 @@ from thousandeyes_provider.api.metrics import (
     closest_metric,
     expand_of,
     kind_of,
-    metric_values,
+    metric_reader,
     unit_of,
 )
 from thousandeyes_provider.api.result_types import RESULT_TYPES
@@ -112,7 +112,7 @@ def test_every_field_of_the_simulator_is_listed(result_type, failed):
     ],
 )
 def test_values_of_a_metric_in_a_row(result_type, name, row, values):
-    assert metric_values(result_type, name, row) == values
+    assert metric_reader(result_type, name)(row) == values
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_an_unlisted_metric_has_neither_kind_nor_unit():
 
 
 def test_a_negative_health_score_is_no_value():
-    assert metric_values(HTTP, "healthScore", {"healthScore": 0}) == (0,)
-    assert metric_values(HTTP, "inner.healthScore", {"inner": [{"healthScore": -1}, {"healthScore": 1}]}) == (
+    assert metric_reader(HTTP, "healthScore")({"healthScore": 0}) == (0,)
+    assert metric_reader(HTTP, "inner.healthScore")({"inner": [{"healthScore": -1}, {"healthScore": 1}]}) == (
         1,
     )
 

@@ -10,6 +10,7 @@ import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 from tests.unit.operators.conftest import replace_sleep
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.definition_schema import FIELDS
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.exceptions import (
@@ -525,10 +526,10 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         assert "no agent is named 'Frankfurt'; close names: 'Frankfurt, Germany' (14410)" in outcome
 
     def test_a_name_that_two_agents_have(self, simulator, worker):
-        from thousandeyes_provider.api.definition import DefinitionErrors, with_agent_ids
+        from thousandeyes_provider.api.definition import with_agent_ids
 
         twins = [{"agentId": "1", "agentName": "Lab"}, {"agentId": "2", "agentName": "lab"}]
-        with pytest.raises(DefinitionErrors, match="2 agents are named 'LAB'; use an id: 1, 2"):
+        with pytest.raises(DeclarationErrors, match="2 agents are named 'LAB'; use an id: 1, 2"):
             with_agent_ids({"agents": [{"agentName": "LAB"}]}, twins)
 
     def test_more_agents_than_there_are(self, simulator, worker):

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.validation.check_model import (
     AGGREGATES,
     COMPARISONS,
     NO_CHECKS,
     OPTIONS,
-    CheckErrors,
     Severity,
     Where,
 )
@@ -66,7 +66,7 @@ def only(rules, metric="responseTime", **options):
 
 
 def errors(declaration, **options):
-    with pytest.raises(CheckErrors) as caught:
+    with pytest.raises(DeclarationErrors) as caught:
         parse_checks(declaration, **options)
     return caught.value.errors
 
@@ -525,7 +525,7 @@ class TestErrors:
             'checks["network"]["loss"]',
             'checks["network"]["jitter"]',
         ]
-        with pytest.raises(CheckErrors) as caught:
+        with pytest.raises(DeclarationErrors) as caught:
             parse_checks(wrong)
         assert str(caught.value) == "5 errors:\n- " + "\n- ".join(parsed)
 
@@ -535,7 +535,7 @@ class TestErrors:
         assert errors(http(rules)) == ("checks: nested more than 50 levels deep",)
 
     def test_the_error_can_be_pickled(self):
-        error = CheckErrors(["checks: a", "checks: b"])
+        error = DeclarationErrors(["checks: a", "checks: b"])
         assert pickle.loads(pickle.dumps(error)).errors == error.errors
 
     def test_touching_bounds_leave_one_value(self):
@@ -617,7 +617,7 @@ def test_any_json_is_a_declaration_or_has_errors(declaration, literals_only):
     parsed: tuple[str, ...] = ()
     try:
         checks = parse_checks(declaration, literals_only=literals_only)
-    except CheckErrors as error:
+    except DeclarationErrors as error:
         parsed = error.errors
     assert all(error.startswith("checks") for error in parsed)
     assert parsed or all(check.terms for check in checks.checks)

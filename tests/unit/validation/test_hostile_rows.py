@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.api.definition import (
-    DefinitionErrors,
     definition_warnings,
     missing_credentials,
     names_agents,
@@ -45,8 +45,13 @@ from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
 from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES
 from thousandeyes_provider.validation.reports import junit, markdown
-from thousandeyes_provider.validation.summary import summary, table
+from thousandeyes_provider.validation.summary import summary, table_lines
 from thousandeyes_provider.validation.verdict import judge, verdict_of
+
+
+def table(evidence):
+    return "\n".join(line for _, line in table_lines(evidence))
+
 
 AT = 1_790_000_000
 ACCEPTED = AT + 2.5
@@ -396,7 +401,7 @@ def test_the_settings_of_any_test_are_a_definition_or_errors(data):
         body = read_definition(test_type, body)
         if names_agents(body):
             body = with_agent_ids(body, data.draw(st.lists(AGENTS, max_size=4)))
-    except DefinitionErrors as error:
+    except DeclarationErrors as error:
         faults = error.errors
     else:
         faults = ()
@@ -417,7 +422,7 @@ def test_a_name_is_found_among_agents_only_with_an_id(agents):
     body = {"agents": [{"agentName": "Lab"}], "targetAgentId": "Lab"}
     try:
         hostile_rows = with_agent_ids(body, agents)
-    except DefinitionErrors as error:
+    except DeclarationErrors as error:
         faults = error.errors
     else:
         faults = ()
