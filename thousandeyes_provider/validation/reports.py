@@ -18,13 +18,11 @@ from thousandeyes_provider.validation.formatting import (
 )
 from thousandeyes_provider.validation.html_report import html_report
 from thousandeyes_provider.validation.summary import (
-    agent_counts,
     agent_rows,
-    baseline_label,
     check_cells,
-    check_counts,
     cut_label,
     error_lines,
+    facts,
     metric_rows,
     test_label,
 )
@@ -233,16 +231,5 @@ def escape_markdown(text: str) -> str:
 
 
 def _facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = [
-        ("verdict", evidence["verdict"]),
-        ("test", f"{evidence['test_id']} {evidence['test_name']}".strip()),
-        ("test type", evidence["test_type"]),
-        ("account group", evidence["account_group_id"] or "the token's default"),
-        ("started at", evidence["started_at"] or "not accepted"),
-        ("finished at", evidence["finished_at"]),
-        ("agents", agent_counts(evidence)),
-        ("checks", check_counts(evidence)),
-        ("baseline", baseline_label(evidence)),
-    ]
-    facts = [(name, value) for name, value in facts if value]
-    return facts + [(f"{name} link", link) for name, link in evidence["links"].items()]
+    links = [(f"{name} link", link) for name, link in evidence["links"].items()]
+    return [("verdict", evidence["verdict"]), ("test", test_label(evidence)), *facts(evidence), *links]

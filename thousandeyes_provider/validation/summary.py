@@ -256,21 +256,8 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     Failed checks and agents are ``logging.ERROR``, warnings and missing agents ``logging.WARNING``, the rest is
     ``logging.INFO``.
     """
-    facts = [
-        ("account group", evidence["account_group_id"] or "the token's default"),
-        ("time", _times(evidence)),
-        ("rounds", ", ".join(f"{name} {iso_time(at)}" for name, at in evidence["rounds"].items()) or "none"),
-        ("requests", _requests(evidence)),
-        ("agents", f"{agent_counts(evidence)}; {_EXPECTED_BY[evidence['agents']['expected_source']]}"),
-        ("checks", check_counts(evidence)),
-        ("baseline", baseline_label(evidence)),
-        ("confirmation", _confirmation(evidence)),
-    ]
-    facts = [(name, value) for name, value in facts if value]
-    width = max(len(name) for name, _ in facts)
     level = _LEVELS.get(evidence["verdict"], logging.WARNING)
-    lines = [(level, str(evidence["summary"]))]
-    lines += _info(f"{name.ljust(width)}  {value}" for name, value in facts)
+    lines = [(level, str(evidence["summary"])), *_info(text_columns(facts(evidence)))]
     if warning := (evidence.get("baseline") or {}).get("warning"):
         lines.append((logging.WARNING, f"warning: {warning}"))
     lines += [(logging.INFO, ""), *_check_lines(evidence), *_agent_lines(evidence)]
@@ -279,6 +266,21 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     if cut := cut_label(evidence):
         lines += _info([f"left out for size: {shorten(cut, 200)}"])
     return lines
+
+
+def facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """Return names and values of what is known of a run besides its test."""
+    facts = [
+        ("account group", evidence["account_group_id"] or "the token's default"),
+        ("time", _times(evidence)),
+        ("rounds", ", ".join(f"{name} {iso_time(at)}" for name, at in evidence["rounds"].items()) or "none"),
+        ("requests", _requests(evidence)),
+        ("agents", f"{agent_counts(evidence)}; {_EXPECTED_BY[evidence['agents']['expected_source']]}"),
+        ("checks", check_counts(evidence)),
+        ("baseline", _baseline_label(evidence)),
+        ("confirmation", _confirmation(evidence)),
+    ]
+    return [(name, value) for name, value in facts if value]
 
 
 _LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
@@ -481,8 +483,8 @@ def check_counts(evidence: Evidence) -> str:
     return text + (f", {warnings} warning{'s'[: warnings > 1]}" if warnings else "")
 
 
-def baseline_label(evidence: Evidence) -> str:
-    """Return the baseline of the checks, or why it is not usable; empty when nothing was compared."""
+def _baseline_label(evidence: Evidence) -> str:
+    """The baseline of the checks, or why it is not usable; empty when nothing was compared."""
     baseline = evidence.get("baseline") or {}
     return str(baseline.get("reason") or baseline.get("source") or "")
 
