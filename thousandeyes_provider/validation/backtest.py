@@ -117,6 +117,7 @@ class RollingBaseline:
         for result_type, metric in dict.fromkeys(compared):
             self._wanted.setdefault(result_type, []).append(metric)
         self._agents: dict[str, Agent] = {}
+        self._countries: dict[str, str] = {}
         self._values: dict[tuple[str, str], dict[str, dict[Any, _Window]]] = {}
 
     def add(self, round_id: int, rows: Mapping[str, Iterable[Row]]) -> None:
@@ -124,6 +125,7 @@ class RollingBaseline:
         for result_type, metrics in self._wanted.items():
             for of_agent in by_agent(result_type, rows.get(result_type, ())):
                 self._agents[of_agent.key] = of_agent.agent
+                self._countries[of_agent.key] = of_agent.country_id
                 for metric in metrics:
                     places = self._values.setdefault((result_type, metric), {}).setdefault(of_agent.key, {})
                     for row in of_agent.rows:
@@ -147,7 +149,7 @@ class RollingBaseline:
                     values.setdefault(name, {})[key] = medians
         source = f"the {formatting.format_number(self._window / 3600)} h before"
         why = "" if values else f"{source} has no values to compare with"
-        return Baseline(source, values, self._agents, why)
+        return Baseline(source, values, self._agents, why, countries=self._countries)
 
 
 @dataclass(frozen=True)

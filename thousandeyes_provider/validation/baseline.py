@@ -20,6 +20,7 @@ from thousandeyes_provider.validation.samples import (
     agent_key,
     agent_of,
     as_tuple,
+    country_of,
     read_numbers,
     row_keys,
 )
@@ -37,6 +38,7 @@ class Baseline:
     :param agents: the agents by key, where their names are known.
     :param unusable: why nothing can be compared with it; empty when it is usable.
     :param warning: what a person should know about it; empty for nothing.
+    :param countries: the countries of the agents by key, where known: two letters.
     """
 
     source: str
@@ -44,6 +46,7 @@ class Baseline:
     agents: Mapping[str, Agent] = field(default_factory=dict)
     unusable: str = ""
     warning: str = ""
+    countries: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, result_type: str, metric: str) -> AgentValues:
         """Return the values of a metric by agent; none when the baseline is not usable."""
@@ -95,9 +98,15 @@ def baseline_from_evidence(evidence: Any, *, test_id: str = "") -> Baseline:
                 values.setdefault((result_type, metric), {})[str(key)] = known
     if not values:
         return _unusable(source, "has no samples")
-    return Baseline(
-        source, values, _agents_in(evidence), warning=_other_test(evidence.get("test_id"), test_id)
-    )
+    agents: dict[str, Agent] = {}
+    countries: dict[str, str] = {}
+    for entry in objects_in(inner_value(evidence, "agents", "reported")):
+        agent = Agent(short_text(entry.get("agent_id")), short_text(entry.get("agent_name")))
+        agents[agent_key(agent)] = agent
+        if country := short_text(entry.get("country")):
+            countries[agent_key(agent)] = country
+    warning = _other_test(evidence.get("test_id"), test_id)
+    return Baseline(source, values, agents, warning=warning, countries=countries)
 
 
 def _other_test(earlier: Any, test_id: str) -> str:
@@ -118,6 +127,7 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
     """
     values: dict[tuple[str, str], AgentValues] = {}
     agents: dict[str, Agent] = {}
+    countries: dict[str, str] = {}
     rounds: set[int] = set()
     for result_type in checks.result_types:
         metrics = dict.fromkeys(
@@ -129,7 +139,9 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
             continue
         keys, series = _series(result_type, of_type)
         for key, positions in zip(keys, series, strict=True):
-            agents.setdefault(key, agent_of(of_type[positions[0]]))
+            row = of_type[positions[0]]
+            agents.setdefault(key, agent_of(row))
+            countries.setdefault(key, country_of(row))
         for metric in metrics:
             if medians := _medians(keys, series, read_numbers(result_type, metric, of_type)):
                 values[result_type, one_line(metric)] = medians
@@ -137,7 +149,9 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
         return _unusable(source, "has no rounds")
     first, last = iso_time(min(rounds)), iso_time(max(rounds))
     span = f"{source}, {len(rounds)} rounds from {first} to {last}"
-    return Baseline(span, values, agents) if values else _unusable(span, "has no values to compare with")
+    if not values:
+        return _unusable(span, "has no values to compare with")
+    return Baseline(span, values, agents, countries=countries)
 
 
 def _rounds(rows: Iterable[Row]) -> set[int]:
@@ -183,11 +197,3 @@ def _unusable(source: str, why: str) -> Baseline:
 
 def _label(value: Any) -> str:
     return one_line(str(value), 80) if isinstance(value, str | int | float) else "unknown"
-
-
-def _agents_in(evidence: Mapping[str, Any]) -> dict[str, Agent]:
-    reported = objects_in(inner_value(evidence, "agents", "reported"))
-    agents = [
-        Agent(short_text(agent.get("agent_id")), short_text(agent.get("agent_name"))) for agent in reported
-    ]
-    return {agent_key(agent): agent for agent in agents}

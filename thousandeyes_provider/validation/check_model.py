@@ -53,15 +53,15 @@ class Where:
     agent_names: tuple[str, ...] = ()
     country_ids: tuple[str, ...] = ()
 
-    def matcher(self) -> Callable[[Agent, str], bool] | None:
-        """Return a predicate of an agent and its country; ``None`` for all agents."""
+    def matcher(self) -> Callable[[Agent, str | None], bool] | None:
+        """Return a predicate of an agent and its country, ``None`` for an unknown one; ``None`` for all agents."""
         if self == Where():
             return None
         patterns = [_name_pattern(name) for name in self.agent_names]
         countries = {country.casefold() for country in self.country_ids}
 
-        def matches(agent: Agent, country_id: str) -> bool:
-            if countries and country_id.casefold() not in countries:
+        def matches(agent: Agent, country_id: str | None) -> bool:
+            if countries and country_id is not None and country_id.casefold() not in countries:
                 return False
             if self.agent_ids and agent.agent_id not in self.agent_ids:
                 return False

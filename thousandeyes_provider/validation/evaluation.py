@@ -192,7 +192,7 @@ class _Scope:
     :param reported: all agents of the result type.
     :param metric: their values.
     :param positions: the positions of the agents that the check covers.
-    :param before: the values of the agents in the baseline.
+    :param before: the values in the baseline of the agents that the check covers.
     :param counts_agents: whether the agents are counted, whatever their values are.
     """
 
@@ -263,6 +263,13 @@ def _scope(check: Check, rows: RoundRows, baseline: Baseline | None, as_reported
         ]
     read = rows.values if as_reported else rows.numbers
     before = baseline.of(check.result_type, check.metric) if baseline else {}
+    if baseline and matches:
+        # An agent whose country is not known may have been one of them.
+        before = {
+            key: values
+            for key, values in before.items()
+            if matches(baseline.agent(key), baseline.countries.get(key))
+        }
     return _Scope(reported, read(check.result_type, check.metric), positions, before, as_reported)
 
 

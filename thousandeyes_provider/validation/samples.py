@@ -125,7 +125,7 @@ def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
     keys = [one_line(row_identity(row)) for row in rows]
     if len(single := dict(zip(keys, rows, strict=True))) == len(rows):
         return tuple(
-            [AgentRows(key, agent_of(row := single[key]), _country_of(row), (row,)) for key in sorted(single)]
+            [AgentRows(key, agent_of(row := single[key]), country_of(row), (row,)) for key in sorted(single)]
         )
     grouped: dict[str, list[tuple[Any, Row]]] = {}
     for key, row_id, row in zip(keys, row_keys(result_type, rows), rows, strict=True):
@@ -240,10 +240,11 @@ def _agent_rows(key: str, rows: list[tuple[Any, Row]]) -> AgentRows:
         rows.sort(key=lambda pair: (pair[0], row_content(pair[1])))
         ordered = [row for _, row in rows]
     agent = Agent(agent_id_of(ordered[0]), max(map(agent_name_of, ordered)))
-    return AgentRows(key, agent, max(map(_country_of, ordered)), tuple(ordered))
+    return AgentRows(key, agent, max(map(country_of, ordered)), tuple(ordered))
 
 
-def _country_of(row: Row) -> str:
+def country_of(row: Row) -> str:
+    """Return the country of the agent of a row, two letters; empty when the row has none."""
     agent = row.get("agent")
     value = agent.get("countryId") if type(agent) is dict or isinstance(agent, Mapping) else None
     return value.strip() if isinstance(value, str) else ""

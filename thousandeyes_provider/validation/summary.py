@@ -250,6 +250,11 @@ def error_lines(agent: Mapping[str, Any]) -> list[str]:
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
+def table(evidence: Evidence) -> str:
+    """Return :func:`table_lines` as one text; ``make demo`` prints it."""
+    return "\n".join(line for _, line in table_lines(evidence))
+
+
 def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     """Return the evidence as a table of at most 60 lines, each with its log level.
 

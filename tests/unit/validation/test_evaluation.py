@@ -468,6 +468,31 @@ class TestBefore:
         outcome = result(rule, round_rows, before=before(a0=5, a1=5, a2=5))
         assert (outcome.passed, names(outcome.only_before)) == (True, ["2"])
 
+    @pytest.mark.parametrize("where", [{"countryId": "DE"}, {"agentName": "name 0"}])
+    @pytest.mark.parametrize("from_history", [False, True])
+    def test_an_agent_outside_of_where_that_is_gone_does_not_lower_the_count(self, where, from_history):
+        rule = {"count": {"delta_geq_to": 0, "where": where}}
+        if from_history:
+            history = [row(0, 5, roundId=60), row(1, 5, country="FR", roundId=60)]
+            earlier = baseline_from_rows({HTTP: history}, parse_checks({HTTP: {TIME: rule}}), "the last hour")
+        else:
+            countries = {"0": "DE", "1": "FR"}
+            reported = [
+                {"agent_id": key, "agent_name": f"name {key}", "country": country}
+                for key, country in countries.items()
+            ]
+            samples = {key: {f"{HTTP}.{TIME}": 5} for key in countries}
+            earlier = baseline_from_evidence(
+                {"verdict": "passed", "samples": samples, "agents": {"reported": reported}}
+            )
+        outcome = result(rule, [row(0, 5)], before=earlier)
+        assert (outcome.passed, outcome.before, outcome.only_before) == (True, 1, ())
+
+    def test_an_agent_of_an_unknown_country_that_is_gone_lowers_the_count(self):
+        rule = {"count": {"delta_geq_to": 0, "where": {"countryId": "DE"}}}
+        outcome = result(rule, [row(0, 5)], before=before(a0=5, a1=5))
+        assert (outcome.passed, outcome.before) == (False, 2)
+
 
 class TestJson:
     def test_the_row_of_the_evidence(self):

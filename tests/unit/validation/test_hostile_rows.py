@@ -45,13 +45,8 @@ from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import MissingAgent, Observed, evidence
 from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES
 from thousandeyes_provider.validation.reports import junit, markdown
-from thousandeyes_provider.validation.summary import summary, table_lines
+from thousandeyes_provider.validation.summary import summary, table
 from thousandeyes_provider.validation.verdict import judge, verdict_of
-
-
-def table(evidence):
-    return "\n".join(line for _, line in table_lines(evidence))
-
 
 AT = 1_790_000_000
 ACCEPTED = AT + 2.5

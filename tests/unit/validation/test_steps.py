@@ -14,13 +14,8 @@ from thousandeyes_provider.validation.steps import (
     agents_to_detail,
     failed_step,
 )
-from thousandeyes_provider.validation.summary import summary, table_lines
+from thousandeyes_provider.validation.summary import summary, table
 from thousandeyes_provider.validation.verdict import Verdict, judge
-
-
-def table(evidence):
-    return "\n".join(line for _, line in table_lines(evidence))
-
 
 AT = 1_790_000_000
 API = {

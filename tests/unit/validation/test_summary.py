@@ -11,13 +11,8 @@ from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.baseline import baseline_from_evidence
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.evidence import MissingAgent, Observed, confirmed, evidence
-from thousandeyes_provider.validation.summary import summary, table_lines, worst_agent
+from thousandeyes_provider.validation.summary import summary, table, table_lines, worst_agent
 from thousandeyes_provider.validation.verdict import Verdict, judge
-
-
-def table(evidence):
-    return "\n".join(line for _, line in table_lines(evidence))
-
 
 AT = 1_790_000_000
 HTTP = "http-server"
