@@ -71,7 +71,7 @@ def measured_at(row: Row) -> float | None:
     round_id = round_of(row)
     if round_id is None:
         return None
-    times = (_epoch_seconds(row.get("startTime")), _epoch_seconds(row.get("date")))
+    times = (epoch_seconds(row.get("startTime")), epoch_seconds(row.get("date")))
     return min((time for time in times if time is not None and time > round_id), default=None)
 
 
@@ -194,7 +194,7 @@ def _agent_field(row: Row, name: str) -> str:
     return short_text(agent.get(name)) if type(agent) is dict or isinstance(agent, Mapping) else ""
 
 
-def _epoch_seconds(value: Any) -> float | None:
+def epoch_seconds(value: Any) -> float | None:
     """Epoch seconds of a number, a text that spells one, or an ISO 8601 text (UTC without a zone)."""
     seconds = whole_number(value)
     if seconds is None and isinstance(value, str) and len(value) <= 40:

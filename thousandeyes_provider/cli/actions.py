@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,9 @@ PASSED, FAILED, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 130
 
 QUIET_LOGGERS = ("airflow.hooks.base", "airflow.models.connection")
 """Airflow 2.11 logs each connection that it reads, and a traceback when its database has no tables yet."""
+
+MAX_ROWS = 20
+"""Rows of a table of a backtest; JSON and the report have more."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -321,7 +324,7 @@ def propose(args: Namespace) -> int:
         }
     else:
         proposal = propose(_read_history(args, reader, plan), rate=1 / args.one_in)
-        text, summary = proposal.to_yaml(checks_only=args.checks_only), proposal.summary()
+        text, summary = proposal.to_yaml(), proposal.summary()
         result = proposal.to_json()
     if args.write:
         _write(Path(args.write), text)
@@ -406,55 +409,27 @@ def _incidents(
 
 def _is_about(alert: Mapping[str, Any], test_id: str) -> bool:
     """Whether an alert is of a test. Alerts name their test in a link only."""
-    links = alert.get("_links")
-    test = links.get("test") if isinstance(links, Mapping) else None
-    href = str(test.get("href", "")) if isinstance(test, Mapping) else ""
+    from thousandeyes_provider.api.coerce import inner_value
+
+    href = str(inner_value(alert, "_links", "test", "href"))
     return href.split("?")[0].rstrip("/").endswith(f"/{test_id}")
 
 
-def _backtest_lines(outcome: Backtest, requests: int) -> Iterable[str]:
-    rounds, history = outcome.history.rounds, outcome.history
+def _backtest_lines(outcome: Backtest, requests: int) -> Iterator[str]:
     from thousandeyes_provider.api.response import iso_time
 
+    history = outcome.history
     name = f" {history.test_name!r}" if history.test_name else ""
     yield f"Test {history.test_id}{name} ({history.test_type}): {outcome.summary()}"
     yield (
-        f"{iso_time(rounds[0])} to {iso_time(rounds[-1])}, a round every {history.interval:g} s, "
+        f"{iso_time(history.rounds[0])} to {iso_time(history.rounds[-1])}, a round every {history.interval:g} s, "
         f"{len(history.gaps)} gaps, {len(history.agents)} agents; read with {requests} requests"
     )
-    sections: tuple[tuple[str, Rows], ...] = (
-        ("by check", [{"failed": count, "check": name} for name, count in outcome.by_check.most_common()]),
-        ("by agent", [{"failed": count, "agent": name} for name, count in outcome.by_agent.most_common(10)]),
-        ("warnings", [{"rounds": count, "check": name} for name, count in outcome.warned.most_common()]),
-        (
-            "episodes",
-            [
-                {
-                    "from": episode["from"],
-                    "rounds": episode["rounds"],
-                    "incidents": "; ".join(episode["incidents"]) or "-",
-                    "reason": episode["reason"],
-                    "link": episode["link"],
-                }
-                for episode in (episode.to_json() for episode in outcome.episodes)
-            ],
-        ),
-        (
-            "inconclusive",
-            [
-                {
-                    "time": iso_time(judged.round_id),
-                    "reason": judged.reason,
-                    "agents": "; ".join(judged.agents),
-                }
-                for judged in outcome.inconclusive[:20]
-            ],
-        ),
-    )
-    for title, rows in sections:
-        if rows:
-            yield f"\n{title}"
-            yield from _table(rows)
+    for title, rows in outcome.tables().items():
+        yield f"\n{title}"
+        yield from _table(rows[:MAX_ROWS])
+        if len(rows) > MAX_ROWS:
+            yield f"and {len(rows) - MAX_ROWS} more, see --output json"
     yield from (f"note: {note}" for note in outcome.notes)
 
 
@@ -582,11 +557,8 @@ def _print(args: Namespace, text: str) -> None:
 
 
 def _table(rows: Rows) -> list[str]:
-    """Rows with aligned columns, cut to nothing: a terminal wraps, a file keeps."""
-    columns = list(rows[0])
-    cells = [["" if row.get(column) is None else str(row[column]) for column in columns] for row in rows]
-    widths = [max(len(line[place]) for line in [columns, *cells]) for place in range(len(columns))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [columns, *cells]
-    ]
+    """Rows with aligned columns, not shortened: a terminal wraps, a file keeps."""
+    from thousandeyes_provider.validation.summary import text_columns
+
+    cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+    return text_columns([list(rows[0]), *cells])

@@ -163,7 +163,6 @@ COMMANDS: tuple[Command, ...] = (
             _option(
                 "--write", metavar="FILE", help="write the YAML file here; standard output when left out"
             ),
-            _option("--checks-only", action="store_true", help="write only the checks, for checks='FILE'"),
         ),
         "propose 281474976710706 --write gate.yaml",
     ),

@@ -10,14 +10,13 @@ from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
-from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.coerce import whole_number
 from thousandeyes_provider.api.expected_agents import Agent, share_or_count
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
-from thousandeyes_provider.api.rounds import app_link, row_key, window_seconds
+from thousandeyes_provider.api.rounds import app_link, epoch_seconds, row_key, window_seconds
 from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.baseline import Baseline
@@ -62,15 +61,24 @@ class Gate:
         compare = arguments.get("compare_with")
         if compare is not None and not (isinstance(compare, Mapping) and "window" in compare):
             raise ValueError("compare_with: a backtest needs {'test_id': …, 'window': '24h'}")
-        min_agents = arguments.get("min_agents")
+        min_agents, confirm_failures = arguments.get("min_agents"), arguments.get("confirm_failures", 0)
         if min_agents is not None:
-            share_or_count(min_agents, 1000, "min_agents")
+            share_or_count(min_agents, None, "min_agents")
+        repeats = whole_number(confirm_failures)
+        if repeats is None or not 0 <= repeats <= MAX_CONFIRMATIONS:
+            raise ValueError(
+                f"confirm_failures={confirm_failures!r}: expected a whole number from 0 to {MAX_CONFIRMATIONS}"
+            )
+        try:
+            max_agent_errors = parse_allowed_errors(arguments.get("max_agent_errors", 0))
+        except ValueError as error:
+            raise ValueError(f"max_agent_errors: {error}") from None
         return cls(
             checks=parse_checks(arguments.get("checks")),
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
-            max_agent_errors=_max_agent_errors(arguments.get("max_agent_errors", 0)),
-            confirm_failures=_confirm_failures(arguments.get("confirm_failures", 0)),
+            max_agent_errors=max_agent_errors,
+            confirm_failures=repeats,
         )
 
     def result_types(self, test_type: str) -> tuple[str, ...]:
@@ -175,6 +183,18 @@ class JudgedRound:
     warned: tuple[str, ...] = ()
     unconfirmed: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """For JSON output."""
+        return {
+            "round_id": self.round_id,
+            "time": iso_time(self.round_id),
+            "verdict": self.verdict.value,
+            "checks": list(self.checks),
+            "agents": list(self.agents),
+            "reason": self.reason,
+            "link": self.link,
+        }
+
 
 @dataclass(frozen=True)
 class Incident:
@@ -206,7 +226,7 @@ class Episode:
     incidents: tuple[Incident, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For JSON output and the report page."""
+        """For JSON output."""
         first, last = self.rounds[0], self.rounds[-1]
         return {
             "from": iso_time(first.round_id),
@@ -228,7 +248,7 @@ class Backtest:
     :param judged: number of rounds judged.
     :param failed: rounds that would have failed.
     :param inconclusive: rounds that would have been incomplete or without results.
-    :param warned: number of rounds for each check of severity ``warn`` that did not hold.
+    :param warned: for each round the checks of severity ``warn`` that did not hold.
     :param unconfirmed: failed rounds that the next rounds did not confirm.
     :param incidents: alerts and events of the period.
     :param notes: what could not be read.
@@ -239,20 +259,10 @@ class Backtest:
     judged: int = 0
     failed: list[JudgedRound] = field(default_factory=list)
     inconclusive: list[JudgedRound] = field(default_factory=list)
-    warned: Counter[str] = field(default_factory=Counter)
+    warned: list[str] = field(default_factory=list)
     unconfirmed: int = 0
     incidents: Sequence[Incident] = ()
     notes: Sequence[str] = ()
-
-    @property
-    def by_check(self) -> Counter[str]:
-        """Failed rounds by what failed: each check, and ``max_agent_errors``."""
-        return Counter(check for judged in self.failed for check in judged.checks)
-
-    @property
-    def by_agent(self) -> Counter[str]:
-        """Failed rounds by agent behind the failure."""
-        return Counter(agent for judged in self.failed for agent in judged.agents)
 
     @property
     def episodes(self) -> list[Episode]:
@@ -278,7 +288,7 @@ class Backtest:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """For JSON output and the report page."""
+        """For JSON output."""
         rounds = self.history.rounds
         return {
             "test_id": self.history.test_id,
@@ -290,15 +300,29 @@ class Backtest:
             "failed": len(self.failed),
             "inconclusive": len(self.inconclusive),
             "unconfirmed": self.unconfirmed,
-            "by_check": dict(self.by_check.most_common()),
-            "by_agent": dict(self.by_agent.most_common()),
-            "warned": dict(self.warned.most_common()),
+            "by_check": _counts(check for judged in self.failed for check in judged.checks),
+            "by_agent": _counts(agent for judged in self.failed for agent in judged.agents),
+            "warned": _counts(self.warned),
             "episodes": [episode.to_json() for episode in self.episodes],
-            "failed_rounds": [_round_json(judged) for judged in self.failed],
-            "inconclusive_rounds": [_round_json(judged) for judged in self.inconclusive],
+            "failed_rounds": [judged.to_json() for judged in self.failed],
+            "inconclusive_rounds": [judged.to_json() for judged in self.inconclusive],
             "gaps": [[iso_time(start), iso_time(end)] for start, end in self.history.gaps],
             "notes": list(self.notes),
         }
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each table of the console and the report by its title; tables without rows are left out."""
+        data = self.to_json()
+        of_round = ("time", "reason", "agents", "link")
+        tables = {
+            "Failures by check": [{"rounds": n, "check": check} for check, n in data["by_check"].items()],
+            "Failures by agent": [{"rounds": n, "agent": agent} for agent, n in data["by_agent"].items()],
+            "Warnings": [{"rounds": n, "check": check} for check, n in data["warned"].items()],
+            "Episodes": _rows(data["episodes"], "from", "to", "rounds", "incidents", "reason", "link"),
+            "Failed rounds": _rows(data["failed_rounds"], *of_round),
+            "Inconclusive rounds": _rows(data["inconclusive_rounds"], *of_round),
+        }
+        return {title: rows for title, rows in tables.items() if rows}
 
     def summary(self) -> str:
         """One line: ``would have failed 4 of 4032 rounds (1 in 1008) in 2 episodes; 3 inconclusive``."""
@@ -326,7 +350,7 @@ def backtest(
     outcome = Backtest(history, gate, incidents=incidents, notes=notes)
     for judged in judge_rounds(history, gate):
         outcome.judged += 1
-        outcome.warned.update(judged.warned)
+        outcome.warned += judged.warned
         outcome.unconfirmed += judged.unconfirmed
         if judged.verdict is Verdict.FAILED:
             outcome.failed.append(judged)
@@ -388,14 +412,18 @@ def judge_round(
     :param before: the baseline of the round.
     """
     judgement = judge(rows, gate.max_agent_errors, gate.checks, before)
-    reported = set.intersection(*({agent_key_of(row) for row in reports} for reports in rows.values()))
+    warned = tuple(
+        _title(result) for result in judgement.checks if not result.passed and not result.fails_verdict
+    )
+    reported = set.intersection(*({agent_key_of(row) for row in of_type} for of_type in rows.values()))
     missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
-    needed = len(expected) if gate.min_agents is None else _needed(gate.min_agents, len(expected))
-    warned = tuple(_title(result) for result in judgement.checks if _warns(result))
+    present = len(expected) - len(missing)
+    needed = gate.min_agents
+    needed = len(expected) if needed is None else share_or_count(needed, len(expected), "min_agents") or 0
     if not any(rows.values()):
         return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
-    if len(expected) - len(missing) < needed or not judgement.judged:
-        reason = f"{len(expected) - len(missing)} of {len(expected)} agents reported, {needed} needed"
+    if present < needed or not judgement.judged:
+        reason = f"{present} of {len(expected)} agents reported, {needed} needed"
         return JudgedRound(round_id, Verdict.INCOMPLETE, (), missing, reason, _link(rows, ()))
     if judgement.passed:
         return JudgedRound(round_id, Verdict.PASSED, warned=warned)
@@ -405,30 +433,29 @@ def judge_round(
 def _failed(
     round_id: int, judgement: Judgement, rows: Mapping[str, Sequence[Row]], warned: tuple[str, ...]
 ) -> JudgedRound:
-    checks = [_title(result) for result in judgement.failed_checks]
-    reasons = [
-        formatting.check_sentence(result.to_json(), MAX_AGENTS_NAMED) for result in judgement.failed_checks
-    ]
-    behind = [value.agent for result in judgement.failed_checks for value in result.failing_agents]
-    behind += [agent for result in judgement.failed_checks for agent in result.without_metric]
+    failed = judgement.failed_checks
+    checks = [_title(result) for result in failed]
+    reasons = [formatting.check_sentence(result.to_json(), MAX_AGENTS_NAMED) for result in failed]
+    behind = [value.agent for result in failed for value in result.failing_agents]
+    behind += [agent for result in failed for agent in result.without_metric]
     if judgement.too_many_errors:
+        worst = judgement.errors[0]
         checks.insert(0, "max_agent_errors")
-        first = judgement.errors[0]
         reasons.insert(
             0,
             f"{len(judgement.errors)} of {judgement.judged} agents have errors, {judgement.allowed} allowed: "
-            f"{first.agent}: {first.reasons[0]}",
+            f"{worst.agent}: {worst.reasons[0]}",
         )
         behind = [error.agent for error in judgement.errors] + behind
-    worst = tuple(dict.fromkeys(behind))
+    behind = list(dict.fromkeys(behind))
     more = f"; and {len(reasons) - 1} more checks" if len(reasons) > 1 else ""
     return JudgedRound(
         round_id,
         Verdict.FAILED,
         tuple(checks),
-        tuple(map(str, worst)),
+        tuple(map(str, behind)),
         reasons[0] + more,
-        _link(rows, worst),
+        _link(rows, behind),
         warned,
     )
 
@@ -442,58 +469,16 @@ def incidents_from(kind: str, entries: Iterable[Mapping[str, Any]], now: float) 
     """
     incidents = []
     for entry in entries:
-        start = _time(entry.get("startDate"))
-        if start is None:
-            continue
-        title = next(
-            (str(entry[name]) for name in ("title", "ruleName", "typeName", "alertType") if entry.get(name)),
-            "",
-        )
-        end = _time(entry.get("endDate"))
-        incidents.append(Incident(kind, title, start, now if end is None else end, app_link(entry) or ""))
+        if (start := epoch_seconds(entry.get("startDate"))) is not None:
+            names = (entry.get(name) for name in ("title", "ruleName", "typeName", "alertType"))
+            title = str(next(filter(None, names), ""))
+            end = epoch_seconds(entry.get("endDate")) or now
+            incidents.append(Incident(kind, title, start, end, app_link(entry) or ""))
     return incidents
 
 
-def _time(value: Any) -> float | None:
-    if (seconds := number(value)) is not None:
-        return seconds
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _max_agent_errors(value: Any) -> int | float:
-    try:
-        return parse_allowed_errors(value)
-    except ValueError as error:
-        raise ValueError(f"max_agent_errors: {error}") from None
-
-
-def _confirm_failures(value: Any) -> int:
-    count = whole_number(value)
-    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
-        raise ValueError(f"confirm_failures={value!r}: expected a whole number from 0 to {MAX_CONFIRMATIONS}")
-    return count
-
-
-def _needed(min_agents: int | float, expected: int) -> int:
-    return share_or_count(min_agents, expected, "min_agents") or 0
-
-
-def _warns(result: CheckResult) -> bool:
-    return not result.passed and not result.fails_verdict
-
-
 def _title(result: CheckResult) -> str:
-    check = result.check
-    row = {
-        "result_type": check.result_type,
-        "metric": check.metric,
-        "aggregate": check.aggregate,
-        "comparison": check.to_json(),
-    }
+    row = result.to_json()
     return f"{formatting.check_subject(row)} {formatting.check_expectation(row)}"
 
 
@@ -507,13 +492,17 @@ def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
     return next((links[key] for key in keys if links.get(key)), "")
 
 
-def _round_json(judged: JudgedRound) -> dict[str, Any]:
-    return {
-        "round_id": judged.round_id,
-        "time": iso_time(judged.round_id),
-        "verdict": judged.verdict.value,
-        "checks": list(judged.checks),
-        "agents": list(judged.agents),
-        "reason": judged.reason,
-        "link": judged.link,
-    }
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    """How often each name occurs, the most frequent first."""
+    return dict(Counter(names).most_common())
+
+
+def _rows(entries: Iterable[Mapping[str, Any]], *columns: str) -> list[dict[str, Any]]:
+    """Some columns of JSON objects for a table; lists become text."""
+    return [
+        {
+            column: formatting.SEPARATOR.join(value) if isinstance(value := entry[column], list) else value
+            for column in columns
+        }
+        for entry in entries
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from thousandeyes_provider.api.response import iso_time
-from thousandeyes_provider.validation.backtest import Backtest, JudgedRound
+from thousandeyes_provider.validation.backtest import Backtest
 
 DAY = 86400
 WIDTH, ROW, LABEL = 960, 16, 90
@@ -53,18 +53,9 @@ def backtest_report(outcome: Backtest) -> str:
     """
     history = outcome.history
     name = f" {history.test_name!r}" if history.test_name else ""
-    sections: list[tuple[str, Sequence[Mapping[str, Any]]]] = [
-        ("Failures by check", [{"failed": n, "check": check} for check, n in outcome.by_check.most_common()]),
-        ("Failures by agent", [{"failed": n, "agent": agent} for agent, n in outcome.by_agent.most_common()]),
-        ("Warnings", [{"rounds": n, "check": check} for check, n in outcome.warned.most_common()]),
-        ("Episodes", [_episode_row(episode.to_json()) for episode in outcome.episodes]),
-        ("Failed rounds", [_round_row(judged) for judged in outcome.failed]),
-        ("Inconclusive rounds", [_round_row(judged) for judged in outcome.inconclusive]),
-    ]
     body = ["<h2>Rounds by day (UTC)</h2>", *_picture(outcome)]
-    for title, rows in sections:
-        if rows:
-            body += [f"<h2>{title}</h2>", *_table(rows)]
+    for title, rows in outcome.tables().items():
+        body += [f"<h2>{title}</h2>", *_table(rows)]
     body += [f"<p>Note: {html.escape(note)}</p>" for note in outcome.notes]
     return _PAGE.format(
         title=html.escape(f"Backtest of test {history.test_id}{name} ({history.test_type})"),
@@ -111,26 +102,6 @@ def _marks(first: int, kind: str, start: float, end: float, title: str = "") -> 
             f'width="{max(WIDTH * (right - left) / DAY, 1.5):.1f}" height="{ROW - 2}">'
             f"<title>{html.escape(title or kind)}</title></rect>"
         )
-
-
-def _episode_row(episode: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "from": episode["from"],
-        "to": episode["to"],
-        "rounds": episode["rounds"],
-        "alerts and events": "; ".join(episode["incidents"]),
-        "reason": episode["reason"],
-        "link": episode["link"],
-    }
-
-
-def _round_row(judged: JudgedRound) -> dict[str, Any]:
-    return {
-        "round": iso_time(judged.round_id),
-        "reason": judged.reason,
-        "agents": "; ".join(judged.agents),
-        "link": judged.link,
-    }
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

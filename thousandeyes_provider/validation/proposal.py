@@ -31,6 +31,8 @@ from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.history import ABSENT_ROUNDS, History, agent_key_of
 from thousandeyes_provider.validation.proposed_gate import (
+    CONFIDENCE,
+    REGRESSION,
     Proposal,
     ProposedCheck,
     Slowdowns,
@@ -38,22 +40,16 @@ from thousandeyes_provider.validation.proposed_gate import (
     percent,
     window_text,
 )
-from thousandeyes_provider.validation.samples import by_agent, numbers_of
+from thousandeyes_provider.validation.samples import by_agent, numbers_of, plain
 
 DEFAULT_RATE = 1 / 500
 """False alarms per round that a proposal aims at."""
-
-CONFIDENCE = 0.95
-"""Probability that the true rate is below twice the promised one, given the history."""
 
 OUTAGE_RATE = 1 / 5000
 """Probability that a gate fails because one agent, any of them, is lost."""
 
 MIN_ROUNDS = 100
 """Rounds below which no limit is proposed."""
-
-REGRESSION = 0.3
-"""The slowdown of all agents that the checks should catch."""
 
 ENOUGH = 0.95
 """Share of these slowdowns for which no further repetition is proposed."""
@@ -109,12 +105,12 @@ def propose(history: History, *, rate: float = DEFAULT_RATE) -> Proposal:
 # -- statistics ----------------------------------------------------------------------------------------------------
 
 
-def poisson_upper(events: int, confidence: float) -> float:
-    """The mean of a Poisson distribution that is exceeded with probability ``1 - confidence``, given a count."""
+def poisson_upper(events: int) -> float:
+    """The upper confidence bound of the mean of a Poisson distribution, given a count."""
     low, high = 0.0, events + 10 * math.sqrt(events + 1) + 10
     for _ in range(60):
         middle = (low + high) / 2
-        if poisson_at_most(events, middle) > 1 - confidence:
+        if poisson_at_most(events, middle) > 1 - CONFIDENCE:
             low = middle
         else:
             high = middle
@@ -141,18 +137,15 @@ def episodes(places: Iterable[int]) -> list[int]:
     return first
 
 
-def rate_upper(exceeded: Sequence[int], rounds: int, confidence: float = CONFIDENCE) -> float:
+def rate_upper(exceeded: Sequence[int], rounds: int) -> float:
     """The upper confidence bound of a rate per round when exceedances come in runs.
 
     :param exceeded: places of the rounds beyond the limit.
     :param rounds: number of rounds.
     """
     runs = len(episodes(exceeded))
-    return (
-        poisson_upper(runs, confidence) * len(exceeded) / max(runs, 1) / rounds
-        if runs
-        else (poisson_upper(0, confidence) / rounds)
-    )
+    length = len(exceeded) / runs if runs else 1.0
+    return poisson_upper(runs) * length / rounds
 
 
 def tail_limit(ordered: Sequence[float], rate: float) -> float:
@@ -502,7 +495,7 @@ class _Proposer:
         by_chance = (1 - len(failed) / rounds) ** EPISODE_GAP
         length = max(len(failed) / max(len(episodes(failed)), 1) * by_chance, 1.0)
         events = 0
-        while poisson_upper(events + 1, CONFIDENCE) * length / rounds <= 2 * self.rate:
+        while poisson_upper(events + 1) * length / rounds <= 2 * self.rate:
             events += 1
         rate = min(max(events, 0.5) * length / rounds, self.rate) / overlap
         while True:
@@ -511,7 +504,10 @@ class _Proposer:
             if rate_upper(alarms, rounds) <= 2 * self.rate or rate * rounds < 0.1:
                 break
             rate *= 0.7
-        supported = poisson_upper(0, CONFIDENCE) * length / rounds
+        supported = poisson_upper(0) * length / rounds
+        # A limit that nothing exceeds judges nothing.
+        notes += [_too_often(candidate) for candidate, limit in limits if math.isinf(limit)]
+        limits = [(candidate, limit) for candidate, limit in limits if math.isfinite(limit)]
         return _Choice(
             repeats, limits, max_errors, alarms, supported, self._slowdowns(limits, repeats), notes
         )
@@ -608,9 +604,7 @@ class _Proposer:
                 smallest = min(smallest, sorted(factors)[math.floor(0.9 * len(factors))] - 1)
         if math.isinf(smallest):
             return None
-        return Slowdowns(
-            REGRESSION, len(caught) / (len(self.rounds) - repeats), math.ceil(100 * smallest) / 100
-        )
+        return Slowdowns(len(caught) / (len(self.rounds) - repeats), math.ceil(100 * smallest) / 100)
 
     def _allowed(self, counts: Sequence[int], repeats: int) -> int:
         """The smallest number of agents for which the gate holds when an agent is lost on top of those of the history.
@@ -660,7 +654,6 @@ class _Proposer:
             max_agent_errors=max(errors, 0),
             expected_rate=len(choice.alarms) / rounds if rounds else 0.0,
             promised=promised,
-            confidence=CONFIDENCE,
             slowdowns=choice.slowdowns,
             comments=comments,
             notes=tuple(self.notes),
@@ -687,8 +680,8 @@ class _Proposer:
         fired = sum(value > limit for value in sustained(candidate.base, repeats))
         again = f" in {repeats + 1} rounds in a row" if repeats else ""
         why = f"Fails when {who} {what}{again}. From {len(self.rounds)} rounds; would have failed {fired}."
-        plain = {key: _whole(value) for key, value in comparison.items()}
-        return ProposedCheck(candidate.result_type, candidate.metric, plain, why, fired, len(self.rounds))
+        comparison = {name: plain(value) for name, value in comparison.items()}
+        return ProposedCheck(candidate.result_type, candidate.metric, comparison, why)
 
     def _note_spells(self, choice: _Choice) -> None:
         """Say how often slow rounds may come in a row: so few days cannot exclude some."""
@@ -697,7 +690,7 @@ class _Proposer:
             start for start in episodes(alarms) if any(0 < place - start <= EPISODE_GAP for place in alarms)
         ]
         days = len(self.rounds) * self.history.interval / 86400
-        apart = days / poisson_upper(len(starts), CONFIDENCE)
+        apart = days / poisson_upper(len(starts))
         self.notes.append(
             f"Spells of slow rounds that would have failed: {len(starts)} in {_span(days)}; with "
             f"{percent(CONFIDENCE)} confidence at most one in {_span(apart)}. The gate fails while a spell lasts; "
@@ -766,5 +759,5 @@ def _changes(
     return sorted(changes) if len(changes) > changes.count(math.inf) else []
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _too_often(candidate: _Candidate) -> str:
+    return f"No {candidate.kind}: it would fail too often with any value."

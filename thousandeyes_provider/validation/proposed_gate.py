@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +10,12 @@ from typing import Any
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.history import History
+
+CONFIDENCE = 0.95
+"""Probability that the true rate of false alarms is below twice the promised one, given the history."""
+
+REGRESSION = 0.3
+"""The slowdown of all agents that the checks should catch."""
 
 
 @dataclass(frozen=True)
@@ -19,29 +25,23 @@ class ProposedCheck:
     :param result_type: the result type.
     :param metric: the metric.
     :param comparison: the comparison with its options, as in ``checks``, under ``every``.
-    :param why: the reason in one line.
-    :param fired: rounds of the history in which it would have failed.
-    :param rounds: rounds of the history that it was learned from.
+    :param why: the reason in one line, with the rounds that it was learned from and in which it would have failed.
     """
 
     result_type: str
     metric: str
     comparison: Mapping[str, Any]
     why: str
-    fired: int
-    rounds: int
 
 
 @dataclass(frozen=True)
 class Slowdowns:
     """Which slowdowns of all agents would have failed the gate.
 
-    :param size: the slowdown that ``caught`` is about, as a share.
-    :param caught: share of rounds in which it would have failed the gate.
+    :param caught: share of rounds in which :data:`REGRESSION` would have failed the gate.
     :param smallest: the smallest slowdown that would have failed 9 in 10 rounds.
     """
 
-    size: float
     caught: float
     smallest: float
 
@@ -59,7 +59,6 @@ class Proposal:
     :param max_agent_errors: agents that may report an error.
     :param expected_rate: false alarms per round, as counted in the history.
     :param promised: whether the history supports ``rate``.
-    :param confidence: probability that the true rate is at most twice ``rate``.
     :param slowdowns: the slowdowns that it catches; ``None`` without a check of a time.
     :param comments: the reason of each argument, by its name.
     :param notes: what a person has to know, one sentence each.
@@ -74,7 +73,6 @@ class Proposal:
     max_agent_errors: int
     expected_rate: float
     promised: bool
-    confidence: float
     slowdowns: Slowdowns | None
     comments: Mapping[str, str]
     notes: tuple[str, ...] = ()
@@ -104,7 +102,7 @@ class Proposal:
         lines = [
             f"Test {history.test_id}{name} ({history.test_type}): {len(rounds)} rounds{span}, {current} agents.",
             f"Promise: at most 1 false alarm in {one_in(self.rate)} rounds while rounds stay like these; with "
-            f"{percent(self.confidence)} confidence at most 1 in {one_in(2 * self.rate)}."
+            f"{percent(CONFIDENCE)} confidence at most 1 in {one_in(2 * self.rate)}."
             if self.promised
             else f"No promise: the history does not support 1 false alarm in {one_in(self.rate)} rounds.",
             f"False alarms in this history: 1 in {one_in(self.expected_rate)} rounds."
@@ -113,50 +111,32 @@ class Proposal:
         ]
         if self.slowdowns:
             lines.append(
-                f"A slowdown of {percent(self.slowdowns.size)} at all agents would have failed "
+                f"A slowdown of {percent(REGRESSION)} at all agents would have failed "
                 f"{percent(self.slowdowns.caught)} of the rounds. The smallest that would have failed 9 in 10 rounds: "
                 f"{percent(self.slowdowns.smallest)}."
             )
         return lines + list(self.notes)
 
-    def to_yaml(self, *, checks_only: bool = False) -> str:
-        """The proposal as a YAML file with the reason of every line as a comment.
-
-        :param checks_only: only the content of ``checks``, for ``checks="checks.yaml"``.
-        """
+    def to_yaml(self) -> str:
+        """The proposal as a YAML file with the reason of every line as a comment."""
         lines = [f"# {line}" for line in self.summary()]
-        arguments = self.arguments()
-        if checks_only:
-            if needed := [name for name in ("compare_with", "confirm_failures") if name in arguments]:
-                values = ", ".join(f"{name}={arguments[name]!r}" for name in needed)
-                lines.append(f"# These checks need {values}.")
-            return "\n".join([*lines, *self._yaml_checks(""), "" if self.checks else "{}\n"])
         if self.checks:
-            lines += ["checks:", *self._yaml_checks("  ")]
-        for name, comment in self.comments.items():
-            if name not in arguments:
-                continue
-            lines.append(f"# {comment}")
-            if name == "compare_with":
-                source = arguments[name]
-                lines += [f"{name}:", f'  test_id: "{source["test_id"]}"', f"  window: {source['window']}"]
-            else:
-                lines.append(f"{name}: {arguments[name]}")
-        return "\n".join([*lines, ""])
-
-    def _yaml_checks(self, indent: str) -> list[str]:
-        lines = []
+            lines.append("checks:")
         above: tuple[str, str] = ("", "")
         for check in self.checks:
             if check.result_type != above[0]:
-                lines.append(f"{indent}{check.result_type}:")
+                lines.append(f"  {check.result_type}:")
             if (check.result_type, check.metric) != above:
-                lines += [f"{indent}  {check.metric}:", f"{indent}    every:"]
+                lines += [f"    {check.metric}:", "      every:"]
             above = check.result_type, check.metric
-            lines.append(f"{indent}      # {check.why}")
+            lines.append(f"        # {check.why}")
             for place, (name, value) in enumerate(check.comparison.items()):
-                lines.append(f"{indent}      {'  ' if place else '- '}{name}: {value}")
-        return lines
+                lines.append(f"        {'  ' if place else '- '}{name}: {value}")
+        for name, value in self.arguments().items():
+            if name != "checks":
+                # JSON is YAML, and keeps the id of a test a text.
+                lines += [f"# {self.comments[name]}", f"{name}: {json.dumps(value)}"]
+        return "\n".join([*lines, ""])
 
     def to_json(self) -> dict[str, Any]:
         """For JSON output and the report page."""
@@ -187,4 +167,4 @@ def percent(share: float) -> str:
 
 def window_text(seconds: float) -> str:
     """A window in whole hours: ``24h``."""
-    return f"{math.ceil(seconds / 3600)}h"
+    return f"{seconds / 3600:g}h"

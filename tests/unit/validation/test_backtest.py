@@ -127,13 +127,13 @@ class TestVerdicts:
         checks = {"http-server": {"responseTime": {"leq_to": 200, "severity": "warn"}}}
         outcome = judged(history(r5a2={"responseTime": 450}), checks=checks)
         assert outcome.failed == []
-        assert dict(outcome.warned) == {"http-server responseTime every <= 200 ms": 1}
+        assert outcome.to_json()["warned"] == {"http-server responseTime every <= 200 ms": 1}
 
     def test_failures_are_counted_by_check_and_by_agent(self):
         built = history(r5a2={"responseTime": 450}, r6a2={"responseTime": 450}, r9a1={"responseTime": 300})
         outcome = judged(built, **LIMIT)
-        assert dict(outcome.by_check) == {"http-server responseTime every <= 200 ms": 3}
-        assert dict(outcome.by_agent) == {"Agent 2": 2, "Agent 1": 1}
+        assert outcome.to_json()["by_check"] == {"http-server responseTime every <= 200 ms": 3}
+        assert outcome.to_json()["by_agent"] == {"Agent 2": 2, "Agent 1": 1}
 
 
 class TestBaselines:
