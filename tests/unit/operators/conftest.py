@@ -1,4 +1,4 @@
-"""A simulated ThousandEyes, and a way to execute an operator against it as a worker does."""
+"""A simulated ThousandEyes, and the execution of operators against it as on a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = "t0ken-that-nobody-may-see"
 
 
 class Store:
-    """Airflow's task state store, as a try sees it."""
+    """A stand-in for Airflow's task state store."""
 
     def __init__(self):
         self.kept = {}
@@ -36,13 +36,13 @@ class Store:
 
 
 class LostWorker(BaseException):
-    """The worker is gone, with all that it knew."""
+    """The worker is lost with its memory."""
 
 
 class Worker:
-    """Executes operators as Airflow does, and keeps what they pushed.
+    """Executes operators as Airflow does, and records pushed XComs.
 
-    A task that defers itself is resumed with the event of its trigger, as another object, as if in another process.
+    A deferred task is resumed with the event of its trigger and a new operator object, as in another process.
     """
 
     def __init__(self, deferrable):
@@ -81,7 +81,7 @@ class Worker:
         self.operator, self.parsed = operator, copy.copy(operator)
         deferral = None
         while True:
-            # Airflow resumes a task in another process, so no exception is being handled then.
+            # Airflow resumes a task in another process, so no exception is being handled at that time.
             try:
                 if deferral is None:
                     return operator.execute(self.context)
@@ -100,13 +100,13 @@ class Worker:
         return self.operator.resume_execution(deferral.method_name, arguments, self.context)
 
     def rerun(self, test_id, **arguments):
-        """The value that RunInstantTestOperator returns, with waiting times for tests."""
+        """Execute RunInstantTestOperator with short waits and return its value."""
         return self.execute(
             RunInstantTestOperator(task_id="validate", test_id=test_id, **{**self._quick, **arguments})
         )
 
     def create(self, test_type=None, **arguments):
-        """The value that CreateInstantTestOperator returns, with waiting times for tests."""
+        """Execute CreateInstantTestOperator with short waits and return its value."""
         return self.execute(
             CreateInstantTestOperator(task_id="preview", test_type=test_type, **{**self._quick, **arguments})
         )
@@ -117,18 +117,18 @@ class Worker:
 
     @property
     def evidence(self):
-        """The evidence that was pushed before the task failed."""
+        """The pushed evidence of a failed task."""
         return self.pushed["return_value"]
 
 
 def replace_sleep(patch, sleep):
-    """Replace the function with which hooks sleep."""
+    """Replace the sleep function of hooks."""
     patch.setitem(BlockingThousandEyesHook.__init__.__kwdefaults__, "sleep", sleep)
 
 
 @pytest.fixture
 def simulator():
-    # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
+    # Runs in the minute of the previous round start at once. The type of a test takes one request.
     with Simulator(
         tokens=[TOKEN],
         speed=30,
@@ -142,7 +142,7 @@ def simulator():
 
 @pytest.fixture
 def connection(simulator, monkeypatch):
-    """Sets the connection, with further extras."""
+    """A function that sets the connection with further extras."""
 
     def set_connection(**extra):
         fields = simulator.connection(**{"timeout": 3, **extra})
@@ -153,7 +153,7 @@ def connection(simulator, monkeypatch):
 
 @pytest.fixture
 def configure(monkeypatch):
-    """Sets options of the section ``[thousandeyes]`` in Airflow's configuration."""
+    """A function that sets options of the section ``[thousandeyes]`` in Airflow's configuration."""
 
     def set_options(**options):
         for name, value in options.items():

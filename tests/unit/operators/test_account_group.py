@@ -1,4 +1,4 @@
-"""The account group in the evidence: the configured one, else the default of the token."""
+"""The account group in the evidence: the configured group, or the default group of the token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
 
-def test_the_default_of_the_token_is_read_once(simulator, worker):
+def test_the_default_group_of_the_token_is_read_once(simulator, worker):
     evidence = worker.rerun(simulator.add_test("http-server"), confirm_failures=1)
     assert evidence["account_group_id"] == "1001"
     assert simulator.count("account-groups") == 1
@@ -36,7 +36,7 @@ def test_a_configured_account_group_needs_no_read(simulator, worker, connection)
 
 
 @pytest.mark.parametrize(("configured", "in_force"), [({}, "1001"), ({"account_group_id": "1002"}, "1002")])
-def test_a_dry_run_reports_it(simulator, worker, connection, configured, in_force):
+def test_a_dry_run_reports_the_account_group(simulator, worker, connection, configured, in_force):
     connection(**configured)
     test_id = simulator.add_test("http-server", **configured)
     definition = {"interval": 60, "url": "https://preview.example.com", "agents": [{"agentId": "14410"}]}
@@ -62,21 +62,21 @@ def test_a_dry_run_reports_it(simulator, worker, connection, configured, in_forc
     ],
     ids=str,
 )
-def test_a_read_that_fails_changes_nothing_else(simulator, worker, fault):
+def test_a_failed_read_has_no_other_effect(simulator, worker, fault):
     simulator.fail("account-groups", times=None, **fault)
     evidence = worker.rerun(simulator.add_test("http-server"))
     assert (evidence["verdict"], evidence["account_group_id"]) == ("passed", None)
-    if fault != {"kind": "cut"}:  # aiohttp repeats a request whose kept-alive connection was closed
+    if fault != {"kind": "cut"}:  # aiohttp retries a request after its keep-alive connection was closed
         assert simulator.count("account-groups") == 1
 
 
-def test_flags_that_contradict_each_other_name_no_group(simulator, worker):
+def test_contradictory_flags_leave_the_group_unknown(simulator, worker):
     body = '{"accountGroups": [{"aid": 1, "isCurrentAccountGroup": true}, {"aid": 2, "isDefaultAccountGroup": true}]}'
     simulator.fail("account-groups", status=200, body=body)
     assert worker.rerun(simulator.add_test("http-server"))["account_group_id"] is None
 
 
-def test_a_quota_that_runs_short_is_left_to_others(simulator, worker_alone, monkeypatch):
+def test_the_group_is_not_read_with_little_quota(simulator, worker_alone, monkeypatch):
     monkeypatch.setattr(BlockingThousandEyesHook, "polling_gap", lambda hook: 30.0)
     assert worker_alone.rerun(simulator.add_test("http-server"))["account_group_id"] is None
     assert not simulator.count("account-groups")
@@ -111,7 +111,7 @@ def test_triggers_of_an_account_share_the_read(simulator, triggerer):
     assert simulator.count("account-groups") == 1
 
 
-def test_the_sensor_reads_it_once(simulator, worker_alone):
+def test_the_sensor_reads_the_group_once(simulator, worker_alone):
     test_id = simulator.add_test("http-server")
     handle = worker_alone.rerun(test_id, wait_for_results=False)
     assert not simulator.count("account-groups")
@@ -122,7 +122,7 @@ def test_the_sensor_reads_it_once(simulator, worker_alone):
     assert simulator.count("account-groups") == 1
 
 
-def test_a_creation_that_reads_the_clock_reads_no_second_time(simulator, tries):
+def test_a_creation_that_read_the_clock_does_not_read_again(simulator, tries):
     evidence = tries.create("http-server", definition={"url": "https://example.com", "agents": ["14410"]})
     assert evidence["account_group_id"] == "1001"
     assert simulator.count("account-groups") == (2 if tries.deferrable else 1)

@@ -1,4 +1,4 @@
-"""The arguments of operators and sensor: what is wrong is reported together, with did-you-mean and the DAG's line."""
+"""Arguments of operators and sensor: errors are reported together, with suggestions and the line of the DAG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
 
 
 def problems(kind, **arguments):
-    """The lines of the error of a task with these arguments."""
+    """Return the lines of the error of a task with these arguments."""
     with pytest.raises(ThousandEyesConfigurationError) as failure:
         kind(task_id="validate", **arguments)
     return str(failure.value).splitlines()
@@ -52,7 +52,7 @@ class TestOneError:
         assert line.startswith(f"{__file__}:")
         assert ": RunInstantTestOperator 'validate': " in line
 
-    def test_at_run_time_there_is_no_line(self, simulator, worker):
+    def test_errors_at_run_time_have_no_line(self, simulator, worker):
         operator = RunInstantTestOperator(task_id="validate", test_id="{{ x }}")
         operator.test_id, operator.test_type = " ", "htp"
         with pytest.raises(ThousandEyesConfigurationError) as failure:
@@ -61,13 +61,13 @@ class TestOneError:
         assert isinstance(failure.value, AirflowFailException)
 
     @pytest.mark.parametrize("kind", [CreateInstantTestOperator, InstantTestResultsSensor])
-    def test_a_misspelt_argument_of_the_others(self, kind):
+    def test_a_misspelt_argument_of_other_operators(self, kind):
         own = {"run": "{{ x }}"} if kind is InstantTestResultsSensor else {"from_test": "1"}
         (line,) = problems(kind, **own, max_agent_eror=1)
         assert "max_agent_eror: unknown argument; did you mean 'max_agent_errors'?" in line
 
     def test_positional_arguments_of_airflow_are_known(self):
-        # On Airflow 2.11, task_id is one.
+        # On Airflow 2.11, task_id is positional.
         class Base:
             def __init__(self, task_id, owner="airflow", *, retries=0, **kwargs):
                 pass
@@ -75,7 +75,7 @@ class TestOneError:
         arguments = {"task_id": "validate", "owner": "me", "retries": 1, "self": 1, "retires": 1}
         assert unknown_arguments(Base, arguments) == ["self", "retires"]
 
-    def test_a_misspelt_key_of_default_args_is_no_error(self):
+    def test_a_misspelt_key_of_default_args_is_ignored(self):
         with DAG("defaults", schedule=None, default_args={"pol_interval": 1, "poll_interval": 3}):
             assert RunInstantTestOperator(task_id="validate", test_id="1").poll_interval == 3
 
@@ -101,7 +101,7 @@ def multiplied():
 
 
 class TestStructures:
-    """Objects and numbers that cannot be walked through or shown end in a short error, in bounded time."""
+    """Structures and numbers of excessive size lead to a short error in bounded time."""
 
     @pytest.mark.parametrize("value", [within_itself(), nested(100_000), multiplied()], ids=lambda _: "")
     @pytest.mark.parametrize("name", ["checks", "compare_with", "expected_agents", "test_type", "grace"])
@@ -124,7 +124,7 @@ class TestStructures:
         "value", [10**5000, [10**5000], "x" * 300_000, ["x" * 300_000]], ids=lambda _: ""
     )
     @pytest.mark.parametrize("name", ["checks", "compare_with", "min_agents", "max_agent_errors", "timeout"])
-    def test_values_that_are_too_long_to_be_shown(self, name, value):
+    def test_long_values_are_shortened(self, name, value):
         assert sum(map(len, problems(RunInstantTestOperator, test_id="1", **{name: value}))) < 2000
 
     def test_many_problems_are_listed_in_part(self):
@@ -136,7 +136,7 @@ class TestStructures:
 
 
 class TestUnusableTypes:
-    """A value of any type is one of our errors, never a bare TypeError."""
+    """A value of any type leads to one of our errors, never to a TypeError."""
 
     VALUES = [
         [],
@@ -180,7 +180,7 @@ class TestUnusableTypes:
             "deferrable",
         ],
     )
-    def test_when_the_dag_is_parsed(self, argument, value):
+    def test_an_unusable_type_is_an_error_when_the_dag_is_parsed(self, argument, value):
         problem = argument
         try:
             RunInstantTestOperator(**{"task_id": "validate", "test_id": "1", argument: value})
@@ -191,7 +191,7 @@ class TestUnusableTypes:
     @pytest.mark.parametrize(
         ("argument", "value"), [("test_type", []), ("on_failed", {}), ("on_inconclusive", [])]
     )
-    def test_an_empty_structure_is_no_choice(self, argument, value):
+    def test_an_empty_structure_is_an_error(self, argument, value):
         (line,) = problems(RunInstantTestOperator, **{"test_id": "1", argument: value})
         assert f"{argument}={value!r}: expected one of" in line
 
@@ -206,7 +206,7 @@ class TestChecksBeforeTheRun:
             ({"http-server": {"responseTime": {"equal_to": "fast"}}}, {}, "responseTime"),
         ],
     )
-    def test_what_can_be_known_is_an_error_when_the_dag_is_parsed(self, checks, more, message):
+    def test_detectable_errors_are_reported_when_the_dag_is_parsed(self, checks, more, message):
         assert message in "\n".join(problems(RunInstantTestOperator, test_id="1", checks=checks, **more))
 
     def test_an_unlisted_metric_with_the_flag_is_valid(self):
@@ -221,7 +221,7 @@ class TestChecksBeforeTheRun:
 class TestMapping:
     """``partial().expand()`` validates along the hierarchy of classes."""
 
-    def test_shared_and_own_arguments_can_be_partial_or_mapped(self):
+    def test_arguments_can_be_partial_or_mapped(self):
         with DAG("mapped", schedule=None):
             RunInstantTestOperator.partial(task_id="a", poll_interval=5, on_failed="warn", retries=2).expand(
                 test_id=["1", "2"]

@@ -1,4 +1,4 @@
-"""Checks, comparison with before, policies and reports in an operator, against the simulator."""
+"""Checks, baselines, policies and reports of operators, against the simulator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestChecks:
         "network": {"loss": {"mean": [{"leq_to": 1, "severity": "warn"}, {"leq_to": 5}]}},
     }
 
-    def test_what_they_name_is_waited_for_and_asked_for(self, simulator, worker):
+    def test_checked_results_are_requested_and_waited_for(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         evidence = worker.rerun(test_id, checks=self.CHECKS)
         assert evidence["verdict"] == "passed"
@@ -42,7 +42,7 @@ class TestChecks:
         expanded = [r.query.get("expand") for r in simulator.requests if r.result_type == "http-server"]
         assert "certificate" in expanded
 
-    def test_one_that_does_not_hold_fails_the_task_and_names_the_agent(self, simulator, worker):
+    def test_a_failed_check_fails_the_task_and_names_the_agent(self, simulator, worker):
         test_id = simulator.add_test("http-server", metrics={FRANKFURT: {"responseTime": 2500}})
         with pytest.raises(InstantTestFailed, match="Frankfurt") as failure:
             worker.rerun(test_id, checks={"http-server": {"responseTime": {"less_than": 2000}}})
@@ -51,7 +51,7 @@ class TestChecks:
         assert (row["passed"], row["metric"]) == (False, "responseTime")
         assert "2500" in str(failure.value)
 
-    def test_a_warning_does_not_fail_it(self, simulator, worker):
+    def test_a_warning_does_not_fail_the_task(self, simulator, worker):
         test_id = simulator.add_test("http-server", metrics={"responseTime": 2500})
         checks = {"http-server": {"responseTime": {"max": {"less_than": 2000, "severity": "warn"}}}}
         evidence = worker.rerun(test_id, checks=checks)
@@ -61,7 +61,7 @@ class TestChecks:
     @pytest.mark.parametrize(
         "text", [json.dumps, lambda checks: "http-server:\n  responseTime: {max: {leq_to: 1}}\n"]
     )
-    def test_they_may_come_as_json_or_yaml_text(self, simulator, worker, text):
+    def test_checks_may_be_json_or_yaml_text(self, simulator, worker, text):
         test_id = simulator.add_test("http-server")
         operator = RunInstantTestOperator(
             task_id="validate", test_id=test_id, checks="{{ checks }}", timeout=5
@@ -73,7 +73,7 @@ class TestChecks:
         with pytest.raises(InstantTestFailed, match="responseTime"):
             worker.execute(operator)
 
-    def test_they_imply_the_type_of_the_test(self, simulator, worker):
+    def test_checks_imply_the_type_of_the_test(self, simulator, worker):
         test_id = simulator.add_test("voice")
         worker.rerun(test_id, checks={"rtp-server": {"mos": {"min": {"geq_to": 1}}}})
         assert simulator.count("tests") == 0
@@ -88,15 +88,15 @@ class TestChecks:
         assert 'checks: unknown result type "htp"' in text or '"htp"' in text
 
     @pytest.mark.parametrize("argument", ["checks", "compare_with"])
-    def test_a_file_may_be_named(self, argument):
+    def test_checks_may_be_a_file(self, argument):
         operator = RunInstantTestOperator(**{"task_id": "validate", "test_id": "1", argument: "checks.yaml"})
         assert getattr(operator, argument) == "checks.yaml"
 
-    def test_what_is_still_a_template_is_left_alone(self):
+    def test_templates_are_left_unchanged(self):
         checks = {"http-server": {"responseTime": {"p95": {"leq_to": "{{ params.most }}"}}}}
         assert RunInstantTestOperator(task_id="validate", test_id="1", checks=checks).checks == checks
 
-    def test_the_sensor_checks_too(self, simulator, worker):
+    def test_the_sensor_evaluates_checks(self, simulator, worker):
         test_id = simulator.add_test("http-server", metrics={"responseTime": 2500})
         handle = worker.rerun(test_id, wait_for_results=False, deferrable=False)
         arguments = {"run": handle, "poke_interval": 0.2, "timeout": 3, "deferrable": worker.deferrable}
@@ -115,7 +115,7 @@ class TestComparison:
     CHECKS = {"http-server": {"responseTime": {"median": {"change_leq_to": 0.2, "floor": 10}}}}
 
     @pytest.mark.parametrize(("now", "verdict"), [(105, "passed"), (130, "failed")])
-    def test_with_the_evidence_of_an_earlier_run(self, simulator, worker, now, verdict):
+    def test_compare_with_the_evidence_of_an_earlier_run(self, simulator, worker, now, verdict):
         test_id = simulator.add_test(
             "http-server", next_runs=[{"metrics": {"responseTime": 100}}, {"metrics": {"responseTime": now}}]
         )
@@ -127,7 +127,7 @@ class TestComparison:
                 worker.rerun(test_id, checks=self.CHECKS, compare_with=json.dumps(before))
 
     @pytest.mark.parametrize(("now", "verdict"), [(105, "passed"), (130, "failed")])
-    def test_with_the_history_of_a_test(self, simulator, worker, now, verdict):
+    def test_compare_with_the_history_of_a_test(self, simulator, worker, now, verdict):
         history = [{"ago": ago, "metrics": {"responseTime": 100}} for ago in (300, 600, 900)]
         test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": now})
         arguments = {"checks": self.CHECKS, "compare_with": {"test_id": test_id, "window": "24h"}}
@@ -137,7 +137,7 @@ class TestComparison:
             with pytest.raises(InstantTestFailed, match="130"):
                 worker.rerun(test_id, **arguments)
 
-    def test_our_own_round_is_no_history_also_where_ids_are_floored_to_the_minute(self, simulator, worker):
+    def test_our_own_round_is_never_part_of_the_history(self, simulator, worker):
         test_id = simulator.add_test(
             "http-server", history=[], metrics={"responseTime": 500}, switches={"round_ids": "minute"}
         )
@@ -153,7 +153,7 @@ class TestComparison:
         assert worker.rerun(test_id, checks=checks, compare_with=compare_with)["verdict"] == "passed"
 
     @pytest.mark.parametrize("before", [{"verdict": "incomplete"}, {"test_id": "999", "window": "1h"}])
-    def test_a_before_that_is_missing_fails_closed(self, simulator, worker, before):
+    def test_a_missing_baseline_fails_the_check(self, simulator, worker, before):
         with pytest.raises(InstantTestFailed):
             worker.rerun(simulator.add_test("http-server"), checks=self.CHECKS, compare_with=before)
 
@@ -168,7 +168,7 @@ class TestComparison:
             {"test_id": "1", "window": "yesterday"},
         ],
     )
-    def test_what_is_neither_is_refused_when_the_dag_is_parsed(self, wrong):
+    def test_an_invalid_baseline_is_refused_when_the_dag_is_parsed(self, wrong):
         with pytest.raises(ThousandEyesConfigurationError, match="compare_with="):
             RunInstantTestOperator(task_id="validate", test_id="1", compare_with=wrong)
 
@@ -179,23 +179,23 @@ class TestPolicies:
             worker.rerun(simulator.add_test("http-server", outcomes="error"), on_failed="skip")
         assert worker.evidence["verdict"] == "failed"
 
-    def test_or_warn(self, simulator, worker):
+    def test_a_failed_verdict_can_warn(self, simulator, worker):
         test_id = simulator.add_test("http-server", outcomes="error")
         assert worker.rerun(test_id, on_failed="warn")["verdict"] == "failed"
 
     @pytest.mark.parametrize("policy", ["skip", "warn"])
-    def test_neither_covers_missing_agents(self, simulator, worker, policy):
+    def test_on_failed_does_not_apply_to_missing_agents(self, simulator, worker, policy):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         with pytest.raises(InstantTestIncomplete):
             worker.rerun(test_id, on_failed=policy, timeout=2.5)
 
-    def test_retries_are_spent_on_it_only_when_asked(self, simulator, worker):
+    def test_a_failed_verdict_is_retried_only_on_request(self, simulator, worker):
         test_id = simulator.add_test("http-server", outcomes="error")
         with pytest.raises(InstantTestFailed) as failure:
             worker.rerun(test_id, on_failed="retry")
         assert not isinstance(failure.value, AirflowFailException)
 
-    def test_a_wrong_policy_is_refused_when_the_dag_is_parsed(self):
+    def test_an_invalid_policy_is_refused_when_the_dag_is_parsed(self):
         with pytest.raises(ThousandEyesConfigurationError, match="expected one of fail, retry, skip, warn"):
             RunInstantTestOperator(task_id="validate", test_id="1", on_failed="ignore")
 
@@ -211,14 +211,14 @@ class TestConfirmation:
         assert evidence["confirms"]["rounds"] == {"http-server": first.round_id}
         assert evidence["rounds"] == {"http-server": second.round_id}
 
-    def test_a_failure_that_comes_again_stands(self, simulator, worker):
+    def test_a_repeated_failure_is_confirmed(self, simulator, worker):
         test_id = simulator.add_test("http-server", metrics={"responseTime": 2000})
         with pytest.raises(InstantTestFailed):
             worker.rerun(test_id, confirm_failures=2, checks=self.SLOW)
         assert simulator.run_calls(test_id) == 3
         assert worker.evidence["confirms"]["rounds"]
 
-    def test_one_of_another_check_does_not_confirm_it(self, simulator, worker):
+    def test_a_failure_of_another_check_does_not_confirm(self, simulator, worker):
         checks = {"http-server": {**self.SLOW["http-server"], "totalTime": {"max": {"leq_to": 1000}}}}
         test_id = simulator.add_test(
             "http-server",
@@ -230,18 +230,18 @@ class TestConfirmation:
         evidence = worker.rerun(test_id, confirm_failures=1, checks=checks)
         assert (evidence["verdict"], evidence["unconfirmed"]) == ("passed", True)
 
-    def test_the_failed_round_is_no_history_of_the_runs_that_confirm_it(self, simulator, worker):
+    def test_the_failed_round_is_not_part_of_the_history_of_confirming_runs(self, simulator, worker):
         checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}
         history = [{"ago": 600, "metrics": {"responseTime": 100}}]
         test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": 200})
         compare_with = {"test_id": test_id, "window": "1h"}
-        # With the first slow round in the history, the second would be 33 % slower, and pass.
+        # If the first slow round were part of the history, the second would be 33 % slower and pass.
         with pytest.raises(InstantTestFailed, match="before 100 ms"):
             worker.rerun(test_id, checks=checks, compare_with=compare_with, confirm_failures=2)
         assert simulator.run_calls(test_id) == 3
         assert ", 1 rounds from" in worker.evidence["baseline"]["source"]
 
-    def test_rounds_of_earlier_tries_are_no_history(self, simulator, worker):
+    def test_rounds_of_earlier_tries_are_not_part_of_the_history(self, simulator, worker):
         checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}
         history = [{"ago": 600, "metrics": {"responseTime": 100}}]
         test_id = simulator.add_test("http-server", history=history, metrics={"responseTime": 200})
@@ -261,7 +261,7 @@ class TestConfirmation:
         assert simulator.run_calls(test_id) == 1
 
     @pytest.mark.parametrize("wrong", [-1, 6, "often", 1.5, True])
-    def test_a_wrong_number_is_refused_when_the_dag_is_parsed(self, wrong):
+    def test_an_invalid_number_is_refused_when_the_dag_is_parsed(self, wrong):
         with pytest.raises(ThousandEyesConfigurationError, match="confirm_failures="):
             RunInstantTestOperator(task_id="validate", test_id="1", confirm_failures=wrong)
 
@@ -276,12 +276,12 @@ class TestReports:
             worker.rerun(test_id, report_path=f"file://{path}")
         assert ElementTree.parse(path).getroot().find(".//failure") is not None
 
-    def test_markdown_by_its_ending(self, simulator, worker, tmp_path):
+    def test_the_suffix_selects_markdown(self, simulator, worker, tmp_path):
         path = tmp_path / "report.md"
         worker.rerun(simulator.add_test("http-server"), report_path=str(path))
         assert "passed" in path.read_text()
 
-    def test_one_that_cannot_be_written_changes_no_verdict(self, simulator, worker, log):
+    def test_a_report_that_cannot_be_written_does_not_change_the_verdict(self, simulator, worker, log):
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id, report_path="/proc/no/such/report.md")["verdict"] == "passed"
         assert "Could not write the report" in log()
@@ -301,12 +301,12 @@ class TestSnapshot:
         assert f"snapshot: {link}" in log()
         assert simulator.count("snapshot") == 1
 
-    def test_a_good_one_is_not(self, simulator, worker):
+    def test_a_good_round_is_not_shared(self, simulator, worker):
         worker.rerun(simulator.add_test("http-server"), snapshot_on_failure=True)
         assert simulator.count("snapshot") == 0
 
     @pytest.mark.parametrize("status", [400, 403, 429, 500])
-    def test_that_it_cannot_be_shared_makes_nothing_worse(self, simulator, worker, status, log, monkeypatch):
+    def test_a_failed_snapshot_does_not_change_the_verdict(self, simulator, worker, status, log, monkeypatch):
         monkeypatch.setattr(judge, "SNAPSHOT_QUEUE_TIMEOUT", 0.5)
         test_id = simulator.add_test("http-server", outcomes={FRANKFURT: "error"})
         simulator.fail("snapshot", status=status, times=None, headers={"Retry-After": "600"})
@@ -319,7 +319,7 @@ class TestSnapshot:
 class TestDryRun:
     CHECKS = {"http-server": {"responseTime": {"leq_to": 1}, "headers.responseHeaders": {"contains": "200"}}}
 
-    def test_it_reports_what_a_run_needs_and_runs_nothing(self, simulator, worker):
+    def test_a_dry_run_reports_requirements_and_runs_nothing(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         report = worker.rerun(test_id, dry_run=True, checks=self.CHECKS)
         assert (report["dry_run"], report["test_type"]) == (True, "http-server")
@@ -345,7 +345,7 @@ class TestDryRun:
 
 
 class TestTypeImpliedByChecks:
-    """Only voice tests have rtp-server results, so these checks imply the type of the test."""
+    """Only voice tests have rtp-server results, so checks on them imply the type of the test."""
 
     CHECKS = {"rtp-server": {"mos": {"geq_to": 1}}}
 
@@ -364,7 +364,7 @@ class TestTypeImpliedByChecks:
         evidence = worker_alone.rerun("1", checks=self.CHECKS, expected_agents=1)
         assert evidence["checks"][0]["metric"] == "mos"
 
-    def test_agents_that_are_not_expected_are_counted_apart(self, simulator, worker_alone):
+    def test_unexpected_agents_are_counted_separately(self, simulator, worker_alone):
         test_id = simulator.add_test(
             "http-server", agents=[FRANKFURT, "Singapore", "zurich-branch-2"], silent=[FRANKFURT]
         )

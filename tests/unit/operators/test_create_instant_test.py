@@ -1,4 +1,4 @@
-"""CreateInstantTestOperator against a simulated ThousandEyes: what is created, from what, and what is refused."""
+"""CreateInstantTestOperator against a simulated ThousandEyes: creation, copies of tests, and errors."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ IMPOSSIBLE = {
     "sip-server": {"availability": {"max": {"less_than": 0}}},
     "rtp-server": {"mos": {"max": {"less_than": 0}}},
 }
-"""For each result type, checks that no agent can pass."""
+"""Result type to checks that no agent can pass."""
 
 
 class LostWorker(BaseException):
-    """The worker is gone, with all that it knew."""
+    """The worker is lost with its memory."""
 
 
 def created(simulator):
-    """Ids and names of the tests that there are."""
+    """Return ids and names of all tests."""
     return dict(simulator.tests)
 
 
@@ -85,7 +85,7 @@ class TestCreating:
         evidence = worker.create("http-server", definition=PREVIEW)
         assert evidence["test_name"] == "deploy.preview manual__2026-11-24"
 
-    def test_mapped_tasks_and_later_tries_have_names_of_their_own(self, simulator, worker):
+    def test_mapped_tasks_and_later_tries_have_different_names(self, simulator, worker):
         worker.map_index, worker.try_number = 3, 2
         evidence = worker.create("http-server", definition=PREVIEW)
         assert evidence["test_name"] == "deploy.preview manual__2026-11-24 [3] try 2"
@@ -110,7 +110,7 @@ class TestCreating:
         named = any(not str(agent).isdigit() and "agentId" not in agent for agent in agents)
         assert len(sent(simulator, "agents")) == named
 
-    def test_what_a_template_renders_is_made_what_the_api_wants(self, simulator, worker):
+    def test_rendered_values_are_converted_for_the_api(self, simulator, worker):
         worker.create(
             "http-server", definition={**PREVIEW, "httpTimeLimit": "10", "followRedirects": "false"}
         )
@@ -126,7 +126,7 @@ class TestCreating:
         )
         assert worker.create("http-server", definition=model)["verdict"] == "passed"
 
-    def test_without_waiting_the_handle_is_one_that_the_sensor_takes(self, simulator, worker):
+    def test_without_waiting_the_sensor_accepts_the_handle(self, simulator, worker):
         handle = worker.create("http-server", definition=PREVIEW, wait_for_results=False)
         assert handle["test_id"] in created(simulator)
         assert (handle["expected_source"], handle["remembered"]) == ("test", {"http-server": None})
@@ -151,16 +151,16 @@ class TestCreating:
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
         assert len(created(simulator)) == 1
 
-    def test_a_long_one_is_waited_out_in_the_triggerer(self, simulator, triggerer):
+    def test_a_long_rate_limit_is_waited_out_in_the_triggerer(self, simulator, triggerer):
         simulator.throttle(1, 200, "create")
         evidence = triggerer.create("http-server", definition=PREVIEW)
-        assert [type(each.trigger).__name__ for each in triggerer.deferrals] == [
+        assert [type(deferral.trigger).__name__ for deferral in triggerer.deferrals] == [
             "RunTurnTrigger",
             "InstantTestResultsTrigger",
         ]
         assert (evidence["verdict"], len(created(simulator))) == ("passed", 1)
 
-    def test_one_that_lasts_too_long_is_an_error(self, simulator, worker):
+    def test_a_rate_limit_beyond_queue_timeout_is_an_error(self, simulator, worker):
         simulator.throttle(1, 9000, "create")
         with pytest.raises(ThousandEyesRateLimitError, match="queue_timeout"):
             worker.create(
@@ -169,10 +169,10 @@ class TestCreating:
         assert created(simulator) == {}
 
 
-class TestLostAnswers:
+class TestLostResponses:
     @pytest.mark.parametrize("kind", ["status", "cut", "html"])
     @pytest.mark.parametrize("started", [True, False])
-    def test_one_test_whether_or_not_it_was_created(self, simulator, worker, kind, started):
+    def test_one_test_whether_or_not_the_lost_call_created_it(self, simulator, worker, kind, started):
         simulator.fail("create", kind, started=started, **({"status": 502} if kind != "cut" else {}))
         evidence = worker.create("http-server", definition=PREVIEW)
         assert evidence["verdict"] == "passed"
@@ -195,7 +195,7 @@ class TestLostAnswers:
         assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
         assert tries.store.kept == {}
 
-    def test_one_test_when_a_try_is_lost_before_it_was_sent(self, simulator, tries, monkeypatch):
+    def test_one_test_when_a_try_is_lost_before_the_call(self, simulator, tries, monkeypatch):
         def vanish(*_, **__):
             raise LostWorker
 
@@ -220,8 +220,8 @@ class TestLostAnswers:
         assert len(created(simulator)) == 2
 
     @pytest.mark.parametrize("listed", [True, False])
-    def test_one_test_when_the_limit_follows_a_lost_answer(self, simulator, tries, listed):
-        # Sent again, it is refused for too long; or the list that would tell is.
+    def test_one_test_when_a_rate_limit_follows_a_lost_response(self, simulator, tries, listed):
+        # Either the second call or the list of tests is refused beyond queue_timeout.
         simulator.set_switches(listed_in_tests=listed)
         simulator.fail("create", status=502, started=True)
         simulator.throttle(1, 9000, "tests" if listed else "create")
@@ -234,7 +234,7 @@ class TestLostAnswers:
         assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
 
     @pytest.mark.parametrize("offset", [-7200, 7200])
-    def test_one_test_when_a_try_is_lost_on_a_machine_whose_clock_is_wrong(
+    def test_one_test_when_a_try_is_lost_on_a_machine_with_a_wrong_clock(
         self, simulator, tries, monkeypatch, offset
     ):
         create = BlockingThousandEyesHook.create_instant_test
@@ -263,7 +263,7 @@ class TestLostAnswers:
             run(hook, *arguments, **more)
             raise LostWorker
 
-        # A round that starts in second 0 has the id of a whole minute, which the next run would wait out.
+        # After a round that starts in second 0, the next run would wait for the next minute.
         monkeypatch.setattr(session, "MAX_MINUTE_WAITS", 0)
         arguments = {
             "definition": PREVIEW,
@@ -279,7 +279,7 @@ class TestLostAnswers:
         with pytest.raises(InstantTestFailed):
             tries.create("http-server", **arguments)
         (test_id,) = created(simulator)
-        _, second, third = (each.round_id for each in simulator.rounds(test_id))
+        _, second, third = (round_.round_id for round_ in simulator.rounds(test_id))
         assert tries.evidence["confirms"]["rounds"] == {"http-server": second}
         assert tries.evidence["rounds"] == {"http-server": third}
 
@@ -291,10 +291,10 @@ class TestLostAnswers:
         assert (evidence["verdict"], list(created(simulator))) == ("passed", [evidence["test_id"]])
 
     @pytest.mark.parametrize("seconds", [10, 70])
-    def test_a_name_that_was_taken_while_a_limit_was_waited_out_is_no_test_of_ours(
+    def test_a_test_that_another_client_created_during_a_wait_is_not_ours(
         self, simulator, triggerer, monkeypatch, seconds
     ):
-        # Ten seconds are waited out by the worker, more by the triggerer.
+        # The worker waits up to ten seconds, the triggerer longer.
         simulator.throttle(1, seconds, "create")
         push = triggerer.xcom_push
 
@@ -315,7 +315,7 @@ class TestLostAnswers:
         with pytest.raises(ThousandEyesRequestError, match="testName"):
             triggerer.create("http-server", definition={**PREVIEW, "testName": "Preview"})
 
-    def test_a_name_that_is_taken_is_thousandeyes_own_error(self, simulator, worker):
+    def test_a_name_in_use_is_thousandeyes_error(self, simulator, worker):
         simulator.add_test("http-server", name="Preview")
         with pytest.raises(ThousandEyesRequestError, match="testName") as failure:
             worker.create("http-server", definition={**PREVIEW, "testName": "Preview"})
@@ -332,19 +332,19 @@ class TestFromATest:
         assert evidence["test_id"] != source
         assert sent(simulator, "run") == []
 
-    def test_with_the_type_given_nothing_has_to_be_learned(self, simulator, worker):
+    def test_a_given_type_needs_no_search(self, simulator, worker):
         source = simulator.add_test("dns-server")
         assert worker.create("dns-server", from_test=source)["verdict"] == "passed"
         assert sent(simulator, "tests") == []
 
     @pytest.mark.parametrize("test_type", [name for name in TEST_TYPES if name != "ftp-server"])
-    def test_every_type(self, simulator, worker, test_type):
+    def test_every_type_can_be_copied(self, simulator, worker, test_type):
         source = simulator.add_test(test_type)
         overrides = {"targetSipCredentials": {"password": "sip-pass"}} if test_type == "sip-server" else None
         evidence = worker.create(from_test=source, overrides=overrides)
         assert (evidence["verdict"], evidence["test_type"]) == ("passed", test_type)
 
-    def test_credentials_that_the_api_does_not_give_back_are_named(self, simulator, worker):
+    def test_missing_credentials_are_named(self, simulator, worker):
         source = simulator.add_test("ftp-server")
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             worker.create(from_test=source)
@@ -352,13 +352,13 @@ class TestFromATest:
         assert sent(simulator) == []
         assert worker.create(from_test=source, overrides={"password": "s3cret"})["verdict"] == "passed"
 
-    def test_credentials_alone_may_be_given_also_with_the_type(self, simulator, worker_alone):
+    def test_overrides_may_contain_credentials_only(self, simulator, worker_alone):
         source = simulator.add_test("sip-server")
         credentials = {"targetSipCredentials": {"password": "sip-pass"}}
         evidence = worker_alone.create("sip-server", from_test=source, overrides=credentials)
         assert evidence["verdict"] == "passed"
 
-    def test_a_test_that_is_not_there(self, simulator, worker):
+    def test_a_test_that_does_not_exist(self, simulator, worker):
         with pytest.raises(ThousandEyesConfigurationError, match="999999"):
             worker.create(from_test="999999")
         with pytest.raises((ThousandEyesConfigurationError, ThousandEyesNotFoundError), match="999999"):
@@ -397,7 +397,7 @@ class TestDryRun:
         with pytest.raises(ThousandEyesConfigurationError, match="exists already; names are unique"):
             worker_alone.create("http-server", definition=PREVIEW, dry_run=True)
 
-    def test_a_name_is_no_pattern(self, simulator, worker_alone):
+    def test_a_name_is_not_a_pattern(self, simulator, worker_alone):
         simulator.add_test("http-server", name="Preview 17")
         definition = {**PREVIEW, "testName": "Preview *"}
         assert worker_alone.create("http-server", definition=definition, dry_run=True)["dry_run"]
@@ -407,7 +407,7 @@ def operator(**arguments):
     return CreateInstantTestOperator(task_id="preview", **arguments)
 
 
-class TestWhatIsWrongWhenTheDagIsParsed:
+class TestErrorsWhenTheDagIsParsed:
     @pytest.mark.parametrize("test_type", TEST_TYPES)
     def test_each_required_field_is_named(self, test_type):
         required = [name for name, field in FIELDS[test_type].items() if field.required]
@@ -430,7 +430,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             ("http-server", {"url": ""}, 'definition["url"]: "" is not a text'),
         ],
     )
-    def test_the_field_the_value_and_the_choices_are_named(self, definitions, test_type, wrong, message):
+    def test_errors_have_field_value_and_choices(self, definitions, test_type, wrong, message):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             operator(test_type=test_type, definition={**definitions[test_type], "agents": AGENTS, **wrong})
         assert message in str(failure.value)
@@ -440,11 +440,11 @@ class TestWhatIsWrongWhenTheDagIsParsed:
         with pytest.raises(ThousandEyesConfigurationError, match="3 invalid arguments"):
             operator(test_type="http-server", definition={"ulr": "x", "httpVersion": "three"})
 
-    def test_a_misspelt_field_that_is_required_is_guessed(self):
+    def test_a_misspelt_required_field_is_suggested(self):
         with pytest.raises(ThousandEyesConfigurationError, match="is 'ulr' a misspelling"):
             operator(test_type="http-server", definition={"ulr": "x", "agents": AGENTS})
 
-    def test_templates_are_left_alone(self):
+    def test_templates_are_left_unchanged(self):
         operator(
             test_type="{{ params.kind }}", definition={"url": "{{ params.url }}", "httpTimeLimit": "{{ 70 }}"}
         )
@@ -475,7 +475,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
             ({"definition": [1], "test_type": "http-server"}, "definition: expected a dict"),
         ],
     )
-    def test_arguments_that_do_not_go_together(self, arguments, message):
+    def test_conflicting_arguments_are_refused(self, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             operator(**arguments)
         assert message in str(failure.value)
@@ -484,7 +484,7 @@ class TestWhatIsWrongWhenTheDagIsParsed:
 class TestSecretsInATemplatedFile:
     @pytest.fixture
     def masked(self, monkeypatch):
-        """What was given to Airflow to mask."""
+        """The values that Airflow was asked to mask."""
         from thousandeyes_provider.hooks import base_hook
 
         outcome = []
@@ -498,13 +498,13 @@ class TestSecretsInATemplatedFile:
             "clientCertificate: |-\n  BEGIN\n  MIIB\n  END\npassword: p&ss",
         ],
     )
-    def test_a_text_shows_no_secret_in_a_spelling_that_is_not_masked(self, masked, text):
+    def test_every_spelling_of_a_secret_is_masked(self, masked, text):
         shown = operator(from_test="1", overrides=text).overrides
         assert shown == {"clientCertificate": "BEGIN\nMIIB\nEND", "password": "p&ss"}
         assert sorted(masked) == ["BEGIN\nMIIB\nEND", "p&ss"]
 
 
-class TestWhatIsWrongBeforeAnythingIsSent:
+class TestErrorsBeforeAnyRequest:
     def refused(self, simulator, worker, **arguments):
         with pytest.raises(ThousandEyesConfigurationError) as failure:
             worker.create(**arguments)
@@ -512,27 +512,27 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         assert sent(simulator) == []
         return str(failure.value)
 
-    def test_a_definition_that_only_now_is_known(self, simulator, worker):
+    def test_a_rendered_definition_is_validated(self, simulator, worker):
         outcome = self.refused(
             simulator, worker, test_type="http-server", definition=json.dumps({"url": "x"})
         )
         assert 'definition["agents"]: required' in outcome
         assert simulator.requests == []
 
-    def test_an_agent_that_is_not_there(self, simulator, worker):
+    def test_an_unknown_agent_name(self, simulator, worker):
         outcome = self.refused(
             simulator, worker, test_type="http-server", definition={**PREVIEW, "agents": ["Frankfurt"]}
         )
         assert "no agent is named 'Frankfurt'; close names: 'Frankfurt, Germany' (14410)" in outcome
 
-    def test_a_name_that_two_agents_have(self, simulator, worker):
+    def test_an_ambiguous_agent_name(self, simulator, worker):
         from thousandeyes_provider.api.definition import with_agent_ids
 
         twins = [{"agentId": "1", "agentName": "Lab"}, {"agentId": "2", "agentName": "lab"}]
         with pytest.raises(DeclarationErrors, match="2 agents are named 'LAB'; use an id: 1, 2"):
             with_agent_ids({"agents": [{"agentName": "LAB"}]}, twins)
 
-    def test_more_agents_than_there_are(self, simulator, worker):
+    def test_min_agents_beyond_the_number_of_agents(self, simulator, worker):
         outcome = self.refused(simulator, worker, test_type="http-server", definition=PREVIEW, min_agents=3)
         assert "min_agents=3, but only 2 agents are expected" in outcome
 
@@ -546,17 +546,17 @@ class TestWhatIsWrongBeforeAnythingIsSent:
             (3, "3 agents, but the test has 2"),
         ],
     )
-    def test_expected_agents_that_the_test_will_not_have(self, simulator, worker_alone, expected, problem):
+    def test_unknown_expected_agents_are_refused(self, simulator, worker_alone, expected, problem):
         with pytest.raises(ThousandEyesConfigurationError, match=f"'preview': expected_agents: {problem}"):
             worker_alone.create("http-server", definition=PREVIEW, expected_agents=expected)
         assert sent(simulator) == []
 
     @pytest.mark.parametrize("expected", [2, [SINGAPORE.upper()]])
-    def test_expected_agents_that_the_test_has(self, worker_alone, expected):
+    def test_known_expected_agents_are_accepted(self, worker_alone, expected):
         evidence = worker_alone.create("http-server", definition=PREVIEW, expected_agents=expected)
         assert evidence["agents"]["expected_source"] == "argument"
 
-    def test_results_that_the_test_will_not_have(self, simulator, worker):
+    def test_result_types_that_the_test_lacks_are_refused(self, simulator, worker):
         outcome = self.refused(
             simulator,
             worker,

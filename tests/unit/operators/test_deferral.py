@@ -1,4 +1,4 @@
-"""What is special about waiting in the triggerer: deferrals, events, turns, and what a later try picks up."""
+"""Waiting in the triggerer: deferrals, events, turns, and resumption by a later try."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def resume(worker, event, method="execute_complete"):
     return worker.operator.resume_execution(method, {"event": event}, worker.context)
 
 
-class TestTheTrigger:
-    def test_the_run_is_sent_by_the_worker_and_the_trigger_only_reads(self, simulator, triggerer):
+class TestTrigger:
+    def test_the_worker_sends_the_run_and_the_trigger_only_reads(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
         assert simulator.run_calls(test_id) == 1
@@ -54,7 +54,7 @@ class TestTheTrigger:
         assert simulator.run_calls(test_id) == 1
         assert {request.method for request in simulator.requests if request.operation != "run"} == {"GET"}
 
-    def test_its_arguments_are_small_plain_json_without_the_token(self, simulator, triggerer):
+    def test_arguments_are_small_plain_json_without_the_token(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id, timeout=600)
         text = json.dumps(deferral.trigger.serialize()[1])
@@ -82,7 +82,7 @@ class TestTheTrigger:
         }
         assert len(event["sighting"]["arrived_after"]) == 5
 
-    def test_one_that_starts_after_the_deadline_looks_once_before_it_fires(self, simulator, triggerer):
+    def test_a_trigger_that_starts_after_the_deadline_polls_once(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id, timeout=1)
         time.sleep(1.5)
@@ -91,7 +91,7 @@ class TestTheTrigger:
         assert event["state"] == "complete"
         assert simulator.count("results") == before + 1
 
-    def test_run_twice_it_does_no_harm(self, simulator, triggerer):
+    def test_two_copies_of_a_trigger_start_no_second_run(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
 
@@ -103,7 +103,7 @@ class TestTheTrigger:
         assert first.payload["state"] == second.payload["state"] == "complete"
         assert simulator.run_calls(test_id) == 1
 
-    def test_a_refused_token_is_raised_by_the_worker_as_the_typed_error(self, simulator, triggerer):
+    def test_the_worker_raises_the_typed_error_of_a_refused_token(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
         simulator.fail("results", status=403, times=None, detail="not for you")
@@ -114,9 +114,7 @@ class TestTheTrigger:
         assert isinstance(failure.value, AirflowFailException)
         assert triggerer.evidence["verdict"] == "error"
 
-    def test_a_poll_that_waits_long_for_its_turn_still_reaches_back_to_the_run(
-        self, simulator, triggerer, monkeypatch
-    ):
+    def test_the_window_of_a_poll_covers_the_whole_wait(self, simulator, triggerer, monkeypatch):
         deferral = deferral_of(triggerer, simulator.add_test("http-server"), timeout=600)
         asyncio.run(anext(deferral.trigger.run()))
         windows = [int(r.query["window"][:-1]) for r in simulator.requests if "window" in r.query]
@@ -127,12 +125,12 @@ class TestResuming:
     @pytest.mark.parametrize(
         "event", [None, {}, "complete", {"state": "waiting"}, {"state": "fine"}, [1], {"status": "success"}]
     )
-    def test_an_event_of_unknown_shape_fails_loudly(self, simulator, triggerer, event):
+    def test_an_unknown_event_is_an_error(self, simulator, triggerer, event):
         deferral_of(triggerer, simulator.add_test("http-server"))
         with pytest.raises(ThousandEyesError, match="resumed with an unknown event"):
             resume(triggerer, event)
 
-    def test_a_deferral_that_timed_out_is_judged_by_one_last_read(self, simulator, triggerer):
+    def test_a_deferral_that_timed_out_is_judged_by_a_last_read(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         deferral_of(triggerer, test_id, timeout=1)
         time.sleep(1.5)
@@ -166,7 +164,7 @@ class TestResuming:
         assert triggerer.evidence["verdict"] == "error"
         assert "Trigger failure" in triggerer.evidence["reason"]
 
-    def test_rows_that_cannot_be_read_at_the_end_are_no_verdict(self, simulator, triggerer, connection):
+    def test_a_failed_last_read_is_no_verdict(self, simulator, triggerer, connection):
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
@@ -175,13 +173,13 @@ class TestResuming:
         with pytest.raises(ThousandEyesServerError):
             resume(triggerer, event)
 
-    def test_a_run_that_is_finished_already_does_not_go_through_the_triggerer(self, simulator, triggerer):
+    def test_a_finished_run_is_not_deferred(self, simulator, triggerer):
         test_id = simulator.add_test("http-server", delays=1)
         simulator.fail("run", status=502, started=True)
         evidence = triggerer.rerun(test_id)
         assert (evidence["verdict"], triggerer.deferrals) == ("passed", [])
 
-    def test_requests_of_worker_and_triggerer_are_all_in_the_evidence(self, simulator, triggerer):
+    def test_the_evidence_counts_requests_of_worker_and_triggerer(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         evidence = triggerer.rerun(test_id)
         assert evidence["requests"] == len(simulator.requests)
@@ -192,9 +190,9 @@ class TestTurns:
         triggerer.map_index = RUNS_WITHOUT_TURN - 1
         test_id = simulator.add_test("http-server")
         assert triggerer.rerun(test_id)["verdict"] == "passed"
-        assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
+        assert [type(deferral.trigger) for deferral in triggerer.deferrals] == [InstantTestResultsTrigger]
 
-    def test_a_later_one_asks_for_its_turn_before_it_sends_anything(self, simulator, triggerer):
+    def test_a_later_mapped_task_waits_for_a_turn_before_any_request(self, simulator, triggerer):
         triggerer.map_index = RUNS_WITHOUT_TURN
         test_id = simulator.add_test("http-server")
         deferral = deferral_of(triggerer, test_id)
@@ -202,7 +200,7 @@ class TestTurns:
         assert simulator.requests == []
         triggerer.operator.execute = lambda context: (_ for _ in ()).throw(deferral)
         assert triggerer.execute(triggerer.operator)["verdict"] == "passed"
-        assert [type(each.trigger) for each in triggerer.deferrals] == [
+        assert [type(deferral.trigger) for deferral in triggerer.deferrals] == [
             RunTurnTrigger,
             InstantTestResultsTrigger,
         ]
@@ -221,13 +219,13 @@ class TestTurns:
         assert first.not_before > time.time() - 10
         assert simulator.run_calls(test_id) == 2
 
-    def test_a_short_one_is_slept_out(self, simulator, triggerer):
+    def test_a_short_rate_limit_is_slept_out(self, simulator, triggerer):
         test_id = simulator.add_test("http-server")
         simulator.throttle(1, 10, "run")
         assert triggerer.rerun(test_id)["run_calls"] == 2
-        assert [type(each.trigger) for each in triggerer.deferrals] == [InstantTestResultsTrigger]
+        assert [type(deferral.trigger) for deferral in triggerer.deferrals] == [InstantTestResultsTrigger]
 
-    def test_a_turn_that_airflow_gave_up_is_one_that_comes_too_late(self, simulator, triggerer):
+    def test_a_turn_that_airflow_timed_out_is_too_late(self, simulator, triggerer):
         triggerer.map_index = RUNS_WITHOUT_TURN
         deferral_of(triggerer, simulator.add_test("http-server"))
         with pytest.raises(ThousandEyesRateLimitError, match="no turn"):
@@ -248,12 +246,12 @@ class TestTurns:
 
 
 class LostWorker(BaseException):
-    """The worker is gone, with all that it knew."""
+    """The worker is lost with its memory."""
 
 
 class TestReattach:
     def lose(self, tries, monkeypatch, test_id, sleeps=2, **arguments):
-        """A try whose worker is lost while it waits."""
+        """Execute a try whose worker is lost while it waits."""
         left = [sleeps]
 
         def sleep(seconds):
@@ -267,7 +265,7 @@ class TestReattach:
             with pytest.raises(LostWorker):
                 tries.rerun(test_id, **{"deferrable": False, **arguments})
 
-    def test_a_retry_picks_up_the_run_of_a_worker_that_was_lost(self, simulator, tries, monkeypatch):
+    def test_a_retry_resumes_the_run_of_a_lost_worker(self, simulator, tries, monkeypatch):
         test_id = simulator.add_test("http-server", delays=15)
         self.lose(tries, monkeypatch, test_id)
         evidence = tries.rerun(test_id)
@@ -275,7 +273,7 @@ class TestReattach:
         assert simulator.run_calls(test_id) == 1
         assert tries.store.kept == {}
 
-    def test_a_worker_that_is_lost_while_it_judges_leaves_its_round_to_be_judged(
+    def test_a_retry_judges_the_round_of_a_worker_that_was_lost_while_judging(
         self, simulator, tries, monkeypatch
     ):
         def vanish(*_):
@@ -290,7 +288,7 @@ class TestReattach:
         assert simulator.run_calls(test_id) == 1
         assert tries.store.kept == {}
 
-    def test_a_retry_after_the_deadline_looks_once_more(self, simulator, tries, monkeypatch):
+    def test_a_retry_after_the_deadline_polls_once(self, simulator, tries, monkeypatch):
         test_id = simulator.add_test("http-server", delays=15)
         self.lose(tries, monkeypatch, test_id, timeout=1)
         time.sleep(1.6)
@@ -329,7 +327,7 @@ class TestReattach:
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 1)
         assert simulator.run_calls(test_id) == 1
 
-    def test_a_run_that_was_refused_is_no_run_to_pick_up(self, simulator, tries):
+    def test_a_refused_run_is_not_resumed(self, simulator, tries):
         test_id = simulator.add_test("http-server", history=[])
         simulator.throttle(1, 9000, operation="run")
         with pytest.raises(ThousandEyesRateLimitError):
@@ -341,20 +339,20 @@ class TestReattach:
         assert (evidence["verdict"], simulator.run_calls(test_id)) == ("passed", 2)
         assert evidence["rounds"]["http-server"] > theirs
 
-    def test_a_task_that_now_runs_another_test_picks_up_nothing(self, simulator, tries, monkeypatch):
+    def test_a_retry_with_another_test_resumes_nothing(self, simulator, tries, monkeypatch):
         lost, other = simulator.add_test("http-server", delays=10), simulator.add_test("http-server")
         self.lose(tries, monkeypatch, lost)
         evidence = tries.rerun(other)
         assert (evidence["test_id"], simulator.run_calls(other)) == (other, 1)
 
-    def test_a_cleared_task_runs_anew(self, simulator, tries, monkeypatch):
+    def test_a_cleared_task_starts_a_new_run(self, simulator, tries, monkeypatch):
         test_id = simulator.add_test("http-server", delays=10)
         self.lose(tries, monkeypatch, test_id)
         tries.max_tries += 1
         assert tries.rerun(test_id)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 2
 
-    def test_durable_false_runs_anew(self, simulator, tries, monkeypatch, configure):
+    def test_durable_false_starts_a_new_run(self, simulator, tries, monkeypatch, configure):
         configure(durable=False)
         test_id = simulator.add_test("http-server", delays=10)
         self.lose(tries, monkeypatch, test_id)
@@ -362,13 +360,13 @@ class TestReattach:
         tries.rerun(test_id)
         assert simulator.run_calls(test_id) == 2
 
-    def test_a_bad_verdict_is_forgotten_too(self, simulator, tries):
+    def test_a_failed_verdict_clears_the_stored_run(self, simulator, tries):
         test_id = simulator.add_test("http-server", outcomes="error")
         with pytest.raises(InstantTestFailed):
             tries.rerun(test_id)
         assert tries.store.kept == {}
 
-    def test_what_is_no_verdict_is_kept_for_the_next_try(self, simulator, tries, connection):
+    def test_an_error_keeps_the_stored_run_for_the_next_try(self, simulator, tries, connection):
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server")
         simulator.fail("results", status=403, skip=1, times=None)
@@ -376,12 +374,12 @@ class TestReattach:
             tries.rerun(test_id)
         assert tries.store.kept["thousandeyes_run"]["accepted"] is True
 
-    def test_a_store_that_does_not_answer_is_one_warning(self, simulator, tries, log):
+    def test_an_unavailable_store_is_a_warning(self, simulator, tries, log):
         class Broken:
             def __getattr__(self, name):
                 raise RuntimeError("no store today")
 
         tries.store = Broken()
         assert tries.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
-        # It may be told in two places, and in the triggerer's case the task resumes as another object.
+        # Each execution may warn for a read and a write. A deferred task has two executions.
         assert log().count("no store today") <= (4 if tries.deferrable else 2)

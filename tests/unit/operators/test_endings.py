@@ -1,4 +1,4 @@
-"""How tasks end where nothing else helps: tracebacks, damaged state, reads that fail after the run, subclasses."""
+"""Ends of tasks in rare cases: tracebacks, damaged state, failed reads after the run, subclasses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ QUICK = {"poll_interval": 0.2, "timeout": 2}
 
 @pytest.fixture
 def sensor_of(simulator, worker_alone):
-    """A sensor for a new run."""
+    """A function that makes a sensor for a new run."""
 
     def sensor_of(conduct, **arguments):
         handle = worker_alone.rerun(simulator.add_test("http-server", **conduct), wait_for_results=False)
@@ -63,14 +63,14 @@ def deferral_of(worker, operator):
 
 
 class LostWorkerError(BaseException):
-    """The worker is gone, with all that it knew."""
+    """The worker is lost with its memory."""
 
 
 class TestTracebacks:
-    """The log shows one line of ours, whatever raises."""
+    """The traceback of every error has one frame of ours."""
 
     def ends_with(self, worker, operator, error):
-        """Execute the task, and check the error that ends it."""
+        """Execute the task and check its error."""
         with pytest.raises(error) as failure:
             worker.execute(operator)
         frames = traceback.extract_tb(failure.value.__traceback__)
@@ -117,7 +117,7 @@ class TestTracebacks:
         operator = SuiteVerdictOperator(task_id="verdict", results=results, expected=["1"])
         self.ends_with(worker_alone, operator, error)
 
-    def test_a_suite_with_arguments_that_are_wrong_once_they_are_rendered(self, worker_alone):
+    def test_a_suite_with_invalid_rendered_arguments(self, worker_alone):
         operator = SuiteVerdictOperator(task_id="verdict", results=[], expected="{{ many }}")
         operator.expected = "many"
         self.ends_with(worker_alone, operator, ThousandEyesConfigurationError)
@@ -150,14 +150,14 @@ class TestDamage:
         with pytest.raises(ThousandEyesError, match="the trigger's event is damaged"):
             operator.resume_execution("execute_complete", {"event": event}, triggerer.context)
 
-    def test_a_stored_run_that_cannot_be_read_starts_a_new_one(self, simulator, tries, log):
+    def test_an_unreadable_stored_run_starts_a_new_run(self, simulator, tries, log):
         test_id = simulator.add_test("http-server")
         tries.store.kept["thousandeyes_run"] = {"run": {"test_id": 5}, "max_tries": 0}
         assert tries.rerun(test_id)["verdict"] == "passed"
         assert simulator.run_calls(test_id) == 1
         assert "Ignoring the stored run of an earlier try" in log()
 
-    def test_evidence_that_cannot_be_kept_does_not_hide_airflows_timeout(
+    def test_a_failed_push_of_evidence_does_not_hide_airflows_timeout(
         self, simulator, worker_alone, monkeypatch, log
     ):
         def time_out(seconds):
@@ -183,7 +183,7 @@ class TestReadsAfterTheRun:
         assert worker_alone.evidence["failed_agents"][0]["step"]["kind"] == "request"
         assert log().count(f"The definition of test {test_id} is not available") == 2
 
-    def test_a_history_that_cannot_be_read_fails_the_checks_that_need_it(
+    def test_an_unreadable_history_fails_the_checks_that_need_it(
         self, simulator, worker_alone, connection, log
     ):
         connection(retry_limit=1)
@@ -220,13 +220,13 @@ class TestReadsAfterTheRun:
 
 
 class TestSubclasses:
-    """A subclass may defer by itself."""
+    """Subclasses may defer on their own."""
 
     @pytest.mark.parametrize(
         ("base", "arguments"),
         [(RunInstantTestOperator, {"test_id": "1"}), (InstantTestResultsSensor, {"run": "{{ run }}"})],
     )
-    def test_its_own_method_is_resumed(self, worker_alone, base, arguments):
+    def test_a_custom_method_is_resumed(self, worker_alone, base, arguments):
         class Own(base):
             def after_pause(self, context, event=None):
                 return event
@@ -234,13 +234,13 @@ class TestSubclasses:
         operator = Own(task_id="own", **arguments)
         assert operator.resume_execution("after_pause", {"event": 5}, worker_alone.context) == 5
 
-    def test_a_label_of_its_own(self):
+    def test_a_custom_map_index_template_is_kept(self):
         operator = RunInstantTestOperator(task_id="own", test_id="1", map_index_template="{{ test_id }}")
         assert operator.map_index_template == "{{ test_id }}"
 
 
 class TestSensor:
-    def test_a_silent_failure_goes_to_airflows_sensor(self, worker_alone, sensor_of):
+    def test_a_silent_failure_is_handled_by_airflows_sensor(self, worker_alone, sensor_of):
         sensor = sensor_of({"outcomes": "error"}, silent_fail=True, on_failed="retry", timeout=1)
         with pytest.raises(InstantTestInconclusive):
             worker_alone.execute(sensor)
@@ -250,23 +250,23 @@ class TestSensor:
         with pytest.raises(AirflowSkipException, match=f"{flag} is set, the sensor is skipped: FAILED"):
             worker_alone.execute(sensor_of({"outcomes": "error"}, **{flag: True}))
 
-    def test_arguments_that_are_wrong_once_they_are_rendered(self, worker_alone, sensor_of):
+    def test_invalid_rendered_arguments(self, worker_alone, sensor_of):
         sensor = sensor_of({})
         sensor.run = "no handle"
         with pytest.raises(ThousandEyesConfigurationError, match="run='no handle'"):
             worker_alone.execute(sensor)
 
-    def test_an_error_of_the_last_poke_is_the_reason(self, simulator, worker_alone, sensor_of, connection):
+    def test_the_error_of_the_last_poke_is_the_reason(self, simulator, worker_alone, sensor_of, connection):
         connection(retry_limit=1)
         sensor = sensor_of({"delays": 500})
         simulator.fail("results", status=500, times=None)
         with pytest.raises(ThousandEyesServerError):
             worker_alone.execute(sensor)
 
-    def test_in_reschedule_mode_it_pokes_once(self, worker_alone, sensor_of, monkeypatch):
+    def test_reschedule_mode_pokes_once(self, worker_alone, sensor_of, monkeypatch):
         sensor = sensor_of({"delays": 500}, mode="reschedule", timeout=60)
         context = worker_alone.context
-        # Airflow 3 asks the task instance when the sensor first started, Airflow 2 the database.
+        # Airflow 3 reads the first start of the sensor from the task instance, Airflow 2 from the database.
         context["ti"].task_id = sensor.task_id
         context["ti"].get_first_reschedule_date = lambda context: None
         source = f"{BaseSensorOperator.__module__}._orig_start_date"
@@ -277,18 +277,18 @@ class TestSensor:
             sensor.execute(context)
         assert type(rescheduled.value).__name__ == "AirflowRescheduleException"
 
-    def test_a_finished_round_does_not_go_through_the_triggerer(self, triggerer, sensor_of):
+    def test_a_finished_round_is_not_deferred(self, triggerer, sensor_of):
         sensor = sensor_of({"delays": 0}, deferrable=True, timeout=5)
         triggerer.max_tries = 0
         assert triggerer.execute(sensor)["verdict"] == "passed"
 
-    def test_a_round_that_is_not_complete_is_waited_for_again(self, triggerer, sensor_of):
+    def test_an_incomplete_round_is_deferred_again(self, triggerer, sensor_of):
         sensor = sensor_of({"delays": 500}, deferrable=True, timeout=60)
         deferral_of(triggerer, sensor)
         with pytest.raises(TaskDeferred):
             sensor.resume_execution("execute_complete", {"event": {"state": "complete"}}, triggerer.context)
 
-    def test_a_deferral_that_airflow_ended_is_judged_by_one_last_read(self, triggerer, sensor_of):
+    def test_a_deferral_that_airflow_ended_is_judged_by_a_last_read(self, triggerer, sensor_of):
         sensor = sensor_of({"delays": 5}, deferrable=True, timeout=60)
         deferral_of(triggerer, sensor)
         time.sleep(1)
@@ -315,7 +315,7 @@ class TestSuites:
         assert dag.task_ids == ["gate.select"]
 
     @pytest.mark.parametrize("by", ["argument", "configuration"])
-    def test_shadow_reports_and_never_blocks(self, worker_alone, configure, log, by):
+    def test_shadow_mode_reports_and_never_blocks(self, worker_alone, configure, log, by):
         configure(shadow=by == "configuration")
         operator = SuiteVerdictOperator(
             task_id="verdict", results=[GOOD, BAD], expected=2, shadow=True if by == "argument" else None
@@ -324,7 +324,7 @@ class TestSuites:
         assert (evidence["verdict"], evidence["shadow"]) == ("failed", True)
         assert "Shadow mode, the task succeeds" in log()
 
-    def test_tests_by_id_alone(self, simulator, worker_alone):
+    def test_tests_can_be_selected_by_id_only(self, simulator, worker_alone):
         test_id = simulator.add_test("http-server", scheduled=True)
         (run,) = worker_alone.execute(SelectTestsOperator(task_id="select", from_tests=[test_id]))
         assert run["from_test"] == test_id
@@ -336,7 +336,7 @@ class TestSuites:
         )
         assert "Good" in path.read_text()
 
-    def test_what_was_selected_is_expected(self, worker_alone):
+    def test_selected_tests_are_expected(self, worker_alone):
         operator = SuiteVerdictOperator(task_id="verdict", results=[GOOD], expected=[{"test_id": "1"}])
         assert worker_alone.execute(operator)["expected_count"] == 1
 
@@ -355,14 +355,14 @@ class TestSuites:
         worker_alone.operator = operator
         assert operator.execute(context)["expected_count"] == 1
 
-    def test_without_tasks_the_results_are_all(self, worker_alone):
+    def test_without_task_instances_the_results_are_complete(self, worker_alone):
         operator = SuiteVerdictOperator(task_id="verdict", results=[GOOD])
         assert worker_alone.execute(operator)["verdict"] == "passed"
 
     @pytest.mark.parametrize(
         ("known", "error"), [("Search", ThousandEyesConfigurationError), (None, ThousandEyesAuthError)]
     )
-    def test_a_selection_that_cannot_be_read(self, simulator, worker_alone, connection, known, error):
+    def test_an_unreadable_selection(self, simulator, worker_alone, connection, known, error):
         connection(retry_limit=1)
         if known is None:
             simulator.fail("tests", status=403, times=None)
@@ -382,7 +382,7 @@ class TestTelemetry:
         extra = context["outlet_events"][asset].extra
         assert extra == {name: evidence[name] for name in ("verdict", "summary", "test_id", "test_name")}
 
-    def test_asset_events_and_metrics_that_fail_change_no_verdict(
+    def test_failed_asset_events_and_metrics_do_not_change_the_verdict(
         self, simulator, worker_alone, monkeypatch, log
     ):
         from airflow.providers.common.compat.sdk import Stats
@@ -414,7 +414,7 @@ class TestTelemetry:
 
 
 @pytest.mark.parametrize(("pushed", "url"), [("https://app.example", "https://app.example"), (None, "")])
-def test_a_link_is_what_the_task_pushed(monkeypatch, pushed, url):
+def test_a_link_is_the_pushed_address(monkeypatch, pushed, url):
     key = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
     read = []
     monkeypatch.setattr(links.XCom, "get_value", lambda **arguments: read.append(arguments) or pushed)
@@ -422,7 +422,7 @@ def test_a_link_is_what_the_task_pushed(monkeypatch, pushed, url):
     assert read == [{"ti_key": key, "key": "thousandeyes_round_link"}]
 
 
-def test_an_argument_that_cannot_be_written_out_is_named_by_its_type():
+def test_an_argument_without_a_repr_is_shown_by_its_type():
     with pytest.raises(ThousandEyesConfigurationError, match=r"timeout=\(int\): expected seconds"):
         RunInstantTestOperator(task_id="run", test_id="1", timeout=10**5000)
 
@@ -439,7 +439,7 @@ def test_expected_agents_in_a_file(simulator, worker_alone, tmp_path):
     assert worker_alone.execute(operator)["agents"]["expected_count"] == 2
 
 
-def test_a_type_that_only_the_checks_imply_is_verified_once(simulator, worker_alone):
+def test_an_implied_type_is_verified_once(simulator, worker_alone):
     unknown = {"typed_lookup": "404", "before_first_data": "404"}
     test_id = simulator.add_test("voice", history=[], switches=unknown)
     checks = {"rtp-server": {"mos": {"min": {"geq_to": 1}}}}
@@ -447,7 +447,7 @@ def test_a_type_that_only_the_checks_imply_is_verified_once(simulator, worker_al
     assert (evidence["test_type"], evidence["checks"][0]["passed"]) == ("voice", True)
 
 
-def test_a_short_wait_for_the_next_minute_reads_nothing_again(simulator, worker_alone):
+def test_a_short_wait_for_the_next_minute_repeats_no_read(simulator, worker_alone):
     simulator.set_switches(clock_offset=57.5 - time.time() % 60)
     test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
     simulator.run(test_id, delays=0)
@@ -458,8 +458,8 @@ def test_a_short_wait_for_the_next_minute_reads_nothing_again(simulator, worker_
     assert ours.round_id - before.round_id == 60
 
 
-def test_a_test_that_an_earlier_try_created_is_taken_when_its_name_is_refused(simulator, tries, monkeypatch):
-    """The earlier try's test is not listed yet when the next try looks for it."""
+def test_a_test_of_an_earlier_try_is_used_when_its_name_is_refused(simulator, tries, monkeypatch):
+    """The next try does not find the earlier try's test in the list of tests."""
     create, find = BlockingThousandEyesHook.create_instant_test, BlockingThousandEyesHook.find_created
 
     def create_and_vanish(*arguments, **more):
@@ -482,7 +482,7 @@ def test_a_test_that_an_earlier_try_created_is_taken_when_its_name_is_refused(si
     assert (len(searches), len(simulator.tests)) == (2, 1)
 
 
-def test_a_definition_that_cannot_be_read_is_not_repeated():
+def test_the_error_does_not_repeat_an_unreadable_definition():
     with pytest.raises(ThousandEyesConfigurationError, match="definition: expected JSON or YAML") as error:
         CreateInstantTestOperator(
             task_id="preview", test_type="ftp-server", definition='{"password": "s3cret", ['
@@ -490,7 +490,7 @@ def test_a_definition_that_cannot_be_read_is_not_repeated():
     assert "s3cret" not in str(error.value)
 
 
-def test_settings_that_are_not_taken_over_are_logged(simulator, worker_alone, log):
+def test_settings_that_are_not_copied_are_logged(simulator, worker_alone, log):
     test_id = simulator.add_test("http-server", switches={"extra_fields": True})
     assert worker_alone.create("http-server", from_test=test_id)["verdict"] == "passed"
     assert f"Test {test_id}: settings not taken over: " in log()

@@ -1,4 +1,4 @@
-"""Each type of test, and the example of the design: verdict, rows and agents of good, bad and half rounds."""
+"""Each test type and a combined example: verdicts and agents of good, bad and incomplete rounds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JUDGED = {
     "sip-server": ("sip-server", "responseCode", {"one_of": [200, 202]}, 200, 408),
     "voice": ("rtp-server", "mos", {"geq_to": 3.6}, 4.2, 2.9),
 }
-"""Of each test type: result type, metric, comparison, a value that keeps it, one that breaks it."""
+"""Test type to result type, metric, comparison, a passing value and a failing value."""
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def simulator():
 
 @pytest.fixture
 def judge(simulator, worker_alone):
-    """Runs a test of a type whose checks have a severity; returns the evidence."""
+    """A function that runs a test of a type with checks of a severity and returns the evidence."""
 
     def run(test_type, severity="error", metrics=None, expected=None, **more):
         result_type, metric, comparison, good, _ = JUDGED[test_type]
@@ -74,8 +74,8 @@ class TestEachType:
         assert (row["passed"], row["actual"], row["agents"]) == (True, 3, 3)
         assert sorted(named(evidence["agents"]["reported"])) == sorted(AGENTS)
 
-    def test_a_bad_one_fails_and_names_the_agent_that_broke_it(self, judge, test_type):
-        # A row of dnssec that is not valid is an error as well; here the check is what is looked at.
+    def test_a_bad_round_fails_and_names_the_failing_agent(self, judge, test_type):
+        # An invalid dnssec row is an error as well. Errors are allowed here, so that the check decides.
         evidence = judge(
             test_type, metrics=one_bad(test_type), expected=InstantTestFailed, max_agent_errors=1
         )
@@ -85,20 +85,20 @@ class TestEachType:
         assert evidence["text"].startswith(f"FAILED: {SINGAPORE}: {row['metric']} ")
         assert "2 of 3 agents ok, 1 of 1 checks failed" in evidence["text"]
 
-    def test_a_warning_passes_and_names_it_all_the_same(self, judge, test_type):
+    def test_a_warning_passes_and_names_the_failing_agent(self, judge, test_type):
         evidence = judge(test_type, "warn", metrics=one_bad(test_type), max_agent_errors=1)
         (row,) = evidence["checks"]
         assert (evidence["verdict"], row["passed"], row["severity"]) == ("passed", False, "warn")
         assert named(row["failing_agents"]) == [SINGAPORE]
 
-    def test_half_a_round_is_incomplete_and_names_who_is_missing(self, judge, test_type):
+    def test_an_incomplete_round_names_the_missing_agents(self, judge, test_type):
         evidence = judge(test_type, silent=[ASHBURN], expected=InstantTestIncomplete, timeout=1)
         assert evidence["verdict"] == "incomplete"
         assert named(evidence["agents"]["missing"]) == [ASHBURN]
         assert sorted(named(evidence["agents"]["reported"])) == sorted([FRANKFURT, SINGAPORE])
         assert f"{ASHBURN}: missing" in evidence["text"]
 
-    def test_half_a_round_is_judged_where_it_is_enough(self, judge, test_type):
+    def test_an_incomplete_round_is_judged_with_min_agents(self, judge, test_type):
         evidence = judge(
             test_type,
             metrics=one_bad(test_type),
@@ -113,7 +113,7 @@ class TestEachType:
         assert named(evidence["agents"]["missing"]) == [ASHBURN]
 
 
-class TestTheExampleOfTheDesign:
+class TestCombinedExample:
     CHECKS = {
         "http-server": {
             "responseCode": {"equal_to": 200},
@@ -163,31 +163,31 @@ class TestTheExampleOfTheDesign:
             if not row["passed"]
         }
 
-    def test_good(self, run):
+    def test_a_good_round_passes_every_check(self, run):
         evidence = run()
         assert (evidence["verdict"], len(evidence["checks"]), self.broken(evidence)) == ("passed", 9, {})
 
-    def test_one_slow_agent_of_five_breaks_the_percentile_and_not_the_quorum(self, run):
+    def test_one_slow_agent_of_five_fails_the_percentile_but_not_the_quorum(self, run):
         evidence = run(**{SINGAPORE: {"responseTime": 2500}}, expected=InstantTestFailed)
         assert self.broken(evidence) == {("responseTime", "p95", "error"): [SINGAPORE]}
 
-    def test_latency_counts_where_it_is_asked_for(self, run):
+    def test_where_limits_the_latency_check_to_two_countries(self, run):
         evidence = run(**{FRANKFURT: {"avgLatency": 60}}, expected=InstantTestFailed)
         assert self.broken(evidence) == {("avgLatency", "p95", "error"): [FRANKFURT]}
         assert run(**{SINGAPORE: {"avgLatency": 60}})["verdict"] == "passed"
 
-    def test_all_slower_than_before_by_more_than_a_fifth(self, run):
+    def test_a_slowdown_by_more_than_a_fifth_fails_above_the_floor(self, run):
         evidence = run(avgLatency=39.9)
         assert evidence["verdict"] == "passed", "less than the floor"
         evidence = run(avgLatency=45, expected=InstantTestFailed)
         assert ("avgLatency", "median", "error") in self.broken(evidence)
 
-    def test_some_loss_is_a_warning_and_more_of_it_a_failure(self, run):
+    def test_a_little_loss_is_a_warning_and_more_is_a_failure(self, run):
         evidence = run(loss=2)
         assert (evidence["verdict"], list(self.broken(evidence))) == ("passed", [("loss", "mean", "warn")])
         evidence = run(loss=8, expected=InstantTestFailed)
         assert {severity for _, _, severity in self.broken(evidence)} == {"warn", "error"}
 
-    def test_half_reported(self, run):
+    def test_a_missing_agent_is_incomplete(self, run):
         evidence = run(silent=[SINGAPORE], expected=InstantTestIncomplete)
         assert named(evidence["agents"]["missing"]) == [SINGAPORE]

@@ -1,4 +1,4 @@
-"""The failed step of an agent: which request, page or component, read after a failed verdict."""
+"""The failed step of an agent (request, page or component) is read after a failed verdict."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_console_of_a_failed_web_transaction_is_read(simulator, worker):
     assert len(requests_of(simulator, "console-logs")) == 1
 
 
-def test_a_console_that_cannot_be_read_leaves_the_step(simulator, worker, connection):
+def test_an_unreadable_console_keeps_the_step(simulator, worker, connection):
     connection(retry_limit=1)
     simulator.fail("console-logs", times=None, status=404)
     test_id = simulator.add_test("web-transactions", outcomes={SINGAPORE: "error"})
@@ -50,7 +50,7 @@ def test_a_console_that_cannot_be_read_leaves_the_step(simulator, worker, connec
     assert not agent["step"].get("console")
 
 
-def test_at_most_five_agents_are_asked_for(simulator, worker):
+def test_details_of_at_most_five_agents_are_read(simulator, worker):
     for number in range(6):
         simulator.add_agent(f"Branch {number}")
     test_id = simulator.add_test("api", outcomes="error", agents=[agent.name for agent in simulator.agents])
@@ -61,14 +61,14 @@ def test_at_most_five_agents_are_asked_for(simulator, worker):
 
 
 @pytest.mark.parametrize("test_type", ["http-server", "dns-server", "voice"])
-def test_a_type_without_details_asks_for_none(simulator, worker, test_type):
+def test_no_details_are_read_for_a_type_without_details(simulator, worker, test_type):
     test_id = simulator.add_test(test_type, outcomes={SINGAPORE: "error"})
     with pytest.raises(InstantTestFailed):
         worker.rerun(test_id, test_type=test_type)
     assert requests_of(simulator, "details") == []
 
 
-def test_a_good_round_asks_for_none(simulator, worker):
+def test_no_details_are_read_for_a_good_round(simulator, worker):
     worker.rerun(simulator.add_test("api"), test_type="api")
     assert requests_of(simulator, "details") == []
 
@@ -76,7 +76,7 @@ def test_a_good_round_asks_for_none(simulator, worker):
 @pytest.mark.parametrize(
     "fault", [{"status": 404}, {"status": 403}, {"status": 500}, {"kind": "html", "status": 200}]
 )
-def test_details_that_cannot_be_read_change_nothing(simulator, worker, connection, fault):
+def test_unreadable_details_do_not_change_the_verdict(simulator, worker, connection, fault):
     connection(retry_limit=1)
     simulator.fail("details", times=None, **fault)
     test_id = simulator.add_test("api", outcomes={SINGAPORE: "error"})
@@ -87,7 +87,7 @@ def test_details_that_cannot_be_read_change_nothing(simulator, worker, connectio
     assert worker.evidence["verdict"] == "failed"
 
 
-def test_a_quota_that_runs_short_is_left_to_others(simulator, worker, monkeypatch):
+def test_details_are_not_read_with_little_quota(simulator, worker, monkeypatch):
     monkeypatch.setattr(BaseThousandEyesHook, "polling_gap", lambda hook: 30.0)
     test_id = simulator.add_test("api", outcomes={SINGAPORE: "error"})
     with pytest.raises(InstantTestFailed):
@@ -101,4 +101,4 @@ def test_a_confirmed_failure_keeps_its_confirmation(simulator, worker):
         worker.rerun(test_id, test_type="api", confirm_failures=1)
     assert worker.evidence["confirms"]["rounds"]
     assert worker.evidence["failed_agents"][0]["step"]["kind"] == "request"
-    assert len(requests_of(simulator, "details")) == 1, "only the last round is asked for"
+    assert len(requests_of(simulator, "details")) == 1, "only the details of the last round are read"

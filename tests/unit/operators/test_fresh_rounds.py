@@ -1,4 +1,4 @@
-"""Rounds that others start before ours, seen by whole tasks: never judged, and named when nothing else comes."""
+"""Rounds of other clients before ours, in whole tasks: they are never judged, and named if no other round appears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thousandeyes_provider.operators.session import Session
 
 
 def test_round_that_shows_its_first_row_after_our_call_is_not_judged(simulator, worker):
-    """Somebody's run had no visible row when the newest round was remembered."""
+    """The run of another client had no visible row when the newest round was remembered."""
     test_id = simulator.add_test("http-server", delays=5)
     theirs = simulator.run(test_id, outcomes="error", delays=34)
     time.sleep(3)
@@ -25,7 +25,7 @@ def test_round_that_shows_its_first_row_after_our_call_is_not_judged(simulator, 
     assert evidence["rounds"]["http-server"] == simulator.rounds(test_id)[-1].round_id > theirs
 
 
-def test_round_of_others_is_named_when_no_other_comes(simulator, worker, log):
+def test_round_of_another_client_is_named_if_no_other_appears(simulator, worker, log):
     test_id = simulator.add_test("http-server", switches={"run_while_running": "merge"})
     theirs = simulator.run(test_id, outcomes="error", delays=100)
     time.sleep(2.5)
@@ -37,7 +37,7 @@ def test_round_of_others_is_named_when_no_other_comes(simulator, worker, log):
     assert log().count(f"Ignoring round {theirs}") in (1, 2)  # once by the trigger, once by the worker
 
 
-def test_worker_waits_for_the_agents_that_the_trigger_saw(simulator, triggerer, monkeypatch):
+def test_worker_waits_for_the_agents_that_the_trigger_counted(simulator, triggerer, monkeypatch):
     from thousandeyes_provider.api import round_progress
     from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
 
@@ -59,7 +59,7 @@ def test_worker_waits_for_the_agents_that_the_trigger_saw(simulator, triggerer, 
 
 
 class Reader:
-    """Reads a newest round that another run starts at the beginning of each minute."""
+    """A reader whose newest round is started by another client at the start of each minute."""
 
     def __init__(self, hook):
         self.hook = hook
@@ -69,7 +69,7 @@ class Reader:
 
 
 @pytest.mark.parametrize(("others", "waits"), [(0, 1), (1, 2), (9, 3)])
-def test_run_is_put_off_again_when_another_run_starts_in_the_next_minute(others, waits):
+def test_run_waits_again_if_another_run_starts_in_the_next_minute(others, waits):
     clock = [1_790_000_070.0]
     hook = SimpleNamespace(server_now=lambda: clock[0], paced_seconds=0.0)
     hook.sleep = lambda seconds: clock.__setitem__(0, clock[0] + seconds)

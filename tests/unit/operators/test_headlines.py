@@ -1,6 +1,6 @@
-"""docs/headlines.md: the headline and the failed agent of a failed run, for each test type.
+"""docs/headlines.md shows headline and failed agent of a failed run for each test type.
 
-``THOUSANDEYES_UPDATE_DOCS=1 pytest tests/unit/operators/test_headlines.py -n0`` writes the table.
+``THOUSANDEYES_UPDATE_DOCS=1 pytest tests/unit/operators/test_headlines.py -n0`` updates the table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AGENTS = ["Frankfurt, Germany", "Ashburn, VA", "Singapore"]
 
 
 def documented() -> dict[str, tuple[str, str]]:
-    """The rows of the page: headline and errors by test type."""
+    """Return the rows of the page: test type to headline and errors."""
     rows = re.findall(r"^\| ([\w-]+) \| `(.+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     return {test_type: (headline, errors) for test_type, headline, errors in rows}
 

@@ -1,4 +1,4 @@
-"""The operators against servers that answer anything: a verdict, or one of our errors, by the deadline."""
+"""Operators against hostile servers end with a verdict or one of our errors by the deadline."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STATUSES = (200, 201, 204, 301, 400, 401, 403, 404, 409, 418, 429, 500, 502, 503
 
 
 def anything(chance, depth=4):
-    """JSON of the names that ThousandEyes uses and of values that it does not."""
+    """Return JSON with ThousandEyes' field names and arbitrary values."""
     if depth == 0 or chance.random() < 0.3:
         return chance.choice(VALUES)
     if chance.random() < 0.3:
@@ -52,7 +52,7 @@ def anything(chance, depth=4):
 
 
 def nasty(chance):
-    """Something that goes wrong with one to three requests of some operation."""
+    """Return a fault in one to three requests of an operation."""
     kind = chance.choice(list(KINDS))
     spec = {"kind": kind, "operation": chance.choice([*OPERATIONS, "results", "run", "*"])}
     spec |= {"times": chance.randint(1, 3), "skip": chance.randrange(3)}
@@ -74,7 +74,7 @@ def nasty_simulator(simulator, connection):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("creates", [False, True])
-def test_whatever_comes_there_is_a_verdict_or_one_of_our_errors(
+def test_every_task_ends_with_a_verdict_or_one_of_our_errors(
     worker, nasty_simulator, configure, seed, creates
 ):
     configure(settle_time=0.3)
@@ -93,5 +93,5 @@ def test_whatever_comes_there_is_a_verdict_or_one_of_our_errors(
         assert ended["verdict"] == "passed"
     except ThousandEyesError as error:
         ended = f"{error!r} {error}"
-    assert time.monotonic() - begun < 30, "seconds: it ends by its deadlines"
+    assert time.monotonic() - begun < 30, "the task exceeded its deadlines"
     assert TOKEN not in repr(ended) + repr(worker.pushed)

@@ -1,4 +1,4 @@
-"""Importing the operator's module costs next to nothing: DAG files are parsed all the time."""
+"""Importing the operator modules is cheap, because Airflow parses DAG files repeatedly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULES = (
     "thousandeyes_provider.simulator.pytest_plugin",
 )
 
-# Airflow takes seconds to import: one process imports it, and forks for each module.
+# The import of Airflow takes seconds, so one process imports it and forks for each module.
 PROBE = """
 import json, os, sys
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator
@@ -33,7 +33,7 @@ for module in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def imported():
-    """The modules that the import of each module adds."""
+    """Module to the modules that its import adds."""
     command = [sys.executable, "-c", PROBE, *MODULES]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
@@ -41,7 +41,7 @@ def imported():
 
 @pytest.mark.xdist_group("imports")
 @pytest.mark.parametrize("module", MODULES)
-def test_it_imports_nothing_that_only_a_worker_needs(module, imported):
+def test_the_import_excludes_modules_of_the_worker(module, imported):
     added = imported[module]
     assert module in added
     assert [name for name in added if name.startswith(HEAVY)] == []

@@ -1,7 +1,7 @@
-"""docs/mistakes.md: where forty mistakes in DAGs are caught, all of them before a test is run.
+"""docs/mistakes.md lists forty mistakes in DAGs. Each one is caught before a test is run.
 
-``THOUSANDEYES_UPDATE_DOCS=1 pytest tests/unit/operators/test_mistakes.py -n0`` writes the table. The column of the type
-checker is held by tests/typing.
+``THOUSANDEYES_UPDATE_DOCS=1 pytest tests/unit/operators/test_mistakes.py -n0`` updates the table. tests/typing checks
+the column of the type checker.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MISTAKES = [
 
 
 def error_text(error: Exception | None) -> str:
-    """The first line of an error without the DAG file's line and the name of the task."""
+    """Return the first line of an error without the line of the DAG file and the name of the task."""
     if not isinstance(error, ThousandEyesConfigurationError):
         return "error of Airflow"
     text = re.sub(r"^.*?\w+ 'm\d\d': (\d invalid arguments:\n- )?", "", str(error), flags=re.DOTALL)
@@ -41,7 +41,7 @@ def error_text(error: Exception | None) -> str:
 
 
 def make_mistake(code: str, worker, folder: Path) -> tuple[str, Exception | None]:
-    """Create and execute the task; return where the mistake is caught, and the error."""
+    """Create and execute the task. Return the place where the mistake is caught, and the error."""
     try:
         with DAG("mistakes", schedule=None, template_searchpath=str(folder)):
             operator = eval(code, dict(OPERATORS))
@@ -54,7 +54,7 @@ def make_mistake(code: str, worker, folder: Path) -> tuple[str, Exception | None
     return "never", None
 
 
-def test_there_are_forty():
+def test_there_are_forty_mistakes():
     assert len(MISTAKES) == 40
 
 

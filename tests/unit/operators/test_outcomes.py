@@ -1,4 +1,4 @@
-"""How a run ends its task: every cause, every policy, with and without a retry left, and the error that is raised."""
+"""Ends of tasks by cause, policy and remaining retries, and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ KNOWN = {"test_type": "http-server", "expected_agents": [SINGAPORE, ZURICH]}
 
 @pytest.fixture
 def run(simulator, worker, connection, configure):
-    """Runs a cause to its end, as the last try unless ``retries`` are left."""
+    """A function that executes a cause to its end, as the last try unless ``retries`` are left."""
 
     def run(cause, retries=0, **arguments):
         connection(retry_limit=1)
@@ -103,7 +103,7 @@ def name(value):
 
 @pytest.mark.parametrize("cause", INCONCLUSIVE, ids=name)
 class TestInconclusive:
-    def test_fails_by_default_with_evidence_and_without_spending_retries_of_others(self, run, worker, cause):
+    def test_fails_by_default_with_evidence(self, run, worker, cause):
         verdict, error = INCONCLUSIVE[cause]
         with pytest.raises(error) as failure:
             run(cause)
@@ -135,7 +135,7 @@ class TestInconclusive:
 
 @pytest.mark.parametrize("cause", MISTAKES, ids=name)
 @pytest.mark.parametrize("policy", ["fail", "skip", "warn"])
-def test_a_mistake_fails_at_once_whatever_the_policies(run, worker, cause, policy):
+def test_a_mistake_fails_at_once_with_any_policy(run, worker, cause, policy):
     with pytest.raises(MISTAKES[cause]) as failure:
         run(cause, retries=3, on_inconclusive=policy)
     assert isinstance(failure.value, AirflowFailException)
@@ -143,7 +143,7 @@ def test_a_mistake_fails_at_once_whatever_the_policies(run, worker, cause, polic
 
 
 @pytest.mark.parametrize("policy", ["skip", "warn"])
-def test_a_wrong_argument_fails_at_once_whatever_the_policies(simulator, worker, policy):
+def test_an_invalid_argument_fails_at_once_with_any_policy(simulator, worker, policy):
     operator = RunInstantTestOperator(task_id="validate", test_id="{{ x }}", on_inconclusive=policy)
     operator.test_id = " "
     with pytest.raises(ThousandEyesConfigurationError) as failure:
@@ -180,31 +180,31 @@ class TestFailed:
 
 
 class TestConfiguredPolicy:
-    def test_it_applies_where_the_argument_is_not_given(self, run, configure):
+    def test_the_configured_policy_is_the_default(self, run, configure):
         configure(on_inconclusive="warn")
         assert run(no_fresh_round)["verdict"] == "no_results"
 
-    def test_the_argument_wins(self, run, configure):
+    def test_the_argument_takes_precedence(self, run, configure):
         configure(on_inconclusive="warn")
         with pytest.raises(InstantTestNoResults):
             run(no_fresh_round, on_inconclusive="fail")
 
-    def test_a_wrong_value_is_an_error_of_the_configuration(self, run, configure):
+    def test_an_invalid_value_is_a_configuration_error(self, run, configure):
         configure(on_inconclusive="ignore")
         with pytest.raises(
             ThousandEyesConfigurationError, match="expected one of fail, skip, warn, got 'ignore'"
         ):
             run(no_fresh_round)
 
-    def test_the_queue_timeout_is_configured_too(self, simulator, worker, configure):
+    def test_the_queue_timeout_can_be_configured(self, simulator, worker, configure):
         configure(queue_timeout=1)
         simulator.throttle(9, 9000, operation="run")
         with pytest.raises(ThousandEyesRateLimitError, match="longer than queue_timeout"):
             worker.rerun(simulator.add_test("http-server"))
 
 
-class TestTheErrorInTheLog:
-    """The traceback that Airflow logs has one line of ours and ends with the headline."""
+class TestErrorInTheLog:
+    """The traceback in the log has one frame of ours and ends with the headline."""
 
     CAUSES = {
         **{cause: error for cause, (_, error) in INCONCLUSIVE.items()},
@@ -213,7 +213,7 @@ class TestTheErrorInTheLog:
     }
 
     @pytest.mark.parametrize("cause", CAUSES, ids=name)
-    def test_one_frame_no_chain(self, run, cause):
+    def test_the_traceback_has_one_frame_and_no_chain(self, run, cause):
         with pytest.raises(self.CAUSES[cause]) as failure:
             run(cause)
         error = failure.value
@@ -233,7 +233,7 @@ class TestTheErrorInTheLog:
             run(bad_round)
         assert str(failure.value).startswith("FAILED: Singapore: Connection refused; ")
 
-    def test_rows_have_the_level_of_their_news(self, simulator, worker, log):
+    def test_table_rows_have_the_level_of_their_content(self, simulator, worker, log):
         checks = {"http-server": {"responseTime": {"max": {"leq_to": 1, "severity": "warn"}}}}
         test_id = simulator.add_test("http-server", outcomes={SINGAPORE: "error"})
         with pytest.raises(InstantTestFailed):
@@ -248,7 +248,7 @@ class TestTheErrorInTheLog:
         assert list(levels.values()) == ["error", "error", "warning", "info"]
 
 
-class TestTheSensor:
+class TestSensor:
     @pytest.fixture
     def sense(self, simulator, worker):
         def sense(conduct, **arguments):
@@ -288,7 +288,7 @@ class TestTheSensor:
 
 
 class TestDamagedXComs:
-    """A damaged XCom is one of our errors, never a bare KeyError, TypeError or ValueError."""
+    """A damaged XCom leads to one of our errors, never to a KeyError, TypeError or ValueError."""
 
     @pytest.fixture
     def resume(self, simulator, triggerer):
@@ -333,20 +333,20 @@ class TestDamagedXComs:
     ]
 
     @pytest.mark.parametrize("record", DAMAGED)
-    def test_of_a_wait_for_a_round(self, resume, record):
+    def test_damaged_wait_for_a_round(self, resume, record):
         with pytest.raises(ThousandEyesError, match="XCom 'thousandeyes_wait'"):
             resume(record)
 
     @pytest.mark.parametrize(
         "record", [None, {}, {"queued": {}}, {"queued": {"since": "x"}}, {"queued": {"since": 1, "plan": 4}}]
     )
-    def test_of_a_wait_for_a_turn(self, resume, record):
+    def test_damaged_wait_for_a_turn(self, resume, record):
         with pytest.raises(ThousandEyesError, match="XCom 'thousandeyes_wait'"):
             resume(record, state="turn", mapped=True)
 
-    def test_odd_figures_count_as_nothing(self, resume):
+    def test_invalid_figures_count_as_zero(self, resume):
         odd = {"requests": "many", "throttled_seconds": None, "paced_seconds": []}
-        with pytest.raises(TaskDeferred):  # the round is not there yet
+        with pytest.raises(TaskDeferred):  # the round is not available yet
             resume(lambda stored: {**stored, **odd})
 
 
@@ -360,14 +360,14 @@ class TestXComs:
             "thousandeyes_round_link",
         }
 
-    def test_the_index_entry_has_what_a_list_shows(self, simulator, worker):
+    def test_the_index_entry_has_the_fields_of_a_list(self, simulator, worker):
         evidence = worker.rerun(simulator.add_test("http-server"))
         assert worker.pushed["thousandeyes_verdict"] == {
             name: evidence[name]
             for name in ("verdict", "test_id", "test_name", "test_type", "summary", "finished_at")
         }
 
-    def test_the_test_link_has_no_round_and_the_round_link_is_at_the_worst_agent(self, simulator, worker):
+    def test_the_round_link_opens_the_worst_agent(self, simulator, worker):
         test_id = simulator.add_test("http-server", outcomes={SINGAPORE: "error"})
         with pytest.raises(InstantTestFailed):
             worker.rerun(test_id)
@@ -390,7 +390,7 @@ class TestXComs:
 
 
 class TestMapIndexLabels:
-    """The name of the test labels a mapped task, also when the task does not succeed."""
+    """The name of the test labels a mapped task, even if the task fails."""
 
     @pytest.mark.parametrize("conduct", [{}, {"outcomes": "error"}, {"delays": 500}])
     def test_default_and_variables(self, simulator, worker_alone, conduct):
@@ -412,7 +412,7 @@ class TestMapIndexLabels:
         assert (context["test_name"], context["test_id"]) == (evidence["test_name"], test_id)
         assert context["verdict"] == evidence["verdict"]
 
-    def test_the_users_own_template_wins(self, simulator, worker_alone):
+    def test_a_custom_template_takes_precedence(self, simulator, worker_alone):
         worker_alone.map_index = 2
         context = {**worker_alone.context, "map_index_template": "{{ test_id }}"}
         operator = RunInstantTestOperator(
@@ -422,7 +422,7 @@ class TestMapIndexLabels:
         operator.execute(context)
         assert context["map_index_template"] == "{{ test_id }}"
 
-    def test_a_task_that_is_not_mapped_has_no_template(self, simulator, worker_alone):
+    def test_an_unmapped_task_has_no_template(self, simulator, worker_alone):
         context = worker_alone.context
         operator = RunInstantTestOperator(
             task_id="validate", test_id=simulator.add_test("http-server"), poll_interval=0.2, deferrable=False
@@ -433,7 +433,7 @@ class TestMapIndexLabels:
 
 
 class TestArgumentFiles:
-    """A whole argument that names a file is read from it; a text inside an argument never is."""
+    """An argument that names a file is read from the file. Text inside an argument is not."""
 
     @pytest.fixture
     def execute(self, worker_alone, tmp_path):
@@ -467,12 +467,12 @@ class TestArgumentFiles:
             execute(test_id=simulator.add_test("http-server"), checks="absent.yaml")
         assert simulator.requests == []
 
-    def test_a_text_inside_an_argument_is_no_file(self, simulator, execute):
+    def test_text_inside_an_argument_is_not_a_file(self, simulator, execute):
         checks = {"http-server": {"serverIp": {"one_of": ["config.json", "a.yaml"]}}}
         with pytest.raises(InstantTestFailed):
             execute(test_id=simulator.add_test("http-server"), checks=checks)
 
-    def test_a_url_that_ends_in_json_is_no_file(self, simulator, worker_alone):
+    def test_a_url_that_ends_in_json_is_not_a_file(self, simulator, worker_alone):
         definition = {"url": "https://example.com/status.json", "agents": [SINGAPORE]}
         evidence = worker_alone.create("http-server", definition=definition)
         assert evidence["verdict"] == "passed"
@@ -483,10 +483,10 @@ class TestArgumentFiles:
 
 
 class TestShadowMode:
-    """``[thousandeyes] shadow``: the run reports its verdict, and the task succeeds."""
+    """With ``[thousandeyes] shadow``, the run reports its verdict and the task succeeds."""
 
     @pytest.mark.parametrize("cause", [bad_round, *INCONCLUSIVE], ids=name)
-    def test_no_verdict_ends_the_task(self, run, worker, configure, cause):
+    def test_no_verdict_fails_the_task(self, run, worker, configure, cause):
         configure(shadow=True)
         evidence = run(cause, on_failed="fail", on_inconclusive="fail")
         assert evidence["verdict"] == ("failed" if cause is bad_round else INCONCLUSIVE[cause][0])
@@ -498,14 +498,14 @@ class TestShadowMode:
             run(no_fresh_round, retries=1)
 
     @pytest.mark.parametrize("cause", MISTAKES, ids=name)
-    def test_a_mistake_fails_all_the_same(self, run, configure, cause):
+    def test_a_mistake_still_fails(self, run, configure, cause):
         configure(shadow=True)
         with pytest.raises(MISTAKES[cause]):
             run(cause)
 
 
 class TestTelemetry:
-    """What the rest of Airflow learns of a verdict, whatever it is."""
+    """Every verdict is reported to metrics and OpenLineage."""
 
     @pytest.mark.parametrize(("cause", "verdict"), [(bad_round, "failed"), (no_fresh_round, "no_results")])
     def test_every_verdict_is_counted(self, run, monkeypatch, cause, verdict):
@@ -517,7 +517,7 @@ class TestTelemetry:
             run(cause)
         assert f"thousandeyes.verdict.{verdict}" in counted
 
-    def test_openlineage_gets_the_checks(self, simulator, worker):
+    def test_openlineage_receives_the_checks(self, simulator, worker):
         pytest.importorskip("airflow.providers.openlineage")
         worker.rerun(
             simulator.add_test("http-server"), checks={"http-server": {"responseCode": {"equal_to": 200}}}
@@ -525,7 +525,7 @@ class TestTelemetry:
         lineage = worker.operator.get_openlineage_facets_on_complete(None)
         assert [test.status for test in lineage.run_facets["test"].tests] == ["pass", "pass"]
 
-    def test_openlineage_gets_the_failure(self, run, worker):
+    def test_openlineage_receives_the_failure(self, run, worker):
         pytest.importorskip("airflow.providers.openlineage")
         with pytest.raises(InstantTestFailed):
             run(bad_round)
@@ -533,7 +533,7 @@ class TestTelemetry:
         assert [test.status for test in lineage.run_facets["test"].tests] == ["fail"]
 
 
-# -- suites: a good run and another one ---------------------------------------------------------------------------
+# -- suites of a good run and another run ---------------------------------------------------------------------------
 
 GOOD = {
     "verdict": "passed",
@@ -569,7 +569,7 @@ VERDICT_OF_RUN = {
 
 
 def next_step(state, evidence):
-    """What a pipeline does after a gate: the three ways to route that the documentation shows."""
+    """Return the next step of a pipeline after a gate, by the three routes in the documentation."""
     if state != "success":
         return "stop"
     return {"passed": "promote", "failed": "roll back"}.get(evidence["verdict"], "hold")
@@ -577,7 +577,10 @@ def next_step(state, evidence):
 
 @pytest.fixture
 def judge(worker_alone):
-    """Judge a good run and another one; return the state of the task, its evidence, and what comes next."""
+    """A function that judges a good run and another run.
+
+    It returns the state of the task, its evidence and the next step of the pipeline.
+    """
 
     def judge(other, test_id, on_failed, on_inconclusive):
         operator = SuiteVerdictOperator(
@@ -605,7 +608,7 @@ def judge(worker_alone):
 def assert_every_policy_holds(judge, evidence, test_id, verdict):
     """Judge a suite with this run under every policy.
 
-    :param verdict: of the suite.
+    :param verdict: expected verdict of the suite.
     """
     for on_failed, on_inconclusive in product(POLICIES, POLICIES):
         state, suite, then = judge(evidence, test_id, on_failed, on_inconclusive)

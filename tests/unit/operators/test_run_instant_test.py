@@ -1,4 +1,4 @@
-"""RunInstantTestOperator against a simulated ThousandEyes: what is run, waited for, judged, and left behind."""
+"""RunInstantTestOperator against a simulated ThousandEyes: run, wait, verdict and XComs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def names(agents):
 
 
 def hide_rows(monkeypatch, is_hidden):
-    """Leave rows out of all results that the simulator returns."""
+    """Remove rows from all results of the simulator."""
     handle = Service.handle
 
     def handle_without_rows(service, request, now):
@@ -75,9 +75,7 @@ class TestGoodRun:
         assert worker.evidence == failure.value.evidence
         assert worker.evidence["verdict"] == "failed"
 
-    def test_with_type_and_agents_given_it_takes_the_remembered_round_the_run_and_the_polls(
-        self, simulator, worker
-    ):
+    def test_with_type_and_agents_only_necessary_requests_are_sent(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         evidence = worker.rerun(test_id, test_type="http-server", expected_agents=5)
         assert [request.operation for request in simulator.requests][:2] == ["results", "run"]
@@ -85,14 +83,14 @@ class TestGoodRun:
         assert simulator.count("account-groups") == 1
         assert evidence["requests"] == len(simulator.requests)
 
-    def test_the_account_group_goes_on_every_request_that_takes_it(self, simulator, worker):
+    def test_the_account_group_is_sent_with_every_request(self, simulator, worker):
         test_id = simulator.add_test("http-server", account_group_id="1002")
         simulator.set_switches(page_size=2, links_carry_aid=False)
         evidence = worker.rerun(test_id, account_group_id=1002)
         assert evidence["account_group_id"] == "1002"
         assert {request.query.get("aid") for request in simulator.requests} == {"1002"}
 
-    def test_the_links_are_pushed_as_soon_as_they_are_known(self, simulator, worker):
+    def test_the_links_are_pushed(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         evidence = worker.rerun(test_id)
         assert worker.pushed["thousandeyes_test_link"] == evidence["links"]["test"]
@@ -127,33 +125,33 @@ class TestGoodRun:
         assert (handle["expected_source"], handle["run_calls"]) == ("test", 1)
         assert len(simulator.rounds(test_id)) == 2
 
-    def test_further_result_types_are_waited_for_and_judged_when_named(self, simulator, worker):
+    def test_named_result_types_are_waited_for_and_judged(self, simulator, worker):
         test_id = simulator.add_test("http-server", metrics={"network": {"loss": 100.0}})
         with pytest.raises(InstantTestFailed, match="loss 100 %"):
             worker.rerun(test_id, result_types=["http-server", "network"])
 
 
-class TestLearningTheType:
-    def test_from_the_list_of_tests(self, simulator, worker):
+class TestTypeOfTheTest:
+    def test_the_type_comes_from_the_list_of_tests(self, simulator, worker):
         test_id = simulator.add_test("dns-trace")
         assert worker.rerun(test_id)["test_type"] == "dns-trace"
         assert simulator.requests[0].operation == "tests"
 
     @pytest.mark.parametrize("missing", ["404", "400", "empty"])
     @pytest.mark.parametrize("test_type", ["agent-to-server", "sip-server", "dnssec", "voice"])
-    def test_from_its_results_where_it_is_not_listed(self, simulator, worker, test_type, missing):
+    def test_the_type_of_an_unlisted_test_comes_from_its_results(self, simulator, worker, test_type, missing):
         simulator.set_switches(listed_in_tests=False, missing_result_type=missing)
         test_id = simulator.add_test(test_type)
         assert worker.rerun(test_id)["test_type"] == test_type
 
-    def test_else_it_asks_for_it_before_anything_is_run(self, simulator, worker):
+    def test_an_unknown_type_is_an_error_before_the_run(self, simulator, worker):
         simulator.set_switches(listed_in_tests=False, before_first_data="404")
         test_id = simulator.add_test("http-server", history=[])
         with pytest.raises(ThousandEyesConfigurationError, match="set test_type= to one of agent-to-"):
             worker.rerun(test_id)
         assert simulator.run_calls(test_id) == 0
 
-    def test_a_wrong_type_is_noticed_before_anything_is_run(self, simulator, worker):
+    def test_a_wrong_type_is_an_error_before_the_run(self, simulator, worker):
         test_id = simulator.add_test("dns-trace")
         simulator.set_switches(missing_result_type="empty")
         with pytest.raises(ThousandEyesConfigurationError, match="is of type 'dns-trace'"):
@@ -162,10 +160,10 @@ class TestLearningTheType:
 
 
 class TestFreshness:
-    """A round that was there before the run is never judged."""
+    """A round from before the run is never judged."""
 
     @pytest.mark.parametrize("newest", ["partial", "previous", "both"])
-    def test_only_the_new_round_counts_whatever_is_shown_meanwhile(self, simulator, worker, newest):
+    def test_only_the_new_round_is_judged(self, simulator, worker, newest):
         test_id = simulator.add_test(
             "http-server", switches={"newest_round": newest}, history=[{"ago": 300, "outcomes": "error"}]
         )
@@ -173,7 +171,7 @@ class TestFreshness:
 
     @pytest.mark.parametrize("newest", ["partial", "previous", "both"])
     @pytest.mark.parametrize("before_first", ["empty", "404"])
-    def test_a_good_old_round_is_not_taken_for_a_new_one_that_stays_empty(
+    def test_a_good_old_round_does_not_replace_an_empty_new_round(
         self, simulator, worker, newest, before_first
     ):
         simulator.set_switches(newest_round=newest, before_first_data=before_first, window_slack=600)
@@ -186,7 +184,7 @@ class TestFreshness:
         assert len(worker.evidence["agents"]["missing"]) == 5
 
     @pytest.mark.parametrize("before_first", ["empty", "404"])
-    def test_nothing_at_first_means_not_yet(self, simulator, worker, before_first):
+    def test_missing_results_at_first_are_waited_for(self, simulator, worker, before_first):
         simulator.set_switches(before_first_data=before_first)
         test_id = simulator.add_test("http-server", history=[], delays=8)
         assert worker.rerun(test_id)["verdict"] == "passed"
@@ -202,13 +200,13 @@ class TestFreshness:
     def test_another_clients_run_while_ours_waits_for_its_turn_is_not_judged(self, simulator, worker):
         test_id = simulator.add_test("http-server", history=[])
         simulator.throttle(1, 62, operation="run")
-        # Our run is refused for 6 s; theirs begins, fails and is complete in that time.
+        # Our run is refused for 6 s. Meanwhile, the run of the other client starts, fails and completes.
         theirs = threading.Timer(2.5, lambda: simulator.run(test_id, outcomes="error", delays=0))
         theirs.start()
         assert worker.rerun(test_id)["verdict"] == "passed"
         assert [state.by for state in simulator.rounds(test_id)] == ["another client", "api"]
 
-    def test_another_clients_run_just_after_ours_neither_replaces_nor_completes_it(self, simulator, worker):
+    def test_another_clients_later_run_neither_replaces_nor_completes_ours(self, simulator, worker):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         worker.xcom_push, push = (
             lambda key, value: (
@@ -241,7 +239,7 @@ class TestFreshness:
         with pytest.raises(InstantTestIncomplete):
             worker.rerun(test_id, timeout=4)
 
-    def test_a_round_that_only_one_result_type_shows_before_the_run_is_old_in_all(self, simulator, worker):
+    def test_a_round_that_is_old_for_one_result_type_is_old_for_all(self, simulator, worker):
         test_id = simulator.add_test("page-load", history=[])
         simulator.run(test_id, delays={"http-server": 0, "page-load": 20}, outcomes="error")
         time.sleep(1.1)
@@ -254,7 +252,7 @@ class TestFreshness:
 
         def sleep(seconds):
             slept.append(seconds)
-            # The minute passes for the simulator, not for us.
+            # Advance the simulator's clock in place of sleeping.
             if seconds > 5 or len(slept) == 1:
                 simulator.set_switches(clock_offset=60)
             time.sleep(min(seconds, 0.3))
@@ -263,11 +261,11 @@ class TestFreshness:
         assert worker.rerun(test_id)["verdict"] == "passed"
         first, second = simulator.rounds(test_id)
         assert first.round_id % 60 == 0
-        # Two minutes when a minute of the real clock ends in between.
+        # It is two minutes if a minute of the real clock ends in between.
         assert second.round_id - first.round_id in (60, 120)
 
     @pytest.mark.parametrize("offset", [-7200, 7200])
-    def test_a_wrong_clock_on_either_side_does_no_harm(self, simulator, worker, offset):
+    def test_wrong_clocks_have_no_effect(self, simulator, worker, offset):
         simulator.set_switches(clock_offset=offset)
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id)["verdict"] == "passed"
@@ -285,7 +283,7 @@ class TestCompleteness:
         ]
         assert len(worker.evidence["agents"]["reported"]) == 4
 
-    def test_min_agents_is_enough_after_the_grace_time(self, simulator, worker):
+    def test_min_agents_are_judged_after_the_grace_time(self, simulator, worker):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         begun = time.monotonic()
         evidence = worker.rerun(test_id, min_agents=4, grace=3, poll_interval=0.2, timeout=30)
@@ -293,7 +291,7 @@ class TestCompleteness:
         assert evidence["verdict"] == "passed"
         assert names(evidence["agents"]["missing"]) == [ZURICH]
 
-    def test_the_grace_time_ends_early_when_everybody_has_reported(self, simulator, worker):
+    def test_the_grace_time_ends_early_when_all_agents_have_reported(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         assert worker.rerun(test_id, min_agents="0.6", grace=600)["agents"]["missing"] == []
 
@@ -313,7 +311,7 @@ class TestCompleteness:
         }
         assert asked == {"to-target", "from-target"}
 
-    def test_result_types_that_land_at_different_times_are_all_waited_for(self, simulator, worker):
+    def test_result_types_that_arrive_at_different_times_are_waited_for(self, simulator, worker):
         test_id = simulator.add_test("page-load", delays={"http-server": 1, "page-load": 20})
         evidence = worker.rerun(test_id)
         assert set(evidence["rounds"]) == {"http-server", "page-load"}
@@ -352,7 +350,7 @@ class TestCompleteness:
             (6, "6 agents, but the test has 5"),
         ],
     )
-    def test_agents_that_the_test_does_not_have(self, simulator, worker_alone, expected, problem):
+    def test_unknown_expected_agents_are_refused(self, simulator, worker_alone, expected, problem):
         test_id = simulator.add_test("http-server")
         with pytest.raises(ThousandEyesConfigurationError, match=f"expected_agents: {problem}") as error:
             worker_alone.rerun(test_id, test_type="http-server", expected_agents=expected)
@@ -368,7 +366,7 @@ class TestCompleteness:
         known = {"test_type": "http-server", "expected_agents": [ZURICH, VIENNA]}
         assert worker_alone.rerun(test_id, **known)["verdict"] == "passed"
 
-    def test_expected_agents_in_the_newest_round_take_no_further_request(self, simulator, worker_alone):
+    def test_expected_agents_in_the_newest_round_need_no_request(self, simulator, worker_alone):
         test_id = simulator.add_test("http-server")
         worker_alone.rerun(test_id, test_type="http-server", expected_agents=[ZURICH])
         assert f"/v7/tests/http-server/{test_id}" not in [request.path for request in simulator.requests]
@@ -382,7 +380,7 @@ class TestCompleteness:
             worker_alone.rerun(test_id, timeout=1, **known)
         assert f"Test {test_id}: expected_agents not verified" in capsys.readouterr().out + caplog.text
 
-    def test_agents_of_an_unfinished_round_are_not_the_expected_ones(self, simulator, worker, monkeypatch):
+    def test_agents_of_an_unfinished_round_are_not_expected(self, simulator, worker, monkeypatch):
         monkeypatch.setattr(round_progress, "QUIET_PERIOD", 1.5)
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[])
@@ -414,35 +412,33 @@ class TestCompleteness:
         assert evidence["agents"]["expected_source"] == "unknown"
         assert evidence["agents"]["expected_count"] is None
 
-    def test_a_fraction_of_an_unknown_number_is_refused_before_the_run(self, simulator, worker):
+    def test_min_agents_as_a_fraction_of_unknown_agents_is_refused(self, simulator, worker):
         simulator.set_switches(typed_lookup="404")
         test_id = simulator.add_test("http-server", history=[])
         with pytest.raises(ThousandEyesConfigurationError, match="fraction"):
             worker.rerun(test_id, test_type="http-server", min_agents=0.5)
         assert simulator.run_calls(test_id) == 0
 
-    def test_more_than_there_are_is_refused_before_the_run(self, simulator, worker):
+    def test_min_agents_beyond_the_number_of_agents_is_refused(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         with pytest.raises(ThousandEyesConfigurationError, match="min_agents=6, but only 5"):
             worker.rerun(test_id, min_agents=6)
         assert simulator.run_calls(test_id) == 0
 
     @pytest.mark.parametrize("switch", ["numbers_as_text", "extra_fields"])
-    def test_odd_answers_make_no_difference(self, simulator, worker, switch):
+    def test_unusual_responses_have_no_effect(self, simulator, worker, switch):
         simulator.set_switches(**{switch: True}, row_order="shuffled", page_size=2)
         assert worker.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
 
     @pytest.mark.parametrize("spelling", ["None", "none", "null", "absent"])
-    def test_every_spelling_of_no_error(self, simulator, worker, spelling):
+    def test_every_spelling_of_no_error_passes(self, simulator, worker, spelling):
         simulator.set_switches(error_type_spelling=spelling)
         assert worker.rerun(simulator.add_test("http-server"))["verdict"] == "passed"
 
 
-class TestLostAnswers:
+class TestLostResponses:
     @pytest.mark.parametrize("kind", ["status", "cut", "html"])
-    def test_one_run_call_when_it_has_started_and_the_first_agent_reports_late(
-        self, simulator, worker, kind, configure
-    ):
+    def test_one_run_call_if_the_lost_run_started(self, simulator, worker, kind, configure):
         configure(settle_time=5)
         test_id = simulator.add_test("http-server", delays=20)
         simulator.fail("run", kind, started=True, **({"status": 502} if kind != "cut" else {}))
@@ -451,7 +447,7 @@ class TestLostAnswers:
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 1
 
     @pytest.mark.parametrize("kind", ["status", "cut"])
-    def test_two_run_calls_when_it_has_not_started(self, simulator, worker, kind, configure):
+    def test_two_run_calls_if_the_lost_run_did_not_start(self, simulator, worker, kind, configure):
         configure(settle_time=1)
         test_id = simulator.add_test("http-server")
         simulator.fail("run", kind, started=False, **({"status": 502} if kind == "status" else {}))
@@ -459,7 +455,7 @@ class TestLostAnswers:
         assert evidence["verdict"] == "passed"
         assert evidence["run_calls"] == simulator.run_calls(test_id) == 2
 
-    def test_a_failed_poll_is_no_reason_to_run_twice(self, simulator, worker, connection, configure):
+    def test_a_failed_poll_does_not_start_a_second_run(self, simulator, worker, connection, configure):
         configure(settle_time=0.7)
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server", delays=10)
@@ -468,7 +464,7 @@ class TestLostAnswers:
         evidence = worker.rerun(test_id)
         assert (evidence["verdict"], simulator.run_calls(test_id)) == ("passed", 1)
 
-    def test_looking_in_vain_does_not_take_the_place_of_the_backoff(self, simulator, worker, configure):
+    def test_retry_after_applies_after_an_unsuccessful_verification(self, simulator, worker, configure):
         configure(settle_time=0)
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=503, headers={"Retry-After": "2"})
@@ -485,8 +481,8 @@ class TestLostAnswers:
             worker.rerun(test_id)
         assert simulator.run_calls(test_id) == 2
 
-    def test_a_run_that_began_late_after_all_is_still_ours(self, simulator, worker, configure):
-        """Sent twice, because the first run showed up only after settle_time: the first round is the one judged."""
+    def test_a_run_that_starts_late_is_still_ours(self, simulator, worker, configure):
+        """The run is sent twice, because its round appears only after settle_time. The first round is judged."""
         configure(settle_time=1)
         test_id = simulator.add_test(
             "http-server", next_runs=[{"delays": 40}, {"delays": 180, "outcomes": "error"}]
@@ -495,7 +491,7 @@ class TestLostAnswers:
         evidence = worker.rerun(test_id)
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
 
-    def test_without_waiting_a_lost_answer_is_sent_again(self, simulator, worker):
+    def test_without_waiting_a_lost_run_is_sent_again(self, simulator, worker):
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=502, started=True)
         handle = worker.rerun(test_id, wait_for_results=False)
@@ -509,8 +505,8 @@ class TestLostAnswers:
         assert worker.rerun(test_id)["verdict"] == "passed"
 
 
-class TestTheDeadline:
-    """It is absolute: nothing extends the wait by more than a moment."""
+class TestDeadline:
+    """The deadline is absolute: the wait never exceeds it by more than a moment."""
 
     def took(self, worker, test_id, error=(InstantTestIncomplete, InstantTestNoResults), **arguments):
         begun = time.monotonic()
@@ -518,20 +514,20 @@ class TestTheDeadline:
             worker.rerun(test_id, **arguments)
         return time.monotonic() - begun
 
-    def test_a_rate_limit_on_the_explanation_of_missing_agents(self, simulator, worker):
+    def test_a_rate_limit_on_the_lookup_of_missing_agents(self, simulator, worker):
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         simulator.throttle(5, 120, operation="agents")
         assert self.took(worker, test_id, timeout=1) < 6
         assert worker.evidence["agents"]["missing"][0]["state"] is None
 
-    def test_polls_that_hang(self, simulator, worker, connection):
+    def test_hanging_polls(self, simulator, worker, connection):
         connection(timeout=20, retry_limit=1)
         test_id = simulator.add_test("http-server")
         simulator.fail("results", "slow-first-byte", skip=1, times=None, seconds=20)
         assert self.took(worker, test_id, ThousandEyesConnectionError, timeout=1, expected_agents=5) < 12
         assert worker.evidence["verdict"] == "error"
 
-    def test_pages_without_an_end(self, simulator, worker, connection):
+    def test_endless_pages(self, simulator, worker, connection):
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server", delays=200)
         push = worker.xcom_push
@@ -594,7 +590,7 @@ class TestErrors:
             worker.execute(operator)
         assert type(failure.value) is ThousandEyesNotFoundError
 
-    def test_what_a_retry_may_mend_is_left_to_retries(self, simulator, worker, connection):
+    def test_transient_errors_are_left_to_retries(self, simulator, worker, connection):
         connection(retry_limit=1)
         test_id = simulator.add_test("http-server")
         simulator.fail("results", status=500)
@@ -611,7 +607,7 @@ class TestErrors:
         assert failure.value.reset_at is not None
         assert simulator.run_calls(test_id) == 1
 
-    def test_a_busy_test_is_waited_for(self, simulator, worker):
+    def test_a_run_waits_for_a_busy_test(self, simulator, worker):
         simulator.set_switches(run_while_running="409", run_busy=20)
         test_id = simulator.add_test("http-server", delays=1)
         simulator.run(test_id)
@@ -628,9 +624,7 @@ class TestErrors:
         assert worker.evidence["verdict"] == "error"
         assert worker.evidence["rounds"]["http-server"] == simulator.rounds(test_id)[-1].round_id
 
-    def test_a_token_that_is_renewed_while_waiting_is_read_from_the_connection_once(
-        self, simulator, worker, log
-    ):
+    def test_a_renewed_token_is_read_from_the_connection_once(self, simulator, worker, log):
         test_id = simulator.add_test("http-server")
         simulator.fail("results", status=401, skip=1)
         assert worker.rerun(test_id)["verdict"] == "passed"
@@ -639,7 +633,7 @@ class TestErrors:
         with pytest.raises(ThousandEyesAuthError):
             worker.rerun(test_id)
 
-    def test_the_new_token_is_the_one_that_is_used(self, worker, monkeypatch):
+    def test_the_renewed_token_is_used(self, worker, monkeypatch):
         with Simulator(tokens=["old-token"], speed=10, default_tests=False) as simulator:
 
             def renew():
@@ -694,7 +688,7 @@ class TestArguments:
             ("timeout", 1e15, "at most a year"),
         ],
     )
-    def test_a_wrong_value_raises_when_the_dag_is_parsed(self, argument, value, message):
+    def test_an_invalid_value_raises_when_the_dag_is_parsed(self, argument, value, message):
         arguments = {"task_id": "validate", "test_id": "1", argument: value}
         with pytest.raises(ThousandEyesConfigurationError, match=message) as failure:
             RunInstantTestOperator(**arguments)
@@ -705,7 +699,7 @@ class TestArguments:
         ("argument", "value"),
         [("test_id", "  "), ("test_type", "htp"), ("expected_agents", "0"), ("account_group_id", True)],
     )
-    def test_a_wrong_rendered_value_raises_before_anything_is_sent(self, simulator, worker, argument, value):
+    def test_an_invalid_rendered_value_raises_before_any_request(self, simulator, worker, argument, value):
         operator = RunInstantTestOperator(task_id="validate", test_id="{{ x }}")
         operator.test_id = "1"
         setattr(operator, argument, value)
@@ -714,7 +708,7 @@ class TestArguments:
         assert isinstance(failure.value, AirflowFailException)
         assert simulator.requests == []
 
-    def test_parameters_and_outputs_are_left_alone_until_they_are_known(self):
+    def test_parameters_and_outputs_are_resolved_at_run_time(self):
         from airflow.providers.common.compat.sdk import DAG, dag, task, task_group
 
         with DAG("outputs", schedule=None):
@@ -737,7 +731,7 @@ class TestArguments:
         assert parameters().task_dict.keys() == {"by_parameter"}
 
     @pytest.mark.parametrize("argument", RunInstantTestOperator.template_fields)
-    def test_templates_are_left_alone_until_they_are_rendered(self, argument):
+    def test_templates_are_left_unchanged(self, argument):
         operator = RunInstantTestOperator(
             **{"task_id": "validate", "test_id": "1", argument: "{{ params.x }}"}
         )
@@ -757,10 +751,10 @@ class TestArguments:
         assert evidence["verdict"] == "passed"
 
 
-class TestThePage:
-    """The task's log is a page of the product."""
+class TestLog:
+    """The task log has each step of the run."""
 
-    def test_it_has_each_step_and_never_the_token(self, simulator, worker, log, configure):
+    def test_the_log_has_each_step_without_the_token(self, simulator, worker, log, configure):
         configure(settle_time=0.5)
         test_id = simulator.add_test("http-server", silent=[ZURICH], delays=1)
         simulator.throttle(1, 10, operation="run")
@@ -794,7 +788,7 @@ class TestThePage:
         for text in everything:
             assert "t0ken" not in text
 
-    def test_a_server_that_repeats_the_token_does_not_spread_it(self, simulator, worker, log):
+    def test_a_token_in_a_response_is_masked(self, simulator, worker, log):
         simulator.fail(
             "results", status=400, detail="bad header: Bearer t0ken-that-nobody-may-see", times=None
         )

@@ -21,7 +21,7 @@ ZURICH = "zurich-branch-2"
 
 @pytest.fixture
 def sense(worker):
-    """Senses a run: started here, waited for by the sensor."""
+    """A function that starts a run and waits for it with the sensor."""
 
     def sense_run(test_id, **arguments):
         handle = worker.rerun(test_id, wait_for_results=False, deferrable=False)
@@ -45,13 +45,13 @@ def test_a_bad_round_fails_with_the_evidence(simulator, sense, worker):
     assert worker.evidence["verdict"] == "failed"
 
 
-def test_at_its_timeout_missing_agents_are_named(simulator, sense, worker):
+def test_missing_agents_are_named_at_the_timeout(simulator, sense, worker):
     with pytest.raises(InstantTestIncomplete, match=ZURICH):
         sense(simulator.add_test("http-server", silent=[ZURICH], delays=1), timeout=2.5)
     assert worker.evidence["verdict"] == "incomplete"
 
 
-def test_at_its_timeout_without_a_round_there_are_no_results(simulator, sense):
+def test_a_timeout_without_a_round_is_no_results(simulator, sense):
     with pytest.raises(InstantTestNoResults):
         sense(simulator.add_test("http-server", delays=200), timeout=1)
 
@@ -60,13 +60,13 @@ def test_at_its_timeout_without_a_round_there_are_no_results(simulator, sense):
     ("conduct", "verdict"),
     [({"outcomes": "error"}, "failed"), ({"silent": [ZURICH], "delays": 1}, "incomplete")],
 )
-def test_one_that_fails_softly_is_skipped_with_the_evidence(simulator, sense, worker, conduct, verdict):
+def test_soft_fail_skips_with_the_evidence(simulator, sense, worker, conduct, verdict):
     with pytest.raises(AirflowSkipException):
         sense(simulator.add_test("http-server", **conduct), timeout=3, soft_fail=True)
     assert worker.evidence["verdict"] == verdict
 
 
-def test_a_failed_verdict_that_skips_stays_a_failed_one(simulator, sense, worker):
+def test_a_skipped_failed_verdict_stays_failed(simulator, sense, worker):
     with pytest.raises(AirflowSkipException):
         sense(simulator.add_test("http-server", outcomes="error"), on_failed="skip")
     assert worker.evidence["verdict"] == "failed"
@@ -81,13 +81,13 @@ def test_an_error_while_it_waits_leaves_evidence(simulator, sense, worker):
 
 
 @pytest.mark.parametrize("offset", [-30, 30])
-def test_its_timeout_is_its_own_whatever_the_clock_of_thousandeyes(simulator, sense, offset):
+def test_the_timeout_does_not_depend_on_thousandeyes_clock(simulator, sense, offset):
     simulator.set_switches(clock_offset=offset)
     assert sense(simulator.add_test("http-server", delays=10), timeout=15)["verdict"] == "passed"
 
 
 @pytest.mark.parametrize("spell", [json.dumps, repr])
-def test_the_handle_may_be_rendered_to_text(simulator, worker, spell):
+def test_the_handle_may_be_rendered_text(simulator, worker, spell):
     handle = worker.rerun(simulator.add_test("http-server"), wait_for_results=False, deferrable=False)
     sensor = InstantTestResultsSensor(
         task_id="sense", run="{{ handle }}", poke_interval=0.2, timeout=3, deferrable=worker.deferrable
@@ -101,7 +101,7 @@ def test_min_agents_and_grace(simulator, sense):
     assert evidence["verdict"] == "passed"
 
 
-def test_reschedule_is_refused_where_completeness_cannot_be_known(simulator, sense):
+def test_reschedule_is_refused_without_expected_agents(simulator, sense):
     simulator.set_switches(typed_lookup="404")
     test_id = simulator.add_test("http-server", history=[], switches={})
     with pytest.raises(ThousandEyesConfigurationError, match="needs the expected agents"):
@@ -114,10 +114,10 @@ def test_reschedule_is_refused_with_a_grace_time(simulator, sense):
 
 
 @pytest.mark.parametrize("run", [None, "", "no handle", {}, {"test_id": "1"}, [1]])
-def test_what_is_no_handle_is_refused_when_the_dag_is_parsed(run):
+def test_an_invalid_handle_is_refused_when_the_dag_is_parsed(run):
     with pytest.raises(ThousandEyesConfigurationError, match="run="):
         InstantTestResultsSensor(task_id="sense", run=run)
 
 
-def test_a_template_is_left_alone_until_it_is_rendered():
+def test_a_template_is_left_unchanged():
     assert InstantTestResultsSensor(task_id="sense", run="{{ ti.xcom_pull('start') }}").run

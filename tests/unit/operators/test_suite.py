@@ -1,4 +1,4 @@
-"""Selecting the tests of a suite, and the arguments of a suite."""
+"""Selection of the tests of a suite, and arguments of suites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thousandeyes_provider.operators.suite import (
 
 @pytest.fixture
 def select(worker_alone):
-    """Select tests and return the arguments of the runs."""
+    """A function that selects tests and returns the arguments of the runs."""
 
     def select(**arguments):
         return worker_alone.execute(SelectTestsOperator(task_id="select", **arguments))
@@ -26,7 +26,7 @@ def select(worker_alone):
 
 @pytest.fixture
 def services(simulator):
-    """Scheduled tests, by name, with tags."""
+    """Scheduled tests with tags, by name."""
     return {
         name: simulator.add_test(test_type, name=name, scheduled=True, tags=tags)
         for name, test_type, tags in [
@@ -38,7 +38,7 @@ def services(simulator):
 
 
 class TestSelection:
-    def test_by_tag_among_2000_tests_and_300_tags_takes_at_most_three_requests(self, simulator, select):
+    def test_selection_by_tag_takes_at_most_three_requests(self, simulator, select):
         for number in range(2000):
             simulator.add_test("http-server", scheduled=True, tags=[f"service:{number % 300}"])
         runs = select(tags="service:7")
@@ -61,7 +61,7 @@ class TestSelection:
             ({"names": ["No such*"]}, set()),
         ],
     )
-    def test_by_tags_and_names(self, services, select, arguments, names):
+    def test_tests_are_selected_by_tags_and_names(self, services, select, arguments, names):
         runs = select(**arguments)
         assert {run["from_test"] for run in runs} == {services[name] for name in names}
 
@@ -73,7 +73,7 @@ class TestSelection:
         assert select(test_ids="202703, 202704", exclude=["202704"]) == [{"test_id": "202703"}]
         assert simulator.requests == []
 
-    def test_overrides_reach_single_tests_and_the_later_wins(self, services, select):
+    def test_overrides_apply_to_single_tests_and_the_last_takes_precedence(self, services, select):
         overrides = {"Checkout*": {"min_agents": 2, "blocking": False}, "checkout page": {"min_agents": 3}}
         runs = select(tags="service", overrides=overrides, defaults={"min_agents": 1})
         assert {run["from_test"]: run["min_agents"] for run in runs} == {
@@ -83,7 +83,7 @@ class TestSelection:
         }
         assert not any("blocking" in run for run in runs)
 
-    def test_a_type_without_an_instant_form_is_left_out_with_a_warning(self, select, log, monkeypatch):
+    def test_a_type_without_an_instant_form_is_skipped_with_a_warning(self, select, log, monkeypatch):
         tests = [
             {"testId": "1", "testName": "Good", "type": "http-server"},
             {"testId": "2", "testName": "Routes", "type": "bgp"},
@@ -94,7 +94,7 @@ class TestSelection:
 
 
 class TestRefused:
-    """Nothing is run, and the error names the argument and what is near."""
+    """No test is run. The error names the argument and similar values."""
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -105,16 +105,16 @@ class TestRefused:
             ({"tags": "service", "max_tests": 2}, r"3 tests selected, max_tests allows 2; nothing was run"),
         ],
     )
-    def test_by_the_selection(self, services, select, arguments, message):
+    def test_invalid_selections_are_refused(self, services, select, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError, match=message):
             select(**arguments)
 
-    def test_by_the_limit_of_the_organization(self, services, select, configure):
+    def test_the_limit_of_the_organization_is_enforced(self, services, select, configure):
         configure(max_runs_per_dag_run=2)
         with pytest.raises(ThousandEyesConfigurationError, match="max_runs_per_dag_run allows 2"):
             select(tags="service")
 
-    def test_by_the_limit_of_airflow(self, services, select, monkeypatch):
+    def test_the_limit_of_airflow_is_enforced(self, services, select, monkeypatch):
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
         with pytest.raises(ThousandEyesConfigurationError, match="max_map_length allows 2"):
             select(tags="service")
@@ -135,7 +135,7 @@ class TestRefused:
             ({"test_ids": ["1"], "overrides": [1]}, "overrides=.*expected a dict"),
         ],
     )
-    def test_when_the_dag_is_parsed(self, arguments, message):
+    def test_invalid_arguments_are_refused_when_the_dag_is_parsed(self, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError, match=message):
             SelectTestsOperator(task_id="select", **arguments)
 
@@ -150,17 +150,17 @@ class TestRefused:
             ({"report_path": "gate.pdf"}, "report_path=.*"),
         ],
     )
-    def test_a_verdict_when_the_dag_is_parsed(self, arguments, message):
+    def test_invalid_arguments_of_the_verdict_are_refused_when_the_dag_is_parsed(self, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError, match=message):
             SuiteVerdictOperator(task_id="verdict", results=[], **arguments)
 
-    def test_an_argument_that_a_suite_sets_itself(self):
+    def test_arguments_that_the_suite_sets_are_refused(self):
         with pytest.raises(
             ThousandEyesConfigurationError, match="wait_for_results cannot be set for the runs"
         ):
             instant_test_suite("gate", test_ids=["1"], wait_for_results=False)
 
-    def test_a_mapped_group(self):
+    def test_a_mapped_group_is_refused(self):
         def build(test_id):
             instant_test_suite("gate", test_ids=[test_id])
 
@@ -180,7 +180,7 @@ def test_a_suite_is_a_group_of_three_tasks():
     assert dag.get_task("gate.select").defaults == {"timeout": 60}
 
 
-def test_the_verdict_offers_its_lineage(worker_alone):
+def test_the_verdict_has_openlineage_facets(worker_alone):
     pytest.importorskip("airflow.providers.openlineage")
     operator = SuiteVerdictOperator(task_id="verdict", results=[], expected=0, on_inconclusive="warn")
     worker_alone.execute(operator)

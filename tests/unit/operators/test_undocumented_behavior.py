@@ -1,6 +1,6 @@
-"""The main job under both sides of what ThousandEyes does not document, in pairs.
+"""Operators with every pair of choices for behavior that ThousandEyes does not document.
 
-The other tests of operators use the sides with which a run ends soonest.
+The other operator tests use the choices with which runs end soonest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COMBINATIONS = (
     ("row_times", "quota_windows", "listed_in_tests", "typed_lookup"),
     ("round_start", "date_header", "listed_in_tests"),
 )
-"""The switches that are on their other side: the fewest combinations in which any two switches meet on all sides."""
+"""The switches with a non-default choice: a minimal set of combinations that covers every pair of switches."""
 
 
 @pytest.fixture(params=COMBINATIONS, ids=lambda switches: " ".join(switches) or "defaults")
@@ -52,7 +52,7 @@ def simulator(request):
 
 @pytest.fixture
 def worker(simulator, connection, configure, monkeypatch):
-    """Executes tasks that wait in the triggerer and judge in the worker, so that both read the round."""
+    """A worker whose tasks wait in the triggerer and judge in the worker, so that both read the round."""
     monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)
     connection()
     configure(settle_time=0.5)
@@ -61,7 +61,10 @@ def worker(simulator, connection, configure, monkeypatch):
 
 @pytest.fixture
 def add_test(simulator):
-    """Adds a test whose newest round is so old that its agents are known and no run waits for the next minute."""
+    """A function that adds a test with an old newest round.
+
+    Its agents are known, and no run waits for the next minute.
+    """
 
     def add_test(**fields):
         return simulator.add_test("http-server", history=[600], agents=[SINGAPORE, ZURICH], **fields)
@@ -69,12 +72,12 @@ def add_test(simulator):
     return add_test
 
 
-def test_sides_are_other_than_the_defaults():
+def test_combinations_use_non_default_choices():
     defaults = Switches()
     assert all(getattr(defaults, name) != side for name, side in OTHER_SIDES.items())
 
 
-def test_any_two_switches_meet_on_all_sides():
+def test_combinations_cover_every_pair():
     for pair in combinations(OTHER_SIDES, 2):
         assert len({tuple(switch in other for switch in pair) for other in COMBINATIONS}) == 4, pair
 
@@ -104,7 +107,7 @@ def test_without_a_round_there_are_no_results(worker, add_test):
 
 
 def test_older_round_is_never_judged(worker, add_test):
-    """The round before was good; ours is bad and comes late."""
+    """The previous round is good. Our round is bad and arrives late."""
     with pytest.raises(InstantTestFailed):
         worker.rerun(add_test(delays=10, outcomes={SINGAPORE: "error"}))
 
@@ -130,7 +133,7 @@ def test_rate_limit_is_waited_out(simulator, worker, add_test):
     assert evidence["throttled_seconds"] > 0
 
 
-def test_rate_limit_beyond_the_queue_time_is_an_error(simulator, worker, add_test):
+def test_rate_limit_beyond_queue_timeout_is_an_error(simulator, worker, add_test):
     simulator.throttle(9, 9000, operation="run")
     with pytest.raises(ThousandEyesRateLimitError):
         worker.rerun(add_test(), queue_timeout=1)
@@ -148,7 +151,7 @@ def test_created_test_is_judged(worker):
 
 
 def test_lost_creation_is_not_repeated(simulator, worker):
-    """Where instant tests are not listed, the created test cannot be found, and its name is taken."""
+    """If GET /tests does not list instant tests, the created test is not found, and its name is in use."""
     definition = {"url": "https://a.example", "agents": [SINGAPORE]}
     simulator.fail("create", kind="cut", started=True, times=1)
     if simulator.switches.listed_in_tests:
