@@ -1,12 +1,12 @@
-"""Fixtures of whole deployments, and the table at the end of the test run.
+"""Fixtures for whole deployments, and the table at the end of the test run.
 
-``make e2e`` installs the requirements and runs the tests. They take many minutes and are skipped unless requested::
+``make e2e`` installs the requirements and runs the tests. They take many minutes and run only on request::
 
     THOUSANDEYES_E2E=1 python -m pytest -n0 tests/e2e
 
 Requirements besides Airflow 3.3 and its Celery provider: PostgreSQL (``initdb``, ``postgres``), ``redis-server``, and
-the packages in ``requirements/e2e.txt``. A missing requirement skips the tests that need it. The folder with all logs
-is kept when a test failed or ``THOUSANDEYES_E2E`` is ``keep``.
+the packages in ``requirements/e2e.txt``. Tests with a missing requirement are skipped. The folder with all logs is kept
+after a failed test, or if ``THOUSANDEYES_E2E`` is ``keep``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if ASKED_FOR:
         return
-    skip = pytest.mark.skip(reason="takes minutes and whole processes; set THOUSANDEYES_E2E=1 to run it")
+    skip = pytest.mark.skip(
+        reason="starts whole deployments and takes minutes; set THOUSANDEYES_E2E=1 to run it"
+    )
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(skip)
@@ -63,9 +65,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
         report = _artifacts() / "report.md"
         report.write_text(markdown(scenarios))
-        terminalreporter.write_line(f"\nThis is also in {report.relative_to(ROOT)}")
+        terminalreporter.write_line(f"\nThe table is also in {report.relative_to(ROOT)}")
     for folder in config.stash[KEPT]:
-        terminalreporter.write_line(f"What Airflow said is in {folder}")
+        terminalreporter.write_line(f"Airflow's logs are in {folder}")
 
 
 def _artifacts() -> Path:
@@ -76,13 +78,13 @@ def _artifacts() -> Path:
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """The folder for files that are read after the tests."""
+    """The folder for files that outlive the tests."""
     return _artifacts()
 
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
-    """A row of the final table with the test's name, which the test fills in."""
+    """The test's row of the final table, which the test fills in."""
     row = Scenario(request.node.name.removeprefix("test_").replace("_", " "))
     request.config.stash[SCENARIOS].append(row)
     return row
@@ -122,7 +124,7 @@ def simulator() -> Iterator[Simulator]:
 
 @contextlib.contextmanager
 def _throw_away_folder(config: pytest.Config) -> Iterator[Path]:
-    """A folder that other users can enter; it is kept after a failure."""
+    """Create a folder that other users can enter. It is kept after a failure."""
     folder = Path(tempfile.mkdtemp(prefix="thousandeyes-e2e-"))
     folder.chmod(0o755)
     try:
@@ -136,13 +138,13 @@ def _throw_away_folder(config: pytest.Config) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def throw_away(pytestconfig: pytest.Config) -> Callable[[], contextlib.AbstractContextManager[Path]]:
-    """Creates a folder for a deployment."""
+    """A function that creates a folder for a deployment."""
     return lambda: _throw_away_folder(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def database_program() -> None:
-    """Skips the tests when a requirement of every deployment is missing."""
+    """Skip the tests if a requirement of every deployment is missing."""
     from airflow import __version__
 
     if tuple(int(part) for part in __version__.split(".")[:2]) < (3, 3):
@@ -162,7 +164,7 @@ def airflow(
 ) -> Iterator[Airflow]:
     """An Airflow with LocalExecutor, whose triggerers the tests start.
 
-    There is no Fernet key: trigger arguments are plain text, so that a token in them would be visible. The connection
+    There is no Fernet key. Trigger arguments are plain text, so that a token in them would be visible. The connection
     is an environment variable.
     """
     with throw_away() as folder:

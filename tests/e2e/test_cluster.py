@@ -1,7 +1,7 @@
-"""A hundred instant tests on a cluster that loses one process after another, under ThousandEyes' rate limits.
+"""A hundred instant tests on a cluster that loses several processes, under ThousandEyes' rate limits.
 
-Each fault is injected after a number of verdicts, so that it hits running work on any machine. Afterwards each test has
-one correct verdict and one round, and no task or trigger is left.
+Each fault is injected after a number of verdicts, so that it affects running tasks on any machine. In the end, each
+test has one correct verdict and one round, and no task or trigger is left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONG = 1800
 DAGS = Path(__file__).parent / "dags" / "cluster"
 CONNECTION = "thousandeyes_default"
 VERDICT = re.compile(r'"event":"(PASSED|FAILED|INCOMPLETE|NO RESULTS): ')
-"""A verdict on a round. ERROR is none: a task that meets only 503 starts no round, and Airflow retries it."""
+"""Log line of a verdict on a round. A task that receives only 503 ends with ERROR, and Airflow retries it."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ class Faults:
         """SIGKILL worker"""
         cluster, name = self._cluster, "worker-1"
         running = cluster.eventually(
-            "the worker is at work", lambda: cluster.running_in(name, self._run_id), LONG
+            "the worker runs tasks", lambda: cluster.running_in(name, self._run_id), LONG
         )
         self.lost |= {(instance.task_id, instance.map_index, instance.try_number) for instance in running}
         cluster.processes.start(name, cluster.processes.kill(name))
@@ -75,9 +75,9 @@ class Faults:
     def kill_a_triggerer(self) -> None:
         """SIGKILL triggerer"""
         metadata = self._cluster.metadata
-        # Either of the two: the restart of PostgreSQL hits the tasks of the other one.
+        # Either triggerer: the restart of PostgreSQL affects the tasks of the other.
         self._cluster.eventually(
-            "both triggerers are at work",
+            "both triggerers run triggers",
             lambda: len(metadata.triggerers_of(self._run_id) - {None}) == 2,
             LONG,
         )
@@ -114,7 +114,7 @@ class Faults:
         self._thousandeyes.throttle(10, 20, "results")
 
 
-def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes, token, search, scenario):
+def test_a_hundred_tests_on_a_cluster_that_loses_processes(cluster, thousandeyes, token, search, scenario):
     scenario.tasks = DEFERRED + WAITING
     expected = {}
     tests = {"deferred": [], "waiting": []}
@@ -128,7 +128,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
         )
         expected[test_id] = verdict
         tests["deferred" if number < DEFERRED else "waiting"].append(test_id)
-    the_connection_is_encrypted(cluster, token)
+    assert_connection_is_encrypted(cluster, token)
 
     report = cluster.folder / "gate.xml"
     run_id = cluster.run("hundred", {**tests, "report": str(report)})
@@ -152,7 +152,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
                 )
                 search.database(cluster.metadata.connection, cluster.decrypt)
                 if "decrypted triggers" not in places:
-                    # At some moments there is no trigger.
+                    # Sometimes there is no trigger.
                     places |= sorts_of_places(CONNECTION, cluster, thousandeyes)
                 fault()
                 scenario.faults.append(fault.__doc__)
@@ -172,13 +172,14 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
         test: ended[verdict] for test, verdict in expected.items()
     }
 
-    suite_verdict_is_right(metadata.suite_evidence(run_id), report, expected)
+    assert_suite_verdict(metadata.suite_evidence(run_id), report, expected)
 
-    # A try that was killed after its verdict leaves its round to the next try, which judges it again.
+    # If a try is killed after its verdict, the next try judges the round again.
     lost = {by_task[task_id, index] for task_id, index, _ in faults.lost if (task_id, index) in by_task}
     judged = verdicts_logged(cluster, run_id, by_task)
     begun = {
-        test: [each.round_id for each in thousandeyes.rounds(test) if each.by == "api"] for test in expected
+        test: [round_.round_id for round_ in thousandeyes.rounds(test) if round_.by == "api"]
+        for test in expected
     }
     assert {test for test in expected if len(begun[test]) > 1} <= lost
     assert {test for test in expected if len(judged[test]) != len(begun[test])} <= lost
@@ -203,18 +204,18 @@ def test_a_hundred_tests_on_a_cluster_that_loses_its_parts(cluster, thousandeyes
     assert not search.leaks
 
 
-def suite_verdict_is_right(evidence, report, expected):
-    """The suite has one verdict on all tests, and another program can read its report."""
+def assert_suite_verdict(evidence, report, expected):
+    """Check that the suite has one verdict on all tests, and that its report can be parsed."""
     counts = Counter(expected.values())
     assert (evidence["verdict"], evidence["counts"]) == ("passed", counts)
     assert (evidence["expected_count"], evidence["missing"]) == (len(expected), [])
     (suite,) = JUnitXml.fromfile(str(report))
     failing = {case.classname for case in suite if any(isinstance(result, Failure) for result in case.result)}
-    tests = [each.name for each in suite.properties() if each.name.endswith(": blocking")]
+    tests = [part.name for part in suite.properties() if part.name.endswith(": blocking")]
     assert (suite.name, len(tests), len(failing)) == ("verdict", len(expected), counts["failed"])
 
 
-def the_connection_is_encrypted(cluster, token):
+def assert_connection_is_encrypted(cluster, token):
     ((password, encrypted),) = cluster.metadata.query(
         "SELECT password, is_encrypted FROM connection WHERE conn_id = %s", CONNECTION
     )
@@ -237,7 +238,7 @@ def row(scenario, cluster, thousandeyes, run_id, tests):
     """Return the figures of the scenario."""
     calls = [request for request in thousandeyes.requests if request.operation == "run"]
     answers = Counter(str(call.status or "cut") for call in calls)
-    rounds = sum(each.by == "api" for test in tests for each in thousandeyes.rounds(test))
+    rounds = sum(round_.by == "api" for test in tests for round_ in thousandeyes.rounds(test))
     scenario.run_calls = len(calls)
     scenario.verdicts = Counter(cluster.metadata.verdicts(run_id).values())
     scenario.stuck = len(cluster.metadata.stuck(run_id))

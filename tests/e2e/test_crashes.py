@@ -1,7 +1,7 @@
-"""Killed processes of Airflow cause no second run and one verdict, as counted by the simulator.
+"""Killed processes of Airflow lead to one run and one verdict per test, as counted by the simulator.
 
-Processes are killed with SIGKILL while instant tests wait. ``conftest.py`` lists the requirements. Requires Airflow
-3.3, where a retry resumes the run of the previous try.
+Processes are killed with SIGKILL while instant tests wait. ``conftest.py`` lists the requirements. The tests require
+Airflow 3.3, in which a retry resumes the run of the previous try.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
 
 MANY = 20
 LONG = 400
-"""Time limit in seconds for any step, on a busy machine; the scenarios wait for events, not for durations."""
+"""Time limit in seconds for any step, on a busy machine. The scenarios wait for events, not for durations."""
 VERDICT = re.compile(r'"event":"(PASSED|FAILED): ')
 RESUMED = "resuming the run of an earlier try"
 
 
 @pytest.fixture(autouse=True)
 def left(airflow, simulator, scenario, search):
-    """Write the row of each test, end its triggerers, and search for the token."""
+    """After each test, write its row, end its triggerers and search for the token."""
     known = simulator.count("run")
     yield
     run_id = airflow.metadata.newest_run()
@@ -42,7 +42,7 @@ def runs(simulator, tests):
 
 
 def is_polled(simulator, test_id, times=1):
-    """Whether a task has polled for the results of an accepted run."""
+    """Return whether a task has polled for the results of an accepted run."""
     operations = [request.operation for request in simulator.requests if request.test_id == test_id]
     return "run" in operations and operations[operations.index("run") :].count("results") >= times
 
@@ -53,7 +53,7 @@ def judged_in(airflow, run_id):
 
 
 def held(simulator, count=1, **spec):
-    """Tests without results (404) until the fault has ended."""
+    """Add tests without results (404) until the fault is cleared."""
     tests = [simulator.add_test("http-server", history=[], **spec) for _ in range(count)]
     return tests, [simulator.fail("results", status=404, test_id=test_id, times=None) for test_id in tests]
 
@@ -77,7 +77,7 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator, scena
     assert "simulator" in sorts_of_places(f"/tests/{tests[0]}/run", airflow, simulator)
     assert len(metadata.waiting(run_id)) == MANY
     second = airflow.triggerer("triggerer-2")
-    airflow.eventually("they are in the new one", has_all(second), LONG)
+    airflow.eventually("all are in the new triggerer", has_all(second), LONG)
     simulator.clear_faults(*holds)
 
     states = airflow.ended(run_id, LONG)
@@ -87,9 +87,11 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator, scena
     assert runs(simulator, tests) == [1] * MANY
 
 
-def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simulator, scenario):
-    """Freeze one triggerer, so that the other takes over while its child continues: both fire. Then kill the other, and
-    the first takes the rest back."""
+def test_two_triggerers_run_the_same_triggers_and_one_is_killed(airflow, simulator, scenario):
+    """Freeze one triggerer. The other takes over while the child of the frozen one continues, so both fire.
+
+    Then kill the other triggerer. The first one takes over the remaining triggers.
+    """
     scenario.tasks = 10
     early, early_holds = held(simulator, 5)
     late, late_holds = held(simulator, 5)
@@ -104,7 +106,7 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
         )
 
     airflow.eventually("all are in a triggerer", all_are_in(set(jobs)), LONG)
-    # A triggerer that is frozen before its process runs the triggers would fire nothing. A resumed task polls once.
+    # A triggerer that is frozen before it runs triggers would not fire. A resumed task polls once.
     airflow.eventually(
         "all are polled by a triggerer",
         lambda: all(is_polled(simulator, test_id, times=3) for test_id in tests),
@@ -117,7 +119,7 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
     assert twice
     airflow.processes.freeze(jobs[frozen])
     scenario.faults.append("SIGSTOP triggerer")
-    airflow.eventually("all are in the other one", all_are_in({other}), LONG)
+    airflow.eventually("all are in the other triggerer", all_are_in({other}), LONG)
     simulator.clear_faults(*early_holds)
     airflow.eventually("the first are judged", lambda: set(early) <= set(metadata.verdicts(run_id)), LONG)
     airflow.processes.thaw(jobs[frozen])
@@ -130,12 +132,14 @@ def test_two_triggerers_have_the_same_triggers_and_one_is_killed(airflow, simula
     states = airflow.ended(run_id, LONG)
     assert set(states.values()) == {"success"}
     assert metadata.verdicts(run_id) == dict.fromkeys(tests, "passed")
-    assert sorted(judged_in(airflow, run_id)) == [0] + [1] * len(tests), "one task only returns the tests"
+    assert sorted(judged_in(airflow, run_id)) == [0] + [1] * len(tests), (
+        "the task that returns the tests has no verdict"
+    )
     assert runs(simulator, tests) == [1] * len(tests)
 
 
 def test_a_worker_is_killed_while_it_waits(airflow, simulator, scenario):
-    """Kill the task's process alone, and once with its worker, which only missing heartbeats reveal."""
+    """Kill the process of the task alone, and with its worker, which Airflow detects by missing heartbeats."""
     scenario.tasks = 2
     tests, holds = held(simulator, 2)
     run_id = airflow.run("retried", tests)
@@ -157,8 +161,8 @@ def test_a_worker_is_killed_while_it_waits(airflow, simulator, scenario):
         assert len(VERDICT.findall(log)) == 1
 
 
-def test_a_cleared_task_runs_anew(airflow, simulator, scenario):
-    """Also after a stored run: killed on its last try, or cleared while it waits in the triggerer."""
+def test_a_cleared_task_starts_a_new_run(airflow, simulator, scenario):
+    """It does so with a stored run as well: killed on its last try, or cleared while it waits in the triggerer."""
     bad = {"outcomes": {"Singapore": "error"}}
     judged = [simulator.add_test("http-server", next_runs=[{}, bad]) for _ in range(2)]
     (killed, deferred), holds = held(simulator, 2, next_runs=[{}, bad])
@@ -172,7 +176,7 @@ def test_a_cleared_task_runs_anew(airflow, simulator, scenario):
     scenario.faults.append("SIGKILL task")
     expected = {"judged": "success", "judged_deferred": "success", "killed": "failed", "deferred": "deferred"}
     airflow.eventually(
-        "there is something to clear",
+        "a task can be cleared",
         lambda: (
             {instance.task_id: instance.state for instance in metadata.instances(run_id)} == expected
             and len(metadata.waiting(run_id)) == 1

@@ -28,17 +28,17 @@ def in_base64(prefix):
 
 @pytest.mark.parametrize("prefix", ["", "B", "Be", "Bearer "])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
-def test_it_is_found_in_base64_wherever_it_stands(prefix, encode, secret):
+def test_the_token_is_found_in_base64_at_any_offset(prefix, encode, secret):
     assert secret.found_in(encode(f"{prefix}{TOKEN}, and more".encode())) == {"base64"}
 
 
 @pytest.mark.parametrize("safe", ["", "/"])
 @pytest.mark.parametrize("spell", [str, lambda text: re.sub("%..", lambda escape: escape[0].lower(), text)])
-def test_it_is_found_url_encoded(safe, spell, secret):
+def test_the_token_is_found_url_encoded(safe, spell, secret):
     assert secret.found_in(f"https://proxy/?key={spell(quote(TOKEN, safe=safe))}&more") == {"URL-encoded"}
 
 
-def test_it_is_found_as_it_is_and_nothing_else_is_taken_for_it(secret):
+def test_the_token_is_found_without_false_positives(secret):
     assert secret.found_in(f'{{"password": "{TOKEN}"}}') == {"plain"}
     assert not secret.found_in(json.dumps({"password": "***", "host": "t0ken.example"}))
     assert not secret.found_in(base64.b64encode(b"another text that is long enough"))
@@ -48,7 +48,7 @@ FORMS = {"plain": TOKEN, "URL-encoded": quote(TOKEN, safe=""), "base64": in_base
 
 
 @pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
-def test_it_is_found_in_a_file(form, planted, search, tmp_path):
+def test_the_token_is_found_in_a_file(form, planted, search, tmp_path):
     log = tmp_path / "logs" / "dag_id=x" / "attempt=1.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"\xff\x00 binary, and then " + planted.encode())
@@ -61,7 +61,7 @@ def test_it_is_found_in_a_file(form, planted, search, tmp_path):
 
 
 @pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
-def test_it_is_found_in_arguments_and_environment(form, planted, search):
+def test_the_token_is_found_in_arguments_and_environment(form, planted, search):
     wait = [sys.executable, "-c", "print('started', flush=True); input()"]
     for command, environment, place in (
         ([*wait, planted], {}, "arguments: {}"),
@@ -70,7 +70,7 @@ def test_it_is_found_in_arguments_and_environment(form, planted, search):
         with subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as process:
-            # The arguments of a process are visible only once it runs.
+            # The arguments of a process are visible only when it runs.
             assert process.stdout.readline() == b"started\n"
             search.processes([psutil.Process(process.pid)])
             search.processes([psutil.Process(process.pid)], allowed=["SOME_VARIABLE"])
@@ -100,7 +100,7 @@ def database(database_program, tmp_path_factory):
 
 @pytest.mark.parametrize(("form", "planted"), FORMS.items(), ids=FORMS)
 @pytest.mark.parametrize("column", ["value", "plain", "name", "pickled", "tags"])
-def test_it_is_found_in_every_sort_of_column(column, form, planted, search, database):
+def test_the_token_is_found_in_every_type_of_column(column, form, planted, search, database):
     values = {
         "value": json.dumps({"deep": [planted]}),
         "plain": json.dumps({"deep": [planted]}),
@@ -116,7 +116,7 @@ def test_it_is_found_in_every_sort_of_column(column, form, planted, search, data
     assert search.leaks == {Leak(f"table xcom: {column}", form)}
 
 
-def test_only_the_encrypted_columns_of_the_connection_are_left_out(search, database):
+def test_only_encrypted_columns_of_the_connection_are_excluded(search, database):
     with database.cursor() as cursor:
         cursor.execute("INSERT INTO connection VALUES (%s, %s, %s)", [TOKEN, TOKEN, TOKEN])
         search.database(database)
@@ -124,7 +124,7 @@ def test_only_the_encrypted_columns_of_the_connection_are_left_out(search, datab
     assert search.leaks == {Leak("table connection: description", "plain")}
 
 
-def test_it_is_found_in_the_arguments_of_a_trigger_that_are_encrypted(search, database):
+def test_the_token_is_found_in_encrypted_arguments_of_a_trigger(search, database):
     with database.cursor() as cursor:
         cursor.execute("INSERT INTO trigger VALUES ('encrypted')")
         search.database(database)
@@ -134,7 +134,7 @@ def test_it_is_found_in_the_arguments_of_a_trigger_that_are_encrypted(search, da
     assert search.leaks == {Leak("decrypted triggers: kwargs", "plain")}
 
 
-def test_it_is_found_in_the_log_of_the_simulator(search):
+def test_the_token_is_found_in_the_log_of_the_simulator(search):
     with Simulator(tokens=[TOKEN], default_tests=False) as simulator:
         requests.get(f"{simulator.url}/tests?note={quote(TOKEN, safe='')}", timeout=5)
         search.simulator(simulator)

@@ -1,4 +1,4 @@
-"""What the log of a task says in a real Airflow 3 and 2.11, read through Airflow's REST API."""
+"""Task logs in a real Airflow 3 and 2.11, read through Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LONG = 600
 AGENTS = ["Frankfurt, Germany", "Singapore", "Ashburn, VA", "vienna-office-1", "zurich-branch-2"]
 HEADLINE = "FAILED: Singapore: Connection refused; 4 of 5 agents ok. http-server test 700021 'Login'"
 MOST_FRAMES = {3: 7, 2: 5}
-"""Airflow's own frames by major version, and one of the provider."""
+"""Major version of Airflow to the expected frames: those of Airflow and one of the provider."""
 
 
 @pytest.fixture(scope="module")
 def thousandeyes(token):
-    """A simulator whose agents report one by one."""
+    """A simulator whose agents report one after another."""
     with Simulator(
         tokens=[token], default_tests=False, listed_in_tests=True, round_ids="unambiguous"
     ) as running:
@@ -102,7 +102,7 @@ def test_the_log_announces_how_long_a_refused_run_waits(airflow, major, thousand
     assert "Waiting in the triggerer for a turn to start the run" in lines
     assert 1 <= int(ANNOUNCED.search("\n".join(lines))[1]) <= RESET + 3
 
-    # Airflow 3 overwrites the announcement when the task is deferred again; what the worker logs stays.
+    # Airflow 3 overwrites the announcement when the task is deferred again. Lines of the worker stay.
     assert airflow.ended("refused", run_id, LONG) == "success"
     lines = airflow.task_log("refused", run_id, "validate").lines
     keep(artifacts, f"log of a refused run that ended, Airflow {major}", lines)
@@ -110,11 +110,11 @@ def test_the_log_announces_how_long_a_refused_run_waits(airflow, major, thousand
     assert int(waited) >= int(throttled) > 0
 
 
-def test_mapped_tasks_log_how_long_they_waited_for_their_turns(airflow):
+def test_mapped_tasks_log_how_long_they_waited_for_turns(airflow):
     run_id = airflow.trigger("turns")
 
     def turns():
-        """The seconds that each mapped task waited, in any of its tries."""
+        """Return the seconds that each mapped task waited, in any of its tries."""
         waits = []
         for index in range(3):
             tries = range(1, airflow.tries("turns", run_id, "validate", index) + 1)

@@ -21,16 +21,16 @@ from thousandeyes_provider.simulator import Simulator
 ROOT = Path(__file__).parents[2]
 DAG_FILES = [*(ROOT / "tests" / "system" / "dags").glob("*.py"), *(ROOT / "example_dags").glob("*.py")]
 DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-"""The DAGs folder. It contains only the file that a test runs: dag.test() parses and stores all DAGs of the folder."""
+"""The DAGs folder. It contains only the file of the running test, because dag.test() parses and stores all DAGs."""
 
 TOKEN = "t0ken-that-nobody-may-see"
 
 
 @pytest.fixture(scope="session")
 def airflow():
-    """The Airflow of this session with a migrated database.
+    """Airflow with a migrated database.
 
-    The first process of pytest-xdist that needs it migrates a database; the others copy it.
+    The first process of pytest-xdist that requests it migrates a database. The other processes copy it.
     """
     shared, own = Path(os.environ["THOUSANDEYES_SHARED_FOLDER"], "migrated.db"), DAGS.parent / "airflow.db"
     with shared.with_suffix(".lock").open("w") as lock:
@@ -53,7 +53,7 @@ def _copy_database(source, target):
 
 @pytest.fixture
 def simulator():
-    # A run in the minute of the round before it starts at once. Learning a test's type takes one request.
+    # Runs in the minute of the previous round start at once. The type of a test takes one request.
     with Simulator(
         tokens=[TOKEN], speed=30, default_tests=False, listed_in_tests=True, round_ids="unambiguous"
     ) as running:
@@ -78,7 +78,7 @@ class Outcome:
 
 @pytest.fixture
 def run_dag(airflow, simulator, monkeypatch):
-    """Runs a DAG of ``tests/system/dags`` or an example DAG with a configuration."""
+    """A function that runs a DAG of ``tests/system/dags`` or an example DAG with a configuration."""
     monkeypatch.setenv(
         "AIRFLOW_CONN_THOUSANDEYES_DEFAULT", json.dumps(simulator.connection(timeout=3, retry_limit=3))
     )
@@ -113,7 +113,7 @@ def _outcome(dag_run):
 
     try:
         from airflow.models.xcom import XComModel
-    except ImportError:  # Airflow 2.11, where a value is deserialized as it is loaded
+    except ImportError:  # Airflow 2.11, which deserializes values when it loads them
         from airflow.models.xcom import BaseXCom as XComModel
 
         value_of = operator.attrgetter("value")

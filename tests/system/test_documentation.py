@@ -44,7 +44,7 @@ with DAG({dag_id!r}, schedule=None, params={{"pr": 17}}):
 
     deploy, promote = step.override(task_id="deploy")(), step.override(task_id="promote")()
 """
-"""Surroundings of a block with operators and no DAG."""
+"""Code around a block that has operators but no DAG."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """How the block is run."""
+        """How the tests run the block."""
         if ">>> " in self.text:
             return "doctest"
         if re.search(r"^def test_", self.text, re.MULTILINE):
@@ -81,7 +81,7 @@ BLOCKS = list(_blocks())
 
 
 def of(language: str, *kinds: str) -> pytest.MarkDecorator:
-    """Parametrize a test with the blocks of a language, and of some kinds."""
+    """Parametrize a test with the blocks of a language and of some kinds."""
     blocks = [block for block in BLOCKS if block.language == language and (not kinds or block.kind in kinds)]
     assert blocks
     return pytest.mark.parametrize("block", blocks, ids=[block.name for block in blocks])
@@ -197,7 +197,7 @@ def check_connection(value: str) -> None:
 
 @of("python", "doctest")
 def test_interactive_examples_run(block: Block) -> None:
-    """All sessions of a page share their names."""
+    """The sessions of a page share their variables."""
     session = "\n".join(
         other.text for other in BLOCKS if other.page == block.page and other.kind == "doctest"
     )
@@ -207,7 +207,7 @@ def test_interactive_examples_run(block: Block) -> None:
 
 @pytest.fixture
 def simulator():
-    """A simulator with the tests that the pages name and constant metrics."""
+    """A simulator with the tests on the pages and with constant metrics."""
     with Simulator(speed=30, listed_in_tests=True, round_ids="unambiguous") as running:
         named = {test_id for block in BLOCKS for test_id in re.findall(r"\d{6,}", block.text)}
         for test_id in named - set(running.tests):
@@ -261,7 +261,7 @@ def test_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
 
 
 def file_of(block: Block, source: str) -> Path:
-    """Write a source file into the DAGs folder, where Airflow 3 looks for DAGs to run."""
+    """Write a source file into the DAGs folder, from which Airflow 3 loads DAGs."""
     ast.parse(source)
     file = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], re.sub(r"\W", "_", block.name) + ".py")
     file.write_text(source)
@@ -298,9 +298,7 @@ def hurry(dag) -> None:
 
 @pytest.mark.system
 @pytest.mark.xdist_group("documentation")
-def test_the_mail_notification_carries_the_headline_and_the_round(
-    connected, simulator, monkeypatch, airflow
-) -> None:
+def test_the_mail_notification_has_headline_and_round(connected, simulator, monkeypatch, airflow) -> None:
     smtp = pytest.importorskip("airflow.providers.smtp.notifications.smtp")
     sent = []
     monkeypatch.setattr(smtp.SmtpNotifier, "notify", lambda mail, context: sent.append(mail))

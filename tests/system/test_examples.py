@@ -1,4 +1,4 @@
-"""The example DAGs in a real Airflow: passing, failed and inconclusive runs take the right route."""
+"""The example DAGs in a real Airflow: passed, failed and inconclusive runs take the correct route."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("examples")]
 
 FRANKFURT, SINGAPORE, ZURICH = "Frankfurt, Germany", "Singapore", "zurich-branch-2"
 HURRIED = {"poll_interval": 0.07, "timeout": 3, "grace": 0.2}
-"""Durations for tests; thirty simulated seconds pass per second."""
+"""Durations for tests. Thirty simulated seconds pass per second."""
 
 
 def hurry(dag):
@@ -29,8 +29,11 @@ def hurry(dag):
 
 @pytest.fixture
 def run_example(run_dag, monkeypatch):
-    """Runs an example with its params; returns the outcome and the states by task (a list for a mapped task)."""
-    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)  # seconds between two runs that take turns
+    """A function that runs an example with params.
+
+    It returns the outcome and the states by task, as a list for a mapped task.
+    """
+    monkeypatch.setattr(shared_account, "DEFAULT_GAP", 0.01)  # seconds between two runs with turns
 
     def run(dag_id, change=lambda dag: None, **params):
         def both(dag):
@@ -54,12 +57,12 @@ def evidence(outcome, task_id="validate", map_index=-1):
 
 
 def routes(states, *tasks):
-    """The tasks after a branch that ran."""
+    """Return the tasks that ran after a branch."""
     return {task for task in tasks if states[task] == "success"}
 
 
 def failed_checks(run):
-    """The metrics of the failed checks with their failing agents."""
+    """Return the metrics of failed checks with their failing agents."""
     return {
         check["metric"]: [agent["agent_name"] for agent in check["failing_agents"]]
         for check in run["checks"]
@@ -92,7 +95,7 @@ class TestDeploymentPipeline:
         assert routes(states, "promote", "roll_back", "hold") == {route}
 
     @pytest.mark.parametrize("status", [401, 404, 500])
-    def test_an_error_of_thousandeyes_holds_the_release(self, simulator, run_example, status):
+    def test_an_error_of_the_api_holds_the_release(self, simulator, run_example, status):
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=status, times=None)
         _, states = run_example("thousandeyes_deployment_pipeline", test_id=test_id, version="2.0")
@@ -120,7 +123,7 @@ class TestWebApplication:
         assert failed_checks(evidence(outcome)) == {}
         assert "testsuite" in self.report.read_text()
 
-    def test_the_old_version_at_one_place_is_rolled_back(self, simulator, run_example, tmp_path):
+    def test_an_old_version_at_one_agent_is_rolled_back(self, simulator, run_example, tmp_path):
         old = {"headers": {"responseHeaders": "HTTP/1.1 200 OK\r\nX-App-Version: 0.9\r\n"}}
         test_id = simulator.add_test("page-load", metrics={SINGAPORE: old})
         outcome, states = self.run(run_example, tmp_path, test_id)
@@ -130,7 +133,7 @@ class TestWebApplication:
         assert evidence(outcome)["run_calls"] == 2, "confirmed by one more run"
         assert "failure" in self.report.read_text()
 
-    def test_one_flaky_agent_does_not_roll_it_back(self, simulator, run_example, tmp_path):
+    def test_one_flaky_agent_does_not_roll_back(self, simulator, run_example, tmp_path):
         test_id = simulator.add_test("page-load", next_runs=[{"outcomes": {SINGAPORE: "error"}}, {}])
         _, states = self.run(run_example, tmp_path, test_id)
         assert routes(states, "promote", "roll_back", "hold") == {"promote"}
@@ -158,7 +161,7 @@ class TestDnsChange:
 
         return run
 
-    def test_the_old_address_is_retired_when_every_agent_gets_the_new_one(self, run):
+    def test_the_old_address_is_retired_when_every_agent_resolves_the_new_address(self, run):
         outcome, states = run()
         assert states == {
             "change_record": "success",
@@ -237,7 +240,7 @@ class TestVoicePath:
     @pytest.mark.parametrize(
         ("mos", "verdict", "ticket"), [(4.2, "passed", "skipped"), (3.1, "failed", "success")]
     )
-    def test_a_ticket_is_opened_when_it_sounds_bad(self, simulator, run_example, mos, verdict, ticket):
+    def test_a_low_mos_opens_a_ticket(self, simulator, run_example, mos, verdict, ticket):
         test_id = simulator.add_test("voice", metrics={"mos": 4.3, SINGAPORE: {"mos": mos}})
         outcome, states = run_example("thousandeyes_voice_path", test_id=test_id)
         assert states == {"listen": "success", "sounds_bad": "success", "open_ticket": ticket}
@@ -245,7 +248,7 @@ class TestVoicePath:
         assert run_evidence["verdict"] == verdict
         assert failed_checks(run_evidence) == ({"mos": [SINGAPORE]} if verdict == "failed" else {})
 
-    def test_missing_agents_fail_it(self, simulator, run_example):
+    def test_missing_agents_fail_the_task(self, simulator, run_example):
         _, states = run_example(
             "thousandeyes_voice_path", test_id=simulator.add_test("voice", silent=[SINGAPORE])
         )
@@ -268,7 +271,7 @@ class TestApiCanary:
         ],
         ids=["good", "bad", "incomplete"],
     )
-    def test_it_is_widened_withdrawn_or_held(self, simulator, run_example, spec, expected):
+    def test_the_canary_is_widened_withdrawn_or_held(self, simulator, run_example, spec, expected):
         outcome, states = run_example("thousandeyes_api_canary", test_id=simulator.add_test("api", **spec))
         assert states == {"deploy_canary": "success"} | expected
         assert ("snapshot" in evidence(outcome)["links"]) == (states["validate"] == "skipped")
@@ -294,7 +297,7 @@ class TestBeforeAndAfter:
             log = "".join(capsys.readouterr()) + caplog.text
             assert "change <= +20 % (floor 20 ms)  390 ms (+90 ms, +30 % from 300 ms)" in log
 
-    def test_without_a_before_nothing_is_deployed(self, simulator, run_example):
+    def test_without_a_baseline_nothing_is_deployed(self, simulator, run_example):
         test_id = simulator.add_test("http-server", silent=[SINGAPORE])
         _, states = run_example("thousandeyes_before_and_after", test_id=test_id)
         assert (states["before"], states["deploy"], states["after"]) == (
@@ -311,7 +314,7 @@ class TestBeforeAndAfter:
         assert routes(states, "finish", "roll_back", "hold") == {"hold"}
 
 
-def test_each_of_many_is_compared_with_its_own_before(simulator, run_example):
+def test_each_test_is_compared_with_its_own_baseline(simulator, run_example):
     def test(first, second):
         return simulator.add_test(
             "http-server",
@@ -360,8 +363,8 @@ class TestRetryPolicy:
         simulator.fail("run", status=status, times=None)
         assert run() == (1, "failed")
 
-    def test_another_policy_can_decide_the_opposite(self, simulator, run_example):
-        """The operator raises its plain classes when there is a policy, so that a policy can retry any of them."""
+    def test_a_custom_policy_can_decide_differently(self, simulator, run_example):
+        """With a policy, the operator raises exceptions that do not prevent retries, so that the policy decides."""
         policies = pytest.importorskip("airflow.sdk.definitions.retry_policy")
         from thousandeyes_provider.exceptions import InstantTestFailed
 
@@ -382,7 +385,7 @@ class TestRetryPolicy:
 
 class TestPreviewEnvironment:
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
-    def test_the_environment_is_removed_whatever_the_verdict(self, simulator, run_example, slowest, state):
+    def test_the_environment_is_removed_after_any_verdict(self, simulator, run_example, slowest, state):
         outcome, states = run_example("thousandeyes_preview_environment", pull_request=42, slowest=slowest)
         assert states == {"create_environment": "success", "validate": state, "remove_environment": "success"}
         run_evidence = evidence(outcome)
@@ -394,7 +397,7 @@ class TestPreviewEnvironment:
 class TestTestsByTag:
     @pytest.fixture
     def tagged(self, simulator):
-        """Ids of two tests with the tag, beside one of another type and one with another tag."""
+        """Ids of two tests with the tag. A test of another type and a test with another tag exist as well."""
         matching = [
             simulator.add_test(test_type, name=name, scheduled=True, tags=[tag])
             for name, test_type, tag in [
@@ -407,7 +410,7 @@ class TestTestsByTag:
         return matching[:2]
 
     @pytest.mark.parametrize(("slowest", "state"), [(1000, "success"), (1, "failed")])
-    def test_there_is_one_verdict(self, simulator, run_example, tagged, slowest, state):
+    def test_all_tests_have_one_verdict(self, simulator, run_example, tagged, slowest, state):
         outcome, states = run_example("thousandeyes_tests_by_tag", slowest=slowest)
         assert states == {
             "gate.select": "success",
@@ -419,7 +422,7 @@ class TestTestsByTag:
         verdict = "passed" if state == "success" else "failed"
         assert evidence(outcome, "gate.verdict")["counts"] == {verdict: 2}
 
-    def test_no_test_is_no_pass(self, simulator, run_example, tagged):
+    def test_an_empty_selection_is_not_a_pass(self, simulator, run_example, tagged):
         simulator.add_tag("service:search")
         outcome, states = run_example("thousandeyes_tests_by_tag", tag="service:search")
         assert (states["gate.verdict"], states["promote"]) == ("failed", "upstream_failed")
@@ -471,4 +474,4 @@ class TestScheduledTestNow:
         assert run_evidence["test_id"] != test_id
         assert {agent["agent_name"] for agent in run_evidence["agents"]["reported"]} == {FRANKFURT, ZURICH}
         assert run_evidence["checks"][1]["before"] == before
-        assert len(simulator.rounds(test_id)) == 3, "the scheduled test itself is left alone"
+        assert len(simulator.rounds(test_id)) == 3, "the scheduled test itself is not run"

@@ -17,7 +17,7 @@ DECIDED = ("promote", "roll_back", "validate_again", "hold")
 
 
 class Person(threading.Thread):
-    """Somebody who answers the first request in *Required Actions* through Airflow's REST API.
+    """A user who responds to the first request in *Required Actions* through Airflow's REST API.
 
     :param option: the decision.
     """
@@ -37,8 +37,8 @@ class Person(threading.Thread):
                 time.sleep(0.25)
             browser.headers["Authorization"] = f"Bearer {token}"
             waiting = "/api/v2/dags/thousandeyes_human_decision/dagRuns/~/hitlDetails?response_received=false"
-            # SQLite refuses a request now and then while the DAG run writes; dag.test() waits until it is answered.
-            # An answer before the task waits does not resume it.
+            # SQLite can refuse a request while the DAG run writes, so failed requests are repeated until the response
+            # is stored. A response before the task waits does not resume the task.
             while not (details := _json(browser.get(waiting)).get("hitl_details")) or details[0][
                 "task_instance"
             ]["state"] not in ("awaiting_input", "deferred"):
@@ -51,7 +51,7 @@ class Person(threading.Thread):
 
 
 def _json(response) -> dict[str, object]:
-    """The body of a successful response; empty for another one."""
+    """Return the body of a successful response; empty for any other response."""
     return response.json() if response.is_success else {}
 
 
@@ -75,7 +75,7 @@ def run(run_dag, monkeypatch):
 @pytest.mark.parametrize(
     ("conditions", "ends"), [({}, "promote"), ({"outcomes": {"Singapore": "error"}}, "roll_back")]
 )
-def test_nobody_is_asked_about_a_verdict(simulator, run, conditions, ends):
+def test_no_decision_is_requested_after_a_verdict(simulator, run, conditions, ends):
     assert run(simulator.add_test("http-server", **conditions), timeout=60) == ("skipped", {ends})
 
 

@@ -1,6 +1,6 @@
-"""The installed distribution, as seen by Airflow's commands, and the contents of the wheel.
+"""The installed distribution in Airflow's commands, and the contents of the wheel.
 
-The tests build a wheel. ``make dist`` passes the wheel that it built and installed in ``THOUSANDEYES_WHEEL``.
+The tests build a wheel. ``make dist`` sets ``THOUSANDEYES_WHEEL`` to the wheel that it built and installed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 DISTRIBUTION = "airflow-provider-thousandeyes"
 CHECKOUT = Path(__file__).parents[2]
 WHEEL = os.environ.get("THOUSANDEYES_WHEEL")
-"""The installed wheel; empty when the checkout is installed."""
+"""Path of the installed wheel; empty if the checkout is installed."""
 
 TROUBLE = re.compile(r"warn|error|traceback|could not", re.IGNORECASE)
 
@@ -45,7 +45,7 @@ def airflow_environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 def run(*arguments: str, cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python in ``cwd``, which is the first entry of its import path."""
+    """Run Python in ``cwd``, which becomes the first entry of its import path."""
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, **settings
     )
@@ -74,13 +74,13 @@ def test_pytest_finds_the_simulator_by_its_entry_point() -> None:
     }
 
 
-def test_the_metadata_name_no_address_that_leads_nowhere() -> None:
-    """The project has no public home yet, so it has no project URLs."""
+def test_the_metadata_have_no_project_urls() -> None:
+    """The project has no public repository yet, so the metadata contain no project URLs."""
     assert metadata.metadata(DISTRIBUTION).get_all("Project-URL") is None
 
 
 @pytest.mark.skipif(not WHEEL, reason="the checkout is installed; make dist installs wheels")
-def test_nothing_comes_from_the_checkout() -> None:
+def test_the_package_is_imported_from_the_wheel() -> None:
     import airflow_provider_thousandeyes
 
     for package in (thousandeyes_provider, airflow_provider_thousandeyes):
@@ -100,7 +100,7 @@ COMMANDS = {
     "providers links": get_provider_info()["extra-links"],
 }
 
-# Airflow takes seconds to start: one process for all commands.
+# Airflow takes seconds to start, so one process runs all commands.
 RUN_COMMANDS = """
 import sys
 from airflow.__main__ import main
@@ -130,7 +130,7 @@ def test_airflow_registers_the_hook_and_both_links() -> None:
 
     manager = ProvidersManager()
     with warnings.catch_warnings():
-        # The web server and the CLI use this manager; Airflow 3.3 has another one for tasks.
+        # The web server and the CLI use this manager. Tasks of Airflow 3.3 use another manager.
         warnings.simplefilter("ignore")
         hook = manager.hooks[CONNECTION_TYPE]
     assert hook is not None
@@ -140,7 +140,7 @@ def test_airflow_registers_the_hook_and_both_links() -> None:
     assert set(get_provider_info()["extra-links"]) <= set(manager.extra_links_class_names)
 
 
-# In its own process, like the web server: the form is read once, with stand-ins for Airflow 2's form libraries.
+# The form is read once per process, with stand-ins for Airflow 2's form libraries, so it needs its own process.
 READ_FORM = """
 import json
 try:
@@ -196,8 +196,8 @@ def test_the_web_interface_shows_every_field_of_the_form(home: Path) -> None:
     assert {name: field["type"] for name, field in fields.items()} == types
 
 
-def test_the_hook_itself_declares_the_form_for_airflow_2() -> None:
-    """Airflow reads the two methods from the class that provider info names, not from its parents."""
+def test_the_hook_class_declares_the_form_for_airflow_2() -> None:
+    """Airflow reads the two methods from the class in the provider info, not from its base classes."""
     from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
 
     assert {"get_ui_field_behaviour", "get_connection_form_widgets"} <= vars(ThousandEyesHook).keys()
@@ -215,7 +215,7 @@ def build_wheel(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the contents of the wheel, like site-packages after an installation."""
+    """A folder with the unpacked wheel, like site-packages after an installation."""
     unpacked = tmp_path_factory.mktemp("site-packages")
     wheel = WHEEL or build_wheel(tmp_path_factory.mktemp("dist"))
     with zipfile.ZipFile(wheel) as archive:

@@ -38,7 +38,7 @@ def test_a_bad_round_fails_at_once_with_evidence_and_links(simulator, run_dag):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_an_error_that_no_retry_mends_spends_none(simulator, run_dag, status):
+def test_a_permanent_error_is_not_retried(simulator, run_dag, status):
     test_id = simulator.add_test("http-server")
     simulator.fail("run", status=status, times=None)
     outcome = run_dag("rerun", test_id=test_id)
@@ -46,13 +46,13 @@ def test_an_error_that_no_retry_mends_spends_none(simulator, run_dag, status):
     assert simulator.run_calls(test_id) == 1
 
 
-def test_a_wrong_rendered_argument_spends_no_retry_and_sends_nothing(simulator, run_dag):
+def test_an_invalid_rendered_argument_is_not_retried_and_sends_no_request(simulator, run_dag):
     outcome = run_dag("rerun", test_id="1", type="htp-server")
     assert (outcome.states[VALIDATE], outcome.tries[VALIDATE]) == ("failed", 1)
     assert simulator.requests == []
 
 
-def test_an_incomplete_round_is_left_to_the_tasks_retries(simulator, run_dag):
+def test_an_incomplete_round_is_retried(simulator, run_dag):
     test_id = simulator.add_test("http-server", next_runs=[{"silent": ["Singapore"]}, {}])
     outcome = run_dag("rerun", test_id=test_id)
     if outcome.states[VALIDATE] == "up_for_retry":
@@ -82,7 +82,7 @@ def test_mapped_tasks_each_have_their_own_evidence_and_links(simulator, run_dag)
         assert test_id in outcome.xcoms["validate", index, LINKS[1]]
 
 
-def test_a_deferred_run_ends_as_one_that_a_worker_waited_for(simulator, run_dag):
+def test_a_deferred_run_ends_like_a_synchronous_run(simulator, run_dag):
     good = simulator.add_test("http-server")
     bad = simulator.add_test("http-server", outcomes={"Singapore": "error"})
     for test_id, state, verdict in ((good, "success", "passed"), (bad, "failed", "failed")):
@@ -93,7 +93,7 @@ def test_a_deferred_run_ends_as_one_that_a_worker_waited_for(simulator, run_dag)
         assert simulator.run_calls(test_id) == 1
 
 
-def test_mapped_deferred_runs_take_their_turns(simulator, run_dag):
+def test_mapped_deferred_runs_wait_for_turns(simulator, run_dag):
     tests = [simulator.add_test("http-server") for _ in range(RUNS_WITHOUT_TURN + 1)]
     outcome = run_dag("deferred_and_mapped", tests=[{"test_id": test_id} for test_id in tests])
     for index, test_id in enumerate(tests):
@@ -111,7 +111,7 @@ def test_a_sensor_waits_for_a_run_of_another_task_in_every_mode(simulator, run_d
     assert simulator.run_calls(test_id) == 1
 
 
-def test_without_xcom_there_is_no_evidence_in_xcom(simulator, run_dag):
+def test_do_xcom_push_false_stores_no_evidence(simulator, run_dag):
     test_id = simulator.add_test("http-server", outcomes={"Singapore": "error"})
     outcome = run_dag("without_xcom", test_id=test_id)
     assert outcome.states[VALIDATE] == "failed"
@@ -125,7 +125,7 @@ def test_without_waiting_the_handle_is_in_xcom(simulator, run_dag):
     assert handle["remembered"] == {"http-server": simulator.rounds(test_id)[0].round_id}
 
 
-def test_the_token_is_nowhere(simulator, run_dag, apart_from_messages, capsys, caplog):
+def test_the_token_does_not_leak(simulator, run_dag, apart_from_messages, capsys, caplog):
     caplog.set_level("DEBUG")
     test_id = simulator.add_test("http-server", outcomes={"Singapore": "error"})
     simulator.throttle(1, 5, "run")

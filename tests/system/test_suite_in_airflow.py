@@ -27,7 +27,7 @@ class TestReruns:
         suite = ElementTree.parse(report).getroot().find("testsuite")
         assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
 
-    def test_one_bad_test_fails_the_verdict_alone(self, simulator, run_dag):
+    def test_one_bad_test_fails_only_the_verdict(self, simulator, run_dag):
         good, bad = (
             simulator.add_test("http-server"),
             simulator.add_test("http-server", outcomes={"Singapore": "error"}),
@@ -42,7 +42,7 @@ class TestReruns:
         assert [row["test_id"] for row in evidence["tests"]] == [bad, good]
         assert "Singapore" in evidence["summary"]
 
-    def test_a_bad_test_that_is_not_blocking_is_reported(self, simulator, run_dag):
+    def test_a_bad_non_blocking_test_is_reported(self, simulator, run_dag):
         good, bad = (
             simulator.add_test("http-server"),
             simulator.add_test("http-server", outcomes={"Singapore": "error"}),
@@ -51,14 +51,14 @@ class TestReruns:
         assert outcome.states["promote", -1] == "success"
         assert verdict_of(outcome)["counts"] == {"passed": 1, "failed": 1}
 
-    def test_a_run_that_leaves_no_evidence_makes_the_suite_inconclusive(self, simulator, run_dag):
+    def test_a_run_without_evidence_makes_the_suite_inconclusive(self, simulator, run_dag):
         good = simulator.add_test("http-server")
         outcome = run_dag("suite_of_reruns", test_ids=[good, "999"])
         assert outcome.states[VERDICT] == "failed"
         evidence = verdict_of(outcome)
         assert (evidence["verdict"], evidence["counts"].get("failed")) == ("incomplete", None)
 
-    def test_an_empty_selection_is_an_error_before_anything_is_sent(self, simulator, run_dag):
+    def test_an_empty_selection_is_an_error_before_any_request(self, simulator, run_dag):
         outcome = run_dag("suite_of_reruns", test_ids=[])
         assert outcome.states["gate.select", -1] == "failed"
         assert (outcome.states[VERDICT], verdict_of(outcome)["verdict"]) == ("failed", "no_results")
@@ -66,7 +66,7 @@ class TestReruns:
 
 
 class TestScheduledTests:
-    def test_names_select_and_overrides_reach_single_tests(self, simulator, run_dag):
+    def test_tests_are_selected_by_name_with_overrides(self, simulator, run_dag):
         for name in ("Slow shop", "Good shop", "Quick shop", "Other"):
             simulator.add_test("http-server", name=name, scheduled=True)
         outcome = run_dag("suite_of_scheduled_tests", names=["* shop"], exclude=["Quick*"])
@@ -78,7 +78,7 @@ class TestScheduledTests:
         }
         assert (evidence["verdict"], evidence["required"]) == ("passed", 1)
 
-    def test_a_wildcard_without_a_test_selects_nothing(self, simulator, run_dag):
+    def test_a_wildcard_without_a_match_selects_nothing(self, simulator, run_dag):
         simulator.add_test("http-server", name="Shop", scheduled=True)
         outcome = run_dag("suite_of_scheduled_tests", names=["Checkout*"])
         assert (outcome.states[VERDICT], verdict_of(outcome)["verdict"]) == ("skipped", "no_results")
@@ -90,7 +90,7 @@ class TestScheduledTests:
         assert not [request for request in simulator.requests if request.method == "POST"]
 
 
-def test_a_preview_runs_nothing(simulator, run_dag):
+def test_a_dry_run_runs_nothing(simulator, run_dag):
     tests = [simulator.add_test("http-server") for _ in range(3)]
     outcome = run_dag("suite_preview", test_ids=tests)
     assert outcome.states == {("gate.select", -1): "success"}

@@ -1,4 +1,4 @@
-"""What the rest of Airflow learns of verdicts: metrics, asset events and OpenLineage events of a real DAG run."""
+"""Telemetry of verdicts in a real DAG run: metrics, asset events and OpenLineage events."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ with create_session() as session:
     events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == dag_run.run_id)).all()
     print("EXTRAS", json.dumps([event.extra for event in events]))
 """
-"""Runs the DAG in a process of its own: Airflow reads these settings once."""
+"""Script that runs the DAG in its own process, because Airflow reads these settings once."""
 
 
 class StatsD(threading.Thread):
-    """Collects what Airflow sends to a StatsD server."""
+    """A StatsD server that collects Airflow's metrics."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -54,7 +54,7 @@ class StatsD(threading.Thread):
             self.lines += data.decode().splitlines()
 
     def stop(self) -> None:
-        """Collect what was sent so far, and end."""
+        """Collect pending metrics and stop."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"", ("127.0.0.1", self.port))
         self.join(timeout=10)
@@ -107,13 +107,13 @@ def test_a_suite_reports_metrics_asset_events_and_lineage(captured):
     counted = Counter(line.partition(":")[0] for line in metrics if line.startswith("airflow.thousandeyes."))
     assert counted == {
         "airflow.thousandeyes.verdict.passed": 1,
-        "airflow.thousandeyes.verdict.failed": 2,  # the bad test, and the suite
+        "airflow.thousandeyes.verdict.failed": 2,  # the bad test and the suite
         "airflow.thousandeyes.time_to_verdict": 3,
         "airflow.thousandeyes.throttled_time": 2,
         "airflow.thousandeyes.run_calls": 2,
     }
 
-    # Both runs succeed as tasks; only the extra tells them apart.
+    # Both tasks succeed. Only the extra distinguishes the verdicts.
     assert {extra["test_name"]: extra["verdict"] for extra in extras} == {"Good": "passed", "Bad": "failed"}
 
     facets = {

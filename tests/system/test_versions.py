@@ -16,7 +16,7 @@ VALIDATE = ("validate", -1)
 
 @pytest.fixture
 def first_try_is_lost(monkeypatch):
-    """The first try ends between acceptance and verdict, like a try whose worker is lost."""
+    """End the first try between acceptance and verdict, like a try with a lost worker."""
     wait, lost = Session.wait, []
 
     def wait_or_be_lost(self, handle):

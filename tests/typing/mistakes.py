@@ -1,4 +1,4 @@
-"""Forty mistakes in the arguments of operators, one a line, for type checkers and docs/mistakes.md."""
+"""Forty mistakes in the arguments of operators, one per line, for type checkers and docs/mistakes.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The types of the arguments: type checkers accept every documented pattern, and find mistakes before Airflow."""
+"""Type hints: type checkers accept every documented pattern and detect mistakes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("typing")
 
 @pytest.fixture(scope="module")
 def mypy() -> dict[Path, set[int]]:
-    """The lines of each file with an error of ``mypy --strict``."""
+    """File to the lines with an error of ``mypy --strict``."""
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--output=json", *map(str, FILES)]
     done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
@@ -30,7 +30,7 @@ def mypy() -> dict[Path, set[int]]:
 
 @pytest.fixture(scope="module")
 def pyright() -> dict[Path, set[int]]:
-    """The lines of each file with an error of pyright in its standard mode."""
+    """File to the lines with an error of pyright in its standard mode."""
     pytest.importorskip("basedpyright", reason="pyright comes with basedpyright")
     options = ["--outputjson", "--level=error", "--pythonpath", sys.executable]
     command = [sys.executable, "-m", "basedpyright", *options, *map(str, FILES)]
@@ -44,7 +44,7 @@ def pyright() -> dict[Path, set[int]]:
 
 
 def mistakes() -> list[int]:
-    """The line numbers of the mistakes."""
+    """Return the line numbers of the mistakes."""
     lines = enumerate(MISTAKES.read_text().splitlines(), 1)
     return [number for number, line in lines if line.startswith(("Run", "Create", "Instant"))]
 
@@ -55,13 +55,13 @@ def test_every_documented_pattern_is_accepted(checker, request):
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_most_mistakes_are_found(checker, request):
-    # The first twenty are mistakes in names and types. The others are in texts and values.
+def test_most_mistakes_are_detected(checker, request):
+    # The first twenty are mistakes in names and types, the others in texts and values.
     missed = set(mistakes()[:20]) - request.getfixturevalue(checker)[MISTAKES]
     assert len(missed) <= 5, sorted(missed)
 
 
-def test_the_page_says_which_mistakes_mypy_finds(mypy):
+def test_the_page_lists_the_mistakes_that_mypy_detects(mypy):
     page = (HERE.parents[1] / "docs" / "mistakes.md").read_text()
     documented = re.findall(r"^\| `.+?` \| (yes|no) \|", page, re.MULTILINE)
     assert documented == ["yes" if line in mypy[MISTAKES] else "no" for line in mistakes()]
@@ -72,7 +72,7 @@ def test_airflow_parses_the_patterns():
 
 
 def test_the_types_list_every_argument():
-    """The keyword arguments that type checkers know are those that the operators take, and Airflow's."""
+    """The typed keyword arguments are those of the operators and of Airflow."""
     import inspect
 
     from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator

@@ -1,14 +1,14 @@
-"""Chromium and an ``airflow standalone``, against a simulated ThousandEyes.
+"""Chromium and ``airflow standalone`` against a simulated ThousandEyes.
 
-``make e2e`` runs these tests with those of whole deployments. To run only these::
+``make e2e`` runs these tests together with those of whole deployments. This command runs only these tests::
 
     make e2e ARGS=tests/e2e/browser
 
 Requirements: Playwright for Python, and Chromium (Debian's package ``chromium``, or the path in ``CHROMIUM``). Airflow
-2.11 has its own environment, see :func:`harness.standalone.airflow_2`. A missing requirement skips the tests.
+2.11 has its own environment, see :func:`harness.standalone.airflow_2`. Tests with a missing requirement are skipped.
 
-Screenshots are written to ``.e2e/screenshots``, or to the folder in ``THOUSANDEYES_SCREENSHOTS``; a failed test adds
-its page. The pictures in ``docs/images`` are some of them, compressed with ``pngquant``.
+Screenshots are written to ``.e2e/screenshots``, or to the folder in ``THOUSANDEYES_SCREENSHOTS``. A failed test adds a
+screenshot of its page. Some screenshots are in ``docs/images``, compressed with ``pngquant``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OPTIONS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000
-"""Time limit in milliseconds until something is on a page, on a busy machine."""
+"""Time limit in milliseconds for an element to appear on a page, on a busy machine."""
 
 ThrowAway = Callable[[], contextlib.AbstractContextManager[Path]]
 
@@ -52,7 +52,7 @@ SCREENSHOTS = pytest.StashKey[Path]()
 
 
 class Shoot(Protocol):
-    """Takes a screenshot."""
+    """A function that takes a screenshot."""
 
     def __call__(self, what: Page | Locator, name: str) -> None: ...
 
@@ -73,7 +73,7 @@ def screenshots(artifacts: Path, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def shoot(screenshots: Path) -> Shoot:
-    """Takes a screenshot of a page, or of a part of it."""
+    """A function that takes a screenshot of a page or an element."""
 
     def take(what: Page | Locator, name: str) -> None:
         what.screenshot(path=screenshots / f"{name}.png", animations="disabled")
@@ -81,7 +81,7 @@ def shoot(screenshots: Path) -> Shoot:
     return take
 
 
-# Not for the session: while Playwright runs, its event loop runs, and tests that start another loop fail.
+# Module scope: while Playwright runs, its event loop runs, and tests that start another loop fail.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser."""
@@ -96,7 +96,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def simulator(token: str) -> Iterator[Simulator]:
-    """A simulated ThousandEyes that knows one token; its agents report after a few seconds."""
+    """A simulated ThousandEyes that accepts one token. Its agents report after a few seconds."""
     with Simulator(tokens=[token], speed=10, listed_in_tests=True, round_ids="unambiguous") as running:
         yield running
 
@@ -127,7 +127,7 @@ def airflow_2(
 
 @pytest.fixture(scope="module")
 def airflow(request: pytest.FixtureRequest) -> Standalone:
-    """The Airflow that the module names with ``AIRFLOW``."""
+    """The Airflow that the module selects with ``AIRFLOW``."""
     running: Standalone = request.getfixturevalue(request.module.AIRFLOW)
     return running
 
@@ -150,7 +150,7 @@ def logged_in(chromium: Browser, airflow: Standalone) -> Iterator[BrowserContext
 
 @pytest.fixture(scope="session")
 def failing_tests(simulator: Simulator) -> None:
-    """The tests of ``tests/e2e/dags/browser``: an API test whose second request fails, and 20 tests with 3 failures."""
+    """The instant tests of ``tests/e2e/dags/browser``: a failing API test, and 20 tests with 3 failures."""
     simulator.add_test("api", "880001", name="Login API", outcomes={"Singapore": "error"}, failed_step=2)
     for index in range(20):
         outcomes = {"Singapore": "error"} if index in (4, 11, 17) else {}
@@ -161,7 +161,7 @@ def failing_tests(simulator: Simulator) -> None:
 
 @pytest.fixture(scope="module")
 def failed_runs(airflow: Standalone, failing_tests: None) -> None:
-    """The DAG runs of ``tests/e2e/dags/browser``, ended. The module creates the connection before."""
+    """The finished DAG runs of ``tests/e2e/dags/browser``. The module must create the connection first."""
     for dag_id in ("release_login", "release_services"):
         assert airflow.ended(dag_id, airflow.trigger(dag_id), PATIENCE / 100) == "failed"
 

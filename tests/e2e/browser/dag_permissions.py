@@ -1,6 +1,6 @@
-"""An auth manager under which one DAG is hidden from everybody but administrators.
+"""An auth manager that hides one DAG from all users except administrators.
 
-Airflow's simple auth manager knows no permissions on single DAGs.
+Airflow's simple auth manager does not support permissions on single DAGs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The actions of a user on Airflow's pages, by what the pages show."""
+"""User actions on Airflow's pages, based on the visible content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 ENDING = 300_000
 """Time limit in milliseconds for the end of a DAG run."""
 
-# The page of a log contains only the lines that fit on the screen.
+# The log page renders only the lines that fit on the screen.
 TALL = {"width": 1280, "height": 2400}
 USUAL = {"width": 1280, "height": 900}
 DESK = {"width": 1280, "height": 800}
@@ -50,7 +50,7 @@ TEXT_IN_VIEW = """text => {
 
 
 def expect_in_view(page: Page, text: str) -> None:
-    """Wait until a text is completely visible on the page without scrolling: in the window, and cut off by no box."""
+    """Wait until a text is fully visible without scrolling: in the window and not clipped by an element."""
     page.wait_for_function(TEXT_IN_VIEW, arg=text)
 
 
@@ -65,7 +65,7 @@ class Connections3:
         self._page, self._url = page, url
 
     def form(self, conn_id: str) -> Locator:
-        """An empty form for a connection to ThousandEyes."""
+        """Open an empty form for a connection to ThousandEyes."""
         self._page.goto(f"{self._url}/connections")
         self._page.get_by_role("button", name="Add Connection").click()
         form = self._page.get_by_role("dialog").filter(visible=True)
@@ -76,15 +76,15 @@ class Connections3:
 
     @staticmethod
     def unfold(form: Locator, section: str) -> None:
-        """Open one of the three parts of the form; the one before closes."""
+        """Open one of the three sections of the form. The previous section closes."""
         heading = form.get_by_role("button", name=section, exact=True)
         heading.click()
         expect(heading).to_have_attribute("aria-expanded", "true")
 
     def add(self, conn_id: str, fields: Mapping[str, str], account_group: str = "") -> None:
-        """Fill in the form, and save it.
+        """Fill in the form and save it.
 
-        :param fields: by label.
+        :param fields: label to value.
         """
         form = self.form(conn_id)
         for label, value in fields.items():
@@ -120,7 +120,7 @@ class Connections2:
         self._page, self._url = page, url
 
     def form(self, conn_id: str) -> Locator:
-        """An empty form for a connection to ThousandEyes."""
+        """Open an empty form for a connection to ThousandEyes."""
         self._page.goto(f"{self._url}/connection/add")
         form = self._page.locator("#model_form")
         form.locator("#conn_id").fill(conn_id)
@@ -132,7 +132,7 @@ class Connections2:
     def fill(self, conn_id: str, fields: Mapping[str, str], account_group: str = "") -> Locator:
         """Fill in the form.
 
-        :param fields: by the label in front of them.
+        :param fields: label to value.
         """
         form = self.form(conn_id)
         for label, value in fields.items():
@@ -142,7 +142,7 @@ class Connections2:
         return form
 
     def row(self, form: Locator, label: str) -> Locator:
-        """The row of the form with that label."""
+        """Return the row of the form with that label."""
         return form.locator("tr:visible").filter(
             has=self._page.get_by_role("cell", name=re.compile(rf"^\s*{re.escape(label)}\W*$"))
         )
@@ -171,7 +171,7 @@ class Runs3:
         self._page, self._url = page, url
 
     def trigger(self, dag_id: str, parameters: Mapping[str, str]) -> None:
-        """Start a run with the button, and stay on its page."""
+        """Start a run with the button and stay on its page."""
         self._page.goto(f"{self._url}/dags/{dag_id}")
         self._page.get_by_role("button", name="Trigger").click()
         dialog = self._page.get_by_role("dialog").filter(visible=True)
@@ -181,7 +181,7 @@ class Runs3:
         self._page.wait_for_url("**/runs/manual__*")
 
     def state(self) -> str:
-        """Wait for the end of the run, and return its state as the page shows it."""
+        """Wait for the end of the run and return its state on the page."""
         state = self._page.get_by_test_id("state-badge").first
         expect(state).to_have_text(re.compile("^(Success|Failed)$"), timeout=ENDING)
         return state.inner_text()
@@ -197,12 +197,12 @@ class Runs3:
         )
 
     def open(self, task_id: str) -> None:
-        """Go from the page of the run to that of a task."""
+        """Open the page of a task from the page of the run."""
         self._row(task_id).get_by_role("link", name=task_id, exact=True).click()
         self._page.wait_for_url(f"**/tasks/{task_id}*")
 
     def log(self, last: str) -> list[str]:
-        """The lines of the task's log.
+        """Return the lines of the task's log.
 
         :param last: text of one of the last lines, to wait for.
         """
@@ -216,10 +216,10 @@ class Runs3:
         return lines
 
     def fold_traceback(self, error: str) -> None:
-        """Fold the traceback of an exception, and show the log from its beginning."""
+        """Fold the traceback of an exception and scroll to the top of the log."""
         self.log_list.get_by_text(error).click()
         self.log_list.get_by_text("Log message source details").scroll_into_view_if_needed()
-        # The clicked line is wide: the page may have scrolled to the side.
+        # The clicked line is wide, so the page may have scrolled sideways.
         self._page.locator("*").evaluate_all("all => all.forEach(element => { element.scrollLeft = 0 })")
 
     @property
@@ -228,7 +228,7 @@ class Runs3:
         return self._page.get_by_test_id("virtualized-list")
 
     def links(self) -> dict[str, str]:
-        """The extra links of the task: name and address."""
+        """Return the extra links of the task: name to address."""
         self._page.get_by_role("link", name="Details", exact=True).click()
         self._page.get_by_text("Extra Links").wait_for()
         links = self._page.get_by_role("link", name=re.compile("^ThousandEyes "))

@@ -1,6 +1,6 @@
-"""An API server below a base path, with DAG runs that have evidence and never ran.
+"""An API server below a base path, with DAG runs whose evidence was written to the database.
 
-It has an administrator and a reader, from whom :data:`browser.dag_permissions.HIDDEN` is hidden.
+It has an administrator and a reader. :data:`browser.dag_permissions.HIDDEN` is hidden from the reader.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 BASE_PATH = "/team/airflow"
 STARTING = 600.0
-"""Seconds until the API server must be ready; other work may slow the machine down."""
+"""Time limit in seconds until the API server is ready, on a busy machine."""
 
 
 class ReportAirflow:
     """Airflow's API server over a database with evidence.
 
-    :param folder: where everything is kept.
+    :param folder: folder for all files.
     :param python: the interpreter of an environment with Airflow 3.1 or later and this provider.
     """
 
@@ -98,7 +98,7 @@ class ReportAirflow:
         return False
 
     def log_in(self, context: BrowserContext, user: str) -> None:
-        """Sign a user in to everything that the context opens."""
+        """Log in a user in a browser context."""
         response = context.request.post(f"{self.url}/auth/token", data={"username": user, "password": user})
         assert response.ok, response.text()
         context.add_cookies([{"name": "_token", "value": response.json()["access_token"], "url": self.url}])

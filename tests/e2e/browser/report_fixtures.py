@@ -1,6 +1,6 @@
-"""Evidence for the report pages: good, bad, inconclusive, cut, hostile, and suites of any size.
+"""Evidence for the report pages: good, bad, inconclusive, shortened, hostile, and suites of any size.
 
-Shaped as `docs/evidence.md` describes it. Everything is computed, so that a page looks the same each time.
+The format is that of the provider. All values are deterministic, so that a page always looks the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CITIES = (
 START = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 
 METRICS = {"http-server": ("responseTime", "availability"), "api": ("apiTransactionTime", "completion")}
-"""A time and a share of success for each type of test here, whose result type has the same name."""
+"""Test type (and result type) to its time metric and its success metric."""
 
 FAILURES: dict[str, dict[str, Any]] = {
     "http-server": {"errors": ["http-server: Connect: Connection refused"]},
@@ -45,14 +45,14 @@ FAILURES: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""What an agent reports whose measurement failed."""
+"""Test type to the report of an agent with a failed measurement."""
 
 HOSTILE_NAME = '<img src=x onerror="window.hacked=1">'
 HOSTILE_LINK = "javascript:window.hacked=1"
 
 
 def agents(count: int) -> list[dict[str, str]]:
-    """Agents around the world."""
+    """Return agents around the world."""
     return [
         {
             "agent_id": str(1000 + index),
@@ -65,7 +65,7 @@ def agents(count: int) -> list[dict[str, str]]:
 
 
 def response_time(agent: int, run: int = 0, slower: float = 1.0) -> int:
-    """Milliseconds that an agent measured in a run."""
+    """Return the response time of an agent in a run, in milliseconds."""
     base = 140 + 61 * ((agent * 7) % 11)
     return round(base * slower * (1 + 0.07 * math.sin(agent * 3 + run * 1.7)))
 
@@ -84,10 +84,10 @@ def run_evidence(
     baseline: bool = True,
     test_type: str = "http-server",
 ) -> dict[str, Any]:
-    """The evidence of a run.
+    """Return the evidence of a run.
 
-    :param failed: agents whose measurement failed: the first ones.
-    :param missing: agents that did not report: the last ones.
+    :param failed: number of agents with a failed measurement, from the first agent on.
+    :param missing: number of agents without a report, from the last agent on.
     :param slower: factor of all response times.
     """
     everybody = agents(count)
@@ -222,7 +222,7 @@ def run_evidence(
 
 
 def cut_evidence() -> dict[str, Any]:
-    """Evidence that was shortened to fit."""
+    """Return evidence that was shortened to the maximum size."""
     evidence = run_evidence(count=30, failed=4)
     evidence["agents"]["expected"] = []
     evidence["samples"] = dict(list(evidence["samples"].items())[:12])
@@ -231,7 +231,7 @@ def cut_evidence() -> dict[str, Any]:
 
 
 def hostile_evidence() -> dict[str, Any]:
-    """Markup and scripts in every text that ThousandEyes sends."""
+    """Return evidence with markup and scripts in every text from ThousandEyes."""
     evidence = run_evidence(failed=2, test_name=f"{HOSTILE_NAME}</script><script>window.hacked=1</script>")
     evidence["failed_agents"][0]["agent_name"] = HOSTILE_NAME
     evidence["failed_agents"][0]["errors"] = ["<script>window.hacked=1</script>", "</script><!--"]
@@ -255,7 +255,7 @@ def hostile_evidence() -> dict[str, Any]:
 
 
 def suite_evidence(evidences: list[dict[str, Any]], task_id: str = "run_test") -> dict[str, Any]:
-    """The evidence of a suite of these runs, by map index, as the provider computes it; every tenth only reports."""
+    """Return the evidence of a suite of these runs, as the provider computes it. Every tenth test is not blocking."""
     from thousandeyes_provider.validation.suite_evidence import SuiteRules, suite_evidence
 
     runs = [evidence | {"task_id": task_id, "map_index": index} for index, evidence in enumerate(evidences)]
@@ -265,7 +265,7 @@ def suite_evidence(evidences: list[dict[str, Any]], task_id: str = "run_test") -
 
 
 def suite_runs(count: int, agents_each: int = 8) -> list[dict[str, Any]]:
-    """Runs for a suite: most are good, some are slow, refuse, or lack agents."""
+    """Return runs for a suite. Most are good; some are slow, refuse connections or lack agents."""
     services = (
         "Checkout",
         "Search",
@@ -292,7 +292,7 @@ def suite_runs(count: int, agents_each: int = 8) -> list[dict[str, Any]]:
 
 
 def trend(runs: int) -> list[dict[str, Any]]:
-    """The same test over days: it gets slower from the middle on, fails in the end, and is once incomplete."""
+    """Return runs of a test over days. It is slower from the middle on, fails at the end, and is incomplete once."""
     return [
         run_evidence(
             count=10,

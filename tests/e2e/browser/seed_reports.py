@@ -1,7 +1,7 @@
-"""Writes DAG runs with ThousandEyes evidence into the database of an Airflow, without running a task.
+"""Write DAG runs with ThousandEyes evidence to the database of an Airflow without running tasks.
 
-Run by the interpreter of that Airflow, after ``airflow dags reserialize``: the report pages read XComs, whoever wrote
-them, and 30 DAG runs of 400 tests take seconds this way.
+The interpreter of that Airflow runs this script after ``airflow dags reserialize``. The report pages read the XComs as
+if tasks had pushed them. Writing 30 DAG runs of 400 tests takes seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ for dag_id, tasks in {dags!r}.items():
             RunInstantTestOperator(task_id=task, test_id=202703)
     globals()[dag_id] = dag
 """
-"""The file of the DAGs. No task of them runs; their operator brings the extra link "Report"."""
+"""The DAG file. Its tasks never run; their operator adds the extra link "Report"."""
 
 GATES: dict[str, list[str]] = {
     "release_checkout": ["verify_checkout"],
@@ -52,12 +52,12 @@ GATES: dict[str, list[str]] = {
 
 
 def index_of(evidence: dict[str, Any]) -> dict[str, Any]:
-    """The index entry that a task pushes beside its evidence."""
+    """Return the index entry that a task pushes in addition to its evidence."""
     return {name: evidence.get(name) for name in INDEX_FIELDS}
 
 
 def seed(dag_id: str, run_id: str, at: datetime, results: dict[str, Any]) -> None:
-    """A DAG run whose tasks left these results: the evidence of a task, or a list of them for a mapped one."""
+    """Add a DAG run with these results: evidence by task, or a list of evidence for a mapped task."""
     with create_session() as session:
         dag = SerializedDagModel.get_dag(dag_id, session=session)
         dag_run = dag.create_dagrun(
@@ -115,7 +115,7 @@ def seed(dag_id: str, run_id: str, at: datetime, results: dict[str, Any]) -> Non
 
 
 def main() -> None:
-    """Every gate, and the same one 30 times."""
+    """Add every gate, and 30 runs of one gate."""
     at = fixtures.START
     for number, evidence in enumerate(fixtures.trend(30)):
         due = at - timedelta(hours=8 * (29 - number))

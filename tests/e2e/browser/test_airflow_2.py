@@ -1,4 +1,4 @@
-"""Airflow 2.11 in the browser: the connection form, which the hook declares there, and failed runs."""
+"""Airflow 2.11 in the browser: the connection form, which the hook declares, and failed runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def connections(page, airflow):
 
 @pytest.fixture
 def fields(simulator, token):
-    """The fields of a connection to the simulator, by label."""
+    """The fields of a connection to the simulator: label to value."""
     return {
         "API address": "127.0.0.1",
         "API token (bearer)": token,
@@ -31,7 +31,7 @@ def fields(simulator, token):
     }
 
 
-def test_the_connection_form_is_ours(connections, page, token, shoot):
+def test_the_connection_form_shows_the_fields_of_the_provider(connections, page, token, shoot):
     from playwright.sync_api import expect
 
     form = connections.form("thousandeyes_default")
@@ -64,7 +64,7 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
     ],
     ids=["good", "bad token", "unreachable host", "wrong account group"],
 )
-def test_the_test_button_says_what_is_wrong_with_a_connection(
+def test_the_test_button_reports_the_problem_of_a_connection(
     connections, fields, page, shoot, name, change, account_group, said, token
 ):
     form = connections.fill(name.replace(" ", "_"), fields | change, account_group)

@@ -1,4 +1,4 @@
-"""Airflow 3 in the browser: create a connection, test it, run a pipeline, and read its failures."""
+"""Airflow 3 in the browser: create and test a connection, run a pipeline, and read its failures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def runs(page, airflow):
 
 @pytest.fixture(scope="module")
 def fields(simulator, token):
-    """The fields of a connection to the simulator, by label."""
+    """The fields of a connection to the simulator: label to value."""
     return {
         "API address": "127.0.0.1",
         "API token (bearer)": token,
@@ -45,7 +45,7 @@ def fields(simulator, token):
 
 @pytest.fixture(scope="module")
 def connected(logged_in, airflow, fields):
-    """Creates ``thousandeyes_default`` with the form."""
+    """Create ``thousandeyes_default`` with the form."""
     from browser.pages import Connections3
 
     page = logged_in.new_page()
@@ -53,7 +53,7 @@ def connected(logged_in, airflow, fields):
     page.close()
 
 
-def test_the_connection_form_is_ours(connections, page, token, shoot):
+def test_the_connection_form_shows_the_fields_of_the_provider(connections, page, token, shoot):
     from playwright.sync_api import expect
 
     form = connections.form("thousandeyes_default")
@@ -80,11 +80,11 @@ def test_the_connection_form_is_ours(connections, page, token, shoot):
         label, *_, description = text.splitlines()
         assert (label, description) == (field["label"], field["description"])
     page.set_viewport_size({"width": 1280, "height": 1800})
-    expect(form.get_by_text("{}")).to_be_visible()  # the editor of the proxies is there
+    expect(form.get_by_text("{}")).to_be_visible()  # the editor of the proxies
     shoot(form, "connection-form-extra-fields")
 
 
-def test_the_test_button_names_the_owner_of_a_good_token(connections, connected, page, shoot):
+def test_the_test_button_reports_the_owner_of_a_valid_token(connections, connected, page, shoot):
     title, message = connections.test("thousandeyes_default")
     shoot(page, "test-good")
     assert title == "Test Connection Successful"
@@ -113,7 +113,7 @@ def test_a_connection_without_a_port_can_be_tested(connections, page, shoot, sim
     ],
     ids=["bad token", "unreachable host", "wrong account group"],
 )
-def test_the_test_button_says_what_is_wrong_with_a_connection(
+def test_the_test_button_reports_the_problem_of_a_connection(
     connections, fields, page, shoot, name, change, account_group, said, token
 ):
     conn_id = name.replace(" ", "_")
@@ -221,7 +221,7 @@ def test_three_clicks_lead_from_the_home_page_to_the_log_with_the_failed_asserti
     desk.locator("a[href*='release_login/runs/']").first.click()
     desk.locator("a[href*='/runs/'][href$='/tasks/verify_login']").first.click()
     expect_in_view(desk, "InstantTestFailed: FAILED: Singapore: request 'Sign in': assertion failed")
-    # The end of the line is cut off at this width; the line of the agent is not.
+    # The window clips the end of this line, but not the line of the agent.
     expect_in_view(desk, f"ERROR  {ASSERTION}"[: -len(" token")])
     shoot(desk, "failed-assertion-log")
 
@@ -233,7 +233,7 @@ def test_the_list_of_a_mapped_task_names_the_tests_that_failed(desk, shoot):
     desk.get_by_role("link", name=re.compile("Failed Dags")).click()
     desk.locator("a[href*='release_services/runs/']").first.click()
     desk.locator("a[href*='/runs/'][href$='/tasks/verify/mapped']").first.click()
-    desk.mouse.move(900, 30)  # away from the tooltip
+    desk.mouse.move(900, 30)  # hide the tooltip
     desk.get_by_role("button", name="sort").filter(has_text="State").click()
     rows = desk.locator("tbody tr").filter(has=desk.get_by_text("RunInstantTestOperator"))
     expect(rows.nth(3)).to_contain_text("Success")  # sorted
@@ -245,8 +245,8 @@ def test_the_list_of_a_mapped_task_names_the_tests_that_failed(desk, shoot):
     shoot(desk, "mapped-failures")
 
 
-def test_nothing_of_the_token_is_left(airflow, connected, simulator, search, secret, scenario):
-    """In the database (connections are encrypted), the logs, and the arguments and environments of processes."""
+def test_the_token_does_not_leak(airflow, connected, simulator, search, secret, scenario):
+    """Search the database (connections are encrypted), logs, and arguments and environments of processes."""
     search.files(airflow.folder)
     search.processes(airflow.processes.everything())
     search.simulator(simulator)
@@ -262,14 +262,14 @@ def test_nothing_of_the_token_is_left(airflow, connected, simulator, search, sec
 
 
 def only_line(lines: list[str], pattern: str) -> str:
-    """The only line that matches the pattern."""
+    """Return the only line that matches the pattern."""
     matching = [line for line in lines if re.search(pattern, line)]
     assert len(matching) == 1, f"{pattern} is in {matching} of\n" + "\n".join(lines)
     return matching[0]
 
 
 def assert_table(lines: list[str], headline: str) -> None:
-    """The headline and the table below it, with aligned columns."""
+    """Check the headline and the table below it, with aligned columns."""
     only_line(lines, rf" - {re.escape(headline)}")
     begin = re.search(r"account group +", only_line(lines, r" - account group {2}")).end()
     for name in ("time", "rounds", "requests", "agents"):
@@ -281,7 +281,7 @@ def assert_table(lines: list[str], headline: str) -> None:
 
 
 def assert_links(links: dict[str, str]) -> None:
-    """Both lead to the test in ThousandEyes' web application: one to the test, one to an agent in its round."""
+    """Check the links to ThousandEyes' web application: one opens the test, the other an agent in its round."""
     assert set(links) == {"ThousandEyes test", "ThousandEyes round"}
     queries = {}
     for name, link in links.items():

@@ -1,7 +1,7 @@
 """The report pages in a real Airflow and a real browser, and the same page as a file.
 
-Besides the Airflow of this environment, ``THOUSANDEYES_REPORT_AIRFLOWS`` may name interpreters of others (3.1, 3.2),
-separated like the entries of ``PATH``. Needed: the built pages (``make ui``).
+The tests use the Airflow of this environment. ``THOUSANDEYES_REPORT_AIRFLOWS`` adds interpreters of other versions
+(3.1, 3.2), separated like the entries of ``PATH``. The pages must be built (``make ui``).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def banner(page: Page) -> str:
     return page.locator(".te-banner").inner_text()
 
 
-# -- what a person sees ----------------------------------------------------------------------------------------------
+# -- content of the pages --------------------------------------------------------------------------------------------
 
 
 def test_a_good_run(page, airflow, shoot):
@@ -209,7 +209,7 @@ def test_two_clicks_lead_from_the_failed_task_to_the_picture(page, airflow):
     page.wait_for_url(f"{airflow.url}/dags/{HIDDEN}/runs/bad/tasks/verify_search*")
 
 
-def test_a_report_that_was_cut_says_so(page, airflow):
+def test_a_shortened_report_has_a_note(page, airflow):
     open_report(page, airflow, **CUT)
     assert "488 of samples" in page.get_by_role("note").inner_text()
 
@@ -235,7 +235,7 @@ def test_the_pages_work_on_a_phone(name, chromium, airflow, shoot):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scheme, chromium, airflow, shoot):
+def test_axe_reports_no_serious_issue(scheme, chromium, airflow, shoot):
     if not AXE.exists():
         pytest.skip("needs axe-core (make ui)")
     context = open_context(chromium, airflow, "admin", color_scheme=scheme)
@@ -275,10 +275,10 @@ def test_the_keyboard_reaches_filters_sorting_and_runs(page, airflow):
     page.locator(".te-banner").wait_for()
 
 
-# -- what must not happen --------------------------------------------------------------------------------------------
+# -- security --------------------------------------------------------------------------------------------------------
 
 
-def test_a_reader_without_permission_sees_a_sentence_and_no_data(chromium, airflow, shoot):
+def test_a_reader_without_permission_sees_a_message_and_no_data(chromium, airflow, shoot):
     context = open_context(chromium, airflow, "reader")
     page = context.new_page()
     for query in (BAD, {"dag_id": HIDDEN, "run_id": "bad"}, BAD | {"view": "trend"}):
@@ -293,7 +293,7 @@ def test_a_reader_without_permission_sees_a_sentence_and_no_data(chromium, airfl
     context.close()
 
 
-def test_markup_and_scripts_in_evidence_do_nothing(page, airflow):
+def test_markup_and_scripts_in_evidence_have_no_effect(page, airflow):
     open_report(page, airflow, **HOSTILE)
     page.locator(".te-root details").evaluate_all("all => all.forEach(element => { element.open = true })")
     page.get_by_text(fixtures.HOSTILE_NAME).first.wait_for()
@@ -309,14 +309,14 @@ def assert_harmless(page: Page, root: str) -> None:
     assert set(links) <= {"http:", "https:", "file:"}
 
 
-def test_nothing_but_airflow_is_asked(page, airflow):
+def test_only_airflow_receives_requests(page, airflow):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     open_report(page, airflow, **BAD)
     ours = [url for url in asked if "/thousandeyes/" in url or "xcomEntries" in url]
     assert ours
     assert [url for url in ours if not url.startswith(airflow.url)] == []
-    # Airflow 3.2 asks for its version once without its base path.
+    # Airflow 3.2 requests its version once without the base path.
     origin = airflow.url.removesuffix(BASE_PATH)
     assert [url for url in asked if not url.startswith((origin, "data:", "blob:"))] == []
 
@@ -332,7 +332,7 @@ def test_nothing_but_airflow_is_asked(page, airflow):
         ("hostile", fixtures.hostile_evidence(), fixtures.HOSTILE_NAME),
     ],
 )
-def test_the_file_is_the_same_page_and_asks_nobody(name, evidence, words, chromium, tmp_path, shoot):
+def test_the_file_shows_the_same_page_without_requests(name, evidence, words, chromium, tmp_path, shoot):
     file = tmp_path / f"{name}.html"
     file.write_text(html_report(evidence))
     context = chromium.new_context(viewport=DESK)
@@ -353,7 +353,7 @@ def test_the_file_is_the_same_page_and_asks_nobody(name, evidence, words, chromi
 
 
 def test_the_file_runs_no_other_script(chromium, tmp_path):
-    """Also where a script got into it: the security policy of the page allows one."""
+    """The content security policy blocks scripts that were injected into the file."""
     file = tmp_path / "patched.html"
     text = html_report(fixtures.run_evidence())
     file.write_text(
@@ -366,11 +366,11 @@ def test_the_file_runs_no_other_script(chromium, tmp_path):
     page.close()
 
 
-# -- figures ---------------------------------------------------------------------------------------------------------
+# -- performance -----------------------------------------------------------------------------------------------------
 
 
-def test_time_to_the_first_picture(chromium, airflow, screenshots):
-    """A new browser each time, so that nothing is cached; beside it, Airflow's own page of the XCom."""
+def test_time_to_the_first_chart(chromium, airflow, screenshots):
+    """Measure in a new browser without a cache, and compare with Airflow's own XCom page."""
     measured = {}
     for name, url, ready in (
         (

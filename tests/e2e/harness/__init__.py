@@ -1,1 +1,1 @@
-"""Deployments of real processes on loopback, faults for them, and inspection afterwards."""
+"""Deployments of real processes on loopback, fault injection, and inspection afterwards."""

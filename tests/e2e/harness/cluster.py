@@ -44,7 +44,7 @@ class Cluster(Airflow):
                 "CORE__EXECUTOR": "CeleryExecutor",
                 "CORE__FERNET_KEY": key.decode(),
                 "CORE__MAX_ACTIVE_TASKS_PER_DAG": 64,
-                "CORE__PARALLELISM": CONCURRENCY,  # per scheduler: no more than there are slots
+                "CORE__PARALLELISM": CONCURRENCY,  # per scheduler: at most the number of slots
                 # Detect lost processes early.
                 "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": 5,
                 "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
@@ -68,7 +68,7 @@ class Cluster(Airflow):
             self.airflow("scheduler", "--skip-serve-logs", name=f"scheduler-{number}")
             self.airflow("triggerer", "--skip-serve-logs", name=f"triggerer-{number}")
             self.worker(f"worker-{number}")
-        self.eventually("all parts are up", self._is_up, STARTING)
+        self.eventually("all processes are ready", self._is_up, STARTING)
 
     def worker(self, name: str) -> None:
         """Start a Celery worker with that name."""

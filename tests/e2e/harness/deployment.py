@@ -69,7 +69,7 @@ class Airflow:
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 600,
             "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "DATABASE__SQL_ALCHEMY_CONN": database.url,
-            # A busy machine is not a lost one.
+            # Slow responses of a busy machine must not count as lost.
             "WORKERS__EXECUTION_API_TIMEOUT": 30,
             **settings,
         }
@@ -105,7 +105,7 @@ class Airflow:
             )
         self.airflow("api-server", "--host", "127.0.0.1", "--port", str(self._port))
         self.airflow("dag-processor")
-        self.eventually("the API answers", self._answers, STARTING)
+        self.eventually("the API responds", self._responds, STARTING)
 
     def airflow(self, *command: str, name: str | None = None) -> None:
         """Start ``airflow …`` in a process."""
@@ -128,7 +128,7 @@ class Airflow:
     def _job(self, job_type: str, name: str, *command: str) -> int:
         known = self.metadata.jobs(job_type)
         self.airflow(*command, name=name)
-        new_jobs = self.eventually(f"{name} is up", lambda: self.metadata.jobs(job_type) - known, STARTING)
+        new_jobs = self.eventually(f"{name} is ready", lambda: self.metadata.jobs(job_type) - known, STARTING)
         return int(max(new_jobs))
 
     def kill_triggerers(self) -> None:
@@ -165,12 +165,12 @@ class Airflow:
             pytest.fail("\n".join([str(failure), *map(str, states)]), pytrace=False)
 
     def decrypt(self, text: str) -> str:
-        """Decrypt a value from the database, such as arguments of triggers; without a key, return it as it is."""
+        """Decrypt a value from the database, such as arguments of triggers. Without a key, return it unchanged."""
         return text
 
     # -- the API -------------------------------------------------------------------------------------------------
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return self._http.get(f"http://127.0.0.1:{self._port}/api/v2/version", timeout=5).ok
         except requests.RequestException:
@@ -226,7 +226,7 @@ class Airflow:
     def fired(self, run_id: str, triggerer: str, job: int) -> set[int]:
         """Return the map indexes of the tasks for which a triggerer fired a results event.
 
-        Airflow logs it in the log of the task or, when that is already closed, in the triggerer's own log.
+        Airflow logs it in the log of the task, or in the triggerer's log if the former is already closed.
 
         :param triggerer: name of the triggerer.
         :param job: its job id.

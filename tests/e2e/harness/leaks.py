@@ -1,4 +1,4 @@
-"""Search of a deployment for a secret: plain, URL-encoded, and in base64 at any offset of a longer text."""
+"""Search for a secret in a deployment: plain, URL-encoded, and in base64 at any offset of a longer text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Leak:
 
 
 class Search:
-    """Searches everything that a deployment writes for a secret, and collects the leaks.
+    """Searches all data of a deployment for a secret and collects the leaks.
 
     :param secret: the secret.
     """
@@ -150,7 +150,7 @@ class Search:
 
 
 def sorts_of_places(text: str, airflow: Airflow, simulator: Simulator) -> set[str]:
-    """Return the places where a search finds a harmless text, which proves that it searches them."""
+    """Return the places where a search finds a harmless text, to prove that the search covers them."""
     search = Search(Secret(text))
     search.everywhere(airflow, simulator)
     return {leak.place.split(":")[0] for leak in search.leaks}

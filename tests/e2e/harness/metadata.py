@@ -146,5 +146,5 @@ class Metadata:
     def verdicts(self, run_id: str) -> dict[str, str]:
         """Return the verdict of each test."""
         evidence = self.evidence(run_id)
-        assert len({each["test_id"] for each in evidence}) == len(evidence)
-        return {each["test_id"]: each["verdict"] for each in evidence}
+        assert len({run["test_id"] for run in evidence}) == len(evidence)
+        return {run["test_id"]: run["verdict"] for run in evidence}

@@ -22,7 +22,7 @@ import pytest
 def eventually(what: str, seconds: float, check: Callable[[], Any], alive: Callable[[], None]) -> Any:
     """Return the first true result of ``check``.
 
-    :param alive: raises when further waiting is pointless.
+    :param alive: raises to end the wait early.
     """
     ends = time.monotonic() + seconds
     while not (result := check()):
@@ -58,7 +58,7 @@ def signal_all(processes: Sequence[psutil.Process], signum: int) -> None:
 
 
 class Unprivileged:
-    """How to start a server as an unprivileged user with one writable folder."""
+    """An unprivileged user with one writable folder, to start a server as."""
 
     def __init__(self, *names: str) -> None:
         known = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -79,11 +79,11 @@ class Unprivileged:
 
 
 class Processes:
-    """Processes with a common environment; each logs to a file with its name.
+    """Processes with a common environment. Each one logs to a file with its name.
 
     :param folder: working folder and folder of the logs.
     :param environment: environment variables.
-    :param supervised: whether to restart processes that exit, like systemd or Kubernetes; else an exit is a failure.
+    :param supervised: whether to restart processes that exit, as systemd does. Otherwise an exit is a failure.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *, supervised: bool = False) -> None:
@@ -108,7 +108,7 @@ class Processes:
         self._running[name] = (command, process)
 
     def names(self, begin: str = "") -> list[str]:
-        """Names of the processes that were started and not killed."""
+        """Return the names of the processes that were started and not killed."""
         return [name for name in self._running if name.startswith(begin)]
 
     def pid(self, name: str) -> int:

@@ -11,7 +11,7 @@ HEAD = ("scenario", "faults injected", "tasks", "run calls", "verdicts", "stuck"
 
 @dataclass
 class Scenario:
-    """One row. Figures that a scenario does not count are ``None``.
+    """A row of the table. Figures that a scenario does not count are ``None``.
 
     :param name: name of the scenario.
     :param faults: injected faults.

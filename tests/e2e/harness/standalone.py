@@ -49,11 +49,11 @@ class Frame:
 class TaskLog:
     """The log of a try of a task, as the REST API returns it.
 
-    :param lines: messages without time, level and logger. The error of a failed task is not among them.
-    :param error: the error of a failed task as the log shows it: class and message.
+    :param lines: messages without time, level and logger, and without the error of a failed task.
+    :param error: class and message of the error of a failed task.
     :param frames: frames of its traceback.
     :param exceptions: number of exceptions in the traceback, more than 1 for a chain.
-    :param after_error: what the log shows below the error.
+    :param after_error: text of the log below the error.
     """
 
     lines: list[str]
@@ -71,7 +71,7 @@ class Standalone:
     :param major: Airflow's major version: 2 or 3.
     :param dags: folders whose DAGs are copied.
     :param variables: additional environment variables, such as the connection.
-    :param database: the database; SQLite without one. On SQLite, Airflow 2.11 runs one task at a time.
+    :param database: PostgreSQL database; ``None`` for SQLite. On SQLite, Airflow 2.11 runs one task at a time.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Standalone:
                 "API__WORKERS": 1,
                 "API_AUTH__JWT_SECRET": secrets.token_hex(32),
                 "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-                # A busy machine is not a lost one.
+                # Slow responses of a busy machine must not count as lost.
                 "WORKERS__EXECUTION_API_TIMEOUT": 60,
             }
         kept = {
@@ -138,7 +138,7 @@ class Standalone:
                 **kept,
                 **{f"AIRFLOW__{name}": str(value) for name, value in settings.items()},
                 "AIRFLOW_HOME": str(self._home),
-                # `airflow standalone` starts its parts with the command `airflow`.
+                # `airflow standalone` starts its components with the command `airflow`.
                 "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONUNBUFFERED": "1",
@@ -150,20 +150,20 @@ class Standalone:
     # -- processes -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start Airflow, and wait until it is ready."""
+        """Start Airflow and wait until it is ready."""
         self._home.mkdir()
         self.processes.start("standalone", [str(self._python), "-m", "airflow", "standalone"])
         log = self.folder / "standalone.log"
         self.eventually(
             "Airflow is ready", lambda: "Airflow is ready" in log.read_text(errors="replace"), STARTING
         )
-        self.eventually("Airflow answers", self._answers, STARTING)
+        self.eventually("Airflow responds", self._responds, STARTING)
 
     def eventually(self, what: str, check: Callable[[], Any], seconds: float) -> Any:
-        """Return the first true result of ``check``; fail after ``seconds``, or when Airflow has exited."""
+        """Return the first true result of ``check``. Fail after ``seconds``, or if Airflow has exited."""
         return eventually(what, seconds, check, self.processes.check)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         with requests.Session() as session, contextlib.suppress(requests.ConnectionError):
             session.trust_env = False
             return session.get(self.url, timeout=30).ok
@@ -242,7 +242,7 @@ class Standalone:
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, map_index: int = -1, attempt: int = 1
     ) -> TaskLog:
-        """Return the log of a try of a task; an empty log while Airflow has none."""
+        """Return the log of a try of a task; empty until Airflow has a log."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         options = {"map_index": map_index, "full_content": "true"}
         accept = "text/plain" if self._major == 2 else "application/json"
@@ -256,7 +256,7 @@ class Standalone:
 
 
 def task_log_of_entries(entries: Sequence[Mapping[str, Any]]) -> TaskLog:
-    """The log of Airflow 3: entries, of which an error has the frames of its traceback."""
+    """Parse a log of Airflow 3: entries, in which an error has the frames of its traceback."""
     lines: list[str] = []
     for number, entry in enumerate(entries):
         errors = entry.get("error_detail")
@@ -274,10 +274,10 @@ def task_log_of_entries(entries: Sequence[Mapping[str, Any]]) -> TaskLog:
 
 
 def task_log_of_text(text: str) -> TaskLog:
-    """The log of Airflow 2.11: lines of text.
+    """Parse a log of Airflow 2.11: lines of text.
 
-    Airflow's task runner logs the error of a failed task again, with its own frames, in a folded group. That is not
-    counted as a chain.
+    Airflow's task runner logs the error of a failed task a second time with its own frames, in a folded group. This
+    does not count as a chain.
     """
     prefix = re.compile(r"^\[[-\d]+T[\d:.+]+\] \{.*?\} [A-Z]+ - ")
     lines = [prefix.sub("", line) for line in text.splitlines()]
@@ -301,7 +301,7 @@ def task_log_of_text(text: str) -> TaskLog:
 def running(folder: Path, major: int, **options: Any) -> Iterator[Standalone]:
     """Run an ``airflow standalone``: Airflow 3 of this environment on SQLite, or 2.11 on PostgreSQL.
 
-    :param folder: folder for all files. The user of PostgreSQL has to be able to enter it.
+    :param folder: folder for all files. The user of PostgreSQL must be able to enter it.
     :param options: DAGs and variables of :class:`Standalone`.
     """
     database = Postgres(folder / "postgres") if major == 2 else None
@@ -319,10 +319,10 @@ def running(folder: Path, major: int, **options: Any) -> Iterator[Standalone]:
 
 
 def airflow_2() -> Path:
-    """The interpreter of an environment with Airflow 2.11 and this provider.
+    """Return the interpreter of an environment with Airflow 2.11 and this provider.
 
-    ``THOUSANDEYES_AIRFLOW_2`` names one; else it is created once in the folder of the project. Skips where uv or a
-    Python for Airflow 2.11 is missing.
+    It is that in ``THOUSANDEYES_AIRFLOW_2``. Otherwise the environment is created once in the project folder. The test
+    is skipped if uv or a Python version for Airflow 2.11 is missing.
     """
     named = os.environ.get("THOUSANDEYES_AIRFLOW_2")
     if named:
@@ -335,7 +335,7 @@ def airflow_2() -> Path:
     python = VENV_2 / "bin" / "python"
     if not python.exists():
         _run(uv, "venv", "--quiet", "--python", _python_for_2(uv), str(VENV_2))
-    # A second installation takes a moment, and completes one that was interrupted.
+    # A repeated installation is fast, and completes an interrupted installation.
     install = [uv, "pip", "install", "--quiet", "--python", str(python)]
     packages = ("apache-airflow-providers-fab", "psycopg2-binary")
     _run(*install, f"apache-airflow=={AIRFLOW_2}", *packages, "--editable", str(ROOT))
@@ -349,7 +349,7 @@ def _run(*command: str) -> None:
 
 
 def _python_for_2(uv: str) -> str:
-    """A Python that Airflow 2.11 and this provider run on."""
+    """Return the path of a Python version that Airflow 2.11 and this provider support."""
     if (3, 11) <= sys.version_info < (3, 13):
         return sys.executable
     for version in ("3.12", "3.11"):

@@ -27,7 +27,7 @@ with DAG("mapped", schedule=None, params={"tests": []}):
         return [{"test_id": test_id} for test_id in params["tests"]]
 
     # The first turns resume immediately. Airflow may then take the end of the deferring process for the end of the
-    # resumed task and fail it before it starts (apache/airflow#67287, #71580): hence the retries.
+    # resumed task and fail it before it starts (apache/airflow#67287, #71580), so tasks need retries.
     RunInstantTestOperator.partial(
         task_id="validate", deferrable=True, retries=20, retry_delay=timedelta(seconds=0), **WAITING
     ).expand_kwargs(named())

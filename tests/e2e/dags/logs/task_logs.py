@@ -1,4 +1,4 @@
-"""Runs whose task logs are read: progress and turns in the triggerer, and errors."""
+"""DAGs for the test of task logs: progress and turns in the triggerer, and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with DAG("refused", schedule=None):
     RunInstantTestOperator(task_id="validate", test_id="700011", deferrable=True, **WAIT)
 
 with DAG("turns", schedule=None):
-    # A turn that comes at once may fail the task on Airflow 3.3, see docs/known-issues.md: hence the retries.
+    # An immediate turn may fail the task on Airflow 3.3 (docs/known-issues.md), so tasks need retries.
     RunInstantTestOperator.partial(
         task_id="validate",
         test_type="http-server",
