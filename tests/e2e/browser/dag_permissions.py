@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from browser.report_airflow import HIDDEN
+
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
-HIDDEN = "release_search"
-
 
 class OneDagHidden(SimpleAuthManager):
-    """Hides the DAG :data:`HIDDEN` from readers."""
+    """Hides the DAG :data:`browser.report_airflow.HIDDEN` from readers."""
 
     def is_authorized_dag(self, *, user: SimpleAuthManagerUser, details: Any = None, **more: Any) -> bool:
         """Return whether a user may use a DAG."""

@@ -1,6 +1,6 @@
 """An API server below a base path, with DAG runs whose evidence was written to the database.
 
-It has an administrator and a reader. :data:`browser.dag_permissions.HIDDEN` is hidden from the reader.
+It has an administrator and a reader. :data:`HIDDEN` is hidden from the reader.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 BASE_PATH = "/team/airflow"
+HIDDEN = "release_search"
+"""The DAG that :mod:`browser.dag_permissions` hides from readers."""
 STARTING = 600.0
 """Time limit in seconds until the API server is ready, on a busy machine."""
 

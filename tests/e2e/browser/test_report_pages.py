@@ -17,8 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 from browser import report_fixtures as fixtures
-from browser.dag_permissions import HIDDEN
-from browser.report_airflow import BASE_PATH
+from browser.report_airflow import BASE_PATH, HIDDEN
 
 from thousandeyes_provider.validation.html_report import SCRIPT, html_report
 
