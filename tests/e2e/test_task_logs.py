@@ -22,7 +22,7 @@ LONG = 600
 AGENTS = ["Frankfurt, Germany", "Singapore", "Ashburn, VA", "vienna-office-1", "zurich-branch-2"]
 HEADLINE = "FAILED: Singapore: Connection refused; 4 of 5 agents ok. http-server test 700021 'Login'"
 MOST_FRAMES = {3: 7, 2: 5}
-"""Major version of Airflow to the expected frames: those of Airflow and one of the provider."""
+"""Major version of Airflow to the maximum number of frames: those of Airflow and one of the provider."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-/** The pages in Airflow: which one an address means, and the data of each. */
+/** The pages in Airflow: selects the page of an address and reads its data. */
 import * as React from "react";
 import { readGate, readGates, readRun, readTrend, EVIDENCE_KEY } from "./api/airflow";
 import type { Gate, GateProgress, RunReport as Report } from "./api/airflow";
@@ -26,7 +26,7 @@ const POLL_INTERVAL = 10_000;
 
 const Navigation = React.createContext<(href: string) => void>(() => undefined);
 
-/** A link to another page of ours: it does not load Airflow's interface again. */
+/** A link to another report page. It does not reload Airflow's interface. */
 function PageLink({ href, children }: { readonly href: string; readonly children: React.ReactNode }) {
   const navigate = React.useContext(Navigation);
   return (
@@ -53,7 +53,7 @@ export function App({ dagId, runId, taskId, mapIndex }: HostParameters) {
   }, []);
   const navigate = React.useCallback((href: string) => {
     const url = new URL(href, document.baseURI);
-    // Airflow's router keeps its place in the state.
+    // Airflow's router stores its position in the history state.
     history.pushState(history.state, "", url);
     setSearch(url.search);
     root.current?.scrollTo(0, 0);
@@ -121,7 +121,7 @@ function Crumbs({ place }: { readonly place: Place }) {
   );
 }
 
-/** Runs a reader of data, and says what went wrong. It ends when the page is left. */
+/** Run a data reader and report its errors. The reader is aborted when the page is left. */
 function useReading(
   read: (api: Api) => Promise<void>,
   dependencies: readonly unknown[],
@@ -145,7 +145,7 @@ function useReading(
         if (!controller.signal.aborted) setReading(false);
       });
     return () => controller.abort();
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- `read` is new on each rendering; the caller says when to read.
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- `read` changes with each rendering; the caller passes the dependencies.
   }, dependencies);
   return { error, isReading };
 }

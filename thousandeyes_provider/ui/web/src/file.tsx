@@ -1,4 +1,4 @@
-/** Entry of the build for a self-contained HTML file: the evidence stands in the page. */
+/** Entry point of the build for a self-contained HTML file, which contains the evidence. */
 import * as React from "react";
 import { createRoot } from "react-dom/client";
 import { ErrorBoundary } from "./components/basics";
@@ -8,7 +8,7 @@ import { GateReport } from "./pages/GateReport";
 import { RunReport } from "./pages/RunReport";
 import css from "./styles.css?inline";
 
-/** Pages of a file lead nowhere; `linksOf` has none, so this is not drawn. */
+/** A file has no links to pages: `linksOf` returns none, so this is never rendered. */
 function NoLink({ children }: { readonly children: React.ReactNode }) {
   return <>{children}</>;
 }

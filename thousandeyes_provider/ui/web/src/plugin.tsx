@@ -1,4 +1,4 @@
-/** Entry of the build for Airflow, which imports the script and takes the component from a global variable. */
+/** Entry point of the build for Airflow, which imports the script and reads the component from a global variable. */
 import * as React from "react";
 import { App } from "./App";
 import type { HostParameters } from "./model/location";
@@ -13,5 +13,5 @@ function ThousandEyesPages(host: HostParameters) {
   );
 }
 
-// Airflow looks for the name of the app (see plugin.py).
+// The name of the variable is that of the app (see plugin.py).
 Reflect.set(globalThis, "ThousandEyes", ThousandEyesPages);

@@ -4,7 +4,7 @@ import { Api, ApiError, Limiter } from "../src/api/client";
 import type { TrendRun } from "../src/model/trend";
 import { EVIDENCE } from "./fixtures";
 
-/** An Airflow that answers by path; what it does not know is 404. Values are texts, as Airflow returns them. */
+/** A stand-in for Airflow: responses by path, otherwise 404. Values are JSON text, as Airflow returns them. */
 function airflow(answers: Readonly<Record<string, unknown>>, requests: string[] = []) {
   vi.stubGlobal("fetch", async (address: string) => {
     requests.push(decodeURIComponent(address));
@@ -73,7 +73,7 @@ describe("the report of a run", () => {
     expect(await readRun(api, TASK)).toMatchObject({ kind: "run", evidence: { testId: "202703" } });
   });
 
-  it("waits while the task does", async () => {
+  it("polls while the task waits", async () => {
     const report = await readRun(airflow({ [TASK_PATH]: { state: "deferred" } }), TASK);
     expect(report).toMatchObject({ kind: "none", pending: true });
   });
@@ -105,7 +105,7 @@ describe("the report of a gate", () => {
     return { xcom_entries: all.slice(offset, offset + 100), total_entries: all.length };
   };
 
-  it("of 400 tests takes a request for each hundred, and one for the suite", async () => {
+  it("of 400 tests takes one request per hundred tests and one for the suite", async () => {
     const requests: string[] = [];
     const tests = Array.from({ length: 400 }, (_, index) => ({
       test_id: String(index),
@@ -126,7 +126,7 @@ describe("the report of a gate", () => {
     expect(requests.length).toBe(6);
   });
 
-  it("reads the evidence of tests that no suite speaks for", async () => {
+  it("reads the evidence of tests without a suite", async () => {
     const api = airflow({
       [entriesPath]: paged([entry("verify", -1), entry("mapped", 0), entry("mapped", 1)]),
       [xcomPath("verify")]: xcom(EVIDENCE),
@@ -186,7 +186,7 @@ describe("the trend", () => {
 });
 
 describe("the newest gates", () => {
-  it("are the newest DAG runs, also beside one of 400 tests", async () => {
+  it("are the newest DAG runs, even next to a run of 400 tests", async () => {
     const all = "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries";
     const api = airflow({
       [`${all}[-1]`]: { xcom_entries: [entry("verify", -1, "old", 1)], total_entries: 1 },
@@ -244,7 +244,7 @@ describe("the newest gates", () => {
     expect(requests.length).toBe(6);
   });
 
-  it("of an Airflow that does not sort are those of the last days", async () => {
+  it("are those of the last days if Airflow does not sort", async () => {
     const all = "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries";
     const asked: (string | null)[] = [];
     const api = airflow({

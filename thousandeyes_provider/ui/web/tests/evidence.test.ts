@@ -5,7 +5,7 @@ import { isRunEvidence, isSuiteEvidence, parseEvidence } from "../src/model/evid
 import { AGENTS, CHECK, EVIDENCE, hostileEvidence } from "./fixtures";
 
 describe("evidence", () => {
-  it("is read whole", () => {
+  it("is parsed completely", () => {
     const evidence = parseEvidence(EVIDENCE);
     expect(evidence.verdict).toBe("failed");
     expect(evidence.failedAgents[0]?.step).toEqual({
@@ -32,7 +32,7 @@ describe("evidence", () => {
     expect(evidence.cut).toEqual([["agents.reported", 3]]);
   });
 
-  it("has no baseline where none is there, and says why where it was not used", () => {
+  it("has no baseline without one, and the reason of an unused baseline", () => {
     expect(parseEvidence({ ...EVIDENCE, baseline: null }).baseline).toBeNull();
     const { baseline } = parseEvidence({
       ...EVIDENCE,
@@ -46,12 +46,12 @@ describe("evidence", () => {
     expect(parseEvidence({ links: { round: "javascript:alert(1)" } }).links).toEqual([]);
   });
 
-  it("takes an unknown verdict for unknown", () => {
+  it("parses an unknown verdict as unknown", () => {
     expect(parseEvidence({ verdict: "excellent" }).verdict).toBe("unknown");
     expect(parseEvidence(null).verdict).toBe("unknown");
   });
 
-  it("is read whatever it is", () => {
+  it("is parsed from any value", () => {
     fc.assert(
       fc.property(hostileEvidence, (value) => {
         const evidence = parseEvidence(value);
@@ -67,7 +67,7 @@ describe("evidence", () => {
 });
 
 describe("agents", () => {
-  it("stand once each, with their worst state", () => {
+  it("are listed once with their worst state", () => {
     const agents = agentStatuses(parseEvidence(EVIDENCE));
     expect(agents.map(({ name, state }) => [name, state])).toEqual([
       ["Singapore", "error"],
@@ -77,17 +77,17 @@ describe("agents", () => {
     ]);
   });
 
-  it("keep their country where only the list of reported agents knows it", () => {
+  it("keep the country from the list of reported agents", () => {
     const agents = agentStatuses(parseEvidence(EVIDENCE));
     expect(agents.find(({ name }) => name === "Ashburn, VA")?.country).toBe("US");
   });
 
-  it("are not failing by a check that only warns", () => {
+  it("are not failing because of a warning", () => {
     const evidence = parseEvidence({ ...EVIDENCE, checks: [{ ...CHECK, severity: "warn" }] });
     expect(agentStatuses(evidence).find(({ name }) => name === "Ashburn, VA")?.state).toBe("ok");
   });
 
-  it("are grouped by country, the worst first", () => {
+  it("are grouped by country, worst first", () => {
     const evidence = parseEvidence({
       ...EVIDENCE,
       agents: { ...EVIDENCE.agents, missing: [{ agent_id: "9", agent_name: "Perth", country: "AU" }] },

@@ -1,4 +1,4 @@
-/** Evidence as the provider writes it, and as nobody should. */
+/** Valid evidence as the provider writes it, and malformed evidence. */
 import fc from "fast-check";
 
 export const AGENTS = [
@@ -126,7 +126,7 @@ const PATHS: readonly (readonly (string | number)[])[] = [
   ["throttled_seconds"],
 ];
 
-/** Evidence in which some places hold something else, or evidence that is something else altogether. */
+/** Evidence with arbitrary values in some places, or an arbitrary value in place of the evidence. */
 export const hostileEvidence: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 1, arbitrary: anything },
   {

@@ -15,8 +15,8 @@ import {
 } from "../src/model/format";
 import { CHECK } from "./fixtures";
 
-describe("figures", () => {
-  it("have the digits that matter", () => {
+describe("numbers", () => {
+  it("have significant digits", () => {
     expect([1234567, 812.04, 12.345, 0.81234, -3, 0].map(figure)).toEqual([
       "1,234,567",
       "812",
@@ -33,7 +33,7 @@ describe("figures", () => {
     expect(unitOf("constructor", "name")).toBe("");
   });
 
-  it("never are NaN on the page", () => {
+  it("are never shown as NaN", () => {
     fc.assert(
       fc.property(fc.double(), (value) => {
         expect(figure(value)).not.toContain("NaN");
@@ -42,7 +42,7 @@ describe("figures", () => {
     );
   });
 
-  it("are durations and shares that people read", () => {
+  it("are formatted as durations and shares", () => {
     expect([0.44, 59.6, 200, 7500].map(durationText)).toEqual([
       "0.4\u00a0s",
       "1\u00a0min",
@@ -54,13 +54,13 @@ describe("figures", () => {
 });
 
 describe("checks", () => {
-  it("say what is expected and what came of it", () => {
+  it("show expectation and result", () => {
     const check = parseCheck({ ...CHECK, comparison: { leq_to: 500, tolerance: 0.1 } });
     expect(expectedText(check)).toBe("≤ 500\u00a0ms (tolerance 10\u00a0%)");
     expect(actualText(check)).toBe("2 of 3 agents");
   });
 
-  it("compare with before", () => {
+  it("show the change from the baseline", () => {
     const check = parseCheck({
       ...CHECK,
       aggregate: "median",
@@ -74,7 +74,7 @@ describe("checks", () => {
     expect(actualText(check)).toBe("600\u00a0ms (before 400\u00a0ms, +50\u00a0%)");
   });
 
-  it("say why there is nothing", () => {
+  it("show the reason for a missing value", () => {
     expect(actualText(parseCheck({ ...CHECK, actual: null, reason: "no baseline" }))).toBe("no baseline");
   });
 });
@@ -90,7 +90,7 @@ describe("places and times", () => {
 });
 
 describe("the id of a DAG run", () => {
-  it("is short where Airflow made it up, and whole where a person chose it", () => {
+  it("is short if Airflow generated it, and complete otherwise", () => {
     const runId = "manual__2026-11-26T00:53:24.702880+00:00";
     expect(runName(runId)).toBe("manual run, 2026-11-26 00:53:24 UTC");
     expect(runName("asset_triggered__2026-11-26T00:53:24+00:00_x", { withTime: false })).toBe(

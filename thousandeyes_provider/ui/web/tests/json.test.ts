@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { asCount, asNumber, asTime, parseXCom, safeUrl } from "../src/model/json";
 
 describe("links", () => {
-  it("lead to http and https only", () => {
+  it("use http and https only", () => {
     expect(safeUrl("https://app.thousandeyes.com/view?x=1")).toBe("https://app.thousandeyes.com/view?x=1");
     for (const address of [
       "javascript:alert(1)",
@@ -21,7 +21,7 @@ describe("links", () => {
     }
   });
 
-  it("never have another scheme, whatever the text", () => {
+  it("never have another scheme, for any text", () => {
     fc.assert(
       fc.property(
         fc.oneof(
@@ -39,7 +39,7 @@ describe("links", () => {
 });
 
 describe("values of XCom", () => {
-  it("are parsed where Airflow returns the stored text", () => {
+  it("are parsed if Airflow returns the stored text", () => {
     expect(parseXCom('{"verdict": "passed"}')).toEqual({ verdict: "passed" });
     expect(parseXCom({ verdict: "passed" })).toEqual({ verdict: "passed" });
     expect(parseXCom("s3://bucket/key")).toBe("s3://bucket/key");
@@ -47,7 +47,7 @@ describe("values of XCom", () => {
 });
 
 describe("numbers and times", () => {
-  it("are null when they are none", () => {
+  it("are null if invalid", () => {
     expect(asNumber(Number.NaN)).toBeNull();
     expect(asNumber("7")).toBeNull();
     expect(asTime("yesterday")).toBeNull();

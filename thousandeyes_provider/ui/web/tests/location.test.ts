@@ -7,7 +7,7 @@ const id = fc.string({ minLength: 1, unit: "grapheme" });
 const task = fc.record({ dagId: id, runId: id, taskId: id, mapIndex: fc.integer({ min: -1, max: 500 }) });
 
 describe("addresses", () => {
-  it("lead back to the same page", () => {
+  it("are parsed to the same page", () => {
     fc.assert(
       fc.property(task, fc.constantFrom("gate", "run", "trend"), (place, page) => {
         const asked = (
@@ -23,7 +23,7 @@ describe("addresses", () => {
     );
   });
 
-  it("stay below the base path of Airflow, whatever the ids are", () => {
+  it("stay below the base path of Airflow for any ids", () => {
     fc.assert(
       fc.property(task, (place) => {
         for (const address of [
@@ -41,7 +41,7 @@ describe("addresses", () => {
     );
   });
 
-  it("take what Airflow passes where they are silent", () => {
+  it("take missing parameters from Airflow", () => {
     const host = { dagId: "d", runId: "r", taskId: "t", mapIndex: "4" };
     expect(parsePlace("", host)).toEqual({ page: "run", ...host, mapIndex: 4 });
     expect(parsePlace("?map_index=x", {})).toEqual({ page: "gates" });

@@ -11,8 +11,8 @@ const pictureOf = (evidence: unknown) => {
   return picture;
 };
 
-describe("the picture of a metric", () => {
-  it("has a point for each agent, the worst first, and those without a value before them", () => {
+describe("the chart of a metric", () => {
+  it("has a point for each agent: agents without a value, then worst first", () => {
     const { points } = pictureOf(EVIDENCE);
     expect(points.map(({ name, values, failing }) => [name, values, failing])).toEqual([
       ["Singapore", [], true],
@@ -28,7 +28,7 @@ describe("the picture of a metric", () => {
     expect(points.map(({ baseline }) => baseline)).toEqual([[], [], [], [230]]);
   });
 
-  it("has no baseline where the evidence has none", () => {
+  it("has no baseline without one in the evidence", () => {
     const { points, baselineMedian } = pictureOf({ ...EVIDENCE, baseline: null });
     expect(points.every(({ baseline }) => baseline.length === 0)).toBe(true);
     expect(baselineMedian).toBeNull();
@@ -45,19 +45,19 @@ describe("the picture of a metric", () => {
     expect(pictureOf({ ...EVIDENCE, checks }).limits[0]?.value).toBeCloseTo(550);
   });
 
-  it("takes low values for bad ones where the limit is a lower one", () => {
+  it("treats low values as bad with a lower limit", () => {
     const checks = [{ ...CHECK, comparison: { geq_to: 300 } }];
     const { points, higherIsWorse } = pictureOf({ ...EVIDENCE, checks });
     expect(higherIsWorse).toBe(false);
     expect(points.filter(({ values }) => values.length > 0)[0]?.name).toBe("London, England");
   });
 
-  it("is made of all metrics where nothing is judged", () => {
+  it("exists for all metrics if none is judged", () => {
     const [picture] = picturesOf(parseEvidence({ ...EVIDENCE, checks: [] }));
     expect(picture).toMatchObject({ metric: "responseTime", judged: false, unit: "ms" });
   });
 
-  it("is missing where the samples were cut", () => {
+  it("is missing if the samples were cut", () => {
     expect(picturesOf(parseEvidence({ ...EVIDENCE, samples: {}, cut: { samples: 3 } }))).toEqual([]);
   });
 });
@@ -71,7 +71,7 @@ describe("scales", () => {
     { maxLength: 30 },
   );
 
-  it("have everything within them", () => {
+  it("contain all values", () => {
     fc.assert(
       fc.property(numbers, fc.constantFrom("ms", "%", ""), (values, unit) => {
         const domain = domainOfValues(values, unit);
@@ -97,12 +97,12 @@ describe("scales", () => {
     );
   });
 
-  it("are logarithmic where values differ by orders of magnitude, and begin at zero otherwise", () => {
+  it("are logarithmic for values of different magnitude, and start at zero otherwise", () => {
     expect(domainOfValues([20, 30_000], "ms").log).toBe(true);
     expect(domainOfValues([120, 800], "ms")).toMatchObject({ low: 0, log: false });
   });
 
-  it("are 0 to 100 for percentages that differ", () => {
+  it("are 0 to 100 for differing percentages", () => {
     expect(domainOfValues([0, 100], "%")).toEqual({ low: 0, high: 100, log: false });
   });
 
@@ -111,7 +111,7 @@ describe("scales", () => {
     expect(low).toBeGreaterThan(900);
   });
 
-  it("have ticks within the picture", () => {
+  it("have ticks within the chart", () => {
     fc.assert(
       fc.property(numbers, (values) => {
         const domain = domainOfValues(values, "ms");
@@ -123,7 +123,7 @@ describe("scales", () => {
     );
   });
 
-  it("exist for whatever the evidence is", () => {
+  it("exist for any evidence", () => {
     fc.assert(
       fc.property(hostileEvidence, (value) => {
         for (const picture of picturesOf(parseEvidence(value))) {
@@ -141,7 +141,7 @@ describe("many agents", () => {
     Array.from({ length: 50 }, (_, index) => [String(index), { "http-server.responseTime": 100 + index }]),
   );
 
-  it("share a row, except the bad and the worst", () => {
+  it("share a row, except bad and worst agents", () => {
     const checks = [{ ...CHECK, failing_agents: [{ agent_id: "7", agent_name: "Seven", actual: 107 }] }];
     const picture = pictureOf({ ...EVIDENCE, samples, checks, failed_agents: [] });
     const { rows, rest } = splitPoints(picture.points, 12);

@@ -16,7 +16,7 @@ const Link = ({ href, children }: { readonly href: string; readonly children: Re
 );
 const draw = (value: unknown) => renderToStaticMarkup(<RunReport evidence={parseEvidence(value)} />);
 
-/** What the parser of a browser would run, or load. */
+/** Elements and attributes that a browser would run or load. */
 function expectHarmless(markup: string) {
   const tags = markup.match(/<[^>]*>/g) ?? [];
   for (const tag of tags) {
@@ -45,23 +45,23 @@ describe("the report of a run", () => {
     expect(markup).not.toContain("This report is not complete");
   });
 
-  it("says that a run in shadow mode does not fail the task", () => {
+  it("states that a run in shadow mode does not fail the task", () => {
     expect(draw({ ...EVIDENCE, shadow: true })).toContain(SHADOW_TEXT);
     expect(draw(EVIDENCE)).not.toContain(SHADOW_TEXT);
   });
 
-  it("says what was cut", () => {
+  it("lists omitted entries", () => {
     expect(draw({ ...EVIDENCE, cut: { samples: 12 } })).toContain("12 of samples");
   });
 
-  it("is drawn of a run without any result", () => {
+  it("renders a run without results", () => {
     const markup = draw({ verdict: "no_results", test_id: "7", agents: { expected_count: 3 } });
     expect(markup).toContain("No results");
     expect(markup).toContain("no new round");
     expect(draw({ verdict: "error", reason: "rate limit exceeded" })).toContain("rate limit exceeded");
   });
 
-  it("shows text as text", () => {
+  it("escapes text", () => {
     for (const text of HOSTILE_TEXTS) {
       const failed = [
         { agent_id: "1", agent_name: text, errors: [text], step: { name: text, message: text } },
@@ -72,7 +72,7 @@ describe("the report of a run", () => {
     }
   });
 
-  it("is drawn, and harmless, whatever the evidence is", () => {
+  it("renders any evidence without active content", () => {
     fc.assert(
       fc.property(hostileEvidence, (value) => {
         const markup = draw(value);
@@ -83,7 +83,7 @@ describe("the report of a run", () => {
     );
   });
 
-  it("has the headline without the verdict, which stands beside it", () => {
+  it("shows the headline without the verdict", () => {
     expect(headlineOf(parseEvidence(EVIDENCE))).toMatch(/^Singapore: Connection refused/);
     expect(headlineOf(parseEvidence({ summary: "NO RESULTS: nothing arrived" }))).toBe("nothing arrived");
   });
@@ -106,7 +106,7 @@ describe("the report of a gate", () => {
     expect(markup).toContain("77");
   });
 
-  it("is harmless, whatever the evidence is", () => {
+  it("renders any gate without active content", () => {
     fc.assert(
       fc.property(fc.array(hostileEvidence, { maxLength: 4 }), (tests) => expectHarmless(gate(tests))),
       { numRuns: 60 },

@@ -31,7 +31,7 @@ describe("the rows of a gate", () => {
     });
   });
 
-  it("come from the evidence of a suite without a request for each", () => {
+  it("come from the evidence of a suite without separate requests", () => {
     const suite = parseSuite({
       verdict: "failed",
       counts: { failed: 1, passed: 1 },
@@ -83,7 +83,7 @@ describe("the rows of a gate", () => {
     expect(measureOf(check({}))).toBeNull();
   });
 
-  it("are read whatever the evidence of the suite is", () => {
+  it("are parsed from any evidence of a suite", () => {
     fc.assert(
       fc.property(fc.array(hostileEvidence, { maxLength: 5 }), hostileEvidence, (tests, rest) => {
         const suite = parseSuite({ ...(typeof rest === "object" ? rest : {}), tests });
@@ -107,7 +107,7 @@ describe("sorting", () => {
     })
     .map(row);
 
-  it("keeps every row, and gives one order whatever the order before", () => {
+  it("keeps every row and does not depend on the initial order", () => {
     fc.assert(
       fc.property(
         fc.array(anyRow, { maxLength: 20 }),
@@ -122,13 +122,13 @@ describe("sorting", () => {
     );
   });
 
-  it("puts what needs a person first", () => {
+  it("sorts by urgency of the verdict", () => {
     const rows = VERDICTS.map((verdict) => row({ verdict, key: verdict }));
     const names = sortRows(rows, { key: "verdict", descending: false }).map(({ verdict }) => verdict);
     expect(names).toEqual(["failed", "error", "no_results", "incomplete", "unknown", "passed"]);
   });
 
-  it("counts numbers in names, and puts rows without an agent last", () => {
+  it("sorts numbers in names by value, and rows without an agent last", () => {
     const names = ["Test 10", "Test 9"].map((testName) => row({ testName, key: testName }));
     expect(sortRows(names, { key: "test", descending: false })[0]?.testName).toBe("Test 9");
     const agents = ["", "Perth"].map((worstAgent) => row({ worstAgent, key: worstAgent }));
@@ -142,13 +142,13 @@ describe("filtering", () => {
     row({ testName: "Search", verdict: "passed", worstAgent: "", worstReason: "", summary: "", key: "b" }),
   ];
 
-  it("finds all words, in any of the texts", () => {
+  it("matches all words in any text", () => {
     expect(filterRows(rows, "singapore checkout", new Set()).map(({ key }) => key)).toEqual(["a"]);
     expect(filterRows(rows, "nothing", new Set())).toEqual([]);
     expect(filterRows(rows, "  ", new Set())).toBe(rows);
   });
 
-  it("keeps the chosen verdicts", () => {
+  it("keeps the selected verdicts", () => {
     expect(filterRows(rows, "", new Set(["passed"] as const)).map(({ key }) => key)).toEqual(["b"]);
   });
 });
@@ -160,15 +160,15 @@ describe("a gate without a suite", () => {
     expect(worstVerdict([])).toBe("unknown");
   });
 
-  it("shows what tests that did not pass share", () => {
+  it("shows the common failures of tests that did not pass", () => {
     const rows = ["a", "b"].map((key) => row({ key }));
     expect(patternsOf(rows).map(({ label }) => label)).toContain("Singapore");
     expect(patternsOf([row({ key: "a" })])).toEqual([]);
   });
 });
 
-describe("the small picture of a check", () => {
-  it("is the share of agents, or the value against its limit", () => {
+describe("the small chart of a check", () => {
+  it("is the share of agents, or the value and its limit", () => {
     expect(measureOf(parseCheck(CHECK))).toEqual({ actual: 2, limit: 3, max: 3 });
     const median = { ...CHECK, aggregate: "median", actual: 612, needed: undefined };
     expect(measureOf(parseCheck(median))).toMatchObject({ actual: 612, limit: 500 });
@@ -177,7 +177,7 @@ describe("the small picture of a check", () => {
 });
 
 describe("patterns of the same tests", () => {
-  it("are one", () => {
+  it("are combined", () => {
     const [first, second, third] = ["1", "2", "3"].map((key) => row({ key }));
     if (!first || !second || !third) throw new Error("no rows");
     const patterns = [

@@ -18,7 +18,7 @@ function run(index: number, values: readonly number[] | null, changes: object = 
 }
 
 describe("a trend", () => {
-  it("has the median and the worst agent of each run, the oldest first", () => {
+  it("has the median and the worst agent of each run, oldest first", () => {
     const { points, unit, limits } = trendOf([run(2, [500, 700, 900]), run(1, [100, 200, 300])], METRIC);
     expect(points.map(({ runId, median, worst }) => [runId, median, worst])).toEqual([
       ["run 1", 200, 300],
@@ -28,7 +28,7 @@ describe("a trend", () => {
     expect(limits[0]?.value).toBe(500);
   });
 
-  it("has a gap where a run left no evidence", () => {
+  it("has a gap at a run without evidence", () => {
     const { points } = trendOf([run(1, [100]), run(2, null), run(3, [300])], METRIC);
     expect(points[1]).toMatchObject({ median: null, worst: null, verdict: "unknown" });
     const path = linePath(
@@ -44,17 +44,17 @@ describe("a trend", () => {
     expect(points.map(({ shadow }) => shadow)).toEqual([true, false]);
   });
 
-  it("leaves out the values of another test", () => {
+  it("omits the values of another test", () => {
     const { points } = trendOf([run(1, [100], { test_id: "other" }), run(2, [300])], METRIC);
     expect(points[0]).toMatchObject({ otherTest: true, median: null });
   });
 
-  it("takes the mean and the greatest value where the samples were cut", () => {
+  it("uses mean and maximum if the samples were cut", () => {
     const { points } = trendOf([run(1, [], { cut: { samples: 3 } })], METRIC);
     expect(points[0]).toMatchObject({ median: 486.7, worst: 812 });
   });
 
-  it("takes the least value for the worst where the limit is a lower one", () => {
+  it("uses the lowest value as the worst with a lower limit", () => {
     const checks = [{ ...EVIDENCE.checks[0], comparison: { geq_to: 50 } }];
     expect(trendOf([run(1, [100, 200], { checks })], METRIC).points[0]?.worst).toBe(100);
   });
@@ -64,7 +64,7 @@ describe("a trend", () => {
     expect(trendMetrics(runs)).toEqual([METRIC, "network.loss"]);
   });
 
-  it("knows where the median has moved", () => {
+  it("detects a change of the median", () => {
     const slower = Array.from({ length: 30 }, (_, index) => run(index, [index < 15 ? 100 : 150]));
     expect(driftOf(trendOf(slower, METRIC))).toBeCloseTo(0.5);
     expect(driftOf(trendOf(slower.slice(0, 5), METRIC))).toBeNull();

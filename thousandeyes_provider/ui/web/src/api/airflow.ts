@@ -1,4 +1,4 @@
-/** What the pages read from Airflow. */
+/** Reads the data of the pages from Airflow. */
 import { asCount, asList, asNumber, asObject, asText, asTime, isObject } from "../model/json";
 import { isRunEvidence, isSuiteEvidence, parseEvidence, type RunEvidence } from "../model/evidence";
 import type { TaskPlace } from "../model/location";
@@ -17,7 +17,7 @@ export const INDEX_KEY = "thousandeyes_verdict";
 export const EVIDENCE_KEY = "return_value";
 const PAGE_SIZE = 100;
 const MAX_TREND_RUNS = 50;
-/** Tasks of a gate whose whole evidence is read; of more tasks, only the index entry is. */
+/** Maximum number of tasks of a gate whose evidence is read. Of larger gates, only the index entries are read. */
 const MAX_WHOLE_EVIDENCE = 60;
 
 export interface Entry extends TaskPlace {
@@ -98,7 +98,7 @@ export interface GateProgress {
 /**
  * The tests of a DAG run, reported as they arrive.
  *
- * The evidence of a suite has a row for each of its tests, so that these need no request of their own.
+ * The evidence of a suite has a row for each of its tests, so that they need no separate requests.
  */
 export async function readGate(
   api: Api,
@@ -125,13 +125,13 @@ export async function readGate(
       );
     }
   };
-  // A suite is not mapped: what is not mapped is read first, so that the tests of suites need no request.
+  // Suites are not mapped. Unmapped tasks are read first, so that the tests of suites need no requests.
   const single = entries.filter((entry) => entry.mapIndex < 0);
   await Promise.all(single.map((entry) => readOne(entry, true)));
   report();
   const ofSuites = suites.flatMap(({ suite }) => suite.rows);
   const covered = new Set(ofSuites.map((row) => `${row.taskId ?? ""} ${row.mapIndex}`));
-  // Rows that do not name their task may be of any.
+  // Rows without a task id may belong to any task.
   const unnamed = ofSuites.some((row) => row.taskId === null);
   const mapped = entries.filter(
     (entry) => entry.mapIndex >= 0 && !unnamed && !covered.has(`${entry.taskId} ${entry.mapIndex}`),
@@ -151,7 +151,7 @@ export async function readGate(
   report();
 }
 
-/** The last DAG runs with the evidence of a task, the newest first. */
+/** The last DAG runs with the evidence of a task, newest first. */
 export async function readTrend(
   api: Api,
   task: TaskPlace,
@@ -191,16 +191,16 @@ export interface Gate {
 
 export interface GateContent {
   readonly tests: number;
-  /** Empty where there are too many tests to read for a list of gates. */
+  /** Empty if there are too many tests to read for a list of gates. */
   readonly rows: readonly GateRow[];
   readonly suite: SuiteEvidence | null;
 }
 
 const MAX_GATES = 25;
-/** Index entries that are read for the list of gates, of tests for which there is no suite; the newest gates first. */
+/** Maximum number of index entries of tests without a suite that the list of gates reads, newest gates first. */
 const MAX_LISTED_TESTS = 200;
 
-/** The newest DAG runs with tasks of ours, of all DAGs that the reader may see. */
+/** The newest DAG runs with ThousandEyes tasks, of all DAGs that the user may read. */
 export async function readGates(api: Api, onProgress: (gates: readonly Gate[]) => void): Promise<void> {
   const groups = new Map<string, Entry[]>();
   for (const entry of await newestEntries(api)) {
@@ -241,7 +241,7 @@ async function readGateContent(
   const { found: entries, count: total } = await read({});
   const isWhole = total <= entries.length && total <= budget.tests;
   if (isWhole) budget.tests -= total;
-  // A suite is not mapped. Among many tests, its entry may be on another page.
+  // The entry of a suite, which is not mapped, may be on another page than those of its tests.
   const reads = isWhole ? entries : (await read({ map_index: -1 })).found;
   const rows: GateRow[] = [];
   let suite: SuiteEvidence | null = null;
@@ -253,7 +253,7 @@ async function readGateContent(
         rows.push(rowOfIndex(value, entry.taskId, entry.mapIndex));
         return;
       }
-      // The index entry of a suite names no test.
+      // The index entry of a suite has no test id.
       const evidence = await api.xcom(entry, EVIDENCE_KEY);
       if (isSuiteEvidence(evidence)) suite = parseSuite(evidence);
     }),
@@ -262,9 +262,9 @@ async function readGateContent(
 }
 
 /**
- * The newest index entries: one of each DAG run at least, however many tests it has.
+ * The newest index entries, with at least one entry of each DAG run, for any number of tests.
  *
- * A mapped task always has a map index 0, all others have -1.
+ * A mapped task has a map index 0. All other tasks have -1.
  */
 async function newestEntries(api: Api): Promise<readonly Entry[]> {
   const [single, mapped] = await Promise.all([-1, 0].map((mapIndex) => newestOf(api, mapIndex)));
@@ -282,7 +282,7 @@ async function newestOf(api: Api, mapIndex: number): Promise<readonly Entry[]> {
   };
   const { entries, total } = await read({ order_by: "-timestamp" });
   if (total <= entries.length || isNewestFirst(entries)) return entries;
-  // Airflow 3.1 does not sort XComs: look at a shorter time.
+  // Airflow 3.1 does not sort XComs, so a shorter period is read.
   for (const days of WINDOWS_IN_DAYS) {
     const recent = await read({ run_after_gte: new Date(Date.now() - days * DAY).toISOString() });
     if (new Set(recent.entries.map((entry) => entry.dagId + entry.runId)).size >= MAX_GATES)

@@ -1,10 +1,10 @@
-/** Requests to Airflow's REST API, with the session of the reader. */
+/** Requests to Airflow's REST API with the user's session. */
 import { parseXCom } from "../model/json";
 
-/** Requests at a time: the API server has other readers, too. */
+/** Maximum number of concurrent requests, to leave capacity for other users. */
 const CONCURRENCY = 6;
 
-/** A request that Airflow refused or could not serve, as a sentence. */
+/** A failed request, with a message for the user. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -56,7 +56,7 @@ async function getJson(path: string, dagId: string, signal: AbortSignal): Promis
     signal.throwIfAborted();
     let response: Response;
     try {
-      // Without a leading slash: the base address of the page is Airflow's, whatever its path.
+      // Without a leading slash, the address is relative to Airflow's base path.
       response = await fetch(`api/v2/${path}`, {
         signal,
         credentials: "same-origin",
@@ -84,7 +84,7 @@ function query(parameters: Readonly<Record<string, string | number>>): string {
 export class Api {
   constructor(private readonly signal: AbortSignal) {}
 
-  /** The value of an XCom; `undefined` when there is none. */
+  /** The value of an XCom; `undefined` if it does not exist. */
   async xcom(
     task: { dagId: string; runId: string; taskId: string; mapIndex: number },
     key: string,

@@ -1,4 +1,4 @@
-/** A small picture for a row: the value that a check compared, against its limit. */
+/** A small chart for a row: the compared value of a check and its limit. */
 import * as React from "react";
 import type { Check } from "../model/evidence";
 import { countsAgents, unitOfCheck, withUnit } from "../model/format";
@@ -11,7 +11,7 @@ const WIDTH = 120;
 const HEIGHT = 18;
 const MAX_DOTS = 60;
 
-/** What is drawn of a check: the share of agents for which it holds, or its value and its limit. */
+/** The data of the chart: the share of agents that pass the check, or its value and limit. */
 export function measureOf(
   check: Check,
 ): { readonly actual: number; readonly limit: number; readonly max: number } | null {
@@ -30,7 +30,7 @@ export function measureOf(
   };
 }
 
-/** The agents of a test as dots on one line, with the limit. */
+/** The agents of a test as dots on a line, with the limit. */
 export function StripPicture({ strip }: { readonly strip: Strip }) {
   const domain = domainOfValues([...strip.values, ...strip.failing, strip.limit], strip.unit);
   const scale = scaleOf(domain, 5, WIDTH - 5);

@@ -1,4 +1,4 @@
-/** A metric over its agents: a dot for each, limits as lines, the baseline as a hollow dot. */
+/** A metric over its agents: a dot per agent, limits as lines, the baseline as hollow dots. */
 import { scaleLinear, scaleLog } from "d3-scale";
 import * as React from "react";
 import { counted, figure, valueText, withUnit } from "../model/format";
@@ -251,7 +251,7 @@ function Drawing({ picture, rows, rest, width, title }: DrawingProps) {
               <circle
                 key={`${point.key} ${place}`}
                 cx={scale(value)}
-                // Spread evenly over the height of the row, the same each time.
+                // Spread evenly over the height of the row, at deterministic positions.
                 cy={bottom - restRow / 2 + (((index * 7) % 13) - 6) * 1.1}
                 r="4"
                 className={`te-dot ${point.failing ? "te-dot-bad" : ""}`}
@@ -340,7 +340,7 @@ interface ReasonProps {
   readonly width: number;
 }
 
-/** Why an agent has no value, in place of its dot. The lines of limits do not go through it. */
+/** The reason for a missing value, in place of the dot. The lines of limits leave a gap for it. */
 function Reason({ text, bad, left, y, width }: ReasonProps) {
   const letter = bad ? 7.1 : 6.6;
   const shown = `${bad ? "✕" : "○"} ${shorten(text, Math.floor((width - left - 24) / letter))}`;
@@ -368,7 +368,7 @@ interface PlacedLabel {
   readonly text: string;
 }
 
-/** Labels of limits stand above each other where they would overlap. */
+/** Labels of limits are stacked where they would overlap. */
 function placeLabels(
   picture: MetricPicture,
   scale: Scale,
@@ -397,7 +397,7 @@ function placeLabels(
     });
 }
 
-/** What a person who cannot see the picture should know of it. */
+/** Text alternative of the chart for screen readers. */
 export function describe(picture: MetricPicture, title: string): string {
   const values = picture.points.filter((point) => point.values.length > 0);
   const worst = values[0];

@@ -1,4 +1,4 @@
-/** The tests of a gate: a row each, to be sorted, filtered and searched. */
+/** The tests of a gate, one row per test, with sorting, filters and search. */
 import * as React from "react";
 import type { Verdict } from "../model/evidence";
 import { actualText, counted, expectedText, VERDICT_NAMES } from "../model/format";
@@ -28,7 +28,7 @@ export interface RowLinks {
 
 export interface GateTableProps {
   readonly rows: readonly GateRow[];
-  /** The pages of a row; `null` where there are none, as in a file. */
+  /** The pages of a row; `null` without pages, as in a file. */
   readonly linksOf: (row: GateRow) => RowLinks | null;
   readonly Link: React.ComponentType<{ readonly href: string; readonly children: React.ReactNode }>;
 }
@@ -37,7 +37,7 @@ export function GateTable({ rows, linksOf, Link }: GateTableProps) {
   const [sorting, setSorting] = React.useState<Sorting>({ key: "verdict", descending: false });
   const [search, setSearch] = React.useState("");
   const [verdicts, setVerdicts] = React.useState<ReadonlySet<Verdict>>(new Set());
-  // Typing stays fluid: the table follows when there is time.
+  // The table is updated with low priority, so that typing stays responsive.
   const words = React.useDeferredValue(search);
   const shown = React.useMemo(
     () => sortRows(filterRows(rows, words, verdicts), sorting),
@@ -93,7 +93,7 @@ export function GateTable({ rows, linksOf, Link }: GateTableProps) {
 }
 
 interface RowsProps extends GateTableProps {
-  /** Whether any test of the gate has checks; without them, their columns would be empty. */
+  /** Whether any test of the gate has checks. Otherwise their columns are hidden. */
   readonly hasChecks: boolean;
   readonly sorting: Sorting;
   readonly onSort: (sorting: Sorting) => void;

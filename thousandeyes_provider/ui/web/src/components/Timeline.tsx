@@ -1,4 +1,4 @@
-/** How the wait went: the run was sent, accepted, each agent's results arrived, the verdict. */
+/** The timeline of the wait: run call sent and accepted, arrival of each agent's results, verdict. */
 import { scaleLinear } from "d3-scale";
 import * as React from "react";
 import { agentName, type RunEvidence } from "../model/evidence";
@@ -11,11 +11,11 @@ interface Arrival {
 }
 
 export interface WaitTimes {
-  /** Seconds after the run was sent. */
+  /** Seconds since the run call was sent. */
   readonly accepted: number | null;
   readonly end: number;
   readonly arrivals: readonly Arrival[];
-  /** Agents that reported at a time that is not known. */
+  /** Agents that reported at an unknown time. */
   readonly untimed: number;
   readonly missing: readonly string[];
 }

@@ -145,7 +145,7 @@ interface RunMarkProps {
   readonly onOpen: (runId: string) => void;
 }
 
-/** The verdict of a run, and the column above it, as one thing to click. */
+/** The verdict of a run and the column above it, as one clickable area. */
 function RunMark({ point, x, y, step, unit, onOpen }: RunMarkProps) {
   const size = Math.max(8, Math.min(15, step - 2));
   const text = [
@@ -188,7 +188,7 @@ function RunMark({ point, x, y, step, unit, onOpen }: RunMarkProps) {
   );
 }
 
-/** A line through the medians, interrupted where a run has none. */
+/** A line through the medians, with gaps at runs without a median. */
 export function linePath(
   points: readonly TrendPoint[],
   x: (index: number) => number,

@@ -1,4 +1,4 @@
-/** Where the agents are, and how they fared: a circle for each country, sized by its agents. */
+/** A map of the agents with a circle per country, sized by the number of agents and colored by state. */
 import * as React from "react";
 import { COUNTRY_POINTS, LAND, MAP_BOX } from "../generated/land";
 import { agentName } from "../model/evidence";
@@ -43,7 +43,7 @@ export function WorldMap({ agents }: { readonly agents: readonly AgentStatus[] }
           aria-label={`Map of ${counted(agents.length, "agent")}. ${label}.`}
         >
           <path d={LAND} fill="var(--te-land)" />
-          {/* The worst is drawn last, on top. */}
+          {/* The worst country is drawn last, on top. */}
           {spread(placed)
             .reverse()
             .map((place) => (
@@ -65,7 +65,7 @@ interface Placed {
   readonly radius: number;
 }
 
-/** Moves the circles of neighbours apart where they would cover each other; the same each time. */
+/** Moves overlapping circles apart. The result is deterministic. */
 export function spread(countries: readonly CountryStatus[]): Placed[] {
   const places: Placed[] = countries.map((country) => {
     const [x, y] = pointOf(country.country) ?? [0, 0];
@@ -132,7 +132,7 @@ function Place({ place: { country, x, y, radius } }: { readonly place: Placed })
   );
 }
 
-/** Countries with failing or missing agents get a row; the others share one. */
+/** Countries with failing or missing agents have a row. The others share a row. */
 function CountryTable({ countries }: { readonly countries: readonly CountryStatus[] }) {
   const [isWhole, setWhole] = React.useState(false);
   const bad = countries.filter((country) => country.bad > 0 || country.missing > 0);

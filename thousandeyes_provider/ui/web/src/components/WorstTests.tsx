@@ -1,4 +1,4 @@
-/** What most of the tests that are not good have in common: the agent, or the reason. */
+/** The most frequent agents and reasons of tests that did not pass. */
 import * as React from "react";
 import { counted } from "../model/format";
 import { mergePatterns, patternsOf, type GateRow } from "../model/suite";

@@ -1,4 +1,4 @@
-/** Small parts that all pages share. */
+/** Small components that all pages share. */
 import * as React from "react";
 import type { Verdict } from "../model/evidence";
 import { VERDICT_NAMES } from "../model/format";
@@ -37,7 +37,7 @@ const SHAPES: Readonly<Record<Verdict, React.ReactNode>> = {
   ),
 };
 
-/** A shape for each verdict, so that colour is never the only difference. Drawn in a box of 16 by 16. */
+/** A shape for each verdict, so that they differ in more than color. The view box is 16 by 16. */
 export function VerdictShape({ verdict }: { readonly verdict: Verdict }) {
   return <>{SHAPES[verdict]}</>;
 }
@@ -74,7 +74,7 @@ export function Card({
   readonly title: string;
   readonly note?: React.ReactNode;
   readonly children: React.ReactNode;
-  /** Whether the content reaches the border. */
+  /** Whether the content extends to the border. */
   readonly flush?: boolean;
 }) {
   const id = React.useId();
@@ -107,7 +107,7 @@ export function Facts({ facts }: { readonly facts: readonly Fact[] }) {
   );
 }
 
-/** A link to another site; only `http` and `https` addresses get here (see `safeUrl`). */
+/** A link to another site. The address must come from `safeUrl`, which accepts `http` and `https` only. */
 export function ExternalLink({
   href,
   children,
@@ -162,7 +162,7 @@ export function Message({
   );
 }
 
-/** The JSON that a page was made of. Its text is made when somebody opens it. */
+/** The JSON behind a page. It is serialized when a user opens it. */
 export function RawEvidence({ value, address }: { readonly value: unknown; readonly address?: string }) {
   const [isOpen, setOpen] = React.useState(false);
   return (
@@ -184,7 +184,7 @@ export function RawEvidence({ value, address }: { readonly value: unknown; reado
   );
 }
 
-/** The width of an element, kept up to date; the first guess counts until it is measured. */
+/** The current width of an element, or the initial value until it is measured. */
 export function useWidth(guess: number): readonly [React.RefObject<HTMLDivElement | null>, number] {
   const element = React.useRef<HTMLDivElement | null>(null);
   const [width, setWidth] = React.useState(guess);
@@ -202,13 +202,13 @@ export function useWidth(guess: number): readonly [React.RefObject<HTMLDivElemen
   return [element, width];
 }
 
-/** A text cut to what fits, about; SVG does not wrap. */
+/** Shorten a text to approximately a width, because SVG does not wrap text. */
 export function shorten(text: string, most: number): string {
   const letters = [...text];
   return letters.length <= most ? text : `${letters.slice(0, Math.max(most - 1, 1)).join("")}…`;
 }
 
-/** Says that a page cannot be drawn, in place of an empty screen. */
+/** Shows a message in place of a page that cannot be rendered. */
 export class ErrorBoundary extends React.Component<
   { readonly children: React.ReactNode },
   { readonly isBroken: boolean }

@@ -1,7 +1,7 @@
-/** Every agent of a run once, with its state. */
+/** The agents of a run with their states. */
 import { agentKey, agentName, type Agent, type FailedAgent, type RunEvidence } from "./evidence";
 
-/** `failing`: measured, and part of what a check does not allow. `error`: the measurement itself failed. */
+/** `failing`: a failed check names the agent. `error`: the measurement itself failed. */
 export type AgentState = "ok" | "failing" | "error" | "missing";
 
 export interface AgentStatus extends Agent {
@@ -32,7 +32,7 @@ export function agentStatuses(evidence: RunEvidence): readonly AgentStatus[] {
       detail: known && known.state !== "ok" ? known.detail : detail,
     });
   };
-  // The first state that is not "ok" stays.
+  // The first state other than "ok" is kept.
   for (const agent of evidence.failedAgents) add(agent, "error", agent.errors.join("; ") || "error");
   for (const agent of evidence.missing) add(agent, "missing", missingText(agent.state, agent.missingRows));
   for (const check of evidence.checks) {
@@ -44,7 +44,7 @@ export function agentStatuses(evidence: RunEvidence): readonly AgentStatus[] {
   return [...statuses.values()];
 }
 
-/** Why the measurement of an agent failed: the message of the failed step, else its first error of a result type. */
+/** The error of an agent: the message of the failed step, or else its first error of a result type. */
 export function failureText({ errors, step }: FailedAgent, resultType: string): string {
   if (step?.message) return step.message;
   const prefix = `${resultType}: `;
@@ -61,7 +61,7 @@ export function isBad(state: AgentState): boolean {
   return state === "failing" || state === "error";
 }
 
-/** Countries, those with bad and missing agents first. */
+/** Countries; those with bad and missing agents come first. */
 export function byCountry(agents: readonly AgentStatus[]): readonly CountryStatus[] {
   const groups = new Map<string, AgentStatus[]>();
   for (const agent of agents) {
@@ -84,7 +84,7 @@ export function byCountry(agents: readonly AgentStatus[]): readonly CountryStatu
     );
 }
 
-/** The names of agents by what the samples know them by. */
+/** The names of agents by their keys in the samples. */
 export function agentNames(evidence: RunEvidence): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   const lists: readonly (readonly Agent[])[] = [

@@ -1,4 +1,4 @@
-/** The evidence of a run as the pages use it. Parsing accepts any value and never throws. */
+/** The evidence of a run in the form that the pages use. Parsing accepts any value and never throws. */
 import {
   asCount,
   asList,
@@ -28,7 +28,7 @@ export interface FailedStep {
   readonly name: string;
   readonly message: string;
   readonly details: readonly (readonly [string, string])[];
-  /** Lines of the browser's console with an error. */
+  /** Error lines of the browser's console. */
   readonly console: readonly string[];
 }
 
@@ -38,7 +38,7 @@ export interface FailedAgent extends Agent {
 }
 
 export interface ReportedAgent extends Agent {
-  /** Seconds after the run was sent. */
+  /** Seconds since the run call was sent. */
   readonly arrivedAfter: number | null;
 }
 
@@ -91,7 +91,7 @@ export interface RunEvidence {
   readonly verdict: Verdict;
   readonly summary: string;
   readonly reason: string;
-  /** Whether the verdict only reports: the task succeeds, whatever it is. */
+  /** Shadow mode: the task succeeds with any verdict. */
   readonly shadow: boolean;
   readonly testId: string;
   readonly testName: string;
@@ -115,7 +115,7 @@ export interface RunEvidence {
   readonly requests: number;
   readonly throttledSeconds: number;
   readonly pacedSeconds: number;
-  /** Figures by "result type.metric". */
+  /** Aggregates by "result type.metric". */
   readonly metrics: ReadonlyMap<string, Summary>;
   /** Values by "result type.metric". */
   readonly samples: ReadonlyMap<string, Samples>;
@@ -133,12 +133,12 @@ export function agentName(agent: Agent): string {
   return agent.name || (agent.id ? `agent ${agent.id}` : "unnamed agent");
 }
 
-/** What the evidence knows an agent by in its samples: the id, else the name. */
+/** The key of an agent in the samples: its id, or its name without an id. */
 export function agentKey(agent: Agent): string {
   return agent.id || agent.name;
 }
 
-/** The evidence of a suite lists tests; that of a run is about one test. */
+/** Whether it is the evidence of a suite, which lists tests, rather than that of a run. */
 export function isSuiteEvidence(value: unknown): value is JsonObject {
   return isObject(value) && Array.isArray(value.tests) && "verdict" in value;
 }
@@ -277,7 +277,7 @@ function parseMetrics(value: unknown): ReadonlyMap<string, Summary> {
   return metrics;
 }
 
-/** Samples come by agent, then by "result type.metric"; here they are by metric, then by agent. */
+/** Regroup samples from agent and "result type.metric" to metric and agent. */
 function parseSamples(value: unknown): ReadonlyMap<string, Samples> {
   const samples = new Map<string, Map<string, readonly number[]>>();
   for (const [agent, ofAgent] of entriesOf(value)) {

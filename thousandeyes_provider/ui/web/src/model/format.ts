@@ -1,4 +1,4 @@
-/** Figures and checks as text. */
+/** Formatting of numbers and checks. */
 import UNITS from "../generated/units.json";
 import type { Check, Verdict } from "./evidence";
 import { asNumber, asText } from "./json";
@@ -23,7 +23,7 @@ export const VERDICT_SENTENCES: Readonly<Record<Verdict, string>> = {
   unknown: "This version does not support the verdict in the evidence.",
 };
 
-/** What shadow mode means, as a label next to a verdict. */
+/** Label of shadow mode next to a verdict. */
 export const SHADOW_TEXT = "Shadow mode: this verdict does not fail the task";
 
 export function unitOf(resultType: string, metric: string): string {
@@ -32,7 +32,7 @@ export function unitOf(resultType: string, metric: string): string {
   return ofType && Object.hasOwn(ofType, metric) ? (ofType[metric] ?? "") : "";
 }
 
-/** A number with at most four digits that matter, in groups of three: `1,204`, `0.8123`. */
+/** Format a number with at most four significant digits, in groups of three: `1,204`, `0.8123`. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return "?";
   const size = Math.abs(value);
@@ -45,7 +45,7 @@ export function withUnit(value: number, unit: string): string {
   return unit ? `${figure(value)}\u00a0${unit}` : figure(value);
 }
 
-/** A value of any type, for people; a list has a value for each row of the agent. */
+/** Format a value of any type. A list has one value per row of the agent. */
 export function valueText(value: unknown, unit = ""): string {
   if (Array.isArray(value)) return value.map((item) => valueText(item, unit)).join(" / ");
   const number = asNumber(value);
@@ -57,7 +57,7 @@ export function percentText(fraction: number): string {
   return `${fraction > 0 ? "+" : ""}${figure(fraction * 100)}\u00a0%`;
 }
 
-/** A duration: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
+/** Format a duration: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 5 min`. */
 export function durationText(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return "?";
   if (seconds < 10) return `${Number(seconds.toFixed(1))}\u00a0s`;
@@ -77,7 +77,7 @@ const SIGNS: Readonly<Record<string, string>> = {
 };
 const OPTIONS = ["tolerance", "floor", "quorum", "where"];
 
-/** The unit of the value that a check compares: a count has none. */
+/** The unit of the value that a check compares; empty for a count. */
 export function unitOfCheck(check: Check): string {
   return check.aggregate === "count" ? "" : unitOf(check.resultType, check.metric);
 }
@@ -87,7 +87,7 @@ export function countsAgents(check: Check): boolean {
   return check.needed !== null || check.aggregate === "every" || check.aggregate === "any";
 }
 
-/** What a check asks for: `≤ 800 ms`, `change ≤ +20 %`. */
+/** The expectation of a check: `≤ 800 ms`, `change ≤ +20 %`. */
 export function expectedText(check: Check): string {
   const unit = unitOfCheck(check);
   const terms = check.comparison
@@ -131,11 +131,11 @@ function whereText(value: unknown): string {
     .join(" and ");
 }
 
-/** What came of a check: `912 ms`, `3 of 5 agents`. */
+/** The result of a check: `912 ms`, `3 of 5 agents`. */
 export function actualText(check: Check): string {
   if (check.actual === null || check.actual === undefined) return check.reason || "no value";
   if (countsAgents(check)) {
-    // The row of a suite may leave the number of agents out.
+    // The row of a suite may omit the number of agents.
     if (check.agents <= 0) return counted(asNumber(check.actual) ?? 0, "agent");
     const agents = `${valueText(check.actual)} of ${check.agents} agents`;
     return check.needed === null || check.needed === check.agents
@@ -158,7 +158,7 @@ export function stateText(check: Check): string {
   return check.warnOnly ? "Warning" : "Failed";
 }
 
-/** A headline without the verdict in front and the test behind, for places that show both. */
+/** A headline without verdict and test, for places that show both separately. */
 export function shortSummary(
   summary: string,
   test?: { readonly testType: string; readonly testId: string },
@@ -170,14 +170,14 @@ export function shortSummary(
 
 let regionNames: Intl.DisplayNames | null | undefined;
 
-/** The name of a country by its code; the code where it is not known. */
+/** The name of a country, or its code if the name is unknown. */
 export function countryName(code: string): string {
   if (!/^[A-Z]{2}$/.test(code)) return code || "Unknown country";
   regionNames ??= new Intl.DisplayNames(["en"], { type: "region" });
   return regionNames.of(code) ?? code;
 }
 
-/** `25 Nov 2026, 19:13:04 UTC`: the same for every reader. */
+/** Format a time in UTC, independent of the locale: `25 Nov 2026, 19:13:04 UTC`. */
 export function timeText(time: number | null): string {
   if (time === null) return "unknown";
   const date = new Date(time);
@@ -207,7 +207,7 @@ export function shortTimeText(time: number): string {
 
 const GENERATED_RUN_ID = /^([a-z_]+)__(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)/;
 
-/** The id of a DAG run for people: `manual run, 2026-11-26 00:53:24 UTC` for an id that Airflow made up. */
+/** A readable id of a DAG run: `manual run, 2026-11-26 00:53:24 UTC` for an id that Airflow generated. */
 export function runName(runId: string, { withTime = true } = {}): string {
   const [, kind, date, time] = GENERATED_RUN_ID.exec(runId) ?? [];
   if (kind === undefined) return runId;

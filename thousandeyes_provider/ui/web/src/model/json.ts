@@ -1,4 +1,4 @@
-/** Readers of JSON that nothing is known of: evidence may be old, cut, or written by something else. */
+/** Readers of untrusted JSON: evidence may be old, shortened, or written by other code. */
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -23,7 +23,7 @@ export function asNumber(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
 
-/** Beyond this, a number is no measurement, and no picture can be drawn of it. */
+/** Largest number that counts as a measurement and can be drawn. */
 const MAX_MEASURE = 1e15;
 
 export function asMeasure(value: unknown): number | null {
@@ -35,18 +35,18 @@ export function asCount(value: unknown): number {
   return Math.max(0, Math.round(asNumber(value) ?? 0));
 }
 
-/** Milliseconds since the epoch of an ISO time; `null` when it is none. */
+/** Milliseconds since the epoch of an ISO time; `null` for any other value. */
 export function asTime(value: unknown): number | null {
   const time = typeof value === "string" ? Date.parse(value) : Number.NaN;
   return Number.isFinite(time) ? time : null;
 }
 
-/** The own properties of an object; the prototype is never read. */
+/** The own properties of an object, without those of the prototype. */
 export function entriesOf(value: unknown): [string, unknown][] {
   return isObject(value) ? Object.entries(value) : [];
 }
 
-/** A value of XCom: Airflow's REST API returns it as the JSON text that is stored, or parsed. */
+/** The value of an XCom. Airflow's REST API returns it parsed, or as the stored JSON text. */
 export function parseXCom(value: unknown): unknown {
   if (typeof value !== "string") return value;
   try {
@@ -56,7 +56,7 @@ export function parseXCom(value: unknown): unknown {
   }
 }
 
-/** An address that a link may lead to: `http` and `https` only; `null` for anything else. */
+/** An address that a link may use: `http` or `https`; `null` for any other address. */
 export function safeUrl(value: unknown): string | null {
   if (typeof value !== "string") return null;
   try {

@@ -1,4 +1,4 @@
-/** Which page is asked for, and the addresses of pages. All are relative to the address of Airflow. */
+/** The requested page, and the addresses of pages. All addresses are relative to that of Airflow. */
 
 export interface TaskPlace {
   readonly dagId: string;
@@ -22,7 +22,7 @@ export interface HostParameters {
   readonly mapIndex?: string | number | undefined;
 }
 
-/** The page of an address; what Airflow passes to the component counts where the address is silent. */
+/** The page of an address. Values that Airflow passes to the component replace missing parameters. */
 export function parsePlace(search: string, host: HostParameters = {}): Place {
   const query = new URLSearchParams(search);
   const dagId = query.get("dag_id") || host.dagId || "";
@@ -39,7 +39,7 @@ export function parsePlace(search: string, host: HostParameters = {}): Place {
   return taskId ? { page: "run", ...task } : { page: "gate", dagId, runId };
 }
 
-/** The address of a page. It has no leading slash, so that Airflow's base path stays in front of it. */
+/** The address of a page. It has no leading slash, so that it stays below Airflow's base path. */
 export function pageUrl(place: Place): string {
   if (place.page === "gates") return PAGE;
   const query = new URLSearchParams({ dag_id: place.dagId });

@@ -1,4 +1,4 @@
-/** What the picture of a metric shows: a value for each agent, the limits of its checks, the baseline. */
+/** The chart of a metric: a value for each agent, the limits of its checks, and the baseline. */
 import { max, median, min } from "d3-array";
 import { agentNames, failureText } from "./agents";
 import { agentKey, type Check, type RunEvidence, type Samples } from "./evidence";
@@ -10,9 +10,9 @@ export interface AgentPoint {
   readonly name: string;
   readonly values: readonly number[];
   readonly baseline: readonly number[];
-  /** Whether a check that does not hold names this agent, or its measurement failed. */
+  /** Whether a failed check names this agent, or its measurement failed. */
   readonly failing: boolean;
-  /** Why there is no value; empty when there is one. */
+  /** The reason for a missing value; empty with a value. */
   readonly reason: string;
 }
 
@@ -22,7 +22,7 @@ export interface Limit {
   readonly upper: boolean;
   readonly warnOnly: boolean;
   readonly passed: boolean;
-  /** What was compared, where that is not the value of each agent: a median, for example. */
+  /** The compared value, if it is not the value of each agent: a median, for example. */
   readonly actual: number | null;
 }
 
@@ -34,7 +34,7 @@ export interface MetricPicture {
   readonly judged: boolean;
   readonly passed: boolean;
   readonly higherIsWorse: boolean;
-  /** The worst first; agents without a value first of all. */
+  /** Worst first, after agents without a value. */
   readonly points: readonly AgentPoint[];
   readonly limits: readonly Limit[];
   readonly median: number | null;
@@ -52,7 +52,7 @@ const LOWER = ["greater_than", "geq_to"];
 const LOW_IS_BAD =
   /availability|completion|mos|score|throughput|bandwidth|capacity|daysLeft|daysUntilExpiry/i;
 
-/** The pictures of a run: of every metric that is judged, or, where none is, of every metric with values. */
+/** The charts of a run: of every judged metric, or of every metric with values if no metric is judged. */
 export function picturesOf(evidence: RunEvidence): readonly MetricPicture[] {
   const judged = new Set(evidence.checks.map((check) => `${check.resultType}.${check.metric}`));
   const keys = [...judged].filter((key) => evidence.samples.has(key));
@@ -61,7 +61,7 @@ export function picturesOf(evidence: RunEvidence): readonly MetricPicture[] {
 }
 
 function pictureOf(evidence: RunEvidence, key: string, judged: boolean): MetricPicture {
-  // A result type has no dot in its name; a metric may.
+  // The name of a metric may contain a dot, that of a result type does not.
   const dot = key.indexOf(".");
   const resultType = dot < 0 ? "" : key.slice(0, dot);
   const metric = key.slice(dot + 1);
@@ -93,7 +93,7 @@ function pictureOf(evidence: RunEvidence, key: string, judged: boolean): MetricP
   };
 }
 
-/** The absolute bounds of a check; a change has none that is the same for all agents. */
+/** The absolute bounds of a check. A relative change has no common bound for all agents. */
 export function limitsOf(check: Check, unit: string): readonly Limit[] {
   const tolerance = asNumber(check.comparison.find(([name]) => name === "tolerance")?.[1]) ?? 0;
   return check.comparison.flatMap(([name, value]) => {
@@ -149,7 +149,7 @@ function pointsOf(
   return [...without, ...missing, ...withValue];
 }
 
-/** The scale of a picture: everything that is drawn lies in it, also when there is nothing, or one value. */
+/** The scale of a chart. It contains all drawn values, and works with one value or none. */
 export function domainOf(picture: Pick<MetricPicture, "points" | "limits" | "unit">): Domain {
   const values = [
     ...picture.points.flatMap((point) => [...point.values, ...point.baseline]),
@@ -160,7 +160,7 @@ export function domainOf(picture: Pick<MetricPicture, "points" | "limits" | "uni
   return domainOfValues(values, picture.unit);
 }
 
-/** Ticks of a scale that is narrower than this cannot be told apart. */
+/** Minimum width of a scale; ticks of a narrower scale would be equal. */
 const MIN_SPAN = 1e-6;
 
 export function domainOfValues(values: readonly number[], unit: string): Domain {
@@ -169,17 +169,17 @@ export function domainOfValues(values: readonly number[], unit: string): Domain 
   if (low > MIN_SPAN && high / low > 200) return { low: low / 1.2, high: high * 1.2, log: true };
   const spread = high - low;
   if (unit === "%" && low >= 0 && high <= 100 && spread > 5) return { low: 0, high: 100, log: false };
-  // Values far from zero that differ little would be one dot on a scale that begins there.
+  // On a scale from zero, large values with small differences would overlap.
   const close = spread < Math.abs(high) * 0.15;
   const padding = Math.max(spread * 0.15, Math.abs(high) * 0.02, MIN_SPAN);
   const from = low >= 0 && (!close || low - padding < 0) ? 0 : low - padding;
   return { low: from, high: high + padding, log: false };
 }
 
-/** So many agents with one and the same value share a row. */
+/** Number of agents with the same value from which they share a row. */
 const MIN_ALIKE = 5;
 
-/** Which agents get a row of their own: bad ones and the worst; the rest shares a row. */
+/** The agents with their own row: bad agents and the worst ones. The other agents share a row. */
 export function splitPoints(
   points: readonly AgentPoint[],
   most: number,

@@ -1,4 +1,4 @@
-/** The evidence of a suite, and the rows of a gate: one for each test. */
+/** The evidence of a suite, and the rows of a gate: one row per test. */
 import { failureText } from "./agents";
 import {
   agentName,
@@ -34,7 +34,7 @@ export interface GateRow {
   readonly worstAgent: string;
   readonly worstReason: string;
   readonly worstCheck: Check | null;
-  /** `null` where the values are not known, as in the evidence of a suite. */
+  /** `null` if the values are unknown, as in the evidence of a suite. */
   readonly strip: Strip | null;
   readonly taskId: string | null;
   readonly mapIndex: number;
@@ -106,7 +106,7 @@ function parseRow(value: unknown, index: number, runTaskId: string): GateRow {
     summary: asText(raw.summary),
     worstAgent: asText(agent.agent_name),
     worstReason: asText(agent.reason),
-    // Only failed checks stand in the row of a suite, without saying so.
+    // The row of a suite lists failed checks only, without a flag.
     worstCheck: isObject(raw.worst_check) ? parseCheck({ passed: false, ...raw.worst_check }) : null,
     strip: null,
     taskId: asText(raw.task_id) || runTaskId || null,
@@ -115,7 +115,7 @@ function parseRow(value: unknown, index: number, runTaskId: string): GateRow {
   };
 }
 
-/** The row of a test that has evidence of its own. */
+/** The row of a test with its own evidence. */
 export function rowOfEvidence(evidence: RunEvidence, taskId: string | null, mapIndex: number): GateRow {
   const failed = evidence.failedAgents[0];
   const missing = evidence.missing[0];
@@ -140,7 +140,7 @@ export function rowOfEvidence(evidence: RunEvidence, taskId: string | null, mapI
   };
 }
 
-/** The first check that fails the verdict, else the first that does not hold, else the first. */
+/** The first check that fails the verdict, or else the first failed check, or else the first check. */
 export function worstCheck(checks: readonly Check[]): Check | null {
   return (
     checks.find((check) => !check.passed && !check.warnOnly) ??
@@ -150,7 +150,7 @@ export function worstCheck(checks: readonly Check[]): Check | null {
   );
 }
 
-/** Why the worst agent is bad: its error, the value that a check does not allow, or that it is missing. */
+/** The problem of the worst agent: its error, its value outside a limit, or its absence. */
 function reasonOf({ failedAgents, missing, testType }: RunEvidence, check: Check | null): string {
   const failed = failedAgents[0];
   if (failed) return failureText(failed, testType);
@@ -171,7 +171,7 @@ function stripOf(evidence: RunEvidence, check: Check | null): Strip | null {
   return { values: valuesOf(false), failing: valuesOf(true), limit: limit.value, unit };
 }
 
-/** A row of which only the index entry (XCom `thousandeyes_verdict`) is known. */
+/** A row from an index entry only (XCom `thousandeyes_verdict`). */
 export function rowOfIndex(value: unknown, taskId: string, mapIndex: number): GateRow {
   const { verdict, test_id, test_name, test_type, summary } = asObject(value);
   return {
@@ -185,7 +185,7 @@ export function countVerdicts(rows: readonly GateRow[]): ReadonlyMap<Verdict, nu
   return counts;
 }
 
-/** The rows of suites, and of the tests that no suite speaks for. */
+/** The rows of suites, and of tests that belong to no suite. */
 export function mergeRows(
   suites: readonly { readonly taskId: string; readonly suite: SuiteEvidence }[],
   rows: readonly GateRow[],
@@ -201,7 +201,7 @@ export function mergeRows(
   ];
 }
 
-/** Verdicts in the order in which they need a person. */
+/** Verdicts by urgency. */
 export const SEVERITY: readonly Verdict[] = [
   "failed",
   "error",
@@ -225,7 +225,7 @@ export interface Sorting {
 
 const COLLATOR = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** Rows in the order that is asked for; equal ones by verdict and name, so that the order is always the same. */
+/** Sort rows. Equal rows are sorted by verdict and name, so that the order is deterministic. */
 export function sortRows(rows: readonly GateRow[], { key, descending }: Sorting): GateRow[] {
   const direction = descending ? -1 : 1;
   return [...rows].sort(
@@ -259,7 +259,7 @@ function emptyLast(left: string, right: string): number {
   return Number(left === "") - Number(right === "") || COLLATOR.compare(left, right);
 }
 
-/** Rows that have every word of the search in their texts, and one of the verdicts where some are chosen. */
+/** Rows that contain every word of the search and have one of the selected verdicts, if any are selected. */
 export function filterRows(
   rows: readonly GateRow[],
   search: string,
@@ -280,7 +280,7 @@ export interface Pattern {
   readonly rows: readonly GateRow[];
 }
 
-/** Agents, reasons and checks that at least two tests share that did not pass; the most frequent first. */
+/** Agents, reasons and checks that at least two tests without a pass have in common, most frequent first. */
 export function patternsOf(rows: readonly GateRow[]): readonly Pattern[] {
   const groups = new Map<string, GateRow[]>();
   const add = (label: string, row: GateRow) => {
@@ -299,7 +299,7 @@ export function patternsOf(rows: readonly GateRow[]): readonly Pattern[] {
     .sort((left, right) => right.rows.length - left.rows.length || COLLATOR.compare(left.label, right.label));
 }
 
-/** Patterns of the same tests as one: an agent, and the reason that it reports for all of them. */
+/** Combine patterns of the same tests: an agent, and the reason that it reports for all of them. */
 export function mergePatterns(patterns: readonly Pattern[]): readonly Pattern[] {
   const merged = new Map<string, Pattern>();
   for (const pattern of patterns) {

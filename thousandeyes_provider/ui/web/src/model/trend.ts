@@ -1,4 +1,4 @@
-/** The same task over its last DAG runs. */
+/** A task over its last DAG runs. */
 import { max, median, min } from "d3-array";
 import type { RunEvidence, Verdict } from "./evidence";
 import { unitOf } from "./format";
@@ -6,9 +6,9 @@ import { limitsOf, type Limit } from "./picture";
 
 export interface TrendRun {
   readonly runId: string;
-  /** When the DAG run was due or began, in milliseconds since the epoch. */
+  /** Logical date or start of the DAG run, in milliseconds since the epoch. */
   readonly time: number;
-  /** `null` when the run left no evidence. */
+  /** `null` without evidence of the run. */
   readonly evidence: RunEvidence | null;
 }
 
@@ -16,12 +16,12 @@ export interface TrendPoint {
   readonly runId: string;
   readonly time: number;
   readonly verdict: Verdict;
-  /** Whether the verdict of the run only reported. */
+  /** Whether the run was in shadow mode. */
   readonly shadow: boolean;
   readonly summary: string;
   readonly median: number | null;
   readonly worst: number | null;
-  /** Whether the run evaluated another test than the newest run; its values are not comparable. */
+  /** Whether the run evaluated a different test than the newest run. Its values are not comparable. */
   readonly otherTest: boolean;
 }
 
@@ -33,7 +33,7 @@ export interface Trend {
   readonly test: { readonly testType: string; readonly testId: string };
 }
 
-/** The metrics that any run has values of, those that checks name first. */
+/** The metrics with values in any run. Metrics of checks come first. */
 export function trendMetrics(runs: readonly TrendRun[]): readonly string[] {
   const names = new Set<string>();
   for (const { evidence } of [...runs].reverse()) {
@@ -49,7 +49,7 @@ export function trendMetrics(runs: readonly TrendRun[]): readonly string[] {
   return [...names];
 }
 
-/** A metric over the runs, the oldest first. */
+/** A metric over the runs, oldest first. */
 export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
   const ordered = [...runs].sort((left, right) => left.time - right.time);
   const dot = metric.indexOf(".");
@@ -79,7 +79,7 @@ export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
         verdict: evidence?.verdict ?? "unknown",
         shadow,
         summary: evidence?.summary ?? "No evidence",
-        // Where the samples were cut for size, the mean stands in for the median.
+        // If the samples were cut for size, the mean replaces the median.
         median: median(values) ?? summary?.mean ?? null,
         worst: (lowIsBad ? min(values) : max(values)) ?? (lowIsBad ? summary?.min : summary?.max) ?? null,
         otherTest,
@@ -88,7 +88,7 @@ export function trendOf(runs: readonly TrendRun[], metric: string): Trend {
   };
 }
 
-/** Where the median has moved: the newest third against the oldest third; `null` with fewer than nine values. */
+/** Change of the median: the newest third compared with the oldest third; `null` with fewer than nine values. */
 export function driftOf(trend: Trend): number | null {
   const values = trend.points.flatMap((point) => point.median ?? []);
   if (values.length < 9) return null;

@@ -20,7 +20,7 @@ export interface GateReportProps extends Pick<GateTableProps, "linksOf" | "Link"
   readonly rows: readonly GateRow[];
   readonly suites: readonly SuiteEvidence[];
   readonly links?: React.ReactNode;
-  /** How far the page is loaded, while it is. */
+  /** Progress of the page while it loads. */
   readonly progress?: string;
 }
 

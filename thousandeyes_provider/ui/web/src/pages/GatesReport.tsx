@@ -1,4 +1,4 @@
-/** The entry of the navigation: the newest gates of all DAGs that the reader may see. */
+/** The navigation entry: the newest gates of all DAGs that the user may read. */
 import * as React from "react";
 import type { Gate } from "../api/airflow";
 import { Card, CountsBar, VerdictBadge } from "../components/basics";

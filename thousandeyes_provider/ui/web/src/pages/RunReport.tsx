@@ -1,4 +1,4 @@
-/** The report of a run: one test, all of its agents. */
+/** The report of a run: one test and all its agents. */
 import * as React from "react";
 import {
   CutNotice,
@@ -93,7 +93,7 @@ function checksNote(evidence: RunEvidence): string {
   return `${passed} of ${evidence.checks.length} passed`;
 }
 
-/** The headline without the verdict and the test, which stand beside it. */
+/** The headline without verdict and test, which the page shows separately. */
 export function headlineOf(evidence: RunEvidence): string {
   return shortSummary(evidence.summary, evidence) || VERDICT_SENTENCES[evidence.verdict];
 }
