@@ -1,9 +1,9 @@
-"""What a backtest of two weeks costs: 14 days, 288 rounds a day, 20 agents.
+"""The cost of a backtest of two weeks: 14 days, 288 rounds per day, 20 agents.
 
 python benchmarks/backtest.py
 
-Prints the processor time and the memory of the judging, then the requests, the time and the lowest remaining quota of
-reading the same history from the simulator with the default limit of 240 requests a minute.
+Prints processor time and memory of the evaluation. Then it reads the same history from the simulator, with the default
+limit of 240 requests per minute, and prints requests, time and lowest remaining quota.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GATE: dict[str, Any] = {
 
 
 def rows(at: int, chance: random.Random) -> list[dict[str, Any]]:
-    """The rows of a round, with the fields that ThousandEyes sends."""
+    """Return the rows of a round with the fields that ThousandEyes returns."""
     link = "https://app.thousandeyes.com/view/tests?__a=5&testId=7&roundId={}&agentId={}"
     return [
         {
@@ -62,7 +62,7 @@ def rows(at: int, chance: random.Random) -> list[dict[str, Any]]:
 
 
 def measure_judging() -> None:
-    """Judge a history that is in memory."""
+    """Judge a history in memory."""
     history, chance = History("7", "http-server", "Checkout"), random.Random(1)
     for place in range(DAYS * ROUNDS):
         history.add("http-server", rows(1_790_000_400 + 300 * place, chance))
@@ -92,16 +92,16 @@ def measure_reading() -> None:
         )
         lowest = [1.0]
 
-        def look(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             quota = hook.quota().get("organization")
             if quota and quota.limit and quota.remaining is not None:
                 lowest.append(quota.remaining / quota.limit)
 
         started = time.monotonic()
-        history = HistoryReader(hook, plan, progress=look).read(DAYS)
+        history = HistoryReader(hook, plan, progress=progress).read(DAYS)
         print(
             f"reading: {len(history)} rounds with {hook.requests_sent} requests in {time.monotonic() - started:.0f} s, "
-            f"of which {hook.paced_seconds:.0f} s keep the pace; at least {min(lowest):.0%} of the quota remained; "
+            f"{hook.paced_seconds:.0f} s of pacing included; at least {min(lowest):.0%} of the quota remained; "
             f"{hook.throttled_seconds:.0f} s of rate limits"
         )
 

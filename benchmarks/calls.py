@@ -1,4 +1,4 @@
-"""A call through the hook, beside plain requests and the http provider's hook."""
+"""A call through the hook, compared with plain requests and the http provider's hook."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def per_call(rounds: int = 15, calls: int = 20) -> list[Row]:
         hook.close()
         session.close()
     mine, plain, other = (median(took[name]) for name in ways)
-    # The median of the ratios of adjacent blocks: a slow moment of the machine affects both.
+    # The median of the ratios of adjacent blocks: temporary load affects both blocks.
     beside = median(our / plain_ for our, plain_ in zip(took["ours"], took["bare"], strict=True))
     return [
         Row(

@@ -1,4 +1,4 @@
-"""The processor time of a task until it sends its run call, beside what a user would write instead."""
+"""The processor time of a task until it sends its run call, compared with the alternatives of a user."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _FILES = {
 
 
 def until_post(path: str, answer: int) -> None:
-    """Do what a task runner does: parse the file and execute the task, until it sends a ``POST``.
+    """Parse the file and execute the task like a task runner, until it sends a ``POST``.
 
     :param path: the DAG file.
     :param answer: file descriptor that receives the processor seconds of this process.
@@ -102,7 +102,7 @@ def until_post(path: str, answer: int) -> None:
 
 
 def fork_runners(paths: list[str], rounds: int) -> list[list[float]]:
-    """Import what an executor's worker has imported, and fork a task runner for each path in turn.
+    """Import the modules of an executor's worker and fork task runners, one path after another.
 
     :return: the processor seconds of each path's task runners.
     """
@@ -111,7 +111,7 @@ def fork_runners(paths: list[str], rounds: int) -> list[list[float]]:
     import airflow.executors.local_executor
     import airflow.sdk.execution_time.supervisor  # noqa: F401
 
-    gc.freeze()  # as the LocalExecutor does before it forks
+    gc.freeze()  # like LocalExecutor before it forks
     took: list[list[float]] = [[] for _ in paths]
     for number in range(rounds + 1):
         for path, figures in zip(paths, took, strict=True):
@@ -148,14 +148,14 @@ def cold_start(rounds: int = 9) -> list[Row]:
             paths.append(str(Path(folder) / f"file_{number}.py"))
             filled = task.format(test_id=test_id, token=TOKEN)
             Path(paths[-1]).write_text(_DAG.format(imports=imports, task=filled))
-        # This process has imported HTTP libraries for the simulator; a worker has not.
+        # This process has imported HTTP libraries for the simulator, unlike a worker.
         command = [sys.executable, __file__, str(rounds), *paths]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
     ours, *others = json.loads(done.stdout.splitlines()[-1])
     rows = []
     for name, other in zip(list(_FILES)[1:], others, strict=True):
         target = "<= 1 x" if name == "HttpOperator" else ""
-        # The median of the ratios of adjacent figures: a slow moment of the machine affects both.
+        # The median of the ratios of adjacent figures: temporary load affects both figures.
         times = median(our / their for our, their in zip(ours, other, strict=True))
         rows.append(
             Row(

@@ -2,19 +2,20 @@
 
 python benchmarks/false_alarms.py [tests] [seed] [few|many]
 
-Each test has four weeks to learn from and four weeks to be judged by, rounds every 10 or 15 minutes, agents with levels
-of their own, and one of five shapes: lognormal, bimodal (cache hit or miss), diurnal, bursty, drifting. There are two
-sets of tests: ``few`` has 3 to 10 agents with a noise of 3 to 20 %, ``many`` has 10 to 25 agents with a noise of 3 to
-12 %. Agents fail and stay silent on their own now and then. Into the second half go, each by itself:
+The checks of each test are proposed from four weeks of history and evaluated on the next four weeks. A test has a round
+every 10 or 15 minutes, agents with different levels, and one of five shapes: lognormal, bimodal (cache hit or miss),
+diurnal, bursty, drifting. There are two sets of tests: ``few`` has 3 to 10 agents with a noise of 3 to 20 %, ``many``
+has 10 to 25 agents with a noise of 3 to 12 %. Single agents occasionally fail or stay silent. Each of these events is
+injected separately into the second four weeks:
 
 - regressions: every agent is 30 % slower, from one round on;
 - outages of one agent: it reports an error, is silent, or is ten times slower, from one round on.
 
-Where a gate repeats failed runs (``confirm_failures``), the next rounds stand for the repetitions. They have the same
+If a gate repeats failed runs (``confirm_failures``), the next rounds represent the repetitions. They have the same
 regression or outage, and the baseline of the first round.
 
-A regression counts as physically detectable when a judge who knows the noise-free level of every agent would catch 95 %
-of them in one round at the same false-alarm rate.
+A regression is detectable if an ideal check, which knows the noise-free level of every agent, would catch 95 % of such
+regressions in one round at the same false-alarm rate.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SLOWDOWN = 1.3
 REGRESSIONS = 60
 OUTAGES = 30
 AGENTS = {"few": (3, 10, 0.2), "many": (10, 25, 0.12)}
-"""The fewest and the most agents of a test, and the largest noise of an agent."""
+"""Set of tests to minimum agents, maximum agents, and maximum noise of an agent."""
 SHAPES = ("lognormal", "bimodal", "diurnal", "bursty", "drifting")
 METRICS = {
     "web-transactions": ("web-transactions", "transactionTime"),
@@ -52,7 +53,7 @@ METRICS = {
 
 @dataclass
 class World:
-    """A simulated test: for each round the level, the value and the state of each agent."""
+    """A simulated test: level, value and state of each agent in each round."""
 
     name: str
     shape: str
@@ -65,7 +66,7 @@ class World:
 
 
 def simulate(number: int, seed: int, size: str = "few") -> World:
-    """A test with random parameters: eight weeks of rounds."""
+    """Return a test with random parameters and eight weeks of rounds."""
     fewest, most, loudest = AGENTS[size]
     chance = random.Random(seed * 1000 + number)
     shape = SHAPES[number % len(SHAPES)]
@@ -115,7 +116,7 @@ def simulate(number: int, seed: int, size: str = "few") -> World:
 def rows_of(
     world: World, place: int, factor: float = 1.0, outage: tuple[int, str] | None = None
 ) -> list[Any]:
-    """The rows of a round as ThousandEyes reports them."""
+    """Return the rows of a round in ThousandEyes' format."""
     _, metric = METRICS[world.test_type]
     rows = []
     for agent, value in enumerate(world.values[place]):
@@ -138,9 +139,9 @@ def rows_of(
 
 
 def detectable(world: World, rate: float) -> float:
-    """The share of regressions that a judge catches who knows the noise-free level of every agent.
+    """Return the share of regressions that an ideal check catches, which knows the noise-free level of every agent.
 
-    The judge keeps the same rules: false alarms at the rate, also while one agent is lost.
+    It has the same false-alarm rate, even with one agent lost.
     """
     ratios = [
         sorted(math.log(value / level) for value, level in zip(values, levels, strict=True))
@@ -157,7 +158,7 @@ def detectable(world: World, rate: float) -> float:
 
 @dataclass
 class Outcome:
-    """What one way to choose limits did on one test."""
+    """The result of a method to choose limits on a test."""
 
     rounds: int = 0
     alarms: int = 0
@@ -168,7 +169,7 @@ class Outcome:
 
 
 def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
-    """Judge the second four weeks, plain and with injections."""
+    """Judge the second four weeks, unchanged and with injected events."""
     chance = random.Random(seed)
     result_type, _ = METRICS[world.test_type]
     half = len(world.times) // 2
@@ -216,12 +217,12 @@ def judged_by(gate: Gate, world: World, seed: int) -> Outcome:
 
 
 def others(world: World, place: int, lost: int) -> list[str]:
-    """The states of the other agents."""
+    """Return the states of the other agents."""
     return [state for agent, state in enumerate(world.states[place]) if agent != lost]
 
 
 def usual_limits(world: World) -> dict[str, float]:
-    """What people do: limits for the mean over the agents, from the first four weeks."""
+    """Return common manual limits for the mean over the agents, from the first four weeks."""
     means = [
         fmean(value for value, state in zip(values, states, strict=True) if state == "ok")
         for values, states in list(zip(world.values, world.states, strict=True))[: len(world.times) // 2]
@@ -231,7 +232,7 @@ def usual_limits(world: World) -> dict[str, float]:
 
 
 def evaluate(job: tuple[int, int, str]) -> dict[str, Any]:
-    """Everything about one test."""
+    """Return all results of a test."""
     number, seed, size = job
     started = time.process_time()
     world = simulate(number, seed, size)
@@ -264,7 +265,7 @@ def evaluate(job: tuple[int, int, str]) -> dict[str, Any]:
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each test."""
+    """Yield a line for each test."""
     yield (
         "test            agents noise promise repeats 1 in: history  actual  caught: stated possible actual  blocked"
     )
@@ -281,7 +282,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def totals(results: Sequence[Mapping[str, Any]], name: str) -> str:
-    """The figures of one way to choose limits."""
+    """Return the figures of a method to choose limits."""
     outcomes = [result["outcomes"][name] for result in results]
     rates = [outcome.alarms / outcome.rounds for outcome in outcomes]
     detectable = [result["outcomes"][name].caught for result in results if result["possible"] >= 0.95]
@@ -299,7 +300,7 @@ def totals(results: Sequence[Mapping[str, Any]], name: str) -> str:
 
 
 def main(tests: int = 50, seed: int = 1, size: str = "few") -> None:
-    """Run all tests on two processes, and print the figures."""
+    """Run all tests in two processes and print the figures."""
     with multiprocessing.Pool(2) as pool:
         report(pool.map(evaluate, [(number, seed, size) for number in range(tests)], chunksize=1))
 

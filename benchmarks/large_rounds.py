@@ -40,7 +40,7 @@ RULES: list[tuple[str, dict[str, Any]]] = [
 
 
 def row(nth: int, at: int, jitter: random.Random) -> dict[str, Any]:
-    """Return a row of an agent: one in a hundred is an error, one in fifty is slow."""
+    """Return a row of an agent. 1 of 100 rows is an error, 1 of 50 is slow."""
     response = jitter.uniform(100, 400) * (3 if nth % 50 == 0 else 1)
     fields: dict[str, Any] = {
         "agent": {"agentId": str(10**14 + nth), "agentName": f"Agent {nth}, Somewhere", "countryId": "DE"},
@@ -78,7 +78,7 @@ def declared_checks(count: int) -> dict[str, Any]:
 class Round:
     """A round of http-server results, with a history of three rounds.
 
-    :param agents: how many agents each round has.
+    :param agents: number of agents of each round.
     """
 
     def __init__(self, agents: int) -> None:
@@ -190,7 +190,7 @@ def large_rounds(repeats: int = 7) -> list[Row]:
 
 
 def main(agents: int) -> None:
-    """Print where the time of judging goes."""
+    """Print a profile of judging."""
     measured = Round(agents)
     profile = cProfile.Profile()
     profile.runcall(lambda: measured.evidence(measured.judged(20)))

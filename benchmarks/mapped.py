@@ -18,11 +18,11 @@ SLOTS = 8
 """Worker slots: tasks that execute concurrently."""
 
 RETRIES = 3
-"""Task retries of a careful DAG author; Airflow's default is 0."""
+"""Task retries of a careful DAG author. Airflow's default is 0."""
 
 
 class MappedTask:
-    """One mapped task instance, executed like in Airflow: each part in a worker slot with a new operator object.
+    """A mapped task instance, executed as in Airflow: each part in a worker slot with a new operator object.
 
     :param operator: the operator.
     :param map_index: index of the mapped task.

@@ -84,7 +84,7 @@ def parse_cost(rounds: int = 3) -> list[Row]:
     parsing again with everything imported: the median of 20. The files take turns. Of the 200 tasks, each has three
     checks of its own.
     """
-    # Installed packages are compiled; a checkout may not be.
+    # An installed package is compiled. A checkout may not be.
     compileall.compile_dir(Path(__file__).parents[1] / "thousandeyes_provider", quiet=1)
     first, again = _parse_times(_FILES, rounds)
     _, many = _parse_times(_MANY, rounds)
@@ -120,7 +120,7 @@ def parse_cost(rounds: int = 3) -> list[Row]:
 
 
 def _parse_times(files: dict[str, tuple[str, str]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Milliseconds of the first and of a later parse of each file."""
+    """Return the milliseconds of the first and of a later parse of each file."""
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in files}
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder) / "warm.py"

@@ -1,9 +1,9 @@
-"""``make bench``: measure the provider beside its alternatives, print tables and write RESULTS.md.
+"""``make bench``: measure the provider and its alternatives, print tables and write RESULTS.md.
 
 Each measurement runs in its own process, in which the alternatives take turns. ``--only NAME`` runs one measurement
 (see ``--list``) and writes nothing. ``--again NAME`` replaces its section of RESULTS.md. ``--quick`` runs some
-measurements with fewer repeats, in less than 3 minutes, writes nothing, and reports what got worse by more than a
-quarter since RESULTS.md.
+measurements with fewer repeats in less than 3 minutes, writes nothing, and reports ratios that are more than 25 %
+above those in RESULTS.md.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ QUICK: dict[str, dict[str, int]] = {
     "schedule": {},
     "large": {"repeats": 3},
 }
-"""The measurements of ``--quick``, and the arguments that make them shorter."""
+"""Measurements of ``--quick`` to the arguments that shorten them."""
 
 TOLERATED = 1.25
-"""A ratio may grow by this factor until ``--quick`` reports it."""
+"""Factor by which a ratio may grow before ``--quick`` reports it."""
 
 LIMIT = 420
 """Seconds after which a measurement is aborted."""
@@ -61,7 +61,7 @@ LIMIT = 420
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 PROFILES = "Targets that are not met"
-"""Heading of the section of RESULTS.md that is written by hand: the profiles that show why."""
+"""Heading of the manually written section of RESULTS.md with profiles of missed targets."""
 
 INTRODUCTION = """# Measurements
 
@@ -134,7 +134,7 @@ def how(name: str) -> str:
 
 
 def section(name: str) -> tuple[str, int]:
-    """Run a measurement and print it; return its section of RESULTS.md and the number of missed targets."""
+    """Run and print a measurement. Return its section of RESULTS.md and the number of missed targets."""
     heading = MEASUREMENTS[name][2]
     print(f"\n{heading}", flush=True)
     before = os.getloadavg()[0]
@@ -161,12 +161,12 @@ def written_by_hand(old: str) -> str:
 
 
 def row_key(heading: str, what: str, alternative: str) -> tuple[str, str, str]:
-    """Return what identifies a row in any run: its figures left out."""
+    """Return the key of a row, without figures, so that it is the same in every run."""
     return heading, what, re.sub(r"^[\d.,; ]+", "", alternative)
 
 
 def ratios_in(text: str) -> dict[tuple[str, str, str], float]:
-    """Return the ratio of each row of RESULTS.md that has one."""
+    """Return the ratios in RESULTS.md by row."""
     ratios, heading = {}, ""
     for line in text.splitlines():
         if line.startswith("## "):
@@ -178,7 +178,7 @@ def ratios_in(text: str) -> dict[tuple[str, str, str], float]:
 
 
 def worse_rows(heading: str, rows: list[Row], before: Mapping[tuple[str, str, str], float]) -> list[str]:
-    """Return one line for each row whose ratio is more than a quarter above the earlier one."""
+    """Return a line for each row whose ratio is more than a quarter above the earlier ratio."""
     lines = []
     for row in rows:
         now = re.match(r"([\d.]+) x", row.ratio)
@@ -189,7 +189,7 @@ def worse_rows(heading: str, rows: list[Row], before: Mapping[tuple[str, str, st
 
 
 def run_quick() -> int:
-    """Run the short version and report what got worse; return the exit status."""
+    """Run the short version and report rows that got worse. Return the exit status."""
     began = time.monotonic()
     before = ratios_in(RESULTS.read_text() if RESULTS.exists() else "")
     worse, failed = [], []

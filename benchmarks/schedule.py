@@ -1,6 +1,6 @@
 """Compare polling schedules on the same simulated rounds: seconds from the last row to the verdict, polls, quota.
 
-Nothing is sent, and no clock is read: the result is the same on every machine and takes a few seconds.
+The simulation sends no requests and reads no clock, so the result is the same on every machine. It takes a few seconds.
 Run ``python benchmarks/schedule.py``.
 """
 
@@ -24,21 +24,22 @@ LIMIT = 240
 """Requests per minute of the organization."""
 
 RESERVED_SHARE = 0.2
-"""Share of them that polling leaves to others."""
+"""Share of these requests that polling reserves for other clients."""
 
 WINDOW = 60.0
 
 REQUESTS_BEFORE_A_POLL = 4
-"""Requests of a run before the first poll: the reads before the run call, and the call."""
+"""Requests of a run before the first poll: reads and run call."""
 
 
 @dataclass(frozen=True)
 class SimulatedRound:
-    """One round.
+    """A round.
 
-    :param arrivals: when the row of each agent becomes visible, in seconds after the run call, ascending.
-    :param partial: whether rows are visible one by one; else only when the round is complete.
-    :param previous: how long the previous round took; ``None`` when that is unknown.
+    :param arrivals: seconds from the run call until the row of each agent is visible, ascending.
+    :param partial: whether rows become visible one by one. Otherwise all rows become visible
+        together when the round is complete.
+    :param previous: duration of the previous round in seconds; ``None``: unknown.
     """
 
     arrivals: tuple[float, ...]
@@ -47,11 +48,11 @@ class SimulatedRound:
 
     @property
     def length(self) -> float:
-        """When the last row becomes visible."""
+        """Seconds until the last row is visible."""
         return self.arrivals[-1]
 
     def visible(self, age: float) -> int:
-        """How many agents have a visible row."""
+        """Return the number of agents with a visible row."""
         if not self.partial and age < self.length:
             return 0
         return sum(arrival <= age for arrival in self.arrivals)
@@ -60,7 +61,7 @@ class SimulatedRound:
 def simulated_rounds(
     seed: int, count: int, shortest: float, longest: float, *, partial: bool = True, known: bool = False
 ) -> list[SimulatedRound]:
-    """Rounds of 1 to 10 agents. The lengths are uniform between ``shortest`` and ``longest``."""
+    """Return rounds of 1 to 10 agents. Durations are uniform between ``shortest`` and ``longest``."""
     chance = random.Random(seed)
     made = []
     for _ in range(count):
@@ -73,7 +74,7 @@ def simulated_rounds(
 
 @dataclass(frozen=True)
 class Seen:
-    """What a poll returned: how many agents are visible, and the rate limit of the response."""
+    """The result of a poll: number of visible agents, and the rate limit in the response."""
 
     agents: int
     quota: RateLimit | None
@@ -81,16 +82,16 @@ class Seen:
 
 
 Waiter = Generator[float, Seen, None]
-"""Yields the age of its next poll, and receives what the poll returned; the run call counts as the first poll."""
+"""Generator that yields the age of its next poll and receives the result. The run call counts as the first poll."""
 
 
 def ours(simulated: SimulatedRound) -> Waiter:
-    """The adaptive schedule of this provider."""
+    """Yield the polls of this provider's adaptive schedule."""
     return _waiter(simulated, PollSchedule(round_length=simulated.previous))
 
 
 def fixed_10(simulated: SimulatedRound) -> Waiter:
-    """The fixed interval of this provider before the adaptive schedule, with its quota rule."""
+    """Yield polls every 10 s with this provider's quota rule, its schedule before the adaptive one."""
     return _waiter(simulated, PollSchedule(10.0))
 
 
@@ -109,12 +110,12 @@ def _waiter(simulated: SimulatedRound, schedule: PollSchedule) -> Waiter:
 
 
 def datadog_ci(_: SimulatedRound) -> Waiter:
-    """Datadog's command-line client: at once, then 5 s after each response, whatever the quota."""
+    """Yield the polls of Datadog's command-line client: at once, then 5 s after each response, for any quota."""
     return _every(5.0, 0.0)
 
 
 def delayed_5(_: SimulatedRound) -> Waiter:
-    """A plain loop: 5 s after the run call and after each response, whatever the quota."""
+    """Yield the polls of a plain loop: 5 s after the run call and after each response, for any quota."""
     return _every(5.0, 5.0)
 
 
@@ -136,9 +137,9 @@ SCHEDULES: dict[str, Callable[[SimulatedRound], Waiter]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a schedule did on some rounds.
+    """The result of a schedule on some rounds.
 
-    :param median: median of the seconds from the last row to the poll that sees it.
+    :param median: median of the seconds from the last row to the poll that returns it.
     :param p95: 95th percentile of the same.
     :param polls: mean number of polls of a round.
     """
@@ -149,7 +150,7 @@ class Outcome:
 
     @classmethod
     def of(cls, delays: Iterable[float], polls: Iterable[int]) -> Outcome:
-        """The outcome of delays and numbers of polls."""
+        """Return the outcome of delays and numbers of polls."""
         ordered = sorted(delays)
         return cls(
             statistics.median(ordered),
@@ -159,7 +160,7 @@ class Outcome:
 
 
 def alone(schedule: Callable[[SimulatedRound], Waiter], rounds: Iterable[SimulatedRound]) -> Outcome:
-    """One wait at a time, with the quota untouched."""
+    """Run one wait at a time with full quota."""
     delays, polls = [], []
     for simulated in rounds:
         waiter, count = schedule(simulated), 1
@@ -175,14 +176,14 @@ def alone(schedule: Callable[[SimulatedRound], Waiter], rounds: Iterable[Simulat
 
 @dataclass
 class Quota:
-    """The organization's limit, in windows that begin with the minute."""
+    """The organization's limit, in windows aligned to the minute."""
 
     used: dict[int, int] = field(default_factory=dict)
     refused: int = 0
     least_left: int = LIMIT
 
     def take(self, now: float) -> RateLimit | None:
-        """One request; ``None`` when it is refused."""
+        """Count a request. Return the rate limit; ``None`` for a refused request."""
         window = int(now // WINDOW)
         if self.used.get(window, 0) >= LIMIT:
             self.refused += 1
@@ -199,7 +200,7 @@ def together(
     runs_per_minute: float,
     seed: int = 7,
 ) -> tuple[Outcome, Quota]:
-    """Many waits that share the quota and nothing else, as tasks on several workers do."""
+    """Run many waits that share only the quota, like tasks on several workers."""
     chance, quota = random.Random(seed), Quota()
     events: list[tuple[float, int, str]] = []
     waits: list[tuple[float, SimulatedRound, Waiter, list[int]]] = []
@@ -220,7 +221,7 @@ def together(
             continue
         left = quota.take(now)
         polls[0] += 1
-        if left is None:  # refused: again when the window is over
+        if left is None:  # refused: retry after the window
             reset = (now // WINDOW + 1) * WINDOW
             heapq.heappush(events, (reset + chance.uniform(0.1, 0.6), number, "poll"))
             continue
@@ -233,7 +234,7 @@ def together(
 
 
 def report() -> Iterator[str]:
-    """The tables of this benchmark."""
+    """Yield the lines of this benchmark."""
     for partial in (True, False):
         for known in (True, False):
             visible = "rows visible one by one" if partial else "rows visible when the round is complete"

@@ -1,7 +1,7 @@
 """Measure the structure of the package: size, function length, imports, types, names and citations.
 
 ``python benchmarks/structure.py [PATH]`` prints one line per figure for the checkout at PATH (default: this one). It
-reads source files only, imports nothing of the package and needs only Python, so that it also runs on an older commit.
+reads source files only and needs only Python, so that it also works on older commits.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 
 PACKAGE = "thousandeyes_provider"
 AIRFLOW_NAMED = frozenset({"definition", "instant_test", "thousandeyes"})
-"""Modules that Airflow's convention names: after the service or the task, and ``cli/definition.py``."""
+"""Module names that follow Airflow's conventions: service, task, and ``cli/definition.py``."""
 
 ABSENT_DOCUMENTS = re.compile(r"(?<![\w-])(?:DESIGN|SPEC|API-FACTS|DEV|KB|REC|LANGUAGE|STYLE)(?![\w-])")
-"""Working papers that are not in the repository."""
+"""Documents that are not in the repository."""
 
 VAGUE_NAMES = frozenset({"told", "found", "one", "amiss", "begun", "said"})
-"""Names of variables, parameters and functions that do not say what they hold."""
+"""Names that do not describe a variable, parameter or function."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
 class Module:
-    """One source file of the package.
+    """A source file of the package.
 
     :param path: its path.
     :param name: its dotted name, such as ``thousandeyes_provider.api.retry``.
@@ -53,12 +53,12 @@ class Module:
 
     @property
     def floor(self) -> str:
-        """The first folder below the package, or the name of a module that is not in a folder."""
+        """The first folder below the package, or the module name outside a folder."""
         return self.name.split(".")[1] if "." in self.name else ""
 
     @property
     def functions(self) -> list[Function]:
-        """All functions and methods, nested ones included."""
+        """All functions and methods, including nested ones."""
         return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
 
     @property
@@ -68,7 +68,7 @@ class Module:
 
 
 def modules(root: Path) -> list[Module]:
-    """All modules of the package in a checkout."""
+    """Return all modules of the package in a checkout."""
     sources = []
     for path in sorted((root / PACKAGE).rglob("*.py")):
         if "node_modules" in path.parts:
@@ -79,7 +79,7 @@ def modules(root: Path) -> list[Module]:
 
 
 def function_lines(sources: Sequence[Module]) -> list[int]:
-    """Lines of each function, without decorators and docstring."""
+    """Return the number of lines of each function, without decorators and docstring."""
     lengths = []
     for module in sources:
         for function in module.functions:
@@ -92,7 +92,7 @@ def function_lines(sources: Sequence[Module]) -> list[int]:
 
 
 def imports_in_functions(sources: Sequence[Module]) -> list[str]:
-    """Import statements inside of functions, as ``module:line``."""
+    """Return import statements in functions, as ``module:line``."""
     return sorted(
         {
             f"{module.name}:{node.lineno}"
@@ -105,7 +105,7 @@ def imports_in_functions(sources: Sequence[Module]) -> list[str]:
 
 
 def mentions_of_any(sources: Sequence[Module]) -> int:
-    """How often ``Any`` stands in code (imports included, comments and texts not)."""
+    """Count ``Any`` in code, including imports, without comments and strings."""
     return sum(
         (isinstance(node, ast.Name) and node.id == "Any")
         or (isinstance(node, ast.alias) and node.name == "Any")
@@ -115,7 +115,7 @@ def mentions_of_any(sources: Sequence[Module]) -> int:
 
 
 def calls_across_files(sources: Sequence[Module]) -> list[str]:
-    """Calls of a method on ``self`` that another of these files defines and the calling class's file does not."""
+    """Return calls on ``self`` of methods that are defined in another of these files only."""
     methods = {
         module.name: {
             function.name
@@ -141,7 +141,7 @@ def calls_across_files(sources: Sequence[Module]) -> list[str]:
 
 
 def repeated_module_names(sources: Sequence[Module]) -> list[str]:
-    """Names that more than one module of the package has."""
+    """Return names of more than one module of the package."""
     names = Counter(
         module.path.stem
         for module in sources
@@ -151,7 +151,7 @@ def repeated_module_names(sources: Sequence[Module]) -> list[str]:
 
 
 def repeated_class_names(sources: Sequence[Module]) -> list[str]:
-    """Names that more than one public class of the package has."""
+    """Return names of more than one public class of the package."""
     names = Counter(
         owner.name for module in sources for owner in module.classes if not owner.name.startswith("_")
     )
@@ -159,7 +159,7 @@ def repeated_class_names(sources: Sequence[Module]) -> list[str]:
 
 
 def vague_names(sources: Sequence[Module]) -> list[str]:
-    """Variables, parameters and functions with a vague name, as ``module:line: name``."""
+    """Return variables, parameters and functions with a vague name, as ``module:line: name``."""
     vague = []
     for module in sources:
         for node in ast.walk(module.tree):
@@ -177,7 +177,7 @@ def vague_names(sources: Sequence[Module]) -> list[str]:
 
 
 def _prose(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a page, and the comments and texts of a source file, with their line numbers."""
+    """Yield the lines of a page, or the comments and strings of a source file, with line numbers."""
     if path.suffix != ".py":
         yield from enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         return
@@ -190,7 +190,7 @@ def _prose(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def citations_of_absent_files(root: Path) -> list[str]:
-    """Lines of the repository that cite a document that is not in it."""
+    """Return the lines of the repository that cite an absent document."""
     folders = [root / name for name in (PACKAGE, "example_dags", "tests", "docs", "demo", "benchmarks")]
     return [
         f"{path.relative_to(root)}:{number}"
@@ -203,7 +203,7 @@ def citations_of_absent_files(root: Path) -> list[str]:
 
 
 def figures(root: Path) -> dict[str, str]:
-    """Every figure of a checkout, by name."""
+    """Return the figures of a checkout by name."""
     everything = modules(root)
     product = [module for module in everything if module.floor != "simulator"]
     operators = [module for module in product if module.floor in ("operators", "sensors")]

@@ -1,4 +1,4 @@
-"""The simulator with TLS; takes the arguments of ``python -m thousandeyes_provider.simulator``."""
+"""The simulator with TLS. It takes the arguments of ``python -m thousandeyes_provider.simulator``."""
 
 from __future__ import annotations
 

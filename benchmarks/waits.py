@@ -1,4 +1,4 @@
-"""A thousand waits in one triggerer, and several triggerers beside another client of the account."""
+"""A thousand waits in one triggerer, and several triggerers with another client of the account."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class LoopWatch:
 
 
 async def _longest_lag(lags: list[float]) -> None:
-    """Record how late a sleep of 5 ms ends: the delay of every other trigger on the loop."""
+    """Record how late a sleep of 5 ms ends, which is the delay of all triggers on the loop."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 0.005
@@ -187,7 +187,7 @@ def import_for_triggers() -> None:
 
 
 async def _warm_up() -> None:
-    """Do what happens once per triggerer: imports, and Airflow's setup to read a connection."""
+    """Do the one-time work of a triggerer: imports, and Airflow's setup to read a connection."""
     from thousandeyes_provider.hooks.async_thousandeyes import ThousandEyesAsyncHook
 
     import_for_triggers()

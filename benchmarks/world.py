@@ -37,7 +37,7 @@ def prepare() -> None:
     """Create a temporary Airflow home without database, examples and the user's configuration."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
-    # Without compiled modules, a measurement would compile what a deployment has compiled at its installation.
+    # Installed packages have compiled modules. Without them, a measurement would include the compilation.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     home = tempfile.mkdtemp(prefix="thousandeyes-bench-")
     owner = os.getpid()
@@ -50,13 +50,13 @@ def prepare() -> None:
         PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         PYTHONWARNINGS="ignore",
     )
-    # HttpHook's async half ignores the certificate of a connection, so the environment names ours for all clients.
+    # HttpAsyncHook ignores the certificate of a connection, so the environment sets it for all clients.
     authority = make_certificate(Path(home))
     os.environ.update(SSL_CERT_FILE=authority, REQUESTS_CA_BUNDLE=authority, BENCH_HOME=home)
 
 
 def make_certificate(folder: Path) -> str:
-    """Write a self-signed certificate for the loopback address and its key; return the certificate's path."""
+    """Write a self-signed certificate for the loopback address and its key. Return the path of the certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -88,7 +88,7 @@ def make_certificate(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """A row of the table.
 
     :param what: the measured quantity.
     :param ours: figure of the provider.
@@ -111,7 +111,7 @@ def ratio(ours: float, other: float) -> str:
 
 
 def median(figures: Iterable[float]) -> float:
-    """Return the median, which a slow moment of the machine does not change."""
+    """Return the median, which is robust against temporary load."""
     return statistics.median(figures)
 
 
@@ -124,7 +124,7 @@ class World:
     """
 
     def __init__(self, speed: float = 1.0, *, tls: bool = False, **switches: Any) -> None:
-        # Runs of one minute get different round ids, so that no benchmark waits for the next minute.
+        # Runs in the same minute get different round ids, so that no benchmark waits for the next minute.
         self.speed, self.switches = speed, {"round_ids": "second", **switches}
         given = [
             f"--speed={speed}",
@@ -211,7 +211,7 @@ class Budget:
 
 
 def budget(log: Sequence[dict[str, Any]], limit: int, window: float) -> Budget:
-    """Recount the windows from the simulator's log. Windows end at the multiples of their length.
+    """Count the requests of each window from the simulator's log. Windows end at multiples of their length.
 
     :param window: length of a window in real seconds.
     """
