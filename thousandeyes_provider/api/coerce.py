@@ -6,8 +6,9 @@ import ast
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from fnmatch import translate
 from typing import Any
 
 MAX_SHORT_TEXT = 500
@@ -99,6 +100,15 @@ def printable(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """Return ``text`` with at most ``limit`` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def name_matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a name matches a pattern, regardless of case: ``*`` matches any characters, ``?`` matches one.
+
+    The time is linear in the name. No other character is special: names contain brackets.
+    """
+    matches = re.compile(translate(pattern.strip().casefold().replace("[", "[[]"))).match
+    return lambda name: matches(name.strip().casefold()) is not None
 
 
 def short_text(value: Any) -> str:

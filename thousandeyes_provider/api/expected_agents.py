@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -51,6 +51,19 @@ class Agent:
         return self.agent_name or f"agent {self.agent_id}"
 
 
+def is_among(agents: Iterable[Agent]) -> Callable[[Agent], bool]:
+    """Return whether an agent is one of some agents: by its id, or by its name when its id is not known."""
+    listed = list(agents)
+    ids = {agent.agent_id for agent in listed}
+    names = {agent.folded_name() for agent in listed}
+    return lambda agent: agent.agent_id in ids if agent.agent_id else agent.folded_name() in names
+
+
+def agent_of(row: Row) -> Agent:
+    """Return the agent of a row."""
+    return Agent(agent_id_of(row), agent_name_of(row))
+
+
 @dataclass(frozen=True)
 class ExpectedAgents:
     """The agents that report in a complete round.
@@ -75,13 +88,8 @@ class ExpectedAgents:
 
         :param agents: the agents of the test.
         """
-        ids = {agent.agent_id for agent in agents}
-        names = {agent.folded_name() for agent in agents}
-        absent = [
-            agent
-            for agent in self.agents
-            if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
-        ]
+        is_known = is_among(agents)
+        absent = [agent for agent in self.agents if not is_known(agent)]
         # A suggestion compares a name with those of all agents.
         hints = [did_you_mean(agent.agent_name, map(str, agents)) for agent in absent[:MAX_SUGGESTED]]
         problems = [
@@ -149,10 +157,8 @@ def known_agents(test: Mapping[str, Any]) -> Sequence[Agent]:
 
 def expected_from_rows(rows: Iterable[Row]) -> ExpectedAgents:
     """The agents of the remembered round; unknown without one."""
-    by_agent = {agent_id_of(row) or agent_name_of(row): row for row in rows}
-    return ExpectedAgents.of(
-        "remembered", (Agent(agent_id_of(row), agent_name_of(row)) for key, row in by_agent.items() if key)
-    )
+    by_agent = {agent.agent_id or agent.agent_name: agent for agent in map(agent_of, rows)}
+    return ExpectedAgents.of("remembered", (agent for key, agent in by_agent.items() if key))
 
 
 def result_types_of(test_type: str, test: Mapping[str, Any] | None) -> tuple[str, ...]:

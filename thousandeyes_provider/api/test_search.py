@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
-from thousandeyes_provider.api.coerce import closest_names, objects_in
+from thousandeyes_provider.api.coerce import closest_names, name_matcher, objects_in
 
 CREATED_AT_TOLERANCE = 60.0
 """Seconds by which a test may claim to be older than the call that created it: clocks and rounding differ."""
@@ -33,7 +32,7 @@ def select_tests(
     :param match_tags: ``all`` or ``any`` of the tags.
     :raises ValueError: when no such tag exists.
     """
-    pattern = None if name is None else _name_pattern(name)
+    matches_name = None if name is None else name_matcher(name)
     wanted = [tags] if isinstance(tags, str) else list(tags)
     tagged = [_tagged_tests(tag, known_tags) for tag in wanted]
     combine = set.intersection if match_tags == "all" else set.union
@@ -42,7 +41,7 @@ def select_tests(
         dict(test)
         for test in tests
         if (test_type is None or test.get("type") == test_type)
-        and (pattern is None or fnmatchcase(str(test.get("testName", "")).casefold(), pattern))
+        and (matches_name is None or matches_name(str(test.get("testName", ""))))
         and (chosen is None or str(test.get("testId")) in chosen)
     ]
 
@@ -54,7 +53,7 @@ def matches_test(pattern: str, test_id: str, test_name: str) -> bool:
     :param test_id: id of the test.
     :param test_name: name of the test; empty when it is not known.
     """
-    return pattern == test_id or fnmatchcase(test_name.casefold(), _name_pattern(pattern))
+    return pattern == test_id or name_matcher(pattern)(test_name)
 
 
 def is_older(test: Mapping[str, Any], than: float) -> bool:
@@ -66,11 +65,6 @@ def is_older(test: Mapping[str, Any], than: float) -> bool:
     return (
         created if created.tzinfo else created.replace(tzinfo=UTC)
     ).timestamp() < than - CREATED_AT_TOLERANCE
-
-
-def _name_pattern(name: str) -> str:
-    """A pattern for ``fnmatch`` in which only ``*`` and ``?`` are special, since names contain brackets."""
-    return name.casefold().replace("[", "[[]")
 
 
 def _tagged_tests(wanted: str, known_tags: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from thousandeyes_provider.api.coerce import inner_value, number, objects_in, parse_structure, short_text
-from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.expected_agents import Agent, agent_of
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import round_of
@@ -18,7 +18,6 @@ from thousandeyes_provider.validation.formatting import one_line
 from thousandeyes_provider.validation.samples import (
     Values,
     agent_key,
-    agent_of,
     as_tuple,
     country_of,
     read_numbers,

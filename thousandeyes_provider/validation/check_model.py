@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from thousandeyes_provider.api.coerce import name_matcher
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.metrics import expand_of
 
@@ -57,7 +57,7 @@ class Where:
         """Return a predicate of an agent and its country, ``None`` for an unknown one; ``None`` for all agents."""
         if self == Where():
             return None
-        patterns = [_name_pattern(name) for name in self.agent_names]
+        patterns = [name_matcher(name) for name in self.agent_names]
         countries = {country.casefold() for country in self.country_ids}
 
         def matches(agent: Agent, country_id: str | None) -> bool:
@@ -65,8 +65,7 @@ class Where:
                 return False
             if self.agent_ids and agent.agent_id not in self.agent_ids:
                 return False
-            name = agent.folded_name() if patterns else ""
-            return not patterns or any(pattern.fullmatch(name) for pattern in patterns)
+            return not patterns or any(matches_name(agent.agent_name) for matches_name in patterns)
 
         return matches
 
@@ -191,18 +190,3 @@ def json_value(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
     return value
-
-
-def _name_pattern(name: str) -> re.Pattern[str]:
-    """The pattern of an agent name with wildcards, for names in lower case.
-
-    Atomic groups keep the match linear: a ``*`` never gives back what the next part has matched.
-    """
-    first, *others = [
-        "".join("." if char == "?" else re.escape(char) for char in part)
-        for part in re.sub(r"\*+", "*", name.casefold()).split("*")
-    ]
-    if not others:
-        return re.compile(first, re.DOTALL)
-    *middle, last = others
-    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last, re.DOTALL)

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from thousandeyes_provider.api.coerce import number, short_text
-from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.expected_agents import Agent, agent_of
 from thousandeyes_provider.api.metrics import metric_reader
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row
 from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, row_content
@@ -221,14 +221,6 @@ def plain(value: Any) -> Any:
     if number(value) is None:  # not finite, or hundreds of digits
         return None
     return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
-
-
-def agent_of(row: Row) -> Agent:
-    """Return the agent of a row."""
-    fields = row.get("agent")
-    if type(fields) is not dict:
-        return Agent(agent_id_of(row), agent_name_of(row))
-    return Agent(short_text(fields.get("agentId")), short_text(fields.get("agentName")))
 
 
 def _agent_rows(key: str, rows: list[tuple[Any, Row]]) -> AgentRows:
