@@ -61,7 +61,10 @@ def is_among(agents: Iterable[Agent]) -> Callable[[Agent], bool]:
 
 def agent_of(row: Row) -> Agent:
     """Return the agent of a row."""
-    return Agent(agent_id_of(row), agent_name_of(row))
+    fields = row.get("agent")
+    if type(fields) is not dict:
+        return Agent(agent_id_of(row), agent_name_of(row))
+    return Agent(short_text(fields.get("agentId")), short_text(fields.get("agentName")))
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from thousandeyes_provider.api.coerce import number, whole_number
-from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents
+from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents, agent_of, is_among
 from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule, QuotaPace
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import Row
 from thousandeyes_provider.api.rounds import (
     ROUND_CLOCK_TOLERANCE,
     RowOrigin,
-    agent_id_of,
-    agent_name_of,
     measured_at,
     round_of,
     row_content,
@@ -62,24 +60,24 @@ class WaitState(Enum):
     """The deadline has passed."""
 
 
-@dataclass(frozen=True)
-class OtherRound:
+class OtherRound(NamedTuple):
     """A round, or a part of one, that another run produced.
 
     :param measured_before: ``False``: the round started before our run call was sent; ``True``: the round can be ours,
         but these rows were measured before the call was sent.
-    :param rows: how many of its rows were seen in one poll, at most.
     """
 
     round_id: int
     measured_before: bool
-    rows: int
 
-    def __str__(self) -> str:
+    def describe(self, rows: int) -> str:
+        """Describe it for the log.
+
+        :param rows: how many of its rows were seen in one poll, at most.
+        """
         what = f"round {self.round_id} ({iso_time(self.round_id)})"
         if self.measured_before:
-            rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
-            return f"{rows} of {what}, measured before the run call was sent"
+            return f"{rows} row{'s'[: rows != 1]} of {what}, measured before the run call was sent"
         return f"{what}, started before the run call was sent"
 
 
@@ -142,7 +140,7 @@ class RoundProgress:
     :param clock_tolerance: seconds that the id of our round may be before ``sent_at``.
     :param sighting: what the trigger saw before this process took over.
     :param seen: the fresh rows so far, by result type and key. Rows of one key that differ in one response all count.
-    :param other_rounds: newer rounds of other runs that were seen.
+    :param other_rounds: newer rounds of other runs that were seen, with the rows of each that one poll had at most.
     :param first_seen: when each row was seen first, by result type and key.
     :param last_news: when a new row was last seen.
     :param last_response: when the results of every type were last read.
@@ -161,7 +159,7 @@ class RoundProgress:
     clock_tolerance: float = ROUND_CLOCK_TOLERANCE
     sighting: TriggerSighting = field(default_factory=TriggerSighting)
     seen: Mapping[str, Mapping[RowKey, tuple[Row, ...]]] = field(default_factory=dict)
-    other_rounds: tuple[OtherRound, ...] = ()
+    other_rounds: Mapping[OtherRound, int] = field(default_factory=dict)
     first_seen: Mapping[tuple[str, RowKey], float] = field(default_factory=dict)
     last_news: float | None = None
     last_response: float | None = None
@@ -210,8 +208,7 @@ class RoundProgress:
 
         :param responses: the rows of each result type that was read, fresh or not.
         """
-        seen, first_seen = dict(self.seen), dict(self.first_seen)
-        others = {(other.round_id, other.measured_before): other.rows for other in self.other_rounds}
+        seen, first_seen, others = dict(self.seen), dict(self.first_seen), dict(self.other_rounds)
         for result_type, rows in responses.items():
             fresh, foreign = self._sorted_by_origin(result_type, rows)
             seen[result_type] = {**seen.get(result_type, {}), **fresh}
@@ -219,14 +216,8 @@ class RoundProgress:
                 others[other] = max(others.get(other, 0), count)
             for key in fresh:
                 first_seen.setdefault((result_type, key), now)
-        after = replace(
-            self,
-            seen=seen,
-            first_seen=first_seen,
-            other_rounds=tuple(
-                OtherRound(*key, rows) for key, rows in sorted(others.items())[-MAX_OTHER_ROUNDS:]
-            ),
-        )
+        newest = dict(sorted(others.items())[-MAX_OTHER_ROUNDS:])
+        after = replace(self, seen=seen, first_seen=first_seen, other_rounds=newest)
         enough = self.min_agents is not None and after._expected_and_reported() >= self.min_agents
         enough = enough and after.covers_sighting()
         return replace(
@@ -238,11 +229,11 @@ class RoundProgress:
 
     def _sorted_by_origin(
         self, result_type: str, rows: Iterable[Row]
-    ) -> tuple[dict[RowKey, tuple[Row, ...]], dict[tuple[int, bool], int]]:
+    ) -> tuple[dict[RowKey, tuple[Row, ...]], Counter[OtherRound]]:
         """The fresh rows of one response by key, and how many rows of each newer round belong to other runs."""
         remembered = self.newest_remembered()
         fresh: dict[RowKey, list[Row]] = {}
-        foreign: dict[tuple[int, bool], int] = {}
+        foreign: Counter[OtherRound] = Counter()
         for row in rows:
             origin = row_origin(
                 row, remembered=remembered, sent_at=self.sent_at, clock_tolerance=self.clock_tolerance
@@ -253,8 +244,7 @@ class RoundProgress:
             if origin is RowOrigin.OURS:
                 fresh.setdefault((round_id, _key_in_round(result_type, row)), []).append(row)
             else:
-                other = (round_id, origin is RowOrigin.OTHER_MEASUREMENT)
-                foreign[other] = foreign.get(other, 0) + 1
+                foreign[OtherRound(round_id, origin is RowOrigin.OTHER_MEASUREMENT)] += 1
         return {key: _distinct(same_key) for key, same_key in fresh.items()}, foreign
 
     # -- our round -----------------------------------------------------------------------------------------------
@@ -289,11 +279,16 @@ class RoundProgress:
 
         Agents without any row are left out.
         """
+        arrived: Counter[tuple[str, str, str]] = Counter()
+        for name, rows in self._tally.keys.items():
+            for row, *_ in rows.values():
+                agent = agent_of(row)
+                arrived[name, "id", agent.agent_id] += 1
+                arrived[name, "name", agent.folded_name()] += 1
         described: dict[Agent, str] = {}
-        arrived = self._tally.rows_by_agent()
         for agent in self.missing():
-            known_as = agent.agent_id or agent.folded_name()
-            counts = {name: arrived[bool(agent.agent_id), name, known_as] for name in self.rows_per_agent}
+            known_as = ("id", agent.agent_id) if agent.agent_id else ("name", agent.folded_name())
+            counts = {name: arrived[name, *known_as] for name in self.rows_per_agent}
             if any(counts.values()):
                 described[agent] = ", ".join(
                     f"{name} {counts[name]} of {needed or 1}"
@@ -404,11 +399,10 @@ class RoundProgress:
 
         :param before: the progress before that poll.
         """
-        known = {(other.round_id, other.measured_before) for other in before.other_rounds}
         lines = [
-            f"Ignoring {other}: another run of this test"
-            for other in self.other_rounds
-            if (other.round_id, other.measured_before) not in known
+            f"Ignoring {other.describe(rows)}: another run of this test"
+            for other, rows in self.other_rounds.items()
+            if other not in before.other_rounds
         ]
         if self.is_indistinct() and not before.is_indistinct():
             round_id = min(self.rounds().values())
@@ -439,10 +433,10 @@ class RoundProgress:
 
         Empty when our round has rows and ThousandEyes shows nothing of other runs.
         """
-        newest = self.other_rounds[-limit:]
-        more = len(self.other_rounds) - len(newest)
-        if newest:
-            return "; ".join([*map(str, newest), *([f"and {more} more"] if more else [])])
+        if self.other_rounds:
+            newest = [other.describe(rows) for other, rows in self.other_rounds.items()][-limit:]
+            more = len(self.other_rounds) - len(newest)
+            return "; ".join([*newest, *([f"and {more} more"] if more else [])])
         if self.rounds():
             return ""
         remembered = self.newest_remembered()
@@ -529,47 +523,31 @@ class _Tally:
     def of(cls, progress: RoundProgress) -> _Tally:
         rounds = progress._our_rounds()
         keys: dict[str, dict[tuple[str, ...], tuple[Row, ...]]] = {}
-        agents: dict[str, Agent] = {}
-        names_of: dict[str, set[str]] = {}
+        spellings: dict[str, list[Agent]] = {}
         counts: Counter[tuple[str, str]] = Counter()
         for result_type, round_id in rounds.items():
             keys[result_type] = {
                 key: same_key for (at, key), same_key in progress.seen[result_type].items() if at == round_id
             }
             for (agent_key, *_), (row, *_) in keys[result_type].items():
-                agent = Agent(agent_id_of(row), agent_name_of(row))
-                agents.setdefault(agent_key, agent)
-                names_of.setdefault(agent_key, set()).add(agent.folded_name())
+                spellings.setdefault(agent_key, []).append(agent_of(row))
                 counts[result_type, agent_key] += 1
         reported = frozenset(
             agent_key
-            for agent_key in agents
+            for agent_key in spellings
             if all(
                 counts[result_type, agent_key] >= (needed or 1)
                 for result_type, needed in progress.rows_per_agent.items()
             )
         )
-        ids = {agents[key].agent_id for key in reported}
-        names = {name for key in reported for name in names_of[key]}
-        missing = tuple(
-            agent
-            for agent in progress.expected.agents
-            if not (agent.agent_id in ids if agent.agent_id else agent.folded_name() in names)
-        )
+        has_reported = is_among(agent for key in reported for agent in spellings[key])
+        missing = tuple(agent for agent in progress.expected.agents if not has_reported(agent))
+        agents = {key: spelled[0] for key, spelled in spellings.items()}
         return cls(rounds, keys, agents, reported, missing)
 
     def rows_of(self, result_type: str) -> list[Row]:
         """The rows of our round of a result type."""
         return [row for same_key in self.keys[result_type].values() for row in same_key]
-
-    def rows_by_agent(self) -> Counter[tuple[bool, str, str]]:
-        """How many rows each agent has: by ``(True, result type, id)`` and by ``(False, result type, folded name)``."""
-        counts: Counter[tuple[bool, str, str]] = Counter()
-        for result_type, rows in self.keys.items():
-            for row, *_ in rows.values():
-                counts[True, result_type, agent_id_of(row)] += 1
-                counts[False, result_type, agent_name_of(row).strip().casefold()] += 1
-        return counts
 
 
 def _key_in_round(result_type: str, row: Row) -> tuple[str, ...]:
