@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from thousandeyes_provider.api.rate_limits import LONGEST_WINDOW, RateLimit
+from thousandeyes_provider.api.rate_limits import RateLimit
 
 MIN_INTERVAL = 2.0
 """Seconds between two polls of the adaptive schedule, at least."""
@@ -94,17 +94,16 @@ class QuotaPace:
         :param requests: how many requests a poll sends.
         :param reserved_share: share of the limit that polling leaves to others, 0 to 1.
         """
-        if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
+        window = quota.window(server_now) if quota else None
+        if window is None:
             return replace(self, least=0.0)
-        lasts = max(quota.reset - server_now, 0.0)
-        if lasts > LONGEST_WINDOW:
-            return replace(self, least=0.0)
-        available = max((1 - reserved_share) * quota.limit, 1.0)
-        used = quota.limit - quota.remaining
+        available = max((1 - reserved_share) * window.limit, 1.0)
+        used = window.limit - window.remaining
         spare = available - used
-        elapsed = max(_WINDOW - lasts, 0.0)
+        elapsed = max(_WINDOW - window.lasts, 0.0)
         load = (used / available * _WINDOW + self.load * _LOAD_MEMORY) / (elapsed + _LOAD_MEMORY)
-        return QuotaPace(lasts if spare < requests else requests * lasts / spare, max(load, 0.0))
+        least = window.lasts if spare < requests else requests * window.lasts / spare
+        return QuotaPace(least, max(load, 0.0))
 
     def stretched(self, interval: float) -> float:
         """An interval of the adaptive schedule, in seconds, as the load allows it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from thousandeyes_provider.api.coerce import number
 from thousandeyes_provider.api.response import Response
@@ -42,6 +43,29 @@ class RateLimit:
     limit: float | None
     remaining: float | None
     reset: float | None
+
+    def window(self, now: float) -> Window | None:
+        """The window that is open now; ``None`` when a header is missing or the reset is not plausible.
+
+        :param now: ThousandEyes' clock, epoch seconds.
+        """
+        if self.limit is None or self.remaining is None or self.reset is None:
+            return None
+        lasts = max(self.reset - now, 0.0)
+        return None if lasts > LONGEST_WINDOW else Window(self.limit, self.remaining, lasts)
+
+
+class Window(NamedTuple):
+    """The open window of a rate limit.
+
+    :param limit: requests a window.
+    :param remaining: requests left.
+    :param lasts: seconds until it ends.
+    """
+
+    limit: float
+    remaining: float
+    lasts: float
 
 
 @dataclass(frozen=True)
@@ -106,17 +130,16 @@ def exhausted_reset(response: Response, now: float) -> RateLimitReset | None:
     return None
 
 
-def polling_pace(response: Response, now: float, reserved_share: float) -> PollingPace | None:
+def polling_pace(quota: RateLimit | None, now: float, reserved_share: float) -> PollingPace | None:
     """The pace that leaves a share of the organization's limit to others until the window ends.
 
-    :param now: local epoch seconds, for a response without a ``Date``.
+    :param now: ThousandEyes' clock, epoch seconds.
     :param reserved_share: share of the limit that stays free, 0 to 1.
-    :return: a gap of ``(reset - Date) / max(remaining - reserved_share x limit, 1)``; ``None`` without the headers.
+    :return: a gap of ``(reset - now) / max(remaining - reserved_share x limit, 1)``; ``None`` for an unknown window.
     """
-    quota = _quota(response, "organization")
-    if quota is None or quota.limit is None or quota.remaining is None or quota.reset is None:
+    window = quota.window(now) if quota else None
+    if window is None:
         return None
-    lasts = max(quota.reset - response.time(now), 0.0)
-    if lasts > LONGEST_WINDOW:
-        return None
-    return PollingPace(lasts / max(quota.remaining - reserved_share * quota.limit, 1.0), lasts)
+    return PollingPace(
+        window.lasts / max(window.remaining - reserved_share * window.limit, 1.0), window.lasts
+    )

@@ -33,7 +33,7 @@ from thousandeyes_provider.api.flows import (
     pages_flow,
     request_flow,
 )
-from thousandeyes_provider.api.rate_limits import PollingPace, RateLimit, polling_pace, quotas
+from thousandeyes_provider.api.rate_limits import RateLimit, polling_pace, quotas
 from thousandeyes_provider.api.redaction import MAX_TEXT, describe, redactor_of
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.api.retry import Attempts, RequestKind
@@ -89,7 +89,6 @@ class BaseThousandEyesHook:
         self._account_group_argument = account_group_id
         self._settings: ConnectionSettings | None = None
         self._quotas: Mapping[str, RateLimit] = {}
-        self._pace: PollingPace | None = None
         self._secrets: set[str] = set()
 
     # -- the connection -----------------------------------------------------------------------------------------
@@ -180,7 +179,8 @@ class BaseThousandEyesHook:
 
     def polling_gap(self) -> float:
         """Seconds to keep between two reads, so that the reserved share of the organization's quota stays free."""
-        return self._pace.gap if self._pace else 0.0
+        pace = polling_pace(self._quotas.get("organization"), self.server_now(), self.reserved_share)
+        return pace.gap if pace else 0.0
 
     @cached_property
     def reserved_share(self) -> float:
@@ -282,7 +282,6 @@ class BaseThousandEyesHook:
             now = self.clock.now()
             self.server_clock = self.server_clock.after(outcome, sent_at=sent_at, received_at=now)
             self._quotas = quotas(outcome)
-            self._pace = polling_pace(outcome, now, self.reserved_share)
         return outcome
 
     def _log_pause(self, pause: Pause) -> None:

@@ -34,7 +34,6 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
 )
 from thousandeyes_provider.hooks import reads
-from thousandeyes_provider.hooks.arguments import date_of, one_of
 from thousandeyes_provider.hooks.base_hook import SYSTEM_CLOCK, BaseThousandEyesHook, mask_secret
 from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.transport import open_session, send
@@ -202,7 +201,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         # Only tests that are created need the schema of definitions.
         from thousandeyes_provider.api import definition as definitions
 
-        one_of("test_type", test_type, TEST_TYPES)
+        reads.one_of("test_type", test_type, TEST_TYPES)
         for secret in definitions.secrets_in(definition):
             self._secrets.add(secret)
             mask_secret(secret)
@@ -292,7 +291,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :return: the snapshot; its share link is ``["_links"]["appLink"]["href"]``.
         :raises ThousandEyesError: as :meth:`run_instant_test`.
         """
-        start, end = date_of("start_date", start_date), date_of("end_date", end_date)
+        start, end = reads.date_of("start_date", start_date), reads.date_of("end_date", end_date)
         if (end - start).total_seconds() not in [hours * 3600 for hours in SNAPSHOT_HOURS]:
             raise ThousandEyesConfigurationError(
                 f"start_date and end_date of a snapshot must be {', '.join(map(str, SNAPSHOT_HOURS))} hours apart, "

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN, polling_pace
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN, polling_pace, quotas
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.async_transport import AsyncSession, open_session, send
 
@@ -104,7 +104,9 @@ class RequestPacer:
 
     def update(self, response: Response, now: float) -> None:
         """Move the next slot by the quota in a response, to a later or an earlier time."""
-        pace = polling_pace(response, time.time(), self._reserved_share)
+        pace = polling_pace(
+            quotas(response).get("organization"), response.time(time.time()), self._reserved_share
+        )
         if pace is None or pace.lasts == 0 or response.status == 429:
             return
         self._gap, self._gap_ends = pace.gap, now + pace.lasts

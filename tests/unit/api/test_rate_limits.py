@@ -22,9 +22,14 @@ NOW = 1_790_000_000.0
 ORG, RUNS = BUCKETS["organization"], BUCKETS["instant-test"]
 
 
+def pace_of(response, now):
+    """Return the pace with a fifth of the limit reserved, at the time of a response."""
+    return polling_pace(quotas(response).get("organization"), response.time(now), 0.2)
+
+
 def polling_gap(response, now):
     """Return the seconds between two requests with a fifth of the limit reserved; 0 without headers."""
-    pace = polling_pace(response, now, 0.2)
+    pace = pace_of(response, now)
     return 0.0 if pace is None else pace.gap
 
 
@@ -145,5 +150,5 @@ def test_a_limit_of_1_and_a_remainder_of_1_are_valid():
 
 
 def test_pace_and_length_of_a_window():
-    assert polling_pace(response_with(org=(240, 108, NOW + 600)), NOW, 0.2) == PollingPace(10.0, 600.0)
-    assert polling_pace(response_with(org=(240, 108, NOW + 601)), NOW, 0.2) is None
+    assert pace_of(response_with(org=(240, 108, NOW + 600)), NOW) == PollingPace(10.0, 600.0)
+    assert pace_of(response_with(org=(240, 108, NOW + 601)), NOW) is None
