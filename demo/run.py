@@ -1,7 +1,7 @@
 """The demonstration: a deployment pipeline in a real Airflow, validated by a ThousandEyes instant test.
 
 Without an account it runs against the simulator. The first pipeline meets a 429 and a lost response, passes, and is
-promoted. The second is gated by a suite of three tests; an agent of one of them reports an error, and the release is
+promoted. The second is gated by a suite of three tests. An agent of one test reports an error, and the release is
 rolled back. At the end, checks are proposed from the history of a test. With AIRFLOW_CONN_THOUSANDEYES_DEFAULT set, the
 first pipeline runs once against that account and the test TEST_ID.
 
@@ -39,7 +39,7 @@ _TASK = re.compile(r"\[DAG TEST\] starting task_id=([\w.]+)(?: map_index=(-?\d+)
 def main() -> int:
     """Run the demonstration.
 
-    :return: the exit status: 0 when all ended as expected.
+    :return: the exit status; 0 if all runs ended as expected.
     """
     os.environ.update(
         AIRFLOW_HOME=str(HOME),
@@ -172,7 +172,7 @@ def run_pipeline(dag_id: str, **conf: Any) -> tuple[dict[str, str], dict[str, An
 
 
 def progress(lines: Any) -> Iterator[str]:
-    """Select what a person wants to follow from Airflow's output: tasks, this provider, what tasks print."""
+    """Select the relevant lines of Airflow's output: starts of tasks, log lines of this provider, output of tasks."""
     in_task = in_traceback = in_table = False
     with LOG.open("a") as log:
         for line in lines:
@@ -231,7 +231,7 @@ def outcome(dag_id: str) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def report(runs: Mapping[str, tuple[Mapping[str, str], Mapping[str, Any]]]) -> None:
-    """Print the evidence of each run as a table, and how its tasks ended."""
+    """Print the evidence of each run as a table, and the states of its tasks."""
     from thousandeyes_provider.validation.suite_reports import suite_table_lines
     from thousandeyes_provider.validation.summary import table
 

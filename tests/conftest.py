@@ -35,9 +35,9 @@ os.environ["AIRFLOW__THOUSANDEYES__SETTLE_TIME"] = "1.5"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, which would take half of the time of each process.
+    """Collect without garbage collection, which would take half of the time of each process.
 
-    What the imports and the collection created stays until the end, so later garbage collections skip it.
+    Objects of imports and collection live until the end, so later garbage collections skip them.
     """
     gc.disable()
     try:
@@ -57,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     The numbers are properties of test reports, which pytest-xdist collects from its workers.
     """
     counted: Counter[str] = Counter()
-    reports = [report for each in terminalreporter.stats.values() for report in each]
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
     for report in reports:
         for name, figures in getattr(report, "user_properties", ()):
             if name == "contract" and report.when == "call":

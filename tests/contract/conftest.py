@@ -348,8 +348,8 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(node, dict):
             return node
         kinds = {"properties", "allOf"} & set(node)
-        if kinds and "additionalProperties" not in node and (found := members(node)):
-            properties, required = found
+        if kinds and "additionalProperties" not in node and (parts := members(node)):
+            properties, required = parts
             made: dict[str, Any] = {
                 "type": "object",
                 "properties": {name: rewrite(schema) for name, schema in properties.items()},

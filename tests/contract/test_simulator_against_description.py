@@ -370,10 +370,10 @@ WITHOUT_502 = ("account-groups", "current-user", "tags", "tag", "alert-rules", "
 @pytest.mark.parametrize("operation", CALLS)
 def test_errors(description: Any, tally: Any, operation: str) -> None:
     method, template, _ = CALLS[operation]
-    for test_type, each in TEST_TYPES.items() if "{type}" in template else [("http-server", None)]:
+    for test_type, known in TEST_TYPES.items() if "{type}" in template else [("http-server", None)]:
         api = Api(description, tally)
         test_id = api.world.add_test(NOW, test_type=test_type).test_id
-        result_type = each.default[0] if each else "http-server"
+        result_type = known.default[0] if known else "http-server"
         url = template.format(
             type=test_type,
             id=test_id,

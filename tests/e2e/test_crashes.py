@@ -48,7 +48,7 @@ def is_polled(simulator, test_id, times=1):
 
 
 def judged_in(airflow, run_id):
-    """Return how often each task logged a verdict."""
+    """Return the number of verdicts that each task logged."""
     return [len(VERDICT.findall(text)) for text in airflow.task_logs(run_id).values()]
 
 

@@ -1,4 +1,4 @@
-"""The example that asks a person about an inconclusive gate, in a real Airflow."""
+"""The example with a human decision after an inconclusive gate, in a real Airflow."""
 
 from __future__ import annotations
 

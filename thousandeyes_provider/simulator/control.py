@@ -20,8 +20,8 @@ from thousandeyes_provider.simulator.validators import check_names
 
 _JSON = "application/json"
 
-Answer = tuple[int, Any]
-"""Status and body of a response."""
+StatusAndBody = tuple[int, Any]
+"""Status and JSON body of a response."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ControlAction:
     """An action of the control endpoint.
 
     :param method: HTTP method.
-    :param path: below the base URL; ``ID`` stands for an id.
+    :param path: path below the base URL; ``ID`` is a placeholder for an id.
     :param about: description.
     :param example: example of a request body; empty: the action takes no body.
     :param call: method that performs the action. Its arguments are the endpoint, the id, the body and the time.
@@ -39,7 +39,7 @@ class ControlAction:
     path: str
     about: str
     example: str
-    call: Callable[[Control, str, dict[str, Any], float], Answer]
+    call: Callable[[Control, str, dict[str, Any], float], StatusAndBody]
 
     def id_in(self, segments: tuple[str, ...]) -> str | None:
         """Return the id in a path, ``""`` for a path without one; ``None`` if it is another path."""
@@ -86,12 +86,12 @@ class Control:
             if not isinstance(given, dict):
                 raise ValueError("the body must be a JSON object")
             with self._service.lock:
-                status, answer = action.call(self, object_id, given, now)
+                status, result = action.call(self, object_id, given, now)
         except RunInProgress:
             return problem(409, "The test is running", path)
         except (ValueError, TypeError) as error:
             return problem(400, str(error), path, title="Bad Request")
-        return responses.as_json(answer, status, _JSON)
+        return responses.as_json(result, status, _JSON)
 
     def _exists(self, path: str, object_id: str) -> bool:
         world = self._service.world
@@ -149,34 +149,34 @@ class Control:
             ],
         }
 
-    def _read_state(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _read_state(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 200, self.state(now)
 
-    def _read_requests(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _read_requests(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 200, {"requests": [asdict(request) for request in self._service.log]}
 
-    def _clear_requests(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _clear_requests(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         count = len(self._service.log)
         self._service.log.clear()
         return 200, {"cleared": count}
 
-    def _add_test(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_test(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 201, self._test(self._service.world.add_test(now, **given), now)
 
-    def _read_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _read_test(self, test_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 200, self._test(self._service.world.tests[test_id], now)
 
-    def _change_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _change_test(self, test_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         self._service.world.change_test(self._service.world.tests[test_id], **given)
         return self._read_test(test_id, given, now)
 
-    def _run_test(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _run_test(self, test_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         check_names(given, ("by", *BEHAVIOR_FIELDS), "field of a run")
         world = self._service.world
         started = world.run(world.tests[test_id], now, **{"by": "another client", **given})
         return 200, {"round_id": None if started is None else started.round_id}
 
-    def _add_history(self, test_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_history(self, test_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         world = self._service.world
         summary = asdict(world.add_history(now, world.tests[test_id], **given))
         outages = [
@@ -185,27 +185,27 @@ class Control:
         ]
         return 201, {**summary, "outages": outages}
 
-    def _add_agent(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_agent(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 201, asdict(self._service.world.add_agent(**given))
 
-    def _change_agent(self, agent_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _change_agent(self, agent_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         check_names(given, ("state",), "field of an agent to change")
         return 200, asdict(self._service.world.change_agent(agent_id, given.get("state", "")))
 
     def _targets(self) -> dict[str, Any]:
         return {name: readable(condition) for name, condition in self._service.world.targets.items()}
 
-    def _set_target(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _set_target(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         check_names(given, ("target", "condition"), "field of a target")
         self._service.world.set_target(given.get("target", ""), given.get("condition"))
         return 201, {"targets": self._targets()}
 
-    def _clear_targets(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _clear_targets(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         count = len(self._service.world.targets)
         self._service.world.targets = {}
         return 200, {"cleared": count}
 
-    def _add_tag(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_tag(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         check_names(given, ("tag", "tests", "account_group_id"), "field of a tag")
         tag = self._service.world.add_tag(
             now,
@@ -215,38 +215,38 @@ class Control:
         )
         return 201, {"tag_id": tag.tag_id, "tag": tag.text, "tests": list(tag.test_ids)}
 
-    def _add_alert_rule(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_alert_rule(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         rule = self._service.world.add_alert_rule(**{"expression": "", "tests": (), **given})
         return 201, asdict(rule)
 
-    def _add_alert(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_alert(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         required = {"rule_id": "", "test_id": "", "ago": None}
         return 201, asdict(self._service.world.add_alert(now, **{**required, **given}))
 
-    def _add_event(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _add_event(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 201, asdict(self._service.world.add_event(now, **{"title": "", "ago": None, **given}))
 
-    def _inject_fault(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _inject_fault(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         fault = InjectedFault.from_json(given)
         self._service.faults.add(fault)
         return 201, asdict(fault)
 
-    def _clear_faults(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _clear_faults(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         count = len(self._service.faults.waiting)
         self._service.faults.clear()
         return 200, {"cleared": count}
 
-    def _throttle(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _throttle(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         check_names(given, ("times", "seconds", "operation", "bucket"), "field of a throttle")
         self._service.throttle(
             given.get("times", 1), given.get("seconds", 60.0), given.get("operation"), given.get("bucket")
         )
         return 201, {"throttles_waiting": self._service.throttles_waiting}
 
-    def _read_switches(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _read_switches(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         return 200, asdict(self._service.world.switches)
 
-    def _set_switches(self, object_id: str, given: dict[str, Any], now: float) -> Answer:
+    def _set_switches(self, object_id: str, given: dict[str, Any], now: float) -> StatusAndBody:
         world = self._service.world
         world.switches = world.switches.changed(given)
         return self._read_switches(object_id, given, now)

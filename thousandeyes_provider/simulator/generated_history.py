@@ -32,7 +32,7 @@ class HistoryTraits:
 
     :param days: length in days before now, 0.1 to 60.
     :param interval: seconds between rounds: 60, 120, 300, 600, 900, 1800 or 3600.
-    :param seed: the same seed gives the same history.
+    :param seed: seed of the random generator. The same seed gives the same history.
     :param daily_swing: slowdown at the busiest hour compared with the quietest one; 0.3 is 30 %. The busiest hour of an
         agent follows its longitude.
     :param noise: standard deviation of the logarithm of a random factor of each measurement.
@@ -43,7 +43,7 @@ class HistoryTraits:
     :param error_share: share of measurements that fail independently of outages.
     :param missing_share: share of measurements that are never reported.
     :param outages: number of outages, in which all or most agents fail for one to six rounds.
-    :param dead_agents: number of agents that stop reporting for good in the second half.
+    :param dead_agents: number of agents that stop reporting permanently in the second half.
     :param release_at: fraction of the period at which a release makes everything slower; ``None``: no release.
     :param release_factor: factor after the release.
     :raises ValueError: for a value out of range.
@@ -155,7 +155,7 @@ class GeneratedHistory:
         self._series: dict[str, tuple[array[float], bytearray]] = {}
 
     def summary(self) -> HistorySummary:
-        """Return what the history contains."""
+        """Return the contents of the history."""
         release = self._release
         return HistorySummary(
             self._first_id,

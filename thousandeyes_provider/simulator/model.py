@@ -208,7 +208,7 @@ class World:
         return now + self.switches.clock_offset
 
     def real(self, seconds: float) -> float:
-        """Return how many real seconds a simulated duration takes."""
+        """Return a simulated duration in real seconds."""
         return seconds / self.speed
 
     # agents

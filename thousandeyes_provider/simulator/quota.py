@@ -43,7 +43,7 @@ class Bucket:
         return replace(current, used=current.used + 1) if current.used else Bucket(1, ends)
 
     def remaining(self, now: float, limit: int) -> int:
-        """Return how many more requests the window allows."""
+        """Return the number of further requests that the window allows."""
         return max(limit - self.at(now).used, 0)
 
     def resets_at(self, now: float, ends: float) -> float:

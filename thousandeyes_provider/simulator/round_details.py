@@ -32,7 +32,7 @@ def details_of(result_type: str, measured: Measured, row: Row, failed_step: int 
     """Return the fields that the details add to the row of the agent.
 
     :param result_type: a name from :data:`~thousandeyes_provider.simulator.routes.DETAIL_TYPES`.
-    :param measured: what was measured.
+    :param measured: inputs of the row.
     :param row: fields of the row.
     :param failed_step: number of the step that failed, from 1; ``None``: none failed.
     """
@@ -52,7 +52,7 @@ def details_of(result_type: str, measured: Measured, row: Row, failed_step: int 
 
 
 def console_logs(measured: Measured, row: Row, failed_step: int | None) -> list[dict[str, str]]:
-    """Return what the browser logged during a web transaction."""
+    """Return the browser log of a web transaction."""
     at = measured.started * 1000
     logs = [{"level": "INFO", "timestamp": str(at), "value": "Transaction started"}]
     if failed_step is not None:

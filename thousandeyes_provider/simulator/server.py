@@ -26,7 +26,7 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
     :returns: the runner, whose ``cleanup()`` stops the server, and the port.
     """
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def respond(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         raw = request.rel_url.raw_path
         segments = tuple(unquote(part) for part in raw.split("/")[1:])
@@ -48,7 +48,7 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
         return await _deliver(request, service.handle(call, time.time()))
 
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", respond)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     try:
@@ -59,12 +59,12 @@ async def serve(service: Service, control: Control, host: str, port: int) -> tup
     return runner, int(runner.addresses[0][1])
 
 
-def _whole(answer: SimulatedResponse) -> web.Response:
-    headers = dict(answer.headers)
-    if answer.content_type is not None:
-        headers["Content-Type"] = answer.content_type
-    response = web.Response(status=answer.status, body=answer.body, headers=headers)
-    if answer.content_type is None:
+def _whole(simulated: SimulatedResponse) -> web.Response:
+    headers = dict(simulated.headers)
+    if simulated.content_type is not None:
+        headers["Content-Type"] = simulated.content_type
+    response = web.Response(status=simulated.status, body=simulated.body, headers=headers)
+    if simulated.content_type is None:
         response.headers.popall("Content-Type", None)
         response.headers["Content-Length"] = "0"
     return response
@@ -83,11 +83,11 @@ async def _deliver(request: web.Request, delivery: Delivery) -> web.StreamRespon
 
 
 async def _in_pieces(
-    request: web.Request, delivery: Delivery, answer: SimulatedResponse
+    request: web.Request, delivery: Delivery, simulated: SimulatedResponse
 ) -> web.StreamResponse:
-    body = answer.body or b" " * _PIECES
-    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
-    response.content_type = (answer.content_type or "text/plain").split(";")[0]
+    body = simulated.body or b" " * _PIECES
+    response = web.StreamResponse(status=simulated.status, headers=dict(simulated.headers))
+    response.content_type = (simulated.content_type or "text/plain").split(";")[0]
     response.content_length = len(body)
     await response.prepare(request)
     try:

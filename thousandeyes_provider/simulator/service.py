@@ -100,7 +100,7 @@ class Service:
     ) -> None:
         """Refuse the next requests with 429.
 
-        :param times: how many requests.
+        :param times: number of requests.
         :param seconds: simulated seconds until the announced reset.
         :param operation: only requests of this operation.
         :param bucket: exhausted rate limit that the response announces. By default that of instant tests for run and
@@ -122,7 +122,7 @@ class Service:
         return sum(throttle.times for throttle in self._throttles)
 
     def count(self, operation: str | None = None, test_id: str | None = None) -> int:
-        """Return the number of requests received, whatever the response.
+        """Return the number of requests received, with any response.
 
         :param operation: only requests of this operation.
         :param test_id: only requests for this test.

@@ -406,7 +406,7 @@ class Simulator:
             return list(self._service.log)
 
     def count(self, operation: str | None = None, test_id: str | None = None) -> int:
-        """Return the number of requests received, whatever the response.
+        """Return the number of requests received, with any response.
 
         :param operation: only requests of this operation.
         :param test_id: only requests for this test.
@@ -414,7 +414,7 @@ class Simulator:
         return self._service.count(operation, test_id)
 
     def run_calls(self, test_id: str) -> int:
-        """Return the number of run requests for a test, whatever the response.
+        """Return the number of run requests for a test, with any response.
 
         The length of :meth:`rounds` is the number of runs that started.
         """

@@ -1,4 +1,4 @@
-"""Validation of arguments. Every error states what was expected and what was passed."""
+"""Validation of arguments. Every error states the expectation and the value."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Scenario:
     :param name: name of the scenario.
     :param faults: injected faults.
     :param tasks: instant tests with a waiting task.
-    :param run_calls: run calls, whatever the response.
+    :param run_calls: number of run calls, with any response.
     :param verdicts: verdicts by kind.
     :param stuck: task instances and triggers left at the end.
     :param leaked: places where the token was found.

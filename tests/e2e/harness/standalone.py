@@ -234,7 +234,7 @@ class Standalone:
         return str(self.eventually(f"{dag_id} ends", state, seconds))
 
     def tries(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> int:
-        """Return how many tries of a task have started."""
+        """Return the number of started tries of a task."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         response = self._call("GET", path if map_index < 0 else f"{path}/{map_index}")
         return int(response.json()["try_number"]) if response.ok else 0

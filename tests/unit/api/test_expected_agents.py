@@ -1,4 +1,4 @@
-"""The expected agents, and how many rows each of them has."""
+"""The expected agents and their number of rows."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class TestShareOrCount:
             share_or_count(value, 5, "min_agents")
 
     @given(st.floats(0, 1), st.integers(1, 10_000))
-    def test_fraction_is_at_most_all_and_at_least_what_it_says(self, fraction, of):
+    def test_fraction_is_rounded_up_to_at_most_all(self, fraction, of):
         count = share_or_count(fraction, of, "min_agents")
         assert 0 <= count <= of
         assert count >= fraction * of - 1e-6

@@ -352,7 +352,7 @@ class TestEnough:
         assert polled.state(10) is WaitState.WAITING
         assert polled.poll({HTTP: rows("b")}, 20).state(20) is WaitState.ENOUGH
 
-    def test_without_min_agents_there_is_no_grace(self):
+    def test_grace_time_needs_min_agents(self):
         assert progress("abc", grace=0).poll({HTTP: rows("ab")}, 10).state(500) is WaitState.WAITING
 
     def test_min_agents_works_for_unknown_agents(self):
@@ -384,7 +384,7 @@ class TestResuming:
         assert resumed is WaitState.WAITING
         assert polled.poll({HTTP: rows("abc")}, 310).state(310) is WaitState.COMPLETE
 
-    def test_expected_agents_beside_unexpected_ones(self):
+    def test_expected_agents_with_unexpected_agents(self):
         trigger = progress("a").poll({HTTP: rows("abc")}, 10)
         polled, resumed = self.resume(trigger, {HTTP: rows("a")}, WaitState.COMPLETE, expected=listed("a"))
         assert resumed is WaitState.WAITING

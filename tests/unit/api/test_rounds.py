@@ -158,7 +158,7 @@ class TestOrigin:
         assert origin(MINUTE, sent_at=MINUTE + 30.6, startTime=MINUTE, date=iso(MINUTE)) is RowOrigin.OURS
 
     @pytest.mark.parametrize("newer_by", [-300, -30, 0])
-    def test_remembered_round_and_older_ones_are_previous(self, newer_by):
+    def test_remembered_round_and_older_rounds_are_previous(self, newer_by):
         remembered = int(SENT_AT)
         assert origin(remembered + newer_by, remembered=remembered) is RowOrigin.PREVIOUS
         assert origin(remembered + 1, remembered=remembered) is RowOrigin.OURS

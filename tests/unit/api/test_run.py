@@ -186,7 +186,7 @@ def test_wrong_field_is_named(name, wrong):
 
 
 @pytest.mark.parametrize("value", [None, [], "handle", 7, {}])
-def test_value_that_is_no_handle_is_refused(value):
+def test_invalid_handle_is_refused(value):
     with pytest.raises(ValueError, match="run handle"):
         RunHandle.from_json(value)
 
@@ -238,7 +238,7 @@ def test_link_is_not_in_the_repr():
         ),
     ],
 )
-def test_error_says_what_was_expected(changed, message):
+def test_error_states_the_expectation(changed, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         RunHandle.from_json(handle().to_json() | changed)
 

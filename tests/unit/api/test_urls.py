@@ -195,7 +195,7 @@ class TestFollow:
     def test_a_link_within_the_origin_is_followed(self, link, expected):
         assert follow(self.URL, link) == expected
 
-    def test_the_default_port_may_be_written_or_not(self):
+    def test_the_default_port_is_optional(self):
         assert follow("https://te.example/v7/x", "https://te.example:443/v7/y") == "https://te.example/v7/y"
         assert follow("http://te.example:80/v7/x", "http://te.example/v7/y") == "http://te.example:80/v7/y"
 

@@ -1,6 +1,6 @@
 """Connections through a proxy that are cut at every byte: no call is carried out twice.
 
-The proxy relays what the server sends and closes both connections after a number of bytes: within its own response to
+The proxy relays the server's data and closes both connections after a number of bytes: within its own response to
 CONNECT, within the TLS handshake, or within the response to the call.
 """
 

@@ -47,8 +47,8 @@ QUICK = {"poll_interval": 0.2, "timeout": 2}
 def sensor_of(simulator, worker_alone):
     """A function that makes a sensor for a new run."""
 
-    def sensor_of(conduct, **arguments):
-        handle = worker_alone.rerun(simulator.add_test("http-server", **conduct), wait_for_results=False)
+    def sensor_of(behavior, **arguments):
+        handle = worker_alone.rerun(simulator.add_test("http-server", **behavior), wait_for_results=False)
         quick = {"poke_interval": 0.2, "timeout": 1.5, "deferrable": False}
         return InstantTestResultsSensor(task_id="sense", run=handle, **{**quick, **arguments})
 
@@ -90,11 +90,11 @@ class TestTracebacks:
 
     @pytest.mark.parametrize("deferrable", [False, True])
     @pytest.mark.parametrize(
-        ("conduct", "error"),
+        ("behavior", "error"),
         [({"outcomes": "error"}, InstantTestFailed), ({"delays": 500}, InstantTestNoResults)],
     )
-    def test_a_sensor(self, triggerer, sensor_of, deferrable, conduct, error):
-        self.ends_with(triggerer, sensor_of(conduct, deferrable=deferrable), error)
+    def test_a_sensor(self, triggerer, sensor_of, deferrable, behavior, error):
+        self.ends_with(triggerer, sensor_of(behavior, deferrable=deferrable), error)
 
     def test_a_sensor_that_fails_before_its_first_poke(self, worker_alone, sensor_of):
         sensor = sensor_of({}, checks={"dns-server": {"resolutionTime": {"leq_to": 1}}})

@@ -40,9 +40,9 @@ def judge(simulator, worker_alone):
 
     def run(test_type, severity="error", metrics=None, expected=None, **more):
         result_type, metric, comparison, good, _ = JUDGED[test_type]
-        conduct = {key: more.pop(key) for key in ("silent",) if key in more}
+        behavior = {key: more.pop(key) for key in ("silent",) if key in more}
         test_id = simulator.add_test(
-            test_type, agents=AGENTS, metrics={metric: good, **(metrics or {})}, **conduct
+            test_type, agents=AGENTS, metrics={metric: good, **(metrics or {})}, **behavior
         )
         checks = {result_type: {metric: comparison | {"severity": severity}}}
         arguments = {"test_type": test_type, "checks": checks, "poll_interval": 0.1, **more}

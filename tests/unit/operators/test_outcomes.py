@@ -251,8 +251,8 @@ class TestErrorInTheLog:
 class TestSensor:
     @pytest.fixture
     def sense(self, simulator, worker):
-        def sense(conduct, **arguments):
-            test_id = simulator.add_test("http-server", **conduct)
+        def sense(behavior, **arguments):
+            test_id = simulator.add_test("http-server", **behavior)
             handle = worker.rerun(test_id, wait_for_results=False, deferrable=False)
             quick = {"poke_interval": 0.2, "timeout": 1.5, "deferrable": worker.deferrable}
             sensor = InstantTestResultsSensor(task_id="sense", run=handle, **{**quick, **arguments})
@@ -261,23 +261,23 @@ class TestSensor:
         return sense
 
     @pytest.mark.parametrize(
-        ("conduct", "verdict"),
+        ("behavior", "verdict"),
         [({"silent": [ZURICH], "delays": 1}, "incomplete"), ({"delays": 500}, "no_results")],
     )
-    def test_inconclusive(self, sense, worker, conduct, verdict):
+    def test_inconclusive(self, sense, worker, behavior, verdict):
         worker.try_number = 1
-        assert sense(conduct, on_inconclusive="warn")["verdict"] == verdict
+        assert sense(behavior, on_inconclusive="warn")["verdict"] == verdict
         with pytest.raises(AirflowSkipException):
-            sense(conduct, on_inconclusive="skip")
+            sense(behavior, on_inconclusive="skip")
         worker.max_tries = 1
         with pytest.raises(ThousandEyesError):
-            sense(conduct, on_inconclusive="warn")
+            sense(behavior, on_inconclusive="warn")
 
     def test_failed(self, sense):
-        conduct = {"outcomes": {SINGAPORE: "error"}, "delays": 1}
-        assert sense(conduct, on_failed="warn")["verdict"] == "failed"
+        behavior = {"outcomes": {SINGAPORE: "error"}, "delays": 1}
+        assert sense(behavior, on_failed="warn")["verdict"] == "failed"
         with pytest.raises(InstantTestFailed) as failure:
-            sense(conduct, on_failed="retry")
+            sense(behavior, on_failed="retry")
         assert not isinstance(failure.value, AirflowFailException)
         ours = [
             frame
@@ -392,9 +392,9 @@ class TestXComs:
 class TestMapIndexLabels:
     """The name of the test labels a mapped task, even if the task fails."""
 
-    @pytest.mark.parametrize("conduct", [{}, {"outcomes": "error"}, {"delays": 500}])
-    def test_default_and_variables(self, simulator, worker_alone, conduct):
-        test_id = simulator.add_test("http-server", **conduct)
+    @pytest.mark.parametrize("behavior", [{}, {"outcomes": "error"}, {"delays": 500}])
+    def test_default_and_variables(self, simulator, worker_alone, behavior):
+        test_id = simulator.add_test("http-server", **behavior)
         worker_alone.map_index = 2
         context = worker_alone.context
         operator = RunInstantTestOperator(

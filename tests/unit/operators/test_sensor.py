@@ -57,12 +57,12 @@ def test_a_timeout_without_a_round_is_no_results(simulator, sense):
 
 
 @pytest.mark.parametrize(
-    ("conduct", "verdict"),
+    ("behavior", "verdict"),
     [({"outcomes": "error"}, "failed"), ({"silent": [ZURICH], "delays": 1}, "incomplete")],
 )
-def test_soft_fail_skips_with_the_evidence(simulator, sense, worker, conduct, verdict):
+def test_soft_fail_skips_with_the_evidence(simulator, sense, worker, behavior, verdict):
     with pytest.raises(AirflowSkipException):
-        sense(simulator.add_test("http-server", **conduct), timeout=3, soft_fail=True)
+        sense(simulator.add_test("http-server", **behavior), timeout=3, soft_fail=True)
     assert worker.evidence["verdict"] == verdict
 
 

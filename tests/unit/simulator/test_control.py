@@ -28,8 +28,8 @@ def test_the_state_has_tests_agents_quota_and_switches(make_api: MakeApi) -> Non
     assert state["agents"][0]["name"] == "Frankfurt, Germany"
     test = next(test for test in state["tests"] if test["test_id"] == HTTP)
     assert (test["test_type"], test["running"], len(test["rounds"])) == ("http-server", True, 2)
-    assert [each["complete"] for each in test["rounds"]] == [True, False]
-    assert [each["by"] for each in test["rounds"]] == ["history", "api"]
+    assert [round_["complete"] for round_ in test["rounds"]] == [True, False]
+    assert [round_["by"] for round_ in test["rounds"]] == ["history", "api"]
 
 
 def test_control_requests_are_not_limited_or_logged(make_api: MakeApi) -> None:

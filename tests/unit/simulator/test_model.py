@@ -121,7 +121,7 @@ class TestRounds:
         assert seen(here, test, NOW + 12) == [(1, A_ID), (0, B_ID)], "a later row replaces an earlier row"
         assert seen(here, test, NOW + 20) == [(1, A_ID), (1, B_ID)]
 
-    def test_rows_of_the_history_have_landed_whatever_the_delays(self) -> None:
+    def test_rows_of_the_history_have_landed_with_any_delays(self) -> None:
         here = world()
         test = http_test(here, delays=1000, history=[600, 10])
         assert [state.complete for state in here.round_states(test, NOW)] == [True, True]

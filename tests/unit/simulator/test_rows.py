@@ -17,7 +17,7 @@ def test_a_successful_row_is_no_error_in_any_spelling(result_type: str, spelling
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("result_type", [name for name, each in RESULT_TYPES.items() if each.judged])
+@pytest.mark.parametrize("result_type", [name for name, known in RESULT_TYPES.items() if known.judged])
 def test_a_failed_row_is_an_error_and_its_metric_is_absent(result_type: str, spelling: str) -> None:
     row, names, _ = measured_row(result_type, HERE, failed=True, spelling=spelling)
     assert row_error(result_type, row)

@@ -198,11 +198,11 @@ def test_concurrent_clients_are_counted_correctly(simulator: Simulator) -> None:
     def client() -> None:
         statuses.extend(run(simulator).status_code for _ in range(5))
 
-    clients = [threading.Thread(target=client) for _ in range(8)]
-    for each in clients:
-        each.start()
-    for each in clients:
-        each.join()
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert sorted(statuses) == [200] * 20 + [429] * 20
     assert len(simulator.rounds(HTTP)) == 21
     assert simulator.run_calls(HTTP) == 40

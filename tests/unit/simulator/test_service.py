@@ -1165,7 +1165,7 @@ class TestFaults:
         self.fail(api, "account-groups", "cut-body")
         slow, trickling, cut = (api.send("GET", "/account-groups") for _ in range(3))
         assert (slow.first_byte_after, trickling.body_takes, cut.cut_after) == (3, 4, whole // 2)
-        assert [len(each.response.body) for each in (slow, trickling, cut)] == [whole] * 3
+        assert [len(delivery.response.body) for delivery in (slow, trickling, cut)] == [whole] * 3
 
     def test_a_refused_request_consumes_no_fault(self, make_api: MakeApi) -> None:
         api = make_api(instant_limit=1)

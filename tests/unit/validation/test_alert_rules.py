@@ -45,7 +45,7 @@ def only(result, result_type="http-server"):
         (r"((responseHeaders !~ /x-app: (1|2)/))", "headers.responseHeaders", {"matches": "x-app: (1|2)"}),
     ],
 )
-def test_an_alert_condition_becomes_its_opposite(expression, metric, comparison):
+def test_an_alert_condition_is_negated(expression, metric, comparison):
     result = converted(rule(expression))
     assert only(result) == (metric, comparison)
     assert result.unconverted == []

@@ -1,4 +1,4 @@
-"""A backtest gives each round the verdict that the operator would have given."""
+"""The verdict of a backtest on each round is that of the operator."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TestVerdicts:
         check = {"checks": {"http-server": {"responseTime": {"change_leq_to": 0.3}}}}
         compare = {"compare_with": {"test_id": "7", "window": "15m"}}
         failed = judged(history(**slow), **check, **compare, confirm_failures=3).failed
-        # With a baseline of three rounds, the third slow round would pass when it is judged by itself.
+        # With a baseline of three rounds, the third slow round would pass on its own.
         assert [(judged.round_id - START) // 300 for judged in failed] == [15, 16]
 
     @pytest.mark.parametrize("value", ["twice", 9, -1])

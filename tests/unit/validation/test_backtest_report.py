@@ -17,7 +17,7 @@ GATE = {"checks": {"http-server": {"responseTime": {"leq_to": 200}}}}
 def report(rounds=48, interval=3600, gate=GATE, incidents=(), notes=(), test_name="Checkout", **values):
     """Return the report on hourly rounds of two agents.
 
-    :param values: ``r<place>`` gives the response time of both agents; None silences the second, and drops round 0.
+    :param values: ``r<place>`` sets the response time of both agents. None silences the second agent and drops round 0.
     """
     history = History("7", "http-server", test_name)
     for place in range(rounds):

@@ -111,7 +111,7 @@ class TestEvidence:
     def test_missing_evidence_is_not_usable(self, nothing):
         assert baseline_from_evidence(nothing).unusable == "the earlier evidence is missing"
 
-    def test_a_text_that_is_no_evidence_is_not_usable(self):
+    def test_invalid_text_is_not_usable(self):
         assert baseline_from_evidence("{nope").unusable.startswith(
             "the earlier evidence cannot be read: not JSON"
         )

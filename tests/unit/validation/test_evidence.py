@@ -323,7 +323,7 @@ class TestChecks:
 
 class TestSize:
     @pytest.mark.parametrize("count", [100, 300, 1000, 3000])
-    def test_any_number_of_agents_fits_and_the_least_important_goes_first(self, count):
+    def test_any_number_of_agents_fits_and_the_least_important_part_is_cut_first(self, count):
         document = evidence(many(count))
         assert size(document) <= MAX_EVIDENCE_BYTES
         if count > 100:
@@ -367,7 +367,7 @@ class TestSize:
         assert len(error) <= 200
         assert evidence(observed(test_name="x" * 500))["test_name"] == "x" * 199 + "\N{HORIZONTAL ELLIPSIS}"
 
-    def test_many_errors_of_an_agent_are_counted_after_the_first_ones(self):
+    def test_many_errors_of_an_agent_are_shortened_and_counted(self):
         rows = {"dns-server": [row("1", serverId=f"{nth:03}", errorDetails=f"e{nth}") for nth in range(500)]}
         (failed,) = evidence(observed(rows))["failed_agents"]
         assert failed["errors"] == [*(f"dns-server: e{nth}" for nth in range(10)), "and 490 more"]

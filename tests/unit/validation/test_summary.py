@@ -259,7 +259,7 @@ class TestTable:
         assert table_lines(evidence_of(good=1, verdict=Verdict.PASSED))[0][0] == logging.INFO
         assert table_lines(evidence_of(silent=1, verdict=Verdict.INCOMPLETE))[0][0] == logging.WARNING
 
-    def test_an_agent_is_named_by_its_id_where_it_has_no_name(self):
+    def test_an_agent_without_a_name_is_shown_by_its_id(self):
         assert "agent 3  MISSING" in table(evidence_of(missing=[MissingAgent(Agent("3"))]))
 
     def test_a_run_without_results(self):
