@@ -127,7 +127,7 @@ class Sdk:
 _OPEN = ("SimpleTest", "AlertSimpleTest")
 
 
-def surprises(value: Any, path: str = "") -> Iterator[str]:
+def unknown_parts(value: Any, path: str = "") -> Iterator[str]:
     """Yield unknown fields and unknown enumeration values in a model of the SDK.
 
     The generated models accept both. A correct response contains neither, with one exception: a test in lists and
@@ -137,18 +137,18 @@ def surprises(value: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: value unknown to the SDK"
     elif isinstance(value, list):
         for entry in value:
-            yield from surprises(entry, f"{path}[]")
+            yield from unknown_parts(entry, f"{path}[]")
     elif hasattr(value, "any_of_schemas"):
         # The SDK parses the first alternative, which accepts everything. The best match counts.
         module = importlib.import_module(type(value).__module__.rpartition(".")[0])
         plain = value.actual_instance.model_dump(by_alias=True, exclude_unset=True, mode="json")
         alternatives = [getattr(module, name).from_dict(plain) for name in value.any_of_schemas]
-        yield from min((list(surprises(alternative, path)) for alternative in alternatives), key=len)
+        yield from min((list(unknown_parts(alternative, path)) for alternative in alternatives), key=len)
     elif hasattr(value, "model_extra"):
         for name in () if type(value).__name__ in _OPEN else value.model_extra or {}:
             yield f"{path}.{name}: field unknown to the SDK"
         for name, field in type(value).model_fields.items():
-            yield from surprises(getattr(value, name), f"{path}.{field.alias or name}")
+            yield from unknown_parts(getattr(value, name), f"{path}.{field.alias or name}")
 
 
 @pytest.fixture(scope="session")
@@ -206,7 +206,7 @@ def check_model(tally: dict[str, int]) -> Any:
     """A function that checks that a model has no field or value unknown to the SDK, and counts the check."""
 
     def check(model: Any) -> Any:
-        assert list(surprises(model)) == []
+        assert list(unknown_parts(model)) == []
         tally["models"] = tally.get("models", 0) + 1
         return model
 
@@ -283,11 +283,11 @@ class Description:
             content_type="application/json",
         )
 
-    def faults_of_request(self, call: ReceivedRequest) -> list[str]:
+    def errors_of_request(self, call: ReceivedRequest) -> list[str]:
         """Return the validation errors of a request."""
         return [_reason(error) for error in self.api.iter_request_errors(self._request(call))]
 
-    def faults_of_answer(self, call: ReceivedRequest, answer: SimulatedResponse) -> list[str]:
+    def errors_of_response(self, call: ReceivedRequest, answer: SimulatedResponse) -> list[str]:
         """Return the validation errors of a response."""
         from openapi_core.testing import MockResponse
 

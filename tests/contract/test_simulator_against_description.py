@@ -73,7 +73,7 @@ class Api:
         call, answer = self.send(method, url, body, token)
         operation = self._description.operation(method, call.path)
         assert operation is not None, call.path
-        assert self._description.faults_of_answer(call, answer) == [], (call, answer)
+        assert self._description.errors_of_response(call, answer) == [], (call, answer)
         for key in ("answers", f"operation {operation} {answer.status}"):
             self._tally[key] = self._tally.get(key, 0) + 1
         return answer
@@ -433,9 +433,9 @@ class TestValidation:
         name = data.draw(st.sampled_from(sorted(row)))
         spoilt = copy.deepcopy(body)
         spoilt["results"][0][name] = 17 if isinstance(row[name], str | list | dict | bool) else "seventeen"
-        assert description.faults_of_answer(call, answer) == []
+        assert description.errors_of_response(call, answer) == []
         for broken in (spoilt, {**body, "results": [{**row, f"{name}s": row[name]}]}):
-            assert description.faults_of_answer(
+            assert description.errors_of_response(
                 call, SimulatedResponse(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
             )
 
@@ -450,4 +450,4 @@ class TestValidation:
             SimulatedResponse(401, b'{"error": 5}', "application/problem+json"),
             SimulatedResponse(400, b'{"errors": "none"}', "application/problem+json"),
         ):
-            assert description.faults_of_answer(call, wrong)
+            assert description.errors_of_response(call, wrong)

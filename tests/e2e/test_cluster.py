@@ -15,7 +15,7 @@ import pytest
 from junitparser import Failure, JUnitXml
 
 from harness.cluster import Cluster, repeatedly
-from harness.leaks import sorts_of_places
+from harness.leaks import kinds_of_places
 from thousandeyes_provider.simulator import Simulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
@@ -153,7 +153,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_processes(cluster, thousandeyes
                 search.database(cluster.metadata.connection, cluster.decrypt)
                 if "decrypted triggers" not in places:
                     # Sometimes there is no trigger.
-                    places |= sorts_of_places(CONNECTION, cluster, thousandeyes)
+                    places |= kinds_of_places(CONNECTION, cluster, thousandeyes)
                 fault()
                 scenario.faults.append(fault.__doc__)
             states = cluster.ended(run_id, LONG)
@@ -198,9 +198,9 @@ def test_a_hundred_tests_on_a_cluster_that_loses_processes(cluster, thousandeyes
         test: thousandeyes.run_calls(test) for test in first_tries
     }
 
-    assert {"table xcom", "files", "simulator"} <= sorts_of_places("http-server", cluster, thousandeyes)
+    assert {"table xcom", "files", "simulator"} <= kinds_of_places("http-server", cluster, thousandeyes)
     assert "decrypted triggers" in places
-    assert set(search.looked_at) >= {"arguments", "environments", "decrypted triggers"}
+    assert set(search.searched_bytes) >= {"arguments", "environments", "decrypted triggers"}
     assert not search.leaks
 
 

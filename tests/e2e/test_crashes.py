@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from harness.leaks import sorts_of_places
+from harness.leaks import kinds_of_places
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("e2e")]
 
@@ -72,9 +72,9 @@ def test_a_triggerer_is_killed_while_twenty_tests_wait(airflow, simulator, scena
     airflow.processes.kill("triggerer-1")
     scenario.faults.append("SIGKILL triggerer")
     search.everywhere(airflow, simulator)
-    assert "table trigger" in sorts_of_places("thousandeyes_default", airflow, simulator)
-    assert "files" in sorts_of_places("run accepted at", airflow, simulator)
-    assert "simulator" in sorts_of_places(f"/tests/{tests[0]}/run", airflow, simulator)
+    assert "table trigger" in kinds_of_places("thousandeyes_default", airflow, simulator)
+    assert "files" in kinds_of_places("run accepted at", airflow, simulator)
+    assert "simulator" in kinds_of_places(f"/tests/{tests[0]}/run", airflow, simulator)
     assert len(metadata.waiting(run_id)) == MANY
     second = airflow.triggerer("triggerer-2")
     airflow.eventually("all are in the new triggerer", has_all(second), LONG)

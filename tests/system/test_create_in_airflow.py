@@ -51,9 +51,9 @@ def test_secrets_of_a_definition_never_leak(
     caplog.set_level("DEBUG")
     outcome = run_dag("created_with_secrets", url="pr-17.example.com")
     assert set(outcome.states.values()) == {"success"}
-    said = apart_from_messages("".join(capsys.readouterr()) + caplog.text)
+    log_text = apart_from_messages("".join(capsys.readouterr()) + caplog.text)
     for name, secret in secrets.items():
-        assert secret not in said, name
+        assert secret not in log_text, name
         assert secret not in repr(outcome), name
     assert outcome.rendered["preview", -1]["definition"]["password"] == "***"
     assert outcome.rendered["preview", -1]["definition"]["url"] == "pr-17.example.com"

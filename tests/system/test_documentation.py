@@ -239,7 +239,7 @@ def test_dags_run(block: Block, connected, simulator, airflow) -> None:
         dag_id = re.sub(r"\W", "_", block.name)
         source = PREAMBLE.format(dag_id=dag_id) + textwrap.indent(source, "    ")
     for dag in dags_of(block, source):
-        hurry(dag)
+        shorten_waits(dag)
         assert dag.test().state == "success"
     assert simulator.requests
 
@@ -283,7 +283,7 @@ def dags_of(block: Block, source: str) -> Iterator[object]:
         file.unlink()
 
 
-def hurry(dag) -> None:
+def shorten_waits(dag) -> None:
     """Shorten the waits of all tasks."""
     for task in dag.tasks:
         if isinstance(task, TASKS):
@@ -305,7 +305,7 @@ def test_the_mail_notification_has_headline_and_round(connected, simulator, monk
     simulator.change_test("202703", outcomes={"Singapore": "error"})
     (block,) = (block for block in BLOCKS if "SmtpNotifier(" in block.text)
     for dag in dags_of(block, block.text):
-        hurry(dag)
+        shorten_waits(dag)
         assert dag.test().state == "failed"
     (mail,) = sent
     assert "Singapore" in mail.subject

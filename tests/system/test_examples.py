@@ -16,7 +16,7 @@ HURRIED = {"poll_interval": 0.07, "timeout": 3, "grace": 0.2}
 """Durations for tests. Thirty simulated seconds pass per second."""
 
 
-def hurry(dag):
+def shorten_waits(dag):
     """Shorten the waits of all tasks and the delays of their retries."""
     for task in dag.tasks:
         if isinstance(task, BaseInstantTestOperator):
@@ -37,7 +37,7 @@ def run_example(run_dag, monkeypatch):
 
     def run(dag_id, change=lambda dag: None, **params):
         def both(dag):
-            hurry(dag)
+            shorten_waits(dag)
             change(dag)
 
         outcome = run_dag(dag_id, both, **params)

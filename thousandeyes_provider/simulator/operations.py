@@ -65,7 +65,7 @@ class ReceivedRequest:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class RoutedRequest:
     """A request that an operation handles.
 
     :param request: the request.
@@ -100,7 +100,7 @@ class Operations:
         self.world = world
         self._snapshots: list[float] = []
         self._listing: tuple[tuple[Any, ...], list[VisibleRow]] = ((), [])
-        self._by_name: Mapping[str, Callable[[Exchange], SimulatedResponse]] = {
+        self._by_name: Mapping[str, Callable[[RoutedRequest], SimulatedResponse]] = {
             "tests": self._tests,
             "test": self._test,
             "results": self._results,
@@ -136,7 +136,7 @@ class Operations:
                 refused = problem(405, f"Only {route.method} is allowed here", request.path)
                 raise Refusal(refused.with_headers({"Allow": route.method}))
             group = self._account_group(request)
-            return self._by_name[route.operation](Exchange(request, route, now, leaves, group))
+            return self._by_name[route.operation](RoutedRequest(request, route, now, leaves, group))
         except Refusal as refusal:
             return refusal.response
 
@@ -150,28 +150,28 @@ class Operations:
             raise Refusal(problem(404, "The account group id is wrong", request.path))
         raise Refusal(problem(403, "You are not assigned to this account group", request.path))
 
-    def _test_of(self, exchange: Exchange) -> SimulatedTest:
-        test = self.world.tests.get(exchange.route.test_id or "")
-        if test is None or test.account_group_id != exchange.account_group_id:
-            raise Refusal(problem(404, "The test id is wrong", exchange.request.path))
+    def _test_of(self, routed: RoutedRequest) -> SimulatedTest:
+        test = self.world.tests.get(routed.route.test_id or "")
+        if test is None or test.account_group_id != routed.account_group_id:
+            raise Refusal(problem(404, "The test id is wrong", routed.request.path))
         return test
 
     # tests
 
-    def _tests(self, exchange: Exchange) -> SimulatedResponse:
+    def _tests(self, routed: RoutedRequest) -> SimulatedResponse:
         listed = [
-            self._listed_test(test, exchange.request)
+            self._listed_test(test, routed.request)
             for test in self.world.tests.values()
-            if test.account_group_id == exchange.account_group_id
+            if test.account_group_id == routed.account_group_id
             and (test.scheduled or self.world.switches_of(test).listed_in_tests)
         ]
-        return _with_self_link({"tests": listed}, exchange.request)
+        return _with_self_link({"tests": listed}, routed.request)
 
-    def _test(self, exchange: Exchange) -> SimulatedResponse:
-        test, request = self._test_of(exchange), exchange.request
+    def _test(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, request = self._test_of(routed), routed.request
         lookup = self.world.switches_of(test).typed_lookup
-        if test.test_type != exchange.route.test_type or lookup == "404":
-            detail = f"There is no {exchange.route.test_type} test with this id"
+        if test.test_type != routed.route.test_type or lookup == "404":
+            detail = f"There is no {routed.route.test_type} test with this id"
             raise Refusal(problem(404, detail, request.path))
         body = self._listed_test(test, request)
         expand = _expansions(request, _EXPAND_TEST)
@@ -185,25 +185,25 @@ class Operations:
             body["alertRules"] = [rule.as_expanded() for rule in rules if test.test_id in rule.test_ids]
         return responses.as_json(self._extended(test, body))
 
-    def _run(self, exchange: Exchange) -> SimulatedResponse:
-        test, request = self._test_of(exchange), exchange.request
+    def _run(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, request = self._test_of(routed), routed.request
         refused = self.world.switches_of(test).run_scheduled
         if test.scheduled and refused == "404":
             raise Refusal(problem(404, "There is no instant test with this id", request.path))
         if test.scheduled and refused == "400":
             raise _invalid(request, [("testId", "the test is not an instant test")])
         try:
-            self.world.run(test, self._round_start(test, exchange))
+            self.world.run(test, self._round_start(test, routed))
         except RunInProgress:
             raise Refusal(problem(409, "The test is running", request.path)) from None
         return SimulatedResponse(200)
 
-    def _round_start(self, test: SimulatedTest, exchange: Exchange) -> float:
+    def _round_start(self, test: SimulatedTest, routed: RoutedRequest) -> float:
         departure = self.world.switches_of(test).round_start == "departure"
-        return exchange.leaves if departure else exchange.now
+        return routed.leaves if departure else routed.now
 
-    def _create(self, exchange: Exchange) -> SimulatedResponse:
-        request, test_type = exchange.request, exchange.route.test_type
+    def _create(self, routed: RoutedRequest) -> SimulatedResponse:
+        request, test_type = routed.request, routed.route.test_type
         assert test_type is not None
         definition = _json_object(request)
         wrong = test_templates.mistakes(test_type, definition)
@@ -225,24 +225,24 @@ class Operations:
             raise _invalid(request, wrong)
         expand = _expansions(request, ("agent",))
         test = self.world.add_test(
-            exchange.now,
+            routed.now,
             test_type=test_type,
             name=name,
             agents=agents,
             dns_servers=definition.get("dnsServers") if test_type == "dns-server" else None,
             definition=test_templates.with_defaults(test_type, definition),
-            account_group_id=exchange.account_group_id,
+            account_group_id=routed.account_group_id,
             history=(),
         )
-        self.world.run(test, self._round_start(test, exchange))
+        self.world.run(test, self._round_start(test, routed))
         body = self._defined_test(test, request)
         if "agent" in expand:
             body["agents"] = [self.world.agents[agent_id].as_listed() for agent_id in test.agents]
         created = responses.as_json(self._extended(test, body), 201)
         return created.with_headers({"Location": body["_links"]["self"]["href"]})
 
-    def _snapshot(self, exchange: Exchange) -> SimulatedResponse:
-        test, request, now = self._test_of(exchange), exchange.request, exchange.now
+    def _snapshot(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, request, now = self._test_of(routed), routed.request, routed.now
         wanted = _json_object(request)
         title, start, end = self._snapshot_arguments(wanted, request, now)
         recent = [when for when in self._snapshots if now - when < self.world.real(SNAPSHOT_WINDOW)]
@@ -340,14 +340,14 @@ class Operations:
 
     # results
 
-    def _results(self, exchange: Exchange) -> SimulatedResponse:
-        test, request, result_type = self._test_of(exchange), exchange.request, exchange.route.result_type
+    def _results(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, request, result_type = self._test_of(routed), routed.request, routed.route.result_type
         assert result_type is not None
         switches = self.world.switches_of(test)
         body: dict[str, Any] = {"results": [], "test": self._listed_test(test, request)}
         if self._lacks(test, result_type, request):
             return _with_self_link(self._extended(test, body), request)
-        offset, shown_at = _read_cursor(request, exchange.now)
+        offset, shown_at = _read_cursor(request, routed.now)
         between = _period(request, self.world.clock(shown_at))
         directions = self._directions(request, test, result_type)
         expand = _expansions(request, tuple(rows.EXPANDED.values())) if result_type == "http-server" else ()
@@ -467,38 +467,40 @@ class Operations:
 
     # details of one agent in one round
 
-    def _details(self, exchange: Exchange) -> SimulatedResponse:
-        test, result_type = self._test_of(exchange), exchange.route.result_type
+    def _details(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, result_type = self._test_of(routed), routed.route.result_type
         assert result_type is not None
-        body: dict[str, Any] = {"results": [], "test": self._listed_test(test, exchange.request)}
-        if not self._lacks(test, result_type, exchange.request):
+        body: dict[str, Any] = {"results": [], "test": self._listed_test(test, routed.request)}
+        if not self._lacks(test, result_type, routed.request):
             body["results"] = [
                 self._result_of(test, result_type, row, self.world.details(test, result_type, row))
-                for row in self._rows_of_agent(exchange, test, result_type)
+                for row in self._rows_of_agent(routed, test, result_type)
             ]
-        return _with_self_link(self._extended(test, body), exchange.request)
+        return _with_self_link(self._extended(test, body), routed.request)
 
-    def _console_logs(self, exchange: Exchange) -> SimulatedResponse:
-        test, result_type = self._test_of(exchange), "web-transactions"
-        body: dict[str, Any] = {"results": [], "test": self._listed_test(test, exchange.request)}
-        if not self._lacks(test, result_type, exchange.request):
-            for row in self._rows_of_agent(exchange, test, result_type):
+    def _console_logs(self, routed: RoutedRequest) -> SimulatedResponse:
+        test, result_type = self._test_of(routed), "web-transactions"
+        body: dict[str, Any] = {"results": [], "test": self._listed_test(test, routed.request)}
+        if not self._lacks(test, result_type, routed.request):
+            for row in self._rows_of_agent(routed, test, result_type):
                 logs = {"consoleLogs": self.world.console_logs(test, row)}
                 result = self._result_of(test, result_type, row, logs)
                 body["results"].append(
                     {name: value for name, value in result.items() if name not in ("startTime", "endTime")}
                 )
-        return _with_self_link(self._extended(test, body), exchange.request)
+        return _with_self_link(self._extended(test, body), routed.request)
 
-    def _rows_of_agent(self, exchange: Exchange, test: SimulatedTest, result_type: str) -> list[VisibleRow]:
+    def _rows_of_agent(
+        self, routed: RoutedRequest, test: SimulatedTest, result_type: str
+    ) -> list[VisibleRow]:
         """Return the rows of the agent and the round in the path."""
-        route, request = exchange.route, exchange.request
+        route, request = routed.route, routed.request
         if not re.fullmatch(r"\d{1,12}", route.round_id, re.ASCII):
             raise _invalid(request, [("roundId", "roundId must be epoch seconds")])
         round_id = int(route.round_id)
         directions = self._directions(request, test, result_type)
         visible = self.world.visible_rows(
-            test, result_type, exchange.now, between=(round_id, round_id), directions=directions
+            test, result_type, routed.now, between=(round_id, round_id), directions=directions
         )
         rows = [row for row in visible if (row.agent_id, row.round.round_id) == (route.agent_id, round_id)]
         if not rows and self.world.switches_of(test).before_first_data == "404":
@@ -507,43 +509,43 @@ class Operations:
 
     # tags
 
-    def _tags(self, exchange: Exchange) -> SimulatedResponse:
-        assignments = "assignments" in _expansions(exchange.request, ("assignments",))
+    def _tags(self, routed: RoutedRequest) -> SimulatedResponse:
+        assignments = "assignments" in _expansions(routed.request, ("assignments",))
         listed = [
             tag.as_listed(assignments=assignments)
             for tag in self.world.tags.values()
-            if tag.account_group_id == exchange.account_group_id
+            if tag.account_group_id == routed.account_group_id
         ]
-        return _with_self_link({"tags": listed}, exchange.request)
+        return _with_self_link({"tags": listed}, routed.request)
 
-    def _tag(self, exchange: Exchange) -> SimulatedResponse:
-        assignments = "assignments" in _expansions(exchange.request, ("assignments",))
-        tag = self.world.tags.get(exchange.route.object_id)
-        if tag is None or tag.account_group_id != exchange.account_group_id:
-            raise Refusal(problem(404, "The tag id is wrong", exchange.request.path))
-        return _with_self_link(tag.as_listed(assignments=assignments), exchange.request)
+    def _tag(self, routed: RoutedRequest) -> SimulatedResponse:
+        assignments = "assignments" in _expansions(routed.request, ("assignments",))
+        tag = self.world.tags.get(routed.route.object_id)
+        if tag is None or tag.account_group_id != routed.account_group_id:
+            raise Refusal(problem(404, "The tag id is wrong", routed.request.path))
+        return _with_self_link(tag.as_listed(assignments=assignments), routed.request)
 
     # alerts and events
 
-    def _alert_rules(self, exchange: Exchange) -> SimulatedResponse:
+    def _alert_rules(self, routed: RoutedRequest) -> SimulatedResponse:
         listed = [
             rule.as_listed()
             for rule in self.world.alert_rules.values()
-            if rule.account_group_id == exchange.account_group_id
+            if rule.account_group_id == routed.account_group_id
         ]
-        return _with_self_link({"alertRules": listed}, exchange.request)
+        return _with_self_link({"alertRules": listed}, routed.request)
 
-    def _alert_rule(self, exchange: Exchange) -> SimulatedResponse:
-        rule = self.world.alert_rules.get(exchange.route.object_id)
-        if rule is None or rule.account_group_id != exchange.account_group_id:
-            raise Refusal(problem(404, "The rule id is wrong", exchange.request.path))
-        tests = [self._listed_test(self.world.tests[test_id], exchange.request) for test_id in rule.test_ids]
+    def _alert_rule(self, routed: RoutedRequest) -> SimulatedResponse:
+        rule = self.world.alert_rules.get(routed.route.object_id)
+        if rule is None or rule.account_group_id != routed.account_group_id:
+            raise Refusal(problem(404, "The rule id is wrong", routed.request.path))
+        tests = [self._listed_test(self.world.tests[test_id], routed.request) for test_id in rule.test_ids]
         body = {**rule.as_listed(), "testIds": list(rule.test_ids), "tests": tests, "notifications": {}}
-        return _with_self_link(body, exchange.request)
+        return _with_self_link(body, routed.request)
 
-    def _alerts(self, exchange: Exchange) -> SimulatedResponse:
-        request = exchange.request
-        offset, shown_at = _read_cursor(request, exchange.now)
+    def _alerts(self, routed: RoutedRequest) -> SimulatedResponse:
+        request = routed.request
+        offset, shown_at = _read_cursor(request, routed.now)
         clock = self.world.clock(shown_at)
         state = request.query.get("state")
         if state not in (None, "trigger", "clear"):
@@ -554,7 +556,7 @@ class Operations:
         alerts = [
             alert
             for alert in self.world.alerts.values()
-            if alert.rule.account_group_id == exchange.account_group_id
+            if alert.rule.account_group_id == routed.account_group_id
             and _matches(alert, state, between, clock)
         ]
         alerts.sort(key=lambda alert: alert.started, reverse=True)
@@ -562,16 +564,16 @@ class Operations:
             "alerts", alerts, lambda alert: alert.as_listed(request.base, clock), request, offset, shown_at
         )
 
-    def _alert(self, exchange: Exchange) -> SimulatedResponse:
-        alert = self.world.alerts.get(exchange.route.object_id)
-        if alert is None or alert.rule.account_group_id != exchange.account_group_id:
-            raise Refusal(problem(404, "The alert id is wrong", exchange.request.path))
-        clock = self.world.clock(exchange.now)
-        return responses.as_json(alert.as_detail(exchange.request.base, clock))
+    def _alert(self, routed: RoutedRequest) -> SimulatedResponse:
+        alert = self.world.alerts.get(routed.route.object_id)
+        if alert is None or alert.rule.account_group_id != routed.account_group_id:
+            raise Refusal(problem(404, "The alert id is wrong", routed.request.path))
+        clock = self.world.clock(routed.now)
+        return responses.as_json(alert.as_detail(routed.request.base, clock))
 
-    def _events(self, exchange: Exchange) -> SimulatedResponse:
-        request = exchange.request
-        offset, shown_at = _read_cursor(request, exchange.now)
+    def _events(self, routed: RoutedRequest) -> SimulatedResponse:
+        request = routed.request
+        offset, shown_at = _read_cursor(request, routed.now)
         clock = self.world.clock(shown_at)
         between = _period(request, clock)
         if between is None:
@@ -582,12 +584,11 @@ class Operations:
         events = [
             event
             for event in self.world.events.values()
-            if event.account_group_id == exchange.account_group_id
-            and _overlaps(event, between, clock, ongoing)
+            if event.account_group_id == routed.account_group_id and _overlaps(event, between, clock, ongoing)
         ]
         events.sort(key=lambda event: event.started, reverse=True)
         further = {
-            "aid": exchange.account_group_id,
+            "aid": routed.account_group_id,
             "startDate": responses.iso(between[0]),
             "endDate": responses.iso(between[1]),
         }
@@ -625,15 +626,15 @@ class Operations:
 
     # agents, account groups and the user
 
-    def _agents(self, exchange: Exchange) -> SimulatedResponse:
-        types = _expansions(exchange.request, (*AGENT_TYPES, "enterprise-cluster"), "agentTypes")
+    def _agents(self, routed: RoutedRequest) -> SimulatedResponse:
+        types = _expansions(routed.request, (*AGENT_TYPES, "enterprise-cluster"), "agentTypes")
         listed = []
         for agent in self.world.agents.values():
             if types and agent.agent_type not in types:
                 continue
             body = agent.as_listed()
             if agent.agent_type == "enterprise":
-                last_seen = self.world.clock(exchange.now) - (0 if agent.state == "online" else 7200)
+                last_seen = self.world.clock(routed.now) - (0 if agent.state == "online" else 7200)
                 body |= {
                     "agentState": agent.state,
                     "hostname": f"{agent.name}.example.net",
@@ -650,24 +651,24 @@ class Operations:
                     ],
                 }
             listed.append(body)
-        return _with_self_link({"agents": listed}, exchange.request)
+        return _with_self_link({"agents": listed}, routed.request)
 
-    def _account_groups(self, exchange: Exchange) -> SimulatedResponse:
+    def _account_groups(self, routed: RoutedRequest) -> SimulatedResponse:
         default = self.world.account_groups[0].aid
         listed = [
             {
                 "aid": group.aid,
                 "accountGroupName": group.name,
-                "isCurrentAccountGroup": group.aid == exchange.account_group_id,
+                "isCurrentAccountGroup": group.aid == routed.account_group_id,
                 "isDefaultAccountGroup": group.aid == default,
                 "organizationName": "Example Organization",
                 "orgId": "5001",
             }
             for group in self.world.account_groups
         ]
-        return _with_self_link({"accountGroups": listed}, exchange.request)
+        return _with_self_link({"accountGroups": listed}, routed.request)
 
-    def _current_user(self, exchange: Exchange) -> SimulatedResponse:
+    def _current_user(self, routed: RoutedRequest) -> SimulatedResponse:
         groups = [{"aid": group.aid, "accountGroupName": group.name} for group in self.world.account_groups]
         role = {"name": "Regular User", "roleId": "57", "isBuiltin": True, "hasManagementPermissions": False}
         body = {
@@ -675,12 +676,12 @@ class Operations:
             "email": "sam@example.com",
             "uid": "245",
             "dateRegistered": "2025-01-15T09:00:00Z",
-            "lastLogin": responses.iso(self.world.clock(exchange.now)),
+            "lastLogin": responses.iso(self.world.clock(routed.now)),
             "loginAccountGroup": groups[0],
             "accountGroupRoles": [{"accountGroup": group, "roles": [role]} for group in groups],
             "allAccountGroupRoles": [],
         }
-        return _with_self_link(body, exchange.request)
+        return _with_self_link(body, routed.request)
 
 
 def _matches(alert: SimulatedAlert, state: str | None, between: tuple[float, float], clock: float) -> bool:

@@ -85,13 +85,13 @@ class Search:
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
         self.leaks: set[Leak] = set()
-        self.looked_at: Counter[str] = Counter()
+        self.searched_bytes: Counter[str] = Counter()
         """Searched bytes by kind of place."""
 
-    def data(self, sort: str, place: str, data: str | bytes) -> None:
+    def data(self, kind: str, place: str, data: str | bytes) -> None:
         """Search one piece."""
-        self.looked_at[sort] += len(data)
-        self.leaks |= {Leak(f"{sort}: {place}", form) for form in self._secret.found_in(data)}
+        self.searched_bytes[kind] += len(data)
+        self.leaks |= {Leak(f"{kind}: {place}", form) for form in self._secret.found_in(data)}
 
     def files(self, folder: Path, *, leaving_out: Iterable[Path] = ()) -> None:
         """Search all files in a folder and its subfolders."""
@@ -149,7 +149,7 @@ class Search:
         self.simulator(simulator)
 
 
-def sorts_of_places(text: str, airflow: Airflow, simulator: Simulator) -> set[str]:
+def kinds_of_places(text: str, airflow: Airflow, simulator: Simulator) -> set[str]:
     """Return the places where a search finds a harmless text, to prove that the search covers them."""
     search = Search(Secret(text))
     search.everywhere(airflow, simulator)

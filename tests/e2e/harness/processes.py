@@ -143,12 +143,12 @@ class Processes:
             if process.poll() is None:
                 continue
             if not self._supervised:
-                pytest.fail(f"{name} exited with {process.returncode}:\n{self._said(name)[-3000:]}")
+                pytest.fail(f"{name} exited with {process.returncode}:\n{self._log_text(name)[-3000:]}")
             self.restarted[name] += 1
             signal_all(list(self.of_session(process.pid)), signal.SIGKILL)
             self.start(name, command)
 
-    def _said(self, name: str) -> str:
+    def _log_text(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     @staticmethod

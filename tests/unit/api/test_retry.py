@@ -400,9 +400,9 @@ class TestReasons:
 
     def test_reason_for_a_limit_beyond_the_deadline(self):
         refused = limits(org=(240, 0, NOW + 20))
-        for left, said in ((12.2, 12), (0, 0), (-3, 0)):
+        for left, shown in ((12.2, 12), (0, 0), (-3, 0)):
             assert decide(READ, refused, time_left=left).reason == (
-                f"429, the organization limit resets in 20 s: longer than the {said} s left until the deadline"
+                f"429, the organization limit resets in 20 s: longer than the {shown} s left until the deadline"
                 " (resets at 2026-09-21T14:13:40Z)"
             )
 
@@ -411,8 +411,8 @@ class TestReasons:
         assert given_up.reason == "429, no usable reset: longer than the 0 s left until the deadline"
         assert given_up.reset is None
         for reset, is_announced in ((NOW, False), (NOW + 1, True)):
-            said = decide(READ, limits(org=(240, 0, reset)), time_left=0).reason
-            assert ("(resets at" in said) is is_announced
+            reason = decide(READ, limits(org=(240, 0, reset)), time_left=0).reason
+            assert ("(resets at" in reason) is is_announced
         past = decide(READ, limits(org=(240, 0, NOW - 9)), time_left=0)
         assert past.reason == "429, its reset is past: longer than the 0 s left until the deadline"
         assert past.reset == RateLimitReset("organization", NOW - 9, -9)

@@ -98,10 +98,10 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def elsewhere():
+def other_origin():
     """A server at another origin, which must receive no request."""
     running = Server()
-    running.answer = says(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"tests": []}')
+    running.answer = sends(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"tests": []}')
     yield running
     running.stop()
 
@@ -153,7 +153,7 @@ def any_call(request, server):
         yield caller, READS | (WRITES if request.param == "sync" else {})
 
 
-def says(*pieces):
+def sends(*pieces):
     """Return a handler that sends these bytes and closes the connection."""
 
     def answer(connection):
@@ -328,20 +328,20 @@ class TestAnyAnswer:
     @given(answer=answers())
     @few
     def test_a_read_ends_with_a_result_or_our_error(self, server, call, operation, answer):
-        server.answer = says(answer)
+        server.answer = sends(answer)
         check(call, READS[operation])
 
     @pytest.mark.parametrize("operation", WRITES)
     @given(answer=answers())
     @few
     def test_a_write_ends_with_a_result_or_our_error(self, server, call_sync, operation, answer):
-        server.answer = says(answer)
+        server.answer = sends(answer)
         check(call_sync, WRITES[operation])
 
     @given(answer=answers())
     @few
     def test_connection_always_returns_a_result(self, server, call_sync, answer):
-        server.answer = says(answer)
+        server.answer = sends(answer)
         flag, message = call_sync(lambda hook: hook.test_connection())
         assert isinstance(flag, bool)
         assert message.isprintable()
@@ -350,14 +350,14 @@ class TestAnyAnswer:
     @given(answer=st.binary(max_size=300) | st.binary(max_size=100).map(lambda some: b"HTTP/1.1 " + some))
     @few
     def test_arbitrary_bytes_end_with_a_result_or_our_error(self, server, call, answer):
-        server.answer = says(answer)
+        server.answer = sends(answer)
         check(call, READS["tests"])
 
     @pytest.mark.parametrize("hundred", range(100, 600, 100))
     def test_every_status_ends_with_a_result_or_our_error(self, server, call, hundred):
         for status in range(hundred, hundred + 100):
             whole = f"HTTP/1.1 {status} Whatever\r\nConnection: close\r\n\r\n".encode()
-            server.answer = says(whole + (b"" if status < 200 or status in (204, 304) else b'{"tests": []}'))
+            server.answer = sends(whole + (b"" if status < 200 or status in (204, 304) else b'{"tests": []}'))
             if 200 <= status < 300 and status != 204:
                 assert call(READS["tests"]) == []
             else:
@@ -545,44 +545,46 @@ class TestToken:
             "/\\127.0.0.1:{port}/",
         ],
     )
-    def test_no_redirect_sends_the_token_to_another_server(self, server, elsewhere, any_call, status, link):
+    def test_no_redirect_sends_the_token_to_another_server(
+        self, server, other_origin, any_call, status, link
+    ):
         call, operations = any_call
-        elsewhere.requests.clear()
-        target = link.format(port=elsewhere.port, own=server.port)
+        other_origin.requests.clear()
+        target = link.format(port=other_origin.port, own=server.port)
         server.answer = answer_with(b"", status, Location=target)
         server.requests.clear()
         for what in operations.values():
             with pytest.raises(ThousandEyesError):
                 call(what)
         assert len(server.requests) >= len(operations)
-        assert elsewhere.requests == []
+        assert other_origin.requests == []
 
-    def test_a_location_header_on_success_is_ignored(self, server, elsewhere, any_call):
+    def test_a_location_header_on_success_is_ignored(self, server, other_origin, any_call):
         call, operations = any_call
-        elsewhere.requests.clear()
+        other_origin.requests.clear()
         body = json.dumps(
             {"tests": [], "agents": [], "accountGroups": [], "results": [], "testId": "7", "id": "1"}
         )
-        target = f"http://127.0.0.1:{elsewhere.port}/v7/tests"
+        target = f"http://127.0.0.1:{other_origin.port}/v7/tests"
         refresh = {"Location": target, "Refresh": f"0; url={target}", "Content-Location": target}
         for status in (200, 201):
             server.answer = answer_with(body.encode(), status, **refresh)
             for what in operations.values():
                 call(what)
-        assert elsewhere.requests == []
+        assert other_origin.requests == []
 
     @pytest.mark.parametrize(
         "link", ["http://127.0.0.1:{port}/v7/x", "//127.0.0.1:{port}/v7/x", "https://127.0.0.1:{own}/"]
     )
-    def test_no_next_link_sends_the_token_to_another_server(self, server, elsewhere, call, link):
-        elsewhere.requests.clear()
-        target = link.format(port=elsewhere.port, own=server.port)
+    def test_no_next_link_sends_the_token_to_another_server(self, server, other_origin, call, link):
+        other_origin.requests.clear()
+        target = link.format(port=other_origin.port, own=server.port)
         server.answer = answer_with(
             json.dumps({"results": [], "_links": {"next": {"href": target}}}).encode()
         )
         with pytest.raises(ThousandEyesConnectionError, match="another origin"):
             call(READS["results"])
-        assert elsewhere.requests == []
+        assert other_origin.requests == []
 
     def test_cookies_are_ignored(self, server, call):
         server.requests.clear()
@@ -658,6 +660,6 @@ class TestLargeResults:
 )
 def test_malformed_header_lines_are_not_logged(server, call, log, line):
     line = line.format(token=TOKEN)
-    server.answer = says(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+    server.answer = sends(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
     check(call, READS["results"])
     assert TOKEN not in log()

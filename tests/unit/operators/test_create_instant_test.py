@@ -182,12 +182,12 @@ class TestLostResponses:
     def test_one_test_when_a_try_is_lost_after_it_created_it(self, simulator, tries, monkeypatch):
         create = BlockingThousandEyesHook.create_instant_test
 
-        def create_and_vanish(hook, *arguments, **more):
+        def create_and_lose_worker(hook, *arguments, **more):
             create(hook, *arguments, **more)
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_lose_worker)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW)
         tries.try_number = 2
@@ -196,11 +196,11 @@ class TestLostResponses:
         assert tries.store.kept == {}
 
     def test_one_test_when_a_try_is_lost_before_the_call(self, simulator, tries, monkeypatch):
-        def vanish(*_, **__):
+        def lose_worker(*_, **__):
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "create_instant_test", vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", lose_worker)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=PREVIEW)
         assert created(simulator) == {}
@@ -239,14 +239,14 @@ class TestLostResponses:
     ):
         create = BlockingThousandEyesHook.create_instant_test
 
-        def create_and_vanish(hook, *arguments, **more):
+        def create_and_lose_worker(hook, *arguments, **more):
             create(hook, *arguments, **more)
             raise LostWorker
 
         simulator.set_switches(clock_offset=offset)
         definition = {**PREVIEW, "agents": ["14410"]}
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_lose_worker)
             with pytest.raises(LostWorker):
                 tries.create("http-server", definition=definition)
         tries.try_number = 2
@@ -259,7 +259,7 @@ class TestLostResponses:
     ):
         run = BlockingThousandEyesHook.run_instant_test
 
-        def run_and_vanish(hook, *arguments, **more):
+        def run_and_lose_worker(hook, *arguments, **more):
             run(hook, *arguments, **more)
             raise LostWorker
 
@@ -271,7 +271,7 @@ class TestLostResponses:
             "checks": {"http-server": IMPOSSIBLE["http-server"]},
         }
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_lose_worker)
             with pytest.raises(LostWorker):
                 tries.create("http-server", **arguments)
         tries.try_number = 2

@@ -276,12 +276,12 @@ class TestReattach:
     def test_a_retry_judges_the_round_of_a_worker_that_was_lost_while_judging(
         self, simulator, tries, monkeypatch
     ):
-        def vanish(*_):
+        def lose_worker(*_):
             raise LostWorker
 
         test_id = simulator.add_test("http-server")
         with monkeypatch.context() as patch:
-            patch.setattr(Judge, "publish", vanish)
+            patch.setattr(Judge, "publish", lose_worker)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
         assert tries.rerun(test_id)["verdict"] == "passed"
@@ -300,12 +300,12 @@ class TestReattach:
         test_id = simulator.add_test("http-server")
         run = BlockingThousandEyesHook.run_instant_test
 
-        def run_and_vanish(hook, *arguments, **more):
+        def run_and_lose_worker(hook, *arguments, **more):
             run(hook, *arguments, **more)
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", run_and_lose_worker)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
         assert tries.rerun(test_id)["verdict"] == "passed"
@@ -316,11 +316,11 @@ class TestReattach:
 
         test_id = simulator.add_test("http-server")
 
-        def vanish(*_, **__):
+        def lose_worker(*_, **__):
             raise LostWorker
 
         with monkeypatch.context() as patch:
-            patch.setattr(BlockingThousandEyesHook, "run_instant_test", vanish)
+            patch.setattr(BlockingThousandEyesHook, "run_instant_test", lose_worker)
             with pytest.raises(LostWorker):
                 tries.rerun(test_id)
         evidence = tries.rerun(test_id)

@@ -462,7 +462,7 @@ def test_a_test_of_an_earlier_try_is_used_when_its_name_is_refused(simulator, tr
     """The next try does not find the earlier try's test in the list of tests."""
     create, find = BlockingThousandEyesHook.create_instant_test, BlockingThousandEyesHook.find_created
 
-    def create_and_vanish(*arguments, **more):
+    def create_and_lose_worker(*arguments, **more):
         create(*arguments, **more)
         raise LostWorkerError
 
@@ -474,7 +474,7 @@ def test_a_test_of_an_earlier_try_is_used_when_its_name_is_refused(simulator, tr
 
     definition = {"url": "https://a.example", "agents": [SINGAPORE], "testName": "Preview"}
     with monkeypatch.context() as patch:
-        patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_vanish)
+        patch.setattr(BlockingThousandEyesHook, "create_instant_test", create_and_lose_worker)
         with pytest.raises(LostWorkerError):
             tries.create("http-server", definition=definition)
     monkeypatch.setattr(BlockingThousandEyesHook, "find_created", find_second)

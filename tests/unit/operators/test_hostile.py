@@ -42,16 +42,16 @@ NAMES = [
 STATUSES = (200, 201, 204, 301, 400, 401, 403, 404, 409, 418, 429, 500, 502, 503, 599)
 
 
-def anything(chance, depth=4):
+def random_json(chance, depth=4):
     """Return JSON with ThousandEyes' field names and arbitrary values."""
     if depth == 0 or chance.random() < 0.3:
         return chance.choice(VALUES)
     if chance.random() < 0.3:
-        return [anything(chance, depth - 1) for _ in range(chance.randrange(4))]
-    return {name: anything(chance, depth - 1) for name in chance.sample(NAMES, chance.randrange(6))}
+        return [random_json(chance, depth - 1) for _ in range(chance.randrange(4))]
+    return {name: random_json(chance, depth - 1) for name in chance.sample(NAMES, chance.randrange(6))}
 
 
-def nasty(chance):
+def random_fault(chance):
     """Return a fault in one to three requests of an operation."""
     kind = chance.choice(list(KINDS))
     spec = {"kind": kind, "operation": chance.choice([*OPERATIONS, "results", "run", "*"])}
@@ -62,12 +62,12 @@ def nasty(chance):
         spec["status"] = chance.choice(STATUSES)
         spec["headers"] = {"Retry-After": chance.choice(["0", "1", "never", "-5", "9" * 30])}
     if kind == "status" and chance.random() < 0.7:
-        spec["body"] = json.dumps(anything(chance))
+        spec["body"] = json.dumps(random_json(chance))
     return spec
 
 
 @pytest.fixture
-def nasty_simulator(simulator, connection):
+def hostile_simulator(simulator, connection):
     connection(timeout=1, retry_limit=2, queue_timeout=2)
     return simulator
 
@@ -75,13 +75,15 @@ def nasty_simulator(simulator, connection):
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("creates", [False, True])
 def test_every_task_ends_with_a_verdict_or_one_of_our_errors(
-    worker, nasty_simulator, configure, seed, creates
+    worker, hostile_simulator, configure, seed, creates
 ):
     configure(settle_time=0.3)
     chance = random.Random(f"{seed} {creates}")
-    test_id = nasty_simulator.add_test("http-server", outcomes={"Singapore": chance.choice(["ok", "error"])})
+    test_id = hostile_simulator.add_test(
+        "http-server", outcomes={"Singapore": chance.choice(["ok", "error"])}
+    )
     for _ in range(chance.randint(3, 12)):
-        nasty_simulator.fail(**nasty(chance))
+        hostile_simulator.fail(**random_fault(chance))
     quick = {"timeout": 1.5, "queue_timeout": 2, "poll_interval": 0.1}
     begun = time.monotonic()
     try:

@@ -575,8 +575,8 @@ class TestErrors:
     ):
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=status, detail="the reason why")
-        said = "Invalid access token" if status == 401 else "the reason why"
-        with pytest.raises(error, match=said) as failure:
+        message = "Invalid access token" if status == 401 else "the reason why"
+        with pytest.raises(error, match=message) as failure:
             worker.rerun(test_id)
         assert isinstance(failure.value, AirflowFailException)
         assert simulator.run_calls(test_id) == 1
