@@ -106,9 +106,8 @@ class BaseThousandEyesHook:
     @property
     def account_group_id(self) -> str | None:
         """The account group in force: the argument, else the connection's, else ``None`` (the token's default)."""
-        if self._account_group_argument not in (None, ""):
-            return str(self._account_group_argument).strip() or None
-        return self.settings.account_group_id
+        argument = self._account_group_argument
+        return ("" if argument is None else str(argument).strip()) or self.settings.account_group_id
 
     def read_settings(self, connection: Any, extra: Any) -> ConnectionSettings:
         """Parse and check an Airflow connection. Reads the files of certificates.

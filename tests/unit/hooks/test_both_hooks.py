@@ -50,6 +50,11 @@ class TestReads:
         for request in simulator.requests:
             assert request.query.get("aid") == (None if request.operation == "account-groups" else expected)
 
+    def test_a_blank_argument_means_the_account_group_of_the_connection(self, simulator, connect_either):
+        hook = connect_either(aid=" ", account_group_id="1002")
+        hook.list_tests()
+        assert [request.query.get("aid") for request in simulator.requests] == ["1002"]
+
     def test_connections_are_reused(self, simulator, either):
         for _ in range(5):
             either.list_tests()
