@@ -44,6 +44,9 @@ from thousandeyes_provider.validation.patterns import pattern_error
 _AGGREGATE_NAMES = frozenset(AGGREGATES)
 _NUMBER_COMPARISONS = ("equal_to", *LOWER_BOUNDS, *UPPER_BOUNDS)
 
+MIN_QUORUM = 1e-9
+"""The smallest fraction of the agents that a check may require."""
+
 _ALIASES = {
     alias: name
     for name, aliases in {
@@ -142,7 +145,7 @@ def _is_simple_comparison(aggregate: str, comparison: Any) -> bool:
             if type(value) not in (int, float) or not -1e15 < value < 1e15:
                 return False
         elif name == "quorum":
-            if aggregate != "every" or type(value) not in (int, float) or not 0 < value <= 1:
+            if aggregate != "every" or type(value) not in (int, float) or not MIN_QUORUM <= value <= 1:
                 return False
         elif name != "severity" or value not in ("error", "warn"):
             return False
@@ -180,7 +183,7 @@ _A_SCALAR = "a number, a text or a boolean"
 _BOUNDS: Mapping[str, tuple[str, float] | tuple[str, float, float]] = {
     "floor": ("a number, 0 or more, in the unit of the metric", 0),
     "tolerance": ("a fraction from 0 to 1, such as 0.1 for 10 %", 0, 1),
-    "quorum": ("a fraction of the agents, such as 0.8 for 80 %", 1e-9, 1),
+    "quorum": ("a fraction of the agents, such as 0.8 for 80 %", MIN_QUORUM, 1),
 }
 """What the options with a number expect, and the lowest and the highest number."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import count_or_fraction, share
+from thousandeyes_provider.api.coerce import count_or_fraction, inner_value, share, whole_number
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
 from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten_list, size_of
@@ -149,6 +149,7 @@ def suite_evidence(
             row["test_id"],
         )
     )
+    started = [text for item in evidences if isinstance(text := item.get("started_at"), str)]
     evidence: dict[str, Any] = {
         "verdict": verdict.value,
         "summary": "",
@@ -161,10 +162,10 @@ def suite_evidence(
         "shadow": shadow,
         "tests": rows,
         "missing": missing,
-        "started_at": min((text for item in evidences if (text := item.get("started_at"))), default=None),
+        "started_at": min(started, default=None),
         "finished_at": iso_time(judged_at),
-        "run_calls": sum(int(item.get("run_calls") or 0) for item in evidences),
-        "requests": sum(int(item.get("requests") or 0) for item in evidences),
+        "run_calls": sum(whole_number(item.get("run_calls")) or 0 for item in evidences),
+        "requests": sum(whole_number(item.get("requests")) or 0 for item in evidences),
     }
     evidence["summary"] = suite_headline(evidence)
     _share_task_id(evidence)
@@ -218,8 +219,7 @@ def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
     if task_id := evidence.get("task_id"):
         # Where the evidence of the run is: its report page is opened from the page of the suite.
         row |= {"task_id": str(task_id), "map_index": evidence.get("map_index", -1)}
-    links = evidence.get("links") or {}
-    row["link"] = links.get("round") or links.get("test")
+    row["link"] = inner_value(evidence, "links", "round") or inner_value(evidence, "links", "test")
     return row
 
 
@@ -273,12 +273,15 @@ def suite_headline(evidence: Mapping[str, Any]) -> str:
     return f"{verdict_label(evidence['verdict'])}: {'. '.join(part for part in parts if part)}"
 
 
+def worst_reason(row: Mapping[str, Any]) -> str:
+    """Return the worst agent of a test and its reason; empty when every agent is ok."""
+    worst = row.get("worst_agent")
+    return f"{worst['agent_name']}: {worst['reason']}" if worst and worst["reason"] else ""
+
+
 def _named(row: Mapping[str, Any]) -> str:
     name = row["test_name"] or f"test {row['test_id']}"
-    worst = row.get("worst_agent")
-    if worst and worst["reason"]:
-        return f"{name}: {worst['agent_name']}: {worst['reason']}"
-    return f"{name}: {verdict_label(row['verdict']).lower()}"
+    return f"{name}: {worst_reason(row) or verdict_label(row['verdict']).lower()}"
 
 
 def _fit(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from thousandeyes_provider.validation.reports import (
     markdown_table,
     report,
 )
+from thousandeyes_provider.validation.suite_evidence import worst_reason
 from thousandeyes_provider.validation.summary import test_label, text_columns
 
 MAX_TABLE_TESTS = 40
@@ -139,10 +140,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _result(row: Mapping[str, Any]) -> str:
-    if row["verdict"] == "passed":
-        return ""
-    worst = row.get("worst_agent")
-    return f"{worst['agent_name']}: {worst['reason']}" if worst else str(row.get("summary") or "")
+    return "" if row["verdict"] == "passed" else worst_reason(row) or str(row.get("summary") or "")
 
 
 def _level(row: Mapping[str, Any]) -> int:

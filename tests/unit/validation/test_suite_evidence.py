@@ -255,6 +255,12 @@ class TestCollecting:
     def test_damaged_evidence_counts_as_none(self, key, damage):
         assert collect_evidence([run("1") | {key: damage}]) == [] or key in ("test_id", "summary")
 
+    @pytest.mark.parametrize("key", ["started_at", "run_calls", "requests", "links", "test_type"])
+    @pytest.mark.parametrize("damage", [None, 7, "text", ["text"]])
+    def test_damaged_figures_keep_the_verdict(self, key, damage):
+        runs = [run("1"), run("2", "failed") | {key: damage}]
+        assert judged(collect_evidence(runs), SuiteRules())["verdict"] == "failed"
+
     def test_evidence_with_damaged_rows_keeps_its_verdict(self):
         damaged = run("1", "failed") | {"checks": [{"passed": False}], "failed_agents": [7]}
         assert judged(collect_evidence([damaged]), SuiteRules())["verdict"] == "failed"
