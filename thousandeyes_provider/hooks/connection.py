@@ -115,45 +115,27 @@ def read_connection(
     :raises ThousandEyesConfigurationError: naming every invalid field.
     """
     problems: list[str] = []
-    if not isinstance(extra, Mapping):
-        problems.append(f"extra must be a JSON object, got {describe(extra)}")
-        extra = {}
-    given = {
-        str(name): value
-        for name, value in extra.items()
-        # Airflow 3.3's form can store {} for empty proxies; 2.11's Test button sends each extra twice.
-        if value is not None and value not in ("", {}) and not str(name).startswith("extra__")
+
+    def parsed(parse: Callable[..., T], *given: Any, default: T) -> T:
+        try:
+            return parse(*given)
+        except ValueError as error:
+            problems.append(str(error))
+            return default
+
+    given: Mapping[str, Any] = parsed(_given_extras, extra, default={})
+    values: dict[str, Any] = {
+        name: parsed(_extra, name, value, default=None) for name, value in given.items() if name in _EXTRAS
     }
-    values: dict[str, Any] = {}
-    for name, (parse, expected) in _EXTRAS.items():
-        if name in given:
-            try:
-                values[name] = parse(given[name])
-            except ValueError:
-                shown = "" if name == "proxies" else f", got {describe(given[name])}"
-                problems.append(f"extra {name!r} must be {expected}{shown}")
     allow_http = values.pop("allow_http", False)
-
     token = re.sub(r"^bearer(\s+|$)", "", (password or "").strip(), flags=re.IGNORECASE)
-    if not token:
+    parsed(_check_token, token, default=None)
+    url = parsed(base_url, host, schema, port, default="")
+    if url.startswith("http://") and not (allow_http or is_loopback(url)):
         problems.append(
-            "API token is missing: put the ThousandEyes bearer token into the field "
-            f"{FIELD_BEHAVIOUR['relabeling']['password']!r} (password)"
+            f"plain http to {shorten(str(urlsplit(url).hostname), 100)} would expose the token: "
+            "use schema 'https', or set extra 'allow_http' to true"
         )
-    elif not _TOKEN.fullmatch(token):
-        problems.append("API token must not contain spaces, control or non-ASCII characters")
-
-    url = ""
-    try:
-        url = base_url(host, schema, port)
-    except ValueError as error:
-        problems.append(str(error))
-    else:
-        if url.startswith("http://") and not (allow_http or is_loopback(url)):
-            problems.append(
-                f"plain http to {shorten(str(urlsplit(url).hostname), 100)} would expose the token: "
-                "use schema 'https', or set extra 'allow_http' to true"
-            )
     if problems:
         redact = Redactor([token] if token else [])
         raise ThousandEyesConfigurationError(redact(f"Connection {conn_id!r}: {'; '.join(problems)}", 2000))
@@ -163,6 +145,37 @@ def read_connection(
         warnings=tuple(_unknown(name) for name in given if name not in _EXTRAS),
         **values,
     )
+
+
+def _given_extras(extra: Any) -> dict[str, Any]:
+    """The extras that have a value, by name."""
+    if not isinstance(extra, Mapping):
+        raise ValueError(f"extra must be a JSON object, got {describe(extra)}")
+    return {
+        str(name): value
+        for name, value in extra.items()
+        # Airflow 3.3's form can store {} for empty proxies; 2.11's Test button sends each extra twice.
+        if value is not None and value not in ("", {}) and not str(name).startswith("extra__")
+    }
+
+
+def _extra(name: str, value: Any) -> Any:
+    parse, expected = _EXTRAS[name]
+    try:
+        return parse(value)
+    except ValueError:
+        shown = "" if name == "proxies" else f", got {describe(value)}"
+        raise ValueError(f"extra {name!r} must be {expected}{shown}") from None
+
+
+def _check_token(token: str) -> None:
+    if not token:
+        raise ValueError(
+            "API token is missing: put the ThousandEyes bearer token into the field "
+            f"{FIELD_BEHAVIOUR['relabeling']['password']!r} (password)"
+        )
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("API token must not contain spaces, control or non-ASCII characters")
 
 
 def _unknown(name: str) -> str:
