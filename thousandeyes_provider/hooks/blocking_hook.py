@@ -251,13 +251,9 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
 
         label = f"creation of {test_type} test {name!r}" if name else f"creation of a {test_type} test"
         request = self.build(endpoints.CREATE, label, parts={"test_type": test_type}, body=body)
-        flow = start_flow(
-            self.exchange(request, queue_timeout=queue_timeout),
-            subject="the test",
-            verify=verify if name else None,
-            wait=wait,
-            never_repeat="" if name else _NEVER_REPEAT,
-        )
+        exchange = self.exchange(request, queue_timeout=queue_timeout)
+        how: dict[str, Any] = {"verify": verify} if name else {"never_repeat": _NEVER_REPEAT}
+        flow = start_flow(exchange, subject="the test", wait=wait, **how)
         try:
             started = self.drive(self.translated(flow))
         except ThousandEyesRequestError:
