@@ -1,4 +1,10 @@
-"""The reads of the API as flows. Both hooks have each of them as a method: one blocks, the other is awaited."""
+"""The reads of the API as flows. Both hooks have each of them as a method: one blocks, the other is awaited.
+
+``time_left`` of each read returns the seconds until the caller's deadline; no retry waits longer. ``window``,
+``start_date`` and ``end_date`` mean what they mean for :func:`get_test_results`.
+
+A read that fails raises a :class:`~thousandeyes_provider.exceptions.ThousandEyesError`.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +56,7 @@ def get_test_results(
     :param end_date: with ``start_date``: end of the range; now when left out.
     :param direction: ``to-target``, ``from-target`` or ``bidirectional``, for network measurements.
     :param expand: ``header``, ``certificate`` or both, for ``http-server``.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; ``test`` is empty when the response has none.
-    :raises ThousandEyesError: when the read fails.
     """
     one_of("result_type", result_type, RESULT_TYPES)
     params = period(window, start_date, end_date)
@@ -88,9 +92,7 @@ def get_test_details(
     ``GET /test-results/{testId}/{result_type}/agent/{agentId}/round/{roundId}``
 
     :param result_type: ``api``, ``page-load``, ``path-vis`` or ``web-transactions``.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: ``{"test": …, "results": […]}``; one row for each direction of ``path-vis``, else one row.
-    :raises ThousandEyesError: when the read fails.
     """
     one_of("result_type", result_type, endpoints.DETAILED)
     request = hook.build(
@@ -113,9 +115,7 @@ def get_console_logs(
 
     ``GET /test-results/{testId}/web-transactions/agent/{agentId}/round/{roundId}/console-logs``
 
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: the response; the lines of each page are in ``consoleLogs``.
-    :raises ThousandEyesError: when the read fails.
     """
     request = hook.build(
         endpoints.CONSOLE_LOGS,
@@ -128,11 +128,7 @@ def get_console_logs(
 def get_test(
     hook: BaseThousandEyesHook, test_id: str | int, test_type: str, *, time_left: TimeLeft | None = None
 ) -> Flow[dict[str, Any]]:
-    """Read the definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``.
-
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
-    :raises ThousandEyesError: when the read fails.
-    """
+    """Read the definition of a test with its agents: ``GET /tests/{type}/{testId}?expand=agent``."""
     one_of("test_type", test_type, TEST_TYPES)
     parts = {"test_type": test_type, "test_id": test_id}
     request = hook.build(endpoints.TEST, f"{test_type} test {test_id}", parts=parts)
@@ -159,10 +155,8 @@ def list_tests(
         Instant tests carry no tags: tags choose scheduled tests.
     :param match_tags: whether a test needs all of the tags or any of them.
     :param test_type: only tests of this type.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: the tests; an empty list when a tag is on no test.
     :raises ThousandEyesConfigurationError: when no such tag exists; the message has similar tags.
-    :raises ThousandEyesError: when the read fails.
     """
     if test_type is not None:
         one_of("test_type", test_type, TEST_TYPES)
@@ -212,25 +206,18 @@ def find_created(
 def list_tags(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
     """Read the tags with the objects that carry them: ``GET /tags?expand=assignments``.
 
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: tags ``{"id", "key", "value", "assignments": [{"id", "type"}], …}``.
     """
     return _listed(hook, endpoints.TAGS, time_left)
 
 
 def list_agents(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
-    """Read the cloud and enterprise agents, with the state of the latter: ``GET /agents``.
-
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
-    """
+    """Read the cloud and enterprise agents, with the state of the latter: ``GET /agents``."""
     return _listed(hook, endpoints.AGENTS, time_left)
 
 
 def list_account_groups(hook: BaseThousandEyesHook, *, time_left: TimeLeft | None = None) -> Listed:
-    """Read the account groups that the token can use: ``GET /account-groups``.
-
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
-    """
+    """Read the account groups that the token can use: ``GET /account-groups``."""
     return _listed(hook, endpoints.ACCOUNT_GROUPS, time_left)
 
 
@@ -270,7 +257,6 @@ def list_alert_rules(
 
     :param test_id: only the rules that apply to this test, with their details. ThousandEyes lists the tests of a rule
         in the rule's details only, so this takes one request for each rule.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     :return: rules ``{"ruleId", "ruleName", "alertType", "expression", …}``.
     """
     rules = yield from _listed(hook, endpoints.ALERT_RULES, time_left)
@@ -297,11 +283,7 @@ def list_alerts(
 ) -> Listed:
     """Read all pages of the alerts: ``GET /alerts``. Instant tests raise none.
 
-    :param window: how far to look back, as in :func:`get_test_results`.
-    :param start_date: instead of ``window``: start of the range.
-    :param end_date: with ``start_date``: end of the range; now when left out.
     :param state: only alerts in this state; ThousandEyes' default, ``trigger``, when ``None``.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
     """
     if state is not None:
         one_of("state", state, ("trigger", "clear"))
@@ -317,13 +299,7 @@ def list_events(
     end_date: str | datetime | None = None,
     time_left: TimeLeft | None = None,
 ) -> Listed:
-    """Read all pages of the events that ThousandEyes detected: ``GET /events``.
-
-    :param window: how far to look back, as in :func:`get_test_results`.
-    :param start_date: instead of ``window``: start of the range.
-    :param end_date: with ``start_date``: end of the range; now when left out.
-    :param time_left: seconds until the caller's deadline; no retry waits longer.
-    """
+    """Read all pages of the events that ThousandEyes detected: ``GET /events``."""
     return _listed(hook, endpoints.EVENTS, time_left, period(window, start_date, end_date))
 
 
