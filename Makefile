@@ -2,6 +2,7 @@
 #   make demo     run the example pipelines in a real Airflow
 #   make test     run the tests (ARGS="-k rate" selects some)
 #   make e2e      run whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" selects some)
+#   make pictures make the pictures of the documentation again (ARGS="tests/e2e/browser/test_gallery.py" selects some)
 #   make bench    measure the provider beside its alternatives; writes benchmarks/RESULTS.md
 #   make coverage run the unit tests; fail below 99 % branch coverage of all layers but ui/ and cli/
 #   make mutation mutate api/ and report mutants that survive the tests (ARGS="thousandeyes_provider.api.retry*")
@@ -40,7 +41,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Containers often set this. Without stored bytecode, every process compiles Airflow again, which doubles its import time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test ui e2e bench coverage mutation nox dist docs lint format lock venv clean
+.PHONY: demo test ui e2e pictures bench coverage mutation nox dist docs lint format lock venv clean
 
 demo: $(STAMP)
 	@$(PY) demo/run.py
@@ -52,6 +53,9 @@ test: $(STAMP)
 e2e: $(E2E_VENV)/.installed $(if $(shell command -v npm),$(BUNDLE)/report.js)
 	@tests/e2e/system-packages
 	@THOUSANDEYES_E2E=$(or $(THOUSANDEYES_E2E),1) $(E2E_VENV)/bin/python -m pytest -n0 $(or $(ARGS),tests/e2e)
+
+pictures:
+	@THOUSANDEYES_PICTURES=1 $(MAKE) --no-print-directory e2e ARGS="$(or $(ARGS),tests/e2e/browser)"
 
 bench: $(STAMP)
 	@$(PY) benchmarks/run.py $(ARGS)

@@ -8,7 +8,8 @@ Requirements: Playwright for Python, and Chromium (Debian's package ``chromium``
 2.11 has its own environment, see :func:`harness.standalone.airflow_2`. Tests with a missing requirement are skipped.
 
 Screenshots are written to ``.e2e/screenshots``, or to the folder in ``THOUSANDEYES_SCREENSHOTS``. A failed test adds a
-screenshot of its page. Some screenshots are in ``docs/images``, compressed with ``pngquant``.
+screenshot of its page. ``make pictures`` compresses the screenshots that the documentation shows with ``pngquant``, and
+writes them to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,7 +30,7 @@ from harness.deployment import ROOT
 from thousandeyes_provider.simulator import Simulator
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, FloatRect, Locator, Page
 
     from harness.standalone import Standalone
 
@@ -51,10 +54,18 @@ ThrowAway = Callable[[], contextlib.AbstractContextManager[Path]]
 SCREENSHOTS = pytest.StashKey[Path]()
 
 
-class Shoot(Protocol):
-    """A function that takes a screenshot."""
+IMAGES = ROOT / "docs" / "images"
+COLORS = 64
+"""Number of colors of a picture in the documentation."""
 
-    def __call__(self, what: Page | Locator, name: str) -> None: ...
+
+class Shoot(Protocol):
+    """A function that takes a screenshot.
+
+    :param clip: the part of a page to keep.
+    """
+
+    def __call__(self, what: Page | Locator, name: str, clip: FloatRect | None = None) -> None: ...
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -71,12 +82,37 @@ def screenshots(artifacts: Path, pytestconfig: pytest.Config) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pictures() -> frozenset[str]:
+    """Names of the screenshots that the documentation shows, when they are to be made again."""
+    if not os.environ.get("THOUSANDEYES_PICTURES"):
+        return frozenset()
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    return frozenset(name for page in pages for name in re.findall(r"images/([\w-]+)\.png", page.read_text()))
+
+
 @pytest.fixture
-def shoot(screenshots: Path) -> Shoot:
+def shoot(screenshots: Path, pictures: frozenset[str]) -> Shoot:
     """A function that takes a screenshot of a page or an element."""
 
-    def take(what: Page | Locator, name: str) -> None:
-        what.screenshot(path=screenshots / f"{name}.png", animations="disabled")
+    def take(what: Page | Locator, name: str, clip: FloatRect | None = None) -> None:
+        path = screenshots / f"{name}.png"
+        options = {"clip": clip} if clip else {}
+        what.screenshot(path=path, animations="disabled", **options)
+        if name in pictures:
+            target = str(IMAGES / path.name)
+            command = [
+                "pngquant",
+                "--force",
+                "--strip",
+                "--speed",
+                "1",
+                "--output",
+                target,
+                str(COLORS),
+                str(path),
+            ]
+            subprocess.run(command, check=True)
 
     return take
 

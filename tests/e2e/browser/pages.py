@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 ENDING = 300_000
 """Time limit in milliseconds for the end of a DAG run."""
 
 # The log page renders only the lines that fit on the screen.
-TALL = {"width": 1280, "height": 2400}
-USUAL = {"width": 1280, "height": 900}
-DESK = {"width": 1280, "height": 800}
+TALL: ViewportSize = {"width": 1280, "height": 2400}
+USUAL: ViewportSize = {"width": 1280, "height": 900}
+DESK: ViewportSize = {"width": 1280, "height": 800}
 
 
 TEXT_IN_VIEW = """text => {

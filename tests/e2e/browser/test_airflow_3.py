@@ -86,7 +86,7 @@ def test_the_connection_form_shows_the_fields_of_the_provider(connections, page,
 
 def test_the_test_button_reports_the_owner_of_a_valid_token(connections, connected, page, shoot):
     title, message = connections.test("thousandeyes_default")
-    shoot(page, "test-good")
+    shoot(page, "connection-test")
     assert title == "Test Connection Successful"
     assert "Sam Simulated" in message
     assert "'Network Operations' (1001), default of the token" in message
@@ -178,13 +178,13 @@ def test_a_bad_deployment_in_the_browser(connected, runs, page, shoot, simulator
     shoot(page, "log-bad-as-it-opens")
     lines = runs.log("InstantTestFailed")
     runs.fold_traceback("InstantTestFailed")
-    shoot(page, "log-bad")
+    shoot(page, "failed-log")
     assert_table(lines, "FAILED: Singapore: Connection refused; 4 of 5 agents ok")
     assert only_line(lines, r"Singapore +ERROR +.*Connection refused")
     (failure,) = [line for line in lines if "InstantTestFailed" in line]
     assert "FAILED: Singapore: Connection refused; 4 of 5 agents ok" in failure
     assert_links(runs.links())
-    shoot(page, "links-bad")
+    shoot(page, "extra-links")
 
     scenario.tasks, scenario.run_calls = 1, simulator.count("run") - known
     scenario.verdicts = Counter(failed=1)

@@ -210,13 +210,16 @@ class Standalone:
         version = "v1" if self._major == 2 else "v2"
         return self._api.request(method, f"{self.url}/api/{version}/{path}", timeout=60, **options)
 
-    def trigger(self, dag_id: str) -> str:
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a DAG run.
 
+        :param conf: params of the run.
         :return: the run id.
         """
         self.eventually(f"{dag_id} is known", lambda: self._call("GET", f"dags/{dag_id}").ok, STARTING)
-        body = {} if self._major == 2 else {"logical_date": None}
+        body: dict[str, Any] = {"conf": dict(conf or {})}
+        if self._major != 2:
+            body["logical_date"] = None
         response = self._call("POST", f"dags/{dag_id}/dagRuns", json=body)
         assert response.ok, response.text
         return str(response.json()["dag_run_id"])
@@ -298,13 +301,14 @@ def task_log_of_text(text: str) -> TaskLog:
 
 
 @contextlib.contextmanager
-def running(folder: Path, major: int, **options: Any) -> Iterator[Standalone]:
-    """Run an ``airflow standalone``: Airflow 3 of this environment on SQLite, or 2.11 on PostgreSQL.
+def running(folder: Path, major: int, *, postgres: bool = False, **options: Any) -> Iterator[Standalone]:
+    """Run an ``airflow standalone``: Airflow 3 of this environment, or 2.11, which always uses PostgreSQL.
 
     :param folder: folder for all files. The user of PostgreSQL must be able to enter it.
+    :param postgres: whether the database is PostgreSQL; else SQLite.
     :param options: DAGs and variables of :class:`Standalone`.
     """
-    database = Postgres(folder / "postgres") if major == 2 else None
+    database = Postgres(folder / "postgres") if postgres or major == 2 else None
     python = airflow_2() if major == 2 else Path(sys.executable)
     airflow = Standalone(folder, python, major, database=database, **options)
     try:
