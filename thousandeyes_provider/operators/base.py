@@ -49,7 +49,7 @@ class JudgingOperator(BaseOperator):
     It has no constructor, each of which costs time whenever a DAG file is parsed.
     """
 
-    # Airflow would read a file for each text inside an argument that ends in .json; see argument_files.
+    # Airflow would read a file for each text inside an argument that ends in .json; see options.
     template_ext: Sequence[str] = ()
     operator_extra_links = (
         *report_links(),

@@ -25,7 +25,6 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRateLimitError,
 )
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
-from thousandeyes_provider.operators.argument_files import read_argument_files
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import (
     Json,
@@ -533,7 +532,7 @@ def execution_of(
     :param options: the class of its options.
     """
     try:
-        parsed = parse_options(task, options, read_argument_files(task, options, context))
+        parsed = parse_options(task, options, context)
     except ThousandEyesConfigurationError as error:
         return Ending(error=final(error, task))
     if isinstance(parsed, SensorOptions):

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from thousandeyes_provider.operators.argument_parsers import parse_definition, plain_definition
 from thousandeyes_provider.operators.base import BaseInstantTestOperator
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import (
-    CreateOptions,
-    RunOptions,
-    check_literals,
-    is_literal,
-    parse_definition,
-    plain_definition,
-)
+from thousandeyes_provider.operators.options import CreateOptions, RunOptions, check_literals, is_literal
 
 if TYPE_CHECKING:
     from typing import Unpack

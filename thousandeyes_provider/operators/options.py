@@ -10,46 +10,33 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
 
-from thousandeyes_provider.api.coerce import (
-    LARGEST_COUNT,
-    boolean,
-    check_structure,
-    did_you_mean,
-    parse_structure,
-    seconds,
-    shorten,
-    whole_number,
-)
+from jinja2 import TemplateError
+
+from thousandeyes_provider.api.coerce import check_structure, did_you_mean, shorten
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
+from thousandeyes_provider.operators import argument_parsers as parsers
+from thousandeyes_provider.operators.argument_parsers import Json as Json
 from thousandeyes_provider.operators.lazy import LazyModule
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from thousandeyes_provider.api import definition, expected_agents, result_types, rounds, run
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from thousandeyes_provider.api import definition, result_types
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
     from thousandeyes_provider.operators.argument_types import OnFailed, OnInconclusive
-    from thousandeyes_provider.validation import check_model, check_parser, reports, verdict
+    from thousandeyes_provider.validation import check_parser
     from thousandeyes_provider.validation.check_model import Checks
 else:
     definition = LazyModule("thousandeyes_provider.api.definition")
-    expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
     result_types = LazyModule("thousandeyes_provider.api.result_types")
-    rounds = LazyModule("thousandeyes_provider.api.rounds")
-    run = LazyModule("thousandeyes_provider.api.run")
-    check_model = LazyModule("thousandeyes_provider.validation.check_model")
     check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
-    reports = LazyModule("thousandeyes_provider.validation.reports")
-    verdict = LazyModule("thousandeyes_provider.validation.verdict")
-
-Json = dict[str, Any]
-"""A JSON object: evidence, a run handle, a definition."""
 
 
 class TaskLog(Protocol):
@@ -64,249 +51,48 @@ class TaskLog(Protocol):
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 
-MAX_DURATION = 366 * 86400.0
-"""Seconds; a longer duration is taken for a mistake."""
-
-MAX_CONFIRMATIONS = 5
-"""Runs that may confirm a failed verdict: each is charged."""
-
-FILE_SUFFIXES = (".json", ".yaml")
-"""Endings of an argument that names a file."""
-
-FILE_ARGUMENTS = frozenset({"checks", "compare_with", "definition", "expected_agents", "overrides"})
-"""Arguments that may name a file as a whole."""
-
-
-class ConfidentialArgument(ValueError):
-    """The value of the argument is not repeated in the error, because it may hold a password."""
-
-
-# -- parsers ---------------------------------------------------------------------------------------------------------
-# Each returns the parsed value, or raises ValueError with what was expected.
-
-
-def parse_test_id(value: object) -> str:
-    """Parse the id of a test."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not isinstance(value, int | str) or text in ("", "None", ".", ".."):
-        raise ValueError("expected the id of a test, such as '281474976710706'")
-    return text
-
-
-def parse_account_group_id(value: object) -> str:
-    """Parse the id of an account group."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("expected the id of an account group (aid)")
-    return str(value).strip()
-
-
-def parse_conn_id(value: object) -> str:
-    """Parse the id of a connection."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("expected the id of a connection, such as 'thousandeyes_default'")
-    return value.strip()
-
-
-def parse_test_type(value: object) -> str:
-    """Parse one of the twelve test types."""
-    return choice(value, result_types.TEST_TYPES)
-
-
-def parse_result_types(value: object) -> tuple[str, ...]:
-    """Parse a result type, or a list of them; at least one must be judged."""
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"expected a list of {', '.join(result_types.RESULT_TYPES)}")
-    chosen = tuple(dict.fromkeys(choice(name, result_types.RESULT_TYPES) for name in names))
-    if not any(result_types.RESULT_TYPES[name].judged for name in chosen):
-        raise ValueError("none of these can be judged, so no run could pass; add a judged result type")
-    return chosen
-
-
-def parse_expected_agents(value: object) -> ExpectedAgents | None:
-    """Parse a number of agents, or a list of ids and names; a text with line ends is that of a file."""
-    if isinstance(value, str) and "\n" in value.strip():
-        structure = read_structure(value)
-        value = structure if isinstance(structure, list) else value
-    return expected_agents.expected_from_argument(value)
-
-
-def parse_min_agents(value: object) -> int | float | str:
-    """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
-    if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
-        raise ValueError("expected at least one agent")
-    return cast("int | float | str", value)
-
-
-def parse_max_agent_errors(value: object) -> int | float:
-    """Parse a count of agents, or a fraction of those that report."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
-        return value
-    return verdict.parse_allowed_errors(value)
-
-
-def parse_run(value: object) -> RunHandle:
-    """Parse a run handle, as an object or as JSON text."""
-    try:
-        return run.RunHandle.from_json(cast("Json", read_structure(value)))
-    except ValueError as error:
-        raise ValueError(
-            f"{error}; expected the return value of a task with wait_for_results=False"
-        ) from None
-
-
-def parse_checks(value: object) -> Checks:
-    """Parse a declaration of checks; text is read as YAML, which includes JSON."""
-    if value is None:
-        return check_model.NO_CHECKS
-    return check_parser.parse_checks(read_structure(value))
-
-
-def parse_literal_checks(value: object) -> Checks:
-    """Parse the part of a declaration of checks that is known when the DAG is parsed."""
-    return check_parser.parse_checks(value if isinstance(value, Mapping) else None, literals_only=True)
-
-
-def parse_compare_with(value: object) -> Json | None:
-    """Parse the evidence of an earlier run, or ``{"test_id", "window"}``; ``None`` when it is not given."""
-    expected = "the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
-    value = read_structure(value)
-    if not value:
-        return None
-    if not isinstance(value, Mapping):
-        raise ValueError(f"expected {expected}")
-    if "verdict" in value:
-        return dict(value)
-    unknown = [name for name in value if name not in ("test_id", "window", "test_type")]
-    if unknown or "test_id" not in value or "window" not in value:
-        raise ValueError(f"expected {expected}")
-    parse_test_id(value["test_id"])
-    rounds.window_seconds(value["window"])
-    return dict(value)
-
-
-def parse_definition(value: object) -> Json | None:
-    """Parse the body that creates a test: a dict, JSON or YAML text, or a model of the official SDK."""
-    try:
-        value = plain_definition(read_structure(value))
-    except ValueError:
-        raise ConfidentialArgument("expected JSON or YAML") from None
-    if value is None or value == "":
-        return None
-    if not isinstance(value, Mapping):
-        raise ConfidentialArgument(f"expected a dict as the API documents it, got {type(value).__name__}")
-    return dict(value)
-
-
-def plain_definition(value: object) -> object:
-    """Return a model of the official SDK as a dict; any other value as it is."""
-    if hasattr(value, "model_dump") and hasattr(value, "to_dict"):
-        return value.to_dict()
-    return value
-
-
-def parse_report_path(value: object) -> str:
-    """Parse where to write the report; the suffix selects the format."""
-    if not isinstance(value, str):
-        raise ValueError(
-            "expected a path or URL that ends in .xml (JUnit), .md (Markdown) or .html (report page)"
-        )
-    reports.report_format(value)
-    return value.strip()
-
-
-def parse_confirm_failures(value: object) -> int:
-    """Parse a number of confirming runs."""
-    count = whole_number(value)
-    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
-        raise ValueError(f"expected a whole number from 0 to {MAX_CONFIRMATIONS}")
-    return count
-
-
-def parse_bool(value: object) -> bool:
-    """Parse true or false."""
-    flag = boolean(value)
-    if flag is None:
-        raise ValueError("expected True or False")
-    return flag
-
-
-def parse_positive_duration(value: object) -> float:
-    """Parse seconds or a timedelta, more than 0."""
-    duration = seconds(value)
-    if duration is None or not 0 < duration <= MAX_DURATION:
-        raise ValueError("expected seconds or a timedelta, more than 0, at most a year")
-    return duration
-
-
-def parse_duration(value: object) -> float:
-    """Parse seconds or a timedelta, 0 or more."""
-    duration = seconds(value)
-    if duration is None or not 0 <= duration <= MAX_DURATION:
-        raise ValueError("expected seconds or a timedelta, 0 or more, at most a year")
-    return duration
-
-
-def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
-    """Return a parser that also takes ``None``, or what a template makes of it, for an argument that is not given."""
-
-    def parse_optional(value: object) -> T | None:
-        is_absent = value is None or (isinstance(value, str) and value.strip() in ("", "None"))
-        return None if is_absent else parse(value)
-
-    return parse_optional
-
-
-def choice(value: object, choices: Iterable[str]) -> str:
-    """Parse one of a few texts."""
-    known = list(choices)
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text in known:
-        return text
-    raise ValueError(f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
-
-
-def one_of(*choices: str) -> Callable[[object], Any]:
-    """Return a parser of one of a few texts."""
-    return lambda value: choice(value, choices)
-
-
-def read_structure(value: object) -> object:
-    """The structure that a text spells, of a file or a rendered template; any other value as it is."""
-    return parse_structure(value, yaml=True) if isinstance(value, str) else value
-
-
-# -- options ---------------------------------------------------------------------------------------------------------
-
 
 class Option:
-    """An option as its class declares it.
+    """An option as its class declares it."""
 
-    :param parse: parses the argument.
-    :param attribute: attribute of the operator that holds the argument.
-    """
-
-    __slots__ = ("attribute", "name", "parse")
-
-    def __init__(self, parse: Callable[[object], object], attribute: str) -> None:
+    def __init__(self, parse: Callable[[object], object], attribute: str, *, may_name_file: bool) -> None:
         self.parse = parse
         self.attribute = attribute
+        self._may_name_file = may_name_file
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
         self.attribute = self.attribute or name
 
+    def names_file(self, value: object) -> bool:
+        """Whether the argument as a whole names a file."""
+        if not self._may_name_file or not isinstance(value, str):
+            return False
+        text = value.strip()
+        return text.endswith((".json", ".yaml")) and "\n" not in text and not text.startswith(("{", "["))
 
-def option(parse: Callable[[object], T], *, attribute: str = "") -> T:
+
+def option(parse: Callable[[object], T], *, attribute: str = "", may_name_file: bool = False) -> T:
     """Declare an option.
 
     :param parse: parses the argument.
     :param attribute: attribute of the operator that holds the argument, when its name differs.
+    :param may_name_file: whether the argument may name a ``.json`` or ``.yaml`` file.
     """
-    return cast("T", Option(parse, attribute))
+    return cast("T", Option(parse, attribute, may_name_file=may_name_file))
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option,))
+def optional(parse: Callable[[object], T], *, may_name_file: bool = False) -> T | None:
+    """Declare an option that is ``None``, or what a template makes of it, when the argument is not given."""
+
+    def parse_optional(value: object) -> T | None:
+        is_absent = value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+        return None if is_absent else parse(value)
+
+    return option(parse_optional, may_name_file=may_name_file)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, optional))
 class Options:
     """The parsed arguments of a task. A subclass declares each with :func:`option`.
 
@@ -334,17 +120,17 @@ class Options:
 class JudgeOptions(Options):
     """The options of every task that judges a round. Durations are seconds."""
 
-    thousandeyes_conn_id: str = option(parse_conn_id)
-    min_agents: int | float | str | None = option(optional(parse_min_agents))
-    grace: float = option(parse_duration)
-    max_agent_errors: int | float = option(parse_max_agent_errors)
-    checks: Checks = option(parse_checks)
-    compare_with: Json | None = option(parse_compare_with)
-    on_failed: OnFailed = option(one_of("fail", "retry", "skip", "warn"))
-    on_inconclusive: OnInconclusive | None = option(optional(one_of("fail", "skip", "warn")))
-    snapshot_on_failure: bool = option(parse_bool)
-    report_path: str | None = option(optional(parse_report_path))
-    deferrable: bool = option(parse_bool)
+    thousandeyes_conn_id: str = option(parsers.parse_conn_id)
+    min_agents: int | float | str | None = optional(parsers.parse_min_agents)
+    grace: float = option(parsers.parse_duration)
+    max_agent_errors: int | float = option(parsers.parse_max_agent_errors)
+    checks: Checks = option(parsers.parse_checks, may_name_file=True)
+    compare_with: Json | None = option(parsers.parse_compare_with, may_name_file=True)
+    on_failed: OnFailed = option(parsers.one_of("fail", "retry", "skip", "warn"))
+    on_inconclusive: OnInconclusive | None = optional(parsers.one_of("fail", "skip", "warn"))
+    snapshot_on_failure: bool = option(parsers.parse_bool)
+    report_path: str | None = optional(parsers.parse_report_path)
+    deferrable: bool = option(parsers.parse_bool)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -362,17 +148,17 @@ class JudgeOptions(Options):
 class StartOptions(JudgeOptions):
     """The options of every task that starts a round."""
 
-    account_group_id: str | None = option(optional(parse_account_group_id))
-    test_type: str | None = option(optional(parse_test_type))
-    wait_for_results: bool = option(parse_bool)
-    result_types: tuple[str, ...] | None = option(optional(parse_result_types))
-    expected_agents: ExpectedAgents | None = option(optional(parse_expected_agents))
-    confirm_failures: int = option(parse_confirm_failures)
+    account_group_id: str | None = optional(parsers.parse_account_group_id)
+    test_type: str | None = optional(parsers.parse_test_type)
+    wait_for_results: bool = option(parsers.parse_bool)
+    result_types: tuple[str, ...] | None = optional(parsers.parse_result_types)
+    expected_agents: ExpectedAgents | None = optional(parsers.parse_expected_agents, may_name_file=True)
+    confirm_failures: int = option(parsers.parse_confirm_failures)
     # Airflow's operators have a method of the name dry_run.
-    dry_run: bool = option(parse_bool, attribute="is_dry_run")
-    poll_interval: float | None = option(optional(parse_positive_duration))
-    timeout: float = option(parse_positive_duration)
-    queue_timeout: float | None = option(optional(parse_duration))
+    dry_run: bool = option(parsers.parse_bool, attribute="is_dry_run")
+    poll_interval: float | None = optional(parsers.parse_positive_duration)
+    timeout: float = option(parsers.parse_positive_duration)
+    queue_timeout: float | None = optional(parsers.parse_duration)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -394,15 +180,15 @@ class StartOptions(JudgeOptions):
 class RunOptions(StartOptions):
     """The options of ``RunInstantTestOperator``."""
 
-    test_id: str = option(parse_test_id)
+    test_id: str = option(parsers.parse_test_id)
 
 
 class CreateOptions(StartOptions):
     """The options of ``CreateInstantTestOperator``."""
 
-    definition: Json | None = option(parse_definition)
-    from_test: str | None = option(optional(parse_test_id))
-    overrides: Json | None = option(parse_definition)
+    definition: Json | None = option(parsers.parse_definition, may_name_file=True)
+    from_test: str | None = optional(parsers.parse_test_id)
+    overrides: Json | None = option(parsers.parse_definition, may_name_file=True)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
@@ -431,8 +217,55 @@ class CreateOptions(StartOptions):
 class SensorOptions(JudgeOptions):
     """The options of ``InstantTestResultsSensor``."""
 
-    run: RunHandle = option(parse_run)
-    poke_interval: float = option(parse_positive_duration)
+    run: RunHandle = option(parsers.parse_run)
+    poke_interval: float = option(parsers.parse_positive_duration)
+
+
+SELECTORS = ("test_ids", "from_tests", "names", "tags")
+"""Arguments of which a selection needs at least one."""
+
+
+class SelectOptions(Options):
+    """The options of :class:`~thousandeyes_provider.operators.suite.SelectTestsOperator`."""
+
+    test_ids: tuple[str, ...] = option(parsers.parse_texts)
+    from_tests: tuple[str, ...] = option(parsers.parse_texts)
+    names: tuple[str, ...] = option(parsers.parse_texts)
+    tags: tuple[str, ...] = option(parsers.parse_texts)
+    match_tags: Literal["all", "any"] = option(parsers.one_of("all", "any"))
+    exclude: tuple[str, ...] = option(parsers.parse_texts)
+    test_type: str | None = optional(parsers.parse_test_type)
+    max_tests: int | None = optional(parsers.parse_max_tests)
+    overrides: Mapping[str, Json] = option(parsers.parse_overrides)
+    defaults: Json = option(parsers.parse_arguments)
+    account_group_id: str | None = optional(parsers.parse_account_group_id)
+    thousandeyes_conn_id: str = option(parsers.parse_conn_id)
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, object]) -> list[str]:
+        """Compare the ways to select with each other."""
+        scheduled = [name for name in ("from_tests", "names", "tags", "test_type") if values.get(name)]
+        if values.get("test_ids") and scheduled:
+            return [
+                f"test_ids, {', '.join(scheduled)}: test_ids reruns instant tests, the others run scheduled tests; use "
+                "two suites, or judge the outputs of both with one SuiteVerdictOperator"
+            ]
+        if values.keys() >= set(SELECTORS) and not any(values[name] for name in SELECTORS):
+            return [f"{', '.join(SELECTORS)}: give at least one of them"]
+        return []
+
+
+class SuiteOptions(Options):
+    """The options of :class:`~thousandeyes_provider.operators.suite.SuiteVerdictOperator`."""
+
+    results: Any = option(parsers.parse_results)
+    expected: int | tuple[str, ...] | None = option(parsers.parse_expected)
+    min_passed: int | float | None = option(parsers.parse_min_passed)
+    non_blocking: tuple[str, ...] = option(parsers.parse_texts)
+    on_failed: Literal["fail", "skip", "warn"] = option(parsers.one_of("fail", "skip", "warn"))
+    on_inconclusive: OnInconclusive | None = optional(parsers.one_of("fail", "skip", "warn"))
+    shadow: bool | None = optional(parsers.parse_bool)
+    report_path: str | None = optional(parsers.parse_report_path)
 
 
 def _absent(values: Mapping[str, object], name: str) -> bool:
@@ -443,14 +276,7 @@ def _absent(values: Mapping[str, object], name: str) -> bool:
 # -- parsing ---------------------------------------------------------------------------------------------------------
 
 
-class _Task(Protocol):
-    """What parsing reads of an operator or sensor."""
-
-    @property
-    def task_id(self) -> str: ...
-
-
-def task_label(task: _Task) -> str:
+def task_label(task: BaseOperator) -> str:
     """Name a task in errors and logs: ``RunInstantTestOperator 'validate'``."""
     return f"{type(task).__name__} {task.task_id!r}"
 
@@ -479,42 +305,48 @@ def is_literal(value: object) -> bool:
     return not isinstance(value, list | tuple | set) or all(map(is_literal, value))
 
 
-def names_file(name: str, value: object) -> bool:
-    """Whether an argument as a whole names a file."""
-    return (
-        name in FILE_ARGUMENTS
-        and isinstance(value, str)
-        and value.strip().endswith(FILE_SUFFIXES)
-        and "\n" not in value.strip()
-        and not value.strip().startswith(("{", "["))
-    )
-
-
-def parse_options(task: _Task, options: type[O], files: Mapping[str, object]) -> O:
+def parse_options(task: BaseOperator, options: type[O], context: Context) -> O:
     """Parse all arguments of a task that runs.
 
     :param task: the operator or sensor.
     :param options: the class of its options.
-    :param files: the contents of arguments that name a file.
+    :param context: Airflow's context, for templates in the files that arguments name.
     :return: the options.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
     values: Json = {}
     problems: list[str] = []
     for option in options.declared:
-        value = files.get(option.name, getattr(task, option.attribute))
+        value = given = getattr(task, option.attribute)
         try:
+            if option.names_file(given):
+                value = _file_text(task, given.strip(), context)
             _check_bounds(option.name, value)
             values[option.name] = option.parse(value)
         except (ValueError, TypeError) as error:
-            problems += _problems(option.name, value, error)
+            problems += _problems(option.name, given, error)
     problems = problems or options.conflicts(values)
     if problems:
         raise _error(task_label(task), problems)
     return options(**values)
 
 
-def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] = ()) -> None:
+def _file_text(task: BaseOperator, path: str, context: Context) -> str:
+    """The rendered text of a file that an argument as a whole names.
+
+    Airflow's ``template_ext`` would also read a file for a text *inside* an argument that ends in ``.json``, such as a
+    URL in a definition. So the operators leave it empty.
+    """
+    try:
+        return task.get_template_env().get_template(path).render(dict(context))
+    except (TemplateError, OSError, TypeError) as error:
+        raise ValueError(
+            "cannot read this file in the DAG's folder or its template_searchpath: "
+            f"{type(error).__name__}: {error}"
+        ) from None
+
+
+def check_literals(task: BaseOperator, options: type[Options], unknown: Sequence[str] = ()) -> None:
     """Check the arguments that are known when the DAG is parsed.
 
     :param task: the operator or sensor.
@@ -532,7 +364,7 @@ def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] =
             # Most arguments of most tasks have their defaults, which are valid.
             values[name] = value
             continue
-        if names_file(name, value):
+        if option.names_file(value):
             continue
         if name == "checks" and check_parser.is_simple(value, getattr(task, "test_type", None)):
             continue
@@ -541,7 +373,8 @@ def check_literals(task: _Task, options: type[Options], unknown: Sequence[str] =
             if is_literal(value):
                 values[name] = option.parse(value)
             elif name == "checks":
-                values[name] = parse_literal_checks(value)
+                given = value if isinstance(value, Mapping) else None
+                values[name] = check_parser.parse_checks(given, literals_only=True)
             if name in ("definition", "overrides") and isinstance(value, Mapping):
                 definitions[name] = value
         except (ValueError, TypeError) as error:
@@ -607,7 +440,7 @@ def _problems(name: str, value: object, error: Exception) -> list[str]:
     if isinstance(error, DeclarationErrors):
         # Each names its place and what is expected there.
         return list(error.errors)
-    if isinstance(error, ConfidentialArgument):
+    if isinstance(error, parsers.ConfidentialArgument):
         return [f"{name}: {error}"]
     try:
         shown = shorten(repr(value), MAX_SHOWN)

@@ -19,13 +19,12 @@ from thousandeyes_provider.exceptions import (
     without_retry,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import Json, JudgeOptions
+from thousandeyes_provider.operators.options import Json, JudgeOptions, SuiteOptions
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from thousandeyes_provider.operators import telemetry
-    from thousandeyes_provider.operators.suite_options import SuiteOptions
 else:
     # Only what runs before the run call delays it.
     telemetry = LazyModule("thousandeyes_provider.operators.telemetry")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.links.report import report_links
+from thousandeyes_provider.operators.argument_parsers import BLOCKING
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import check_literals
-from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
+from thousandeyes_provider.operators.options import SelectOptions, SuiteOptions, check_literals
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -103,7 +103,7 @@ class SelectTestsOperator(BaseOperator):
             and for too many tests.
         :raises ThousandEyesError: when tests or tags cannot be listed.
         """
-        runs, error = suite_run.select(self)
+        runs, error = suite_run.select(self, context)
         if error is not None:
             raise error
         return runs

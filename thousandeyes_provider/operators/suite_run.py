@@ -17,10 +17,16 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesError,
 )
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.operators.argument_parsers import BLOCKING
 from thousandeyes_provider.operators.judge import write_report
-from thousandeyes_provider.operators.options import Json, parse_options, task_label
+from thousandeyes_provider.operators.options import (
+    Json,
+    SelectOptions,
+    SuiteOptions,
+    parse_options,
+    task_label,
+)
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
-from thousandeyes_provider.operators.suite_options import BLOCKING, SelectOptions, SuiteOptions
 from thousandeyes_provider.operators.xcoms import TaskXComs
 from thousandeyes_provider.validation.formatting import join_truncated
 from thousandeyes_provider.validation.reports import report_format
@@ -37,15 +43,16 @@ RUNS_PER_MINUTE = 24
 # -- selecting -------------------------------------------------------------------------------------------------------
 
 
-def select(task: BaseOperator) -> tuple[list[Json], ThousandEyesError | None]:
+def select(task: BaseOperator, context: Context) -> tuple[list[Json], ThousandEyesError | None]:
     """Select the tests of a suite.
 
     :param task: the operator, with rendered arguments.
+    :param context: Airflow's context.
     :return: the arguments of each run, and the error that ends the task.
     """
     hook: ThousandEyesHook | None = None
     try:
-        options = parse_options(task, SelectOptions, {})
+        options = parse_options(task, SelectOptions, context)
         key = "test_id" if options.test_ids else "from_test"
         if options.test_ids:
             tests: list[Mapping[str, Any]] = [{"testId": test_id} for test_id in options.test_ids]
@@ -163,7 +170,7 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
     :return: how the task ends.
     """
     try:
-        return _judge(task, parse_options(task, SuiteOptions, {}), context, source_task_ids)
+        return _judge(task, parse_options(task, SuiteOptions, context), context, source_task_ids)
     except ThousandEyesError as error:
         return Ending(error=final(error, task))
 

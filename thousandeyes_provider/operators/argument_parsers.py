@@ -1,0 +1,295 @@
+"""Parsers of arguments: each returns the parsed value, or raises ``ValueError`` with what was expected.
+
+DAG files are parsed all the time, so a parser imports what it needs when its argument is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from thousandeyes_provider.api.coerce import (
+    LARGEST_COUNT,
+    boolean,
+    did_you_mean,
+    parse_structure,
+    seconds,
+    whole_number,
+)
+from thousandeyes_provider.operators.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.api import expected_agents, result_types, rounds, run
+    from thousandeyes_provider.api.expected_agents import ExpectedAgents
+    from thousandeyes_provider.api.run import RunHandle
+    from thousandeyes_provider.validation import check_model, check_parser, reports, suite_evidence, verdict
+    from thousandeyes_provider.validation.check_model import Checks
+else:
+    expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
+    result_types = LazyModule("thousandeyes_provider.api.result_types")
+    rounds = LazyModule("thousandeyes_provider.api.rounds")
+    run = LazyModule("thousandeyes_provider.api.run")
+    check_model = LazyModule("thousandeyes_provider.validation.check_model")
+    check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
+    reports = LazyModule("thousandeyes_provider.validation.reports")
+    suite_evidence = LazyModule("thousandeyes_provider.validation.suite_evidence")
+    verdict = LazyModule("thousandeyes_provider.validation.verdict")
+
+Json = dict[str, Any]
+"""A JSON object: evidence, a run handle, a definition."""
+
+MAX_DURATION = 366 * 86400.0
+"""Seconds; a longer duration is taken for a mistake."""
+
+MAX_CONFIRMATIONS = 5
+"""Runs that may confirm a failed verdict: each is charged."""
+
+
+class ConfidentialArgument(ValueError):
+    """The value of the argument is not repeated in the error, because it may hold a password."""
+
+
+def parse_test_id(value: object) -> str:
+    """Parse the id of a test."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or text in ("", "None", ".", ".."):
+        raise ValueError("expected the id of a test, such as '281474976710706'")
+    return text
+
+
+def parse_account_group_id(value: object) -> str:
+    """Parse the id of an account group."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected the id of an account group (aid)")
+    return str(value).strip()
+
+
+def parse_conn_id(value: object) -> str:
+    """Parse the id of a connection."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected the id of a connection, such as 'thousandeyes_default'")
+    return value.strip()
+
+
+def parse_test_type(value: object) -> str:
+    """Parse one of the twelve test types."""
+    return choice(value, result_types.TEST_TYPES)
+
+
+def parse_result_types(value: object) -> tuple[str, ...]:
+    """Parse a result type, or a list of them; at least one must be judged."""
+    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"expected a list of {', '.join(result_types.RESULT_TYPES)}")
+    chosen = tuple(dict.fromkeys(choice(name, result_types.RESULT_TYPES) for name in names))
+    if not any(result_types.RESULT_TYPES[name].judged for name in chosen):
+        raise ValueError("none of these can be judged, so no run could pass; add a judged result type")
+    return chosen
+
+
+def parse_expected_agents(value: object) -> ExpectedAgents | None:
+    """Parse a number of agents, or a list of ids and names; a text with line ends is that of a file."""
+    if isinstance(value, str) and "\n" in value.strip():
+        structure = read_structure(value)
+        value = structure if isinstance(structure, list) else value
+    return expected_agents.expected_from_argument(value)
+
+
+def parse_min_agents(value: object) -> int | float | str:
+    """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
+    if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
+        raise ValueError("expected at least one agent")
+    return cast("int | float | str", value)
+
+
+def parse_max_agent_errors(value: object) -> int | float:
+    """Parse a count of agents, or a fraction of those that report."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
+        return value
+    return verdict.parse_allowed_errors(value)
+
+
+def parse_run(value: object) -> RunHandle:
+    """Parse a run handle, as an object or as JSON text."""
+    try:
+        return run.RunHandle.from_json(cast("Json", read_structure(value)))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; expected the return value of a task with wait_for_results=False"
+        ) from None
+
+
+def parse_checks(value: object) -> Checks:
+    """Parse a declaration of checks; text is read as YAML, which includes JSON."""
+    if value is None:
+        return check_model.NO_CHECKS
+    return check_parser.parse_checks(read_structure(value))
+
+
+def parse_compare_with(value: object) -> Json | None:
+    """Parse the evidence of an earlier run, or ``{"test_id", "window"}``; ``None`` when it is not given."""
+    expected = "the evidence of an earlier run (it has a verdict), or {'test_id': …, 'window': '24h'}"
+    value = read_structure(value)
+    if not value:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected {expected}")
+    if "verdict" in value:
+        return dict(value)
+    unknown = [name for name in value if name not in ("test_id", "window", "test_type")]
+    if unknown or "test_id" not in value or "window" not in value:
+        raise ValueError(f"expected {expected}")
+    parse_test_id(value["test_id"])
+    rounds.window_seconds(value["window"])
+    return dict(value)
+
+
+def parse_definition(value: object) -> Json | None:
+    """Parse the body that creates a test: a dict, JSON or YAML text, or a model of the official SDK."""
+    try:
+        value = plain_definition(read_structure(value))
+    except ValueError:
+        raise ConfidentialArgument("expected JSON or YAML") from None
+    if value is None or value == "":
+        return None
+    if not isinstance(value, Mapping):
+        raise ConfidentialArgument(f"expected a dict as the API documents it, got {type(value).__name__}")
+    return dict(value)
+
+
+def plain_definition(value: object) -> object:
+    """Return a model of the official SDK as a dict; any other value as it is."""
+    if hasattr(value, "model_dump") and hasattr(value, "to_dict"):
+        return value.to_dict()
+    return value
+
+
+def parse_report_path(value: object) -> str:
+    """Parse where to write the report; the suffix selects the format."""
+    if not isinstance(value, str):
+        raise ValueError(
+            "expected a path or URL that ends in .xml (JUnit), .md (Markdown) or .html (report page)"
+        )
+    reports.report_format(value)
+    return value.strip()
+
+
+def parse_confirm_failures(value: object) -> int:
+    """Parse a number of confirming runs."""
+    count = whole_number(value)
+    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
+        raise ValueError(f"expected a whole number from 0 to {MAX_CONFIRMATIONS}")
+    return count
+
+
+def parse_bool(value: object) -> bool:
+    """Parse true or false."""
+    flag = boolean(value)
+    if flag is None:
+        raise ValueError("expected True or False")
+    return flag
+
+
+def parse_positive_duration(value: object) -> float:
+    """Parse seconds or a timedelta, more than 0."""
+    duration = seconds(value)
+    if duration is None or not 0 < duration <= MAX_DURATION:
+        raise ValueError("expected seconds or a timedelta, more than 0, at most a year")
+    return duration
+
+
+def parse_duration(value: object) -> float:
+    """Parse seconds or a timedelta, 0 or more."""
+    duration = seconds(value)
+    if duration is None or not 0 <= duration <= MAX_DURATION:
+        raise ValueError("expected seconds or a timedelta, 0 or more, at most a year")
+    return duration
+
+
+def choice(value: object, choices: Iterable[str]) -> str:
+    """Parse one of a few texts."""
+    known = list(choices)
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text in known:
+        return text
+    raise ValueError(f"expected one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def one_of(*choices: str) -> Callable[[object], Any]:
+    """Return a parser of one of a few texts."""
+    return lambda value: choice(value, choices)
+
+
+def read_structure(value: object) -> object:
+    """The structure that a text spells, of a file or a rendered template; any other value as it is."""
+    return parse_structure(value, yaml=True) if isinstance(value, str) else value
+
+
+# -- arguments of a suite --------------------------------------------------------------------------------------------
+
+
+BLOCKING = "blocking"
+"""Key of an entry of ``overrides`` that is no argument of the run: whether the test can fail the suite."""
+
+
+def parse_texts(value: object) -> tuple[str, ...]:
+    """Parse ids, names or tags: a list, a JSON list, or a text with commas; empty when not given."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        text = value.strip()
+        value = read_structure(text) if text.startswith("[") else text.split(",")
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | bytes | str):
+        raise ValueError("expected a list of texts")
+    texts = list(value)
+    if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in texts):
+        raise ValueError("expected a list of texts")
+    return tuple(dict.fromkeys(text for item in texts if (text := str(item).strip()) not in ("", "None")))
+
+
+def parse_max_tests(value: object) -> int:
+    """Parse the largest number of tests."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("expected a whole number, 1 or more")
+    return value
+
+
+def parse_arguments(value: object) -> Json:
+    """Parse arguments of a run by name; empty when not given."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ValueError("expected a dict of arguments by name")
+    return dict(value)
+
+
+def parse_overrides(value: object) -> dict[str, Json]:
+    """Parse arguments by test id or name; empty when not given."""
+    overrides = {test: parse_arguments(arguments) for test, arguments in parse_arguments(value).items()}
+    for test, arguments in overrides.items():
+        if not isinstance(arguments.get(BLOCKING, True), bool):
+            raise ValueError(f"{test!r}: {BLOCKING!r} is True or False")
+    return overrides
+
+
+def parse_expected(value: object) -> int | tuple[str, ...] | None:
+    """Parse what should have run: a number, ids, or arguments of runs; ``None`` when not given."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        items = list(value)
+        if all(isinstance(item, Mapping) for item in items):
+            return tuple(str(item.get("from_test") or item.get("test_id") or "") for item in items)
+        if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+            return tuple(map(str, items))  # a test that is run twice is expected twice
+    raise ValueError("expected a number, a list of test ids, or the output of SelectTestsOperator")
+
+
+def parse_min_passed(value: object) -> int | float | None:
+    """Parse a count of tests, or a fraction of them; ``None`` for all."""
+    return suite_evidence.parse_min_passed(value)
+
+
+def parse_results(value: object) -> object:
+    """Return the results as they are: what is no evidence counts as a run without."""
+    return value
