@@ -25,11 +25,7 @@ class ThousandEyesReportLink(BaseOperatorLink):
     xcom_key = "thousandeyes_report_link"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address of the page, relative to Airflow's own: it works behind a proxy and with a base path.
-
-        :param operator: the task's operator.
-        :param ti_key: the task instance.
-        """
+        """The address of the page, relative to Airflow's own: it works behind a proxy and with a base path."""
         query = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id}
         if ti_key.map_index >= 0:
             query["map_index"] = str(ti_key.map_index)

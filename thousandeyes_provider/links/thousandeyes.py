@@ -20,11 +20,7 @@ class PushedLink(BaseOperatorLink):
     xcom_key: str = ""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL; empty while it is unknown.
-
-        :param operator: the operator of the task.
-        :param ti_key: the task instance.
-        """
+        """Return the URL; empty while it is unknown."""
         url: Any = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
         return url if isinstance(url, str) else ""
 

@@ -198,7 +198,6 @@ class BaseInstantTestOperator(JudgingOperator):
     def execute(self, context: Context) -> Json | None:
         """Start a round; wait for it and judge it, unless ``wait_for_results`` is false.
 
-        :param context: Airflow's context.
         :return: the evidence, or the run handle.
         """
         ending = self._perform(context, "execute", {})

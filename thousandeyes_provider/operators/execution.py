@@ -68,8 +68,6 @@ DEFER_MARGIN = 60.0
 class Deferral:
     """The task waits in the triggerer.
 
-    :param trigger: what waits.
-    :param method_name: the method that resumes the task.
     :param seconds: the time until the deadline of the trigger, which ends by itself.
     """
 
@@ -90,9 +88,6 @@ Step = RunHandle | Done | Deferral | Ending | None
 class Execution(Generic[O]):
     """The parts of one execution, and what operators and sensor have in common.
 
-    :param task: the operator or sensor.
-    :param options: its options.
-    :param context: Airflow's context.
     :param account_group_id: the account group; ``None`` for the default.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
     :param test: what is known of the test from the arguments: ``test_id`` and ``test_type``.
@@ -136,7 +131,6 @@ class Execution(Generic[O]):
             self._session,
             test=self._test,
             history_limit=_history_limit(self._context),
-            log=self._log,
         )
 
     @property
@@ -279,12 +273,7 @@ class Execution(Generic[O]):
 
 
 class RunExecution(Execution[StartOptions]):
-    """One execution of an operator: start a run, wait for its round, and judge it.
-
-    :param task: the operator.
-    :param options: its options.
-    :param context: Airflow's context.
-    """
+    """One execution of an operator: start a run, wait for its round, and judge it."""
 
     def __init__(self, task: BaseOperator, options: StartOptions, context: Context) -> None:
         super().__init__(
@@ -313,8 +302,8 @@ class RunExecution(Execution[StartOptions]):
         started_at, limit = time.time(), queue_timeout_of(self._options)
         self._session.reader.time_left = lambda: limit - (time.time() - started_at)
         if self._options.dry_run:
-            return self._dry_run()
-        stored = self._starter.store.recall()
+            return Ending(value=self._starter.dry_run())
+        stored = self._starter.store.recall(self._options.checks.result_types)
         if stored is not None:
             return self._resume_stored(stored)
         queued = QueuedRun(since=time.time())
@@ -330,11 +319,7 @@ class RunExecution(Execution[StartOptions]):
 
     def _resume_stored(self, stored: StoredRun) -> Step:
         """Resume the run of an earlier try, or verify whether it was sent."""
-        store, run = self._starter.store, stored.run
-        checked = set(self._options.checks.result_types)
-        if not store.matches(stored) or not checked <= set(run.plan.directions):
-            self._log.info("The stored run was started with different arguments; starting a new run")
-            return self._start(QueuedRun(since=time.time()))
+        run = stored.run
         if stored.accepted:
             self._log.info(
                 "Test %s: resuming the run of an earlier try, accepted at %s",
@@ -347,19 +332,9 @@ class RunExecution(Execution[StartOptions]):
         if started is not None:
             deadline = started.accepted_at + self._options.timeout
             started = replace(started, deadline=deadline, run_calls=1)
-            store.save_accepted(started)
+            self._starter.store.save_accepted(started)
             return started
         return self._start(QueuedRun(since=time.time(), plan=run.plan, sent_since=run.sent_at))
-
-    def _dry_run(self) -> Ending:
-        result = self._starter.dry_run()
-        if result.problems:
-            self._xcoms.push_evidence(result.report)
-            raise ThousandEyesConfigurationError(
-                f"{self._label}: dry run of {result.subject}: {'; '.join(result.problems)}"
-            )
-        self._log.info("Dry run of %s passed; no test was started", result.subject)
-        return Ending(value=result.report)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -443,12 +418,7 @@ class RunExecution(Execution[StartOptions]):
 
 
 class SensorExecution(Execution[SensorOptions]):
-    """One execution of the sensor: wait for the round of a run that another task started, and judge it.
-
-    :param task: the sensor.
-    :param options: its options.
-    :param context: Airflow's context.
-    """
+    """One execution of the sensor: wait for the round of a run that another task started, and judge it."""
 
     def __init__(self, task: BaseSensorOperator, options: SensorOptions, context: Context) -> None:
         plan = options.run.plan
@@ -527,10 +497,7 @@ def _history_limit(context: Context) -> float:
 def execution_of(
     task: BaseOperator, options: type[JudgeOptions], context: Context
 ) -> RunExecution | SensorExecution | Ending:
-    """Return an execution of a task, or its ending when its arguments are not valid.
-
-    :param options: the class of its options.
-    """
+    """Return an execution of a task, or its ending when its arguments are not valid."""
     try:
         parsed = parse_options(task, options, context)
     except ThousandEyesConfigurationError as error:

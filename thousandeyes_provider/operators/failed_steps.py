@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import ThousandEyesError, ThousandEyesNotFoundError
-from thousandeyes_provider.operators.options import Json, TaskLog
+from thousandeyes_provider.operators.options import Json
 from thousandeyes_provider.operators.session import Session
 from thousandeyes_provider.validation.steps import FailedAt, agents_to_detail, failed_step
 from thousandeyes_provider.validation.verdict import Judgement
@@ -17,25 +17,17 @@ DETAILS_TIMEOUT = 20.0
 
 
 class StepReader:
-    """Read the failed steps of a round.
+    """Read the failed steps of a round."""
 
-    :param session: the reads of the task.
-    :param log: the log of the task.
-    """
-
-    def __init__(self, session: Session, log: TaskLog) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._log = log
+        self._log = session.log
         self._ends = 0.0
 
     def read(self, plan: Plan, judgement: Judgement, rounds: Mapping[str, int]) -> dict[str, Json]:
         """Return the failed step of the worst agents, by agent key.
 
         Reads keep the reserved share of the quota free, and stop when there is no time left or a read fails.
-
-        :param plan: the plan of the run.
-        :param judgement: the judgement of its round.
-        :param rounds: the round of each result type.
         """
         self._ends = time.monotonic() + DETAILS_TIMEOUT
         steps: dict[str, Json] = {}

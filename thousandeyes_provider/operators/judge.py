@@ -49,9 +49,7 @@ class Judged:
     """A judged round.
 
     :param done: the wait for it.
-    :param judgement: the judgement.
     :param observed: what the evidence is made of.
-    :param evidence: its evidence.
     :param history_end: the newest round that it was compared with, at most, epoch seconds.
     """
 
@@ -70,11 +68,8 @@ class Judged:
 class Judge:
     """Judge the rounds of one task.
 
-    :param options: the options of the task.
-    :param session: the reads of the task.
     :param test: what is known of the test from the arguments alone: ``test_id`` and ``test_type``.
     :param history_limit: until when rounds are older than the first try of the task, epoch seconds.
-    :param log: the log of the task.
     """
 
     def __init__(
@@ -84,13 +79,12 @@ class Judge:
         *,
         test: Mapping[str, str],
         history_limit: float,
-        log: TaskLog,
     ) -> None:
         self._options = options
         self._session = session
         self._test = test
         self._history_limit = history_limit
-        self._log = log
+        self._log = session.log
 
     # -- evidence ------------------------------------------------------------------------------------------------
 
@@ -110,10 +104,7 @@ class Judge:
         return Judged(done, judgement, observed, evidence(observed), history_end)
 
     def evidence_of_error(self, reason: str) -> Json:
-        """Return the evidence of a run that an error ended, without a further request.
-
-        :param reason: the error.
-        """
+        """Return the evidence of a run that an error ended, without a further request."""
         observed = self._observed(Verdict.ERROR, self._judgement_so_far(), {})
         return evidence(replace(observed, reason=reason))
 
@@ -263,7 +254,7 @@ class Judge:
 
     def _with_steps(self, judged: Judged) -> Judged:
         """The round with the failed steps of its worst agents in the evidence."""
-        steps = StepReader(self._session, self._log).read(
+        steps = StepReader(self._session).read(
             judged.done.handle.plan, judged.judgement, judged.done.progress.rounds()
         )
         if not steps:
@@ -310,7 +301,6 @@ def write_report(path: str, text: Callable[[], str], log: TaskLog) -> None:
 
     :param path: where, any place that Airflow's ``ObjectStoragePath`` reaches.
     :param text: makes the text of the report.
-    :param log: the log of the task.
     """
     try:
         # Airflow 3.0 fails on file:// with universal-pathlib 0.3.

@@ -11,10 +11,7 @@ from types import ModuleType
 
 
 class LazyModule:
-    """Stand in for a module: each attribute is read from the module, which is imported with the first one.
-
-    :param name: the full name of the module.
-    """
+    """Stand in for a module: each attribute is read from the module, which is imported with the first one."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -75,7 +75,6 @@ class Option:
 def option(parse: Callable[[object], T], *, attribute: str = "", may_name_file: bool = False) -> T:
     """Declare an option.
 
-    :param parse: parses the argument.
     :param attribute: attribute of the operator that holds the argument, when its name differs.
     :param may_name_file: whether the argument may name a ``.json`` or ``.yaml`` file.
     """
@@ -308,10 +307,7 @@ def is_literal(value: object) -> bool:
 def parse_options(task: BaseOperator, options: type[O], context: Context) -> O:
     """Parse all arguments of a task that runs.
 
-    :param task: the operator or sensor.
-    :param options: the class of its options.
     :param context: Airflow's context, for templates in the files that arguments name.
-    :return: the options.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """
     values: Json = {}
@@ -349,8 +345,6 @@ def _file_text(task: BaseOperator, path: str, context: Context) -> str:
 def check_literals(task: BaseOperator, options: type[Options], unknown: Sequence[str] = ()) -> None:
     """Check the arguments that are known when the DAG is parsed.
 
-    :param task: the operator or sensor.
-    :param options: the class of its options.
     :param unknown: names of arguments that the task does not have.
     :raises ThousandEyesConfigurationError: with every invalid argument.
     """

@@ -49,7 +49,6 @@ ERRORS = {
 class Ending:
     """How a task ends: with a value, or with an error to raise.
 
-    :param value: the return value.
     :param error: the error; raised where it leaves the task, so that its traceback is short.
     :param evidence: the evidence, whatever the ending; ``None`` when the task ends without one.
     """
@@ -69,10 +68,7 @@ class Ending:
 class Conclusion:
     """Turn the verdict or the error of a task into its ending: XComs, policy, metrics and asset events.
 
-    :param task: the operator or sensor.
-    :param context: Airflow's context of the task.
     :param options: its options, with ``on_failed`` and ``on_inconclusive``.
-    :param xcoms: its XComs.
     """
 
     task: BaseOperator

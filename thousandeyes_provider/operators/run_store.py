@@ -8,7 +8,7 @@ There is no gap between storing and sending: a run that may have been sent is ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -35,18 +35,15 @@ class StoredRun:
 
     :param run: its run; the times are those of the store when it is unknown whether the run call was sent.
     :param accepted: whether ThousandEyes had accepted the run.
-    :param fingerprint: what that try was asked to run.
     """
 
     run: RunHandle
     accepted: bool
-    fingerprint: object
 
 
 class RunStateStore:
     """The state store of a task instance. When it fails, the task goes on without it.
 
-    :param context: Airflow's context of the task.
     :param durable: ``False``: nothing is stored.
     :param fingerprint: what the task is asked to run, plain JSON.
     :param log: logs failures of the store.
@@ -65,8 +62,11 @@ class RunStateStore:
         """Whether a later try can read what is stored."""
         return self._store is not None
 
-    def recall(self) -> StoredRun | None:
-        """Return what an earlier try of this task stored; ``None`` when there is nothing to resume."""
+    def recall(self, result_types: Sequence[str]) -> StoredRun | None:
+        """Return what an earlier try of this task stored; ``None`` when there is nothing to resume.
+
+        :param result_types: the result types that the round must have.
+        """
         stored = self._try(lambda store: store.get(STORE_KEY))
         if not isinstance(stored, Mapping) or stored.get("max_tries") != self._max_tries:
             return None
@@ -75,11 +75,12 @@ class RunStateStore:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._log.warning("Ignoring the stored run of an earlier try: %s", error)
             return None
-        return StoredRun(run, bool(stored.get("accepted")), stored.get("fingerprint"))
-
-    def matches(self, stored: StoredRun) -> bool:
-        """Return whether an earlier try was asked to run the same."""
-        return stored.fingerprint == self._fingerprint
+        if stored.get("fingerprint") != self._fingerprint or not set(result_types) <= set(
+            run.plan.directions
+        ):
+            self._log.info("The stored run was started with different arguments; starting a new run")
+            return None
+        return StoredRun(run, bool(stored.get("accepted")))
 
     def save_before_call(self, plan: Plan, now: float) -> None:
         """Store that the run call is about to be sent.

@@ -46,7 +46,6 @@ MIN_FINAL_POLL = 5.0
 class Done:
     """The wait for a round is over.
 
-    :param handle: the run.
     :param state: how the wait ended.
     :param progress: what arrived.
     """
@@ -59,11 +58,7 @@ class Done:
 class Session:
     """Reads of one task, and the wait for its round.
 
-    :param options: the options of the task.
-    :param label: the task, for errors.
-    :param hook: the hook.
     :param xcoms: where links are pushed as soon as they are known.
-    :param log: the log of the task.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
     """
 
@@ -95,7 +90,7 @@ class Session:
         self._knows_account_group = False
         self._calls_before = 0
         self._options = options
-        self._label = label
+        self.label = label
         self._poll_interval = poll_interval
 
     @property
@@ -143,12 +138,12 @@ class Session:
         count = share_or_count(required, total, "min_agents")
         if count is None:
             raise ThousandEyesConfigurationError(
-                f"{self._label}: min_agents={required!r} is a fraction, but the number of agents is unknown; "
+                f"{self.label}: min_agents={required!r} is a fraction, but the number of agents is unknown; "
                 "give expected_agents= too, or a count"
             )
         if total is not None and count > total:
             raise ThousandEyesConfigurationError(
-                f"{self._label}: min_agents={required!r}, but only {total} agents are expected"
+                f"{self.label}: min_agents={required!r}, but only {total} agents are expected"
             )
         return count
 
@@ -183,7 +178,6 @@ class Session:
 
         The poll lasts for the configured ``settle_time``, and as long again when no poll succeeds.
 
-        :param plan: the plan of the run.
         :param sent_at: when the call was sent, epoch seconds of ThousandEyes' clock.
         :param timeout: seconds that the task waits for results at most.
         """
@@ -293,7 +287,7 @@ class Session:
         try:
             sighting = round_progress.TriggerSighting.from_json(event.get("sighting"))
         except ValueError as damage:
-            raise ThousandEyesError(f"{self._label}: the trigger's event is damaged: {damage}") from None
+            raise ThousandEyesError(f"{self.label}: the trigger's event is damaged: {damage}") from None
         self.follow(handle, sighting=sighting)
         ends = time.monotonic() + max(handle.deadline - self.hook.server_now(), MIN_FINAL_POLL)
         result = self.reader.poll(handle.plan, handle.sent_at, lambda: ends - time.monotonic())
@@ -309,7 +303,6 @@ class Session:
     def read_after_failure(self, handle: RunHandle, reason: str) -> Done:
         """Poll once after Airflow ended the wait in the triggerer.
 
-        :param reason: Airflow's reason.
         :raises ThousandEyesError: when the round is not finished and there is time.
         """
         self.log.warning("Airflow ended the wait in the triggerer (%s); polling once more", reason)
@@ -317,7 +310,7 @@ class Session:
         if isinstance(step, Done):
             return step
         if handle.deadline - self.hook.server_now() > MIN_FINAL_POLL or self.progress is None:
-            raise ThousandEyesError(f"{self._label}: the wait in the triggerer failed: {reason}")
+            raise ThousandEyesError(f"{self.label}: the wait in the triggerer failed: {reason}")
         return Done(handle, round_progress.WaitState.DEADLINE, self.progress)
 
     def may_be_finished(self, handle: RunHandle) -> bool:

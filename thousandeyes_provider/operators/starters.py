@@ -37,7 +37,7 @@ from thousandeyes_provider.hooks.reads import default_account_group
 from thousandeyes_provider.hooks.results_reader import plan_of_new
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions, task_label
+from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
 from thousandeyes_provider.operators.run_store import RunStateStore
 from thousandeyes_provider.operators.session import LONG_WAIT, Session
 from thousandeyes_provider.operators.wait_record import QueuedRun
@@ -57,35 +57,15 @@ else:
 O = TypeVar("O", bound=StartOptions)  # noqa: E741
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """The result of a dry run.
-
-    :param subject: what was verified, for the log.
-    :param report: the return value of the task.
-    :param problems: why the run would fail; the task then fails too.
-    """
-
-    subject: str
-    report: Json
-    problems: list[str]
-
-
 class RoundStarter(ABC, Generic[O]):
-    """Start the round of a task in a way that it is recognized.
-
-    :param options: the options of the task.
-    :param session: the reads of the task.
-    :param task: the operator.
-    :param context: Airflow's context of the task.
-    """
+    """Start the round of a task in a way that it is recognized."""
 
     def __init__(self, options: O, session: Session, task: BaseOperator, context: Context) -> None:
         self.options = options
         self.session = session
         self._task_id = task.task_id
-        self._label = task_label(task)
-        self._log = task.log
+        self._label = session.label
+        self._log = session.log
         self._context = context
 
     @cached_property
@@ -107,8 +87,11 @@ class RoundStarter(ABC, Generic[O]):
         """Start the first round of the task; see :meth:`start`."""
 
     @abstractmethod
-    def dry_run(self) -> DryRun:
-        """Verify what the run needs, and start nothing."""
+    def _verify(self) -> tuple[Plan, Json, list[str]]:
+        """Verify what the run needs, and start nothing.
+
+        :return: the plan, what else to report, and why the run would fail.
+        """
 
     def start(self, queued: QueuedRun) -> QueuedRun | RunHandle:
         """Start a round; return the accepted run, or the queued one when it has to wait for its turn.
@@ -223,15 +206,36 @@ class RoundStarter(ABC, Generic[O]):
                 f"agents of the test: {formatting.join_truncated(sorted({str(agent) for agent in agents}))}"
             )
 
-    def _agent_report(self, plan: Plan) -> tuple[list[Json], list[str]]:
-        """Return the expected agents with their states for a dry run, and the problems with them."""
+    def dry_run(self) -> Json:
+        """Verify token, account group, test, agents and more, start nothing, and return a report.
+
+        :raises ThousandEyesConfigurationError: when the run would fail.
+        """
+        plan, own, own_problems = self._verify()
         states = self.session.reader.agent_states(plan.expected.agents)
-        agents = [
-            {"agent_id": agent.agent_id, "agent_name": agent.agent_name, "state": states.get(agent)}
-            for agent in plan.expected.agents
-        ]
         problems = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]
-        return agents, problems
+        problems += own_problems
+        report: Json = {
+            "dry_run": True,
+            **({"test_id": plan.test_id} if plan.test_id else {}),
+            "test_name": plan.test_name,
+            "test_type": plan.test_type,
+            "account_group_id": self.session.learn_account_group(),
+            "result_types": list(plan.directions),
+            "agents": [
+                {"agent_id": agent.agent_id, "agent_name": agent.agent_name, "state": states.get(agent)}
+                for agent in plan.expected.agents
+            ],
+            **own,
+        }
+        subject = f"test {plan.test_id}" if plan.test_id else f"a new {plan.test_type} test"
+        if problems:
+            self.session.xcoms.push_evidence(report)
+            raise ThousandEyesConfigurationError(
+                f"{self._label}: dry run of {subject}: {'; '.join(problems)}"
+            )
+        self._log.info("Dry run of %s passed; no test was started", subject)
+        return report
 
 
 @dataclass
@@ -275,10 +279,9 @@ class Rerun(RoundStarter[RunOptions]):
     def _start_first(self, queued: QueuedRun) -> QueuedRun | RunHandle:
         return self._run(self._plan(), queued)
 
-    def dry_run(self) -> DryRun:
-        """Verify token, account group, test, agents, and that the newest round has the metric of each check."""
-        plan = self._plan()
-        agents, problems = self._agent_report(plan)
+    def _verify(self) -> tuple[Plan, Json, list[str]]:
+        """Also verify that the newest round has the metric of each check."""
+        plan, problems = self._plan(), []
         if plan.expected.count is None and not any(plan.remembered.values()):
             problems.append("ThousandEyes returns neither a definition nor a round of the test")
         checks: list[Json] = []
@@ -293,18 +296,7 @@ class Rerun(RoundStarter[RunOptions]):
                 problems.append(
                     f"no agent reported {check.metric} of {check.result_type} in the newest round"
                 )
-        report: Json = {
-            "dry_run": True,
-            "test_id": plan.test_id,
-            "test_name": plan.test_name,
-            "test_type": plan.test_type,
-            "account_group_id": self.session.learn_account_group(),
-            "result_types": list(plan.directions),
-            "newest_rounds": dict(plan.remembered),
-            "agents": agents,
-            "checks": checks,
-        }
-        return DryRun(f"test {plan.test_id}", report, problems)
+        return plan, {"newest_rounds": dict(plan.remembered), "checks": checks}, problems
 
     def _plan(self) -> Plan:
         """Read what has to be known before the run."""
@@ -399,23 +391,13 @@ class Creation(RoundStarter[CreateOptions]):
         expected = known.expected if known.expected.count is not None else plan.expected
         return replace(run, plan=replace(known, expected=expected, from_test_name=plan.from_test_name))
 
-    def dry_run(self) -> DryRun:
-        """Verify token, account group, definition, agents and that the name is free; create nothing."""
+    def _verify(self) -> tuple[Plan, Json, list[str]]:
+        """Also verify that the name is free."""
         test_type, body, plan = self._prepare()
-        agents, problems = self._agent_report(plan)
         tests = self.session.hook.list_tests(time_left=self.session.reader.time_left)
-        if any(test.get("testName") == body["testName"] for test in tests):
-            problems.append(f"a test named {body['testName']!r} exists already; names are unique")
-        report: Json = {
-            "dry_run": True,
-            "test_name": body["testName"],
-            "test_type": test_type,
-            "account_group_id": self.session.learn_account_group(),
-            "result_types": list(plan.directions),
-            "agents": agents,
-            "warnings": definitions.definition_warnings(test_type, body),
-        }
-        return DryRun(f"a new {test_type} test", report, problems)
+        is_taken = any(test.get("testName") == body["testName"] for test in tests)
+        problems = [f"a test named {body['testName']!r} exists already; names are unique"] if is_taken else []
+        return plan, {"warnings": definitions.definition_warnings(test_type, body)}, problems
 
     def _prepare(self, name: str = "") -> tuple[str, Json, Plan]:
         """The type, the body and the plan of the test that is to be created.

@@ -97,7 +97,6 @@ class SelectTestsOperator(BaseOperator):
     def execute(self, context: Context) -> list[Json]:
         """Select the tests.
 
-        :param context: Airflow's context.
         :return: one dict of arguments for each run, for ``expand_kwargs``.
         :raises ThousandEyesConfigurationError: for invalid arguments, for a name, an id or a tag that does not exist,
             and for too many tests.
@@ -169,8 +168,6 @@ class SuiteVerdictOperator(BaseOperator):
     def execute(self, context: Context) -> Json | None:
         """Judge the suite.
 
-        :param context: Airflow's context.
-        :return: the evidence of the suite.
         :raises InstantTestFailed: the suite failed.
         :raises InstantTestInconclusive: the suite has no verdict.
         :raises ThousandEyesConfigurationError: for invalid arguments.

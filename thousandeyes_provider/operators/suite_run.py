@@ -47,7 +47,6 @@ def select(task: BaseOperator, context: Context) -> tuple[list[Json], ThousandEy
     """Select the tests of a suite.
 
     :param task: the operator, with rendered arguments.
-    :param context: Airflow's context.
     :return: the arguments of each run, and the error that ends the task.
     """
     hook: ThousandEyesHook | None = None
@@ -165,9 +164,6 @@ def judge(task: BaseOperator, context: Context, source_task_ids: Sequence[str]) 
     """Judge a suite.
 
     :param task: the operator, with rendered arguments.
-    :param context: Airflow's context.
-    :param source_task_ids: the tasks whose outputs are judged.
-    :return: how the task ends.
     """
     try:
         return _judge(task, parse_options(task, SuiteOptions, context), context, source_task_ids)

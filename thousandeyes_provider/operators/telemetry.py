@@ -35,9 +35,6 @@ def record_metrics(evidence: Mapping[str, Any], *, operator: BaseOperator) -> No
 
     The tags are ``kind`` (``run`` or ``suite``) and ``test_type``: both have few values, so that the number of series
     is bounded.
-
-    :param evidence: of a run or a suite.
-    :param operator: logs a failure.
     """
     try:
         from airflow.providers.common.compat.sdk import Stats
@@ -65,8 +62,6 @@ def annotate_assets(context: Context, evidence: Mapping[str, Any], *, operator: 
     emits no event for a task that fails or is skipped. Call this in the process that finishes the task: what an
     earlier process set before a deferral is lost.
 
-    :param context: Airflow's.
-    :param evidence: of a run or a suite.
     :param operator: has the outlets, and logs a failure.
     """
     if not operator.outlets:

@@ -23,7 +23,6 @@ XCOM_KEY = "thousandeyes_wait"
 class Spent:
     """What a task has used so far.
 
-    :param requests: the number of requests.
     :param throttled_seconds: seconds spent on rate limits (429).
     :param paced_seconds: seconds spent on our own spacing of requests and runs.
     """

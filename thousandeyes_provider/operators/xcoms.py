@@ -25,7 +25,6 @@ class TaskXComs:
     """Push and pull the XComs of one task instance.
 
     :param task: the operator or sensor; its ``do_xcom_push=False`` leaves evidence and index entry out.
-    :param context: Airflow's context of the task.
     """
 
     def __init__(self, task: BaseOperator, context: Context) -> None:

@@ -105,11 +105,7 @@ class InstantTestResultsSensor(JudgingOperator, BaseSensorOperator):
         check_literals(self, SensorOptions, unknown)
 
     def execute(self, context: Context) -> Any:
-        """Wait, and judge.
-
-        :param context: Airflow's context.
-        :return: the evidence.
-        """
+        """Wait, and judge."""
         ending = self._perform(context, "execute", {}) or self._poke_until_done(context)
         if ending.error is not None:
             raise ending.error
