@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.expected_agents import UNKNOWN
 from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG
-from thousandeyes_provider.api.run import RunHandle
+from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
     ThousandEyesConfigurationError,
@@ -29,6 +30,7 @@ from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import (
     Json,
     JudgeOptions,
+    RunOptions,
     SensorOptions,
     StartOptions,
     parse_options,
@@ -88,9 +90,8 @@ Step = RunHandle | Done | Deferral | Ending | None
 class Execution(Generic[O]):
     """The parts of one execution, and what operators and sensor have in common.
 
-    :param account_group_id: the account group; ``None`` for the default.
+    :param plan: what the arguments say of the test.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
-    :param test: what is known of the test from the arguments: ``test_id`` and ``test_type``.
     """
 
     def __init__(
@@ -99,39 +100,33 @@ class Execution(Generic[O]):
         options: O,
         context: Context,
         *,
-        account_group_id: str | None,
+        plan: Plan,
         poll_interval: float | None,
-        test: Mapping[str, str],
     ) -> None:
         self._task = task
         self._context = context
         self._options = options
         self._label = task_label(task)
         self._log = task.log
-        self._poll_interval = poll_interval
-        self._test = test
         self._first_failure: FirstFailure | None = None
         """The failed run that the present one has to confirm."""
         self._xcoms = TaskXComs(task, context)
-        self._hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, account_group_id)
+        self._hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, plan.account_group_id)
         self._session = Session(
             options,
             label=self._label,
             hook=self._hook,
             xcoms=self._xcoms,
             log=self._log,
+            plan=plan,
             poll_interval=poll_interval,
         )
         self._conclusion = Conclusion(task, context, options, self._xcoms)
 
     @cached_property
     def _judge(self) -> Judge:
-        return judging.Judge(
-            self._options,
-            self._session,
-            test=self._test,
-            history_limit=_history_limit(self._context),
-        )
+        limit = _history_limit(self._context)
+        return judging.Judge(self._options, self._session, history_limit=limit)
 
     @property
     def poll_gap(self) -> float:
@@ -180,7 +175,7 @@ class Execution(Generic[O]):
             results_trigger.InstantTestResultsTrigger(
                 run=handle.to_json(),
                 thousandeyes_conn_id=self._options.thousandeyes_conn_id,
-                poll_interval=self._poll_interval,
+                poll_interval=self._session.poll_interval,
                 min_agents=self._session.required_agents(handle.plan),
                 grace=self._options.grace,
                 run_limit=self._session.run_limit(),
@@ -232,10 +227,10 @@ class Execution(Generic[O]):
     def _recall(self, kind: type[W], event: Json) -> W:
         waits_for = self._recall_wait(event)
         if not isinstance(waits_for, kind):
-            expected, actual = (
-                ("a turn", "a round") if isinstance(waits_for, RunHandle) else ("a round", "a turn")
+            names: dict[type, str] = {QueuedRun: "a turn", RunHandle: "a round"}
+            raise ThousandEyesError(
+                f"{self._label}: resumed for {names[kind]}, but the task waits for {names[type(waits_for)]}"
             )
-            raise ThousandEyesError(f"{self._label}: resumed for {expected}, but the task waits for {actual}")
         return waits_for
 
     # -- ending --------------------------------------------------------------------------------------------------
@@ -263,10 +258,9 @@ class Execution(Generic[O]):
     def _label_map_index(self, result: Ending | Deferral | None) -> None:
         """Set what ``map_index_template`` of the task can show; the name of the test is the default."""
         context, plan = cast("dict[str, object]", self._context), self._session.plan
-        test_id = plan.test_id if plan else self._test["test_id"]
         evidence = result.evidence if isinstance(result, Ending) else None
-        context["test_id"] = test_id
-        context["test_name"] = (plan.display_name if plan else "") or test_id
+        context["test_id"] = plan.test_id
+        context["test_name"] = plan.display_name or plan.test_id
         context["verdict"] = str(evidence["verdict"]) if evidence else ""
         if self._xcoms.map_index >= 0 and not context.get("map_index_template"):
             context["map_index_template"] = "{{ test_name }}"
@@ -276,17 +270,16 @@ class RunExecution(Execution[StartOptions]):
     """One execution of an operator: start a run, wait for its round, and judge it."""
 
     def __init__(self, task: BaseOperator, options: StartOptions, context: Context) -> None:
-        super().__init__(
-            task,
-            options,
-            context,
+        plan = Plan(
+            test_id=options.test_id if isinstance(options, RunOptions) else "",
+            test_type=options.test_type or "",
             account_group_id=options.account_group_id,
-            poll_interval=options.poll_interval,
-            test={
-                "test_id": str(getattr(options, "test_id", "")),
-                "test_type": options.test_type or "",
-            },
+            directions={},
+            rows_per_agent={},
+            expected=UNKNOWN,
+            remembered={},
         )
+        super().__init__(task, options, context, plan=plan, poll_interval=options.poll_interval)
         self._starter = starter_of(options, self._session, task, context)
 
     def _first_step(self, method: str, arguments: Mapping[str, object]) -> Step:
@@ -421,15 +414,7 @@ class SensorExecution(Execution[SensorOptions]):
     """One execution of the sensor: wait for the round of a run that another task started, and judge it."""
 
     def __init__(self, task: BaseSensorOperator, options: SensorOptions, context: Context) -> None:
-        plan = options.run.plan
-        super().__init__(
-            task,
-            options,
-            context,
-            account_group_id=plan.account_group_id,
-            poll_interval=options.poke_interval,
-            test={"test_id": plan.test_id, "test_type": plan.test_type},
-        )
+        super().__init__(task, options, context, plan=options.run.plan, poll_interval=options.poke_interval)
         self._sensor = task
         self._error: ThousandEyesError | None = None
 

@@ -68,7 +68,6 @@ class Judged:
 class Judge:
     """Judge the rounds of one task.
 
-    :param test: what is known of the test from the arguments alone: ``test_id`` and ``test_type``.
     :param history_limit: until when rounds are older than the first try of the task, epoch seconds.
     """
 
@@ -77,12 +76,10 @@ class Judge:
         options: JudgeOptions,
         session: Session,
         *,
-        test: Mapping[str, str],
         history_limit: float,
     ) -> None:
         self._options = options
         self._session = session
-        self._test = test
         self._history_limit = history_limit
         self._log = session.log
 
@@ -127,11 +124,11 @@ class Judge:
         session, handle, progress = self._session, self._session.handle, self._session.progress
         plan, spent = session.plan, session.spent
         observed = Observed(
-            test_id=plan.test_id if plan else self._test.get("test_id", ""),
-            test_name=plan.test_name if plan else "",
-            test_type=plan.test_type if plan else self._test.get("test_type", ""),
-            from_test=plan.from_test if plan else "",
-            from_test_name=plan.from_test_name if plan else "",
+            test_id=plan.test_id,
+            test_name=plan.test_name,
+            test_type=plan.test_type,
+            from_test=plan.from_test,
+            from_test_name=plan.from_test_name,
             account_group_id=session.account_group_id,
             verdict=verdict,
             finished_at=session.hook.server_now(),
@@ -139,13 +136,12 @@ class Judge:
             throttled_seconds=spent.throttled_seconds,
             paced_seconds=spent.paced_seconds,
             run_calls=session.run_calls,
+            expected=plan.expected,
             judgement=judgement,
             links=self._links(),
             task_id=session.xcoms.task_id,
             map_index=session.xcoms.map_index,
         )
-        if plan:
-            observed = replace(observed, expected=plan.expected)
         if handle:
             observed = replace(
                 observed,
@@ -174,10 +170,7 @@ class Judge:
         """The link to the test; the link to the round is part of the evidence of every round with rows."""
         plan, progress = self._session.plan, self._session.progress
         rows = [row for of_type in (progress.rows() if progress else {}).values() for row in of_type]
-        row_url = (plan.test_link if plan else "") or next(
-            (url for row in rows if (url := app_link(row))), ""
-        )
-        url = test_url(row_url)
+        url = test_url(plan.test_link or next((url for row in rows if (url := app_link(row))), ""))
         return {"test": url} if url else {}
 
     def _history_end(self, handle: RunHandle) -> float:

@@ -59,6 +59,7 @@ class Session:
     """Reads of one task, and the wait for its round.
 
     :param xcoms: where links are pushed as soon as they are known.
+    :param plan: what the arguments say of the test.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
     """
 
@@ -70,6 +71,7 @@ class Session:
         hook: BlockingThousandEyesHook,
         xcoms: TaskXComs,
         log: TaskLog,
+        plan: Plan,
         poll_interval: float | None,
     ) -> None:
         checked = options.checks.result_types
@@ -80,7 +82,7 @@ class Session:
         self.reader = ResultsReader(hook, log, expand=expand)
         self.spent_before = Spent()
         """What the task had used before it was deferred."""
-        self.plan: Plan | None = None
+        self.plan = plan
         """What is known of the test so far."""
         self.handle: RunHandle | None = None
         """The run, once it was accepted."""
@@ -91,7 +93,7 @@ class Session:
         self._calls_before = 0
         self._options = options
         self.label = label
-        self._poll_interval = poll_interval
+        self.poll_interval = poll_interval
 
     @property
     def spent(self) -> Spent:
@@ -107,8 +109,7 @@ class Session:
     @property
     def account_group_id(self) -> str | None:
         """The account group in force as far as it is known: the configured one, else the token's default."""
-        configured = self.plan.account_group_id if self.plan else None
-        return configured or self._default_account_group
+        return self.plan.account_group_id or self._default_account_group
 
     def take_default_account_group(self, account_group_id: str | None) -> None:
         """Keep the token's default account group; ``None`` when it could not be read, which is tried once."""
@@ -124,7 +125,7 @@ class Session:
 
     def expect_run(self, queued: QueuedRun) -> None:
         """Forget an earlier run: the task starts another one."""
-        self.plan, self.handle, self.progress = queued.plan, None, None
+        self.plan, self.handle, self.progress = queued.plan or self.plan, None, None
         self._calls_before = queued.run_calls - self.hook.run_calls
 
     def required_agents(self, plan: Plan) -> int | None:
@@ -224,7 +225,7 @@ class Session:
             handle,
             now=time.monotonic(),
             server_now=self.hook.server_now(),
-            poll_interval=self._poll_interval,
+            poll_interval=self.poll_interval,
             min_agents=self.required_agents(handle.plan),
             grace=self._options.grace,
             clock_tolerance=setting("round_clock_tolerance"),
@@ -316,7 +317,7 @@ class Session:
     def may_be_finished(self, handle: RunHandle) -> bool:
         """Return whether a run is so old that its round may be finished."""
         age = self.hook.server_now() - handle.accepted_at
-        return age > PollSchedule(self._poll_interval).seconds(Arrivals(age=0.0))
+        return age > PollSchedule(self.poll_interval).seconds(Arrivals(age=0.0))
 
     def run_limit(self) -> float | None:
         """Return the runs a minute that the newest response stated."""

@@ -74,10 +74,16 @@ def test_run_waits_again_if_another_run_starts_in_the_next_minute(others, waits)
     hook = SimpleNamespace(server_now=lambda: clock[0], paced_seconds=0.0)
     hook.sleep = lambda seconds: clock.__setitem__(0, clock[0] + seconds)
     options = SimpleNamespace(checks=SimpleNamespace(result_types=()))
-    session = Session(
-        options, label="task", hook=hook, xcoms=None, log=logging.getLogger(), poll_interval=None
-    )
     current, old = Reader(hook), plan_of_new("7", "http-server", None, {}, result_types=None, expected=None)
+    session = Session(
+        options,
+        label="task",
+        hook=hook,
+        xcoms=None,
+        log=logging.getLogger(),
+        plan=old,
+        poll_interval=None,
+    )
     reads = []
 
     def remember(plan):
