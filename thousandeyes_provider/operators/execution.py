@@ -37,10 +37,9 @@ from thousandeyes_provider.operators.options import (
     task_label,
 )
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
-from thousandeyes_provider.operators.run_store import StoredRun
+from thousandeyes_provider.operators.run_store import FirstFailure, QueuedRun, Spent, StoredRun, WaitRecord
 from thousandeyes_provider.operators.session import Done, Session
 from thousandeyes_provider.operators.starters import queue_timeout_of, starter_of
-from thousandeyes_provider.operators.wait_record import FirstFailure, QueuedRun, Spent, WaitRecord
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:

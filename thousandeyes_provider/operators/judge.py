@@ -21,8 +21,8 @@ from thousandeyes_provider.links.thousandeyes import (
 )
 from thousandeyes_provider.operators.failed_steps import StepReader
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
+from thousandeyes_provider.operators.run_store import FirstFailure
 from thousandeyes_provider.operators.session import Done, Session
-from thousandeyes_provider.operators.wait_record import FirstFailure
 from thousandeyes_provider.validation.baseline import (
     Baseline,
     baseline_from_evidence,

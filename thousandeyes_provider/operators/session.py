@@ -22,7 +22,7 @@ from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
 from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
-from thousandeyes_provider.operators.wait_record import QueuedRun, Spent
+from thousandeyes_provider.operators.run_store import QueuedRun, Spent
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:

@@ -38,9 +38,8 @@ from thousandeyes_provider.hooks.results_reader import plan_of_new
 from thousandeyes_provider.links.thousandeyes import ThousandEyesTestLink
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
-from thousandeyes_provider.operators.run_store import RunStateStore
+from thousandeyes_provider.operators.run_store import QueuedRun, RunStateStore
 from thousandeyes_provider.operators.session import LONG_WAIT, Session
-from thousandeyes_provider.operators.wait_record import QueuedRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json
-from thousandeyes_provider.operators.wait_record import XCOM_KEY, WaitRecord
+from thousandeyes_provider.operators.run_store import XCOM_KEY, WaitRecord
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
