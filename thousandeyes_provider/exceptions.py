@@ -1,7 +1,7 @@
-"""Every error of this provider that a DAG can meet.
+"""The exceptions of this provider.
 
-Hooks raise the plain classes. Operators and sensors raise the errors that no retry can fix as a subclass that is
-an ``AirflowFailException`` as well (:func:`without_retry`), so that Airflow spends no task retry on them.
+Hooks raise the documented classes. Operators and sensors raise permanent errors as subclasses that also derive from
+``AirflowFailException`` (:func:`without_retry`), so that Airflow does not retry the task.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 
 class ThousandEyesError(AirflowException):
-    """Base of all errors of this provider."""
+    """Base class of all errors of this provider."""
 
 
 class ThousandEyesConfigurationError(ThousandEyesError, ValueError):
-    """An argument or a field of the connection is not what it should be; nothing was sent because of it."""
+    """An argument or a connection field is invalid. The request was not sent."""
 
 
 class ThousandEyesApiError(ThousandEyesError):
-    """ThousandEyes answered with an error.
+    """ThousandEyes returned an error response.
 
-    :param message: the whole story in a line.
+    :param message: complete error message in one line.
     :param status: HTTP status.
-    :param title: ThousandEyes' short text.
-    :param detail: ThousandEyes' explanation, if it gave one.
-    :param errors: one ``{"code", "field", "message"}`` for each wrong field, if it named any.
-    :param url: what was asked for.
+    :param title: title of the error in the response.
+    :param detail: explanation in the response, if any.
+    :param errors: a dict of ``code``, ``field`` and ``message`` for each invalid field in the response.
+    :param url: URL of the request.
     """
 
     def __init__(
@@ -51,44 +51,49 @@ class ThousandEyesApiError(ThousandEyesError):
 
 
 class ThousandEyesAuthError(ThousandEyesApiError):
-    """401 or 403: the token is not valid, or may not do this."""
+    """401 or 403: the token is invalid or has no permission."""
 
 
 class ThousandEyesNotFoundError(ThousandEyesApiError):
-    """404: there is no such test, or not in this account group."""
+    """404: the object does not exist, or belongs to another account group."""
 
 
 class ThousandEyesRequestError(ThousandEyesApiError):
-    """400 or another 4xx: ThousandEyes does not take the request; ``errors`` has each wrong field."""
+    """400 or another 4xx: ThousandEyes rejected the request. ``errors`` lists the invalid fields."""
 
 
 class ThousandEyesRateLimitError(ThousandEyesApiError):
-    """429 for longer than may be waited (``queue_timeout``, or the deadline).
+    """429: the rate limit resets after ``queue_timeout`` or the deadline.
 
-    :param reset_at: when the limit ends, by ThousandEyes' clock, in UTC; ``None`` when it did not say.
-    :param bucket: whose limit: ``organization``, ``instant-test`` or ``unnamed``.
+    :param reset_at: reset of the limit by ThousandEyes' clock, in UTC; ``None``: not announced.
+    :param bucket: the exhausted limit: ``organization``, ``instant-test`` or ``unnamed``.
     """
 
     def __init__(
-        self, message: str = "", *, reset_at: datetime | None = None, bucket: str | None = None, **answer: Any
+        self,
+        message: str = "",
+        *,
+        reset_at: datetime | None = None,
+        bucket: str | None = None,
+        **response: Any,
     ) -> None:
-        super().__init__(message, **answer)
+        super().__init__(message, **response)
         self.reset_at = reset_at
         self.bucket = bucket
 
 
 class ThousandEyesServerError(ThousandEyesApiError):
-    """5xx, also on the last attempt."""
+    """5xx on every attempt."""
 
 
 class ThousandEyesConnectionError(ThousandEyesError):
-    """No usable answer, also on the last attempt: no connection, a timeout, a cut or garbled answer."""
+    """No usable response on any attempt: no connection, a timeout, or a truncated or invalid response."""
 
 
 class _Judged(ThousandEyesError):
-    """A run that ended without a pass; carries what is known of it.
+    """A run that did not pass.
 
-    :param evidence: the same dict that is pushed to XCom.
+    :param evidence: evidence of the run, as pushed to XCom.
     """
 
     def __init__(self, message: str = "", evidence: Mapping[str, Any] | None = None) -> None:
@@ -97,23 +102,23 @@ class _Judged(ThousandEyesError):
 
 
 class InstantTestFailed(_Judged):
-    """The round was judged and found bad."""
+    """The verdict on the round is failed."""
 
 
 class InstantTestInconclusive(_Judged):
-    """The run could not be judged, so it says nothing about the deployment."""
+    """The run has no verdict, so it neither passes nor fails the deployment."""
 
 
 class InstantTestIncomplete(InstantTestInconclusive):
-    """At the deadline, agents were missing."""
+    """Agents were missing at the deadline."""
 
 
 class InstantTestNoResults(InstantTestInconclusive):
-    """At the deadline, there was no fresh round at all."""
+    """There was no fresh round at the deadline."""
 
 
 class _WithoutRetry(AirflowFailException):
-    """Makes an error one on which Airflow spends no task retry, and keeps it so through pickling."""
+    """Prevents Airflow's task retries, and preserves this through pickling."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = type(self).__mro__[1]
@@ -148,14 +153,14 @@ _FINAL: Mapping[type[ThousandEyesError], type[ThousandEyesError]] = {
     InstantTestFailed: _InstantTestFailure,
 }
 for _plain, _final in _FINAL.items():
-    # What a person reads in a log is the documented name.
+    # Logs show the documented name.
     _final.__name__ = _final.__qualname__ = _plain.__name__
 
 
 def without_retry(error: ThousandEyesError) -> ThousandEyesError:
-    """The same error as one on which Airflow spends no task retry; ``error`` itself when a retry may help.
+    """Return a permanent error as a subclass that Airflow does not retry; return a transient error unchanged.
 
-    That it is raised in place of another is up to the caller (``raise without_retry(error) from …``).
+    The caller sets the cause of the returned error (``raise without_retry(error) from …``).
     """
     if type(error) not in _FINAL:
         return error
