@@ -63,11 +63,11 @@ _FILES = {
 }
 
 
-def until_post(path: str, answer: int) -> None:
+def until_post(path: str, result: int) -> None:
     """Parse the file and execute the task like a task runner, until it sends a ``POST``.
 
     :param path: the DAG file.
-    :param answer: file descriptor that receives the processor seconds of this process.
+    :param result: file descriptor that receives the processor seconds of this process.
     """
     from airflow.sdk.execution_time import task_runner  # noqa: F401
 
@@ -93,7 +93,7 @@ def until_post(path: str, answer: int) -> None:
 
     def putrequest(connection: Any, method: str, *arguments: Any, **options: Any) -> Any:
         if method == "POST":
-            os.write(answer, f"{time.process_time()}".encode())
+            os.write(result, f"{time.process_time()}".encode())
             os._exit(0)
         return send(connection, method, *arguments, **options)
 
@@ -123,8 +123,8 @@ def fork_runners(paths: list[str], rounds: int) -> list[list[float]]:
                 finally:
                     os._exit(1)
             os.close(writer)
-            with os.fdopen(reader) as answer:
-                text = answer.read()
+            with os.fdopen(reader) as stream:
+                text = stream.read()
             os.waitpid(pid, 0)
             if number:  # the first round fills the caches of the file system
                 figures.append(float(text))

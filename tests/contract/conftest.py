@@ -44,7 +44,7 @@ class Exchange:
     """A request to the simulator and the response; ``None`` if the connection was cut."""
 
     call: ReceivedRequest
-    answer: SimulatedResponse | None
+    response: SimulatedResponse | None
 
     @property
     def body(self) -> Any:
@@ -260,8 +260,10 @@ class Description:
 
     def row_fields(self, result_type: str) -> set[str]:
         """Return the fields of a row of this result type."""
-        answer = self._document["paths"][f"/test-results/{{testId}}/{result_type}"]["get"]["responses"]["200"]
-        (content,) = answer["content"].values()
+        response = self._document["paths"][f"/test-results/{{testId}}/{result_type}"]["get"]["responses"][
+            "200"
+        ]
+        (content,) = response["content"].values()
         rows = self._resolved(self._resolved(content["schema"])["properties"]["results"])
         return set(self._resolved(rows["items"])["properties"])
 
@@ -287,17 +289,17 @@ class Description:
         """Return the validation errors of a request."""
         return [_reason(error) for error in self.api.iter_request_errors(self._request(call))]
 
-    def errors_of_response(self, call: ReceivedRequest, answer: SimulatedResponse) -> list[str]:
+    def errors_of_response(self, call: ReceivedRequest, response: SimulatedResponse) -> list[str]:
         """Return the validation errors of a response."""
         from openapi_core.testing import MockResponse
 
-        response = MockResponse(
-            answer.body,
-            status_code=answer.status,
-            headers=dict(answer.headers),
-            content_type=answer.content_type or "application/json",
+        validated = MockResponse(
+            response.body,
+            status_code=response.status,
+            headers=dict(response.headers),
+            content_type=response.content_type or "application/json",
         )
-        return [_reason(error) for error in self.api.iter_response_errors(self._request(call), response)]
+        return [_reason(error) for error in self.api.iter_response_errors(self._request(call), validated)]
 
 
 def _reason(error: BaseException) -> str:

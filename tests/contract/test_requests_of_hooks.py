@@ -44,7 +44,7 @@ def test_a_definition_equals_that_of_the_sdk(
     check_model(sdk.request_model(test_type).from_json(ours.call.body))
     sdk.create(test_type, {**definitions[test_type], "testName": "another"}, expand=["agent"], aid="1001")
     theirs = exchanges.pop()
-    assert ours.answer.status == theirs.answer.status == 201
+    assert ours.response.status == theirs.response.status == 201
     assert ours.sent[:3] == theirs.sent[:3]
     # The SDK adds the defaults of omitted fields.
     assert within({**ours.body, "testName": "another"}, theirs.body)
@@ -107,7 +107,7 @@ def test_requests_for_results_equal_those_of_the_sdk(
         ours = counted(tally, exchanges.pop())
         sdk.results(result_type, test_id, aid="1001", **span, **further)
         theirs = exchanges.pop()
-        assert ours.answer.status == theirs.answer.status == 200
+        assert ours.response.status == theirs.response.status == 200
         assert ours.sent[:2] == theirs.sent[:2]
         assert {name: moment(value) for name, value in ours.call.query.items()} == {
             name: moment(value) for name, value in theirs.call.query.items()

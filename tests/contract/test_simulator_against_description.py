@@ -70,13 +70,13 @@ class Api:
 
     def ask(self, method: str, url: str, body: Any = None, token: str = "good") -> SimulatedResponse:
         """Send a request and validate the response."""
-        call, answer = self.send(method, url, body, token)
+        call, response = self.send(method, url, body, token)
         operation = self._description.operation(method, call.path)
         assert operation is not None, call.path
-        assert self._description.errors_of_response(call, answer) == [], (call, answer)
-        for key in ("answers", f"operation {operation} {answer.status}"):
+        assert self._description.errors_of_response(call, response) == [], (call, response)
+        for key in ("answers", f"operation {operation} {response.status}"):
             self._tally[key] = self._tally.get(key, 0) + 1
-        return answer
+        return response
 
     def send(
         self, method: str, url: str, body: Any = None, token: str = "good"
@@ -94,17 +94,17 @@ class Api:
             "pytest",
             sent,
         )
-        answer = self.service.handle(call, self.now).response
-        assert answer is not None
-        return call, answer
+        response = self.service.handle(call, self.now).response
+        assert response is not None
+        return call, response
 
     def pages(self, url: str, most: int = 6) -> None:
         """Read the pages of results, at most ``most``."""
         for _ in range(most):
-            answer = self.ask("GET", url)
-            if answer.status != 200:
+            response = self.ask("GET", url)
+            if response.status != 200:
                 return
-            following = json.loads(answer.body)["_links"].get("next")
+            following = json.loads(response.body)["_links"].get("next")
             if following is None:
                 return
             parts = urlsplit(following["href"])
@@ -304,12 +304,12 @@ def test_creating(
     if not left_out:
         spoilt[name] = wrong
     api.ask("POST", f"/tests/{test_type}/instant", spoilt)
-    answer = api.ask("POST", f"/tests/{test_type}/instant?expand=agent", right)
+    response = api.ask("POST", f"/tests/{test_type}/instant?expand=agent", right)
     api.ask("POST", f"/tests/{test_type}/instant", right)
     api.ask("POST", f"/tests/{test_type}/instant", b"no JSON")
     api.ask("GET", "/tests")
-    if answer.status == 201:
-        test_id = json.loads(answer.body)["testId"]
+    if response.status == 201:
+        test_id = json.loads(response.body)["testId"]
         api.ask("GET", f"/tests/{test_type}/{test_id}?expand=agent")
 
 
@@ -427,26 +427,27 @@ class TestValidation:
         api = Api(description, {})
         test_id = api.world.add_test(NOW, test_type=test_type).test_id
         result_type = data.draw(st.sampled_from(TEST_TYPES[test_type].result_types))
-        call, answer = api.send("GET", f"/test-results/{test_id}/{result_type}")
-        body = json.loads(answer.body)
+        call, response = api.send("GET", f"/test-results/{test_id}/{result_type}")
+        body = json.loads(response.body)
         row = body["results"][0]
         name = data.draw(st.sampled_from(sorted(row)))
         spoilt = copy.deepcopy(body)
         spoilt["results"][0][name] = 17 if isinstance(row[name], str | list | dict | bool) else "seventeen"
-        assert description.errors_of_response(call, answer) == []
+        assert description.errors_of_response(call, response) == []
         for broken in (spoilt, {**body, "results": [{**row, f"{name}s": row[name]}]}):
             assert description.errors_of_response(
-                call, SimulatedResponse(200, json.dumps(broken).encode(), answer.content_type, answer.headers)
+                call,
+                SimulatedResponse(200, json.dumps(broken).encode(), response.content_type, response.headers),
             )
 
     def test_a_wrong_status_media_type_or_body_is_detected(self, description: Any) -> None:
         api = Api(description, {})
         test_id = api.world.add_test(NOW, test_type="dnssec").test_id
-        call, answer = api.send("GET", f"/test-results/{test_id}/dnssec")
-        right = answer.body
+        call, response = api.send("GET", f"/test-results/{test_id}/dnssec")
+        right = response.body
         for wrong in (
             SimulatedResponse(200, right, "text/html"),
-            SimulatedResponse(200, right[:-9], answer.content_type),
+            SimulatedResponse(200, right[:-9], response.content_type),
             SimulatedResponse(401, b'{"error": 5}', "application/problem+json"),
             SimulatedResponse(400, b'{"errors": "none"}', "application/problem+json"),
         ):

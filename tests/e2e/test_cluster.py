@@ -95,7 +95,7 @@ class Faults:
         """Redis restarted"""
         self._cluster.redis.restart()
 
-    def answer_with_server_errors(self) -> None:
+    def return_server_errors(self) -> None:
         """503 for 10 s"""
         fault = self._thousandeyes.fail("*", status=503, times=None)
         time.sleep(10)
@@ -136,7 +136,7 @@ def test_a_hundred_tests_on_a_cluster_that_loses_processes(cluster, thousandeyes
     steps = (
         (5, faults.kill_a_worker),
         (15, faults.kill_a_triggerer),
-        (25, faults.answer_with_server_errors),
+        (25, faults.return_server_errors),
         (35, faults.kill_a_scheduler),
         (45, faults.restart_postgresql),
         (55, faults.cut_connections),
@@ -237,14 +237,14 @@ def verdicts_logged(cluster, run_id, by_task):
 def row(scenario, cluster, thousandeyes, run_id, tests):
     """Return the figures of the scenario."""
     calls = [request for request in thousandeyes.requests if request.operation == "run"]
-    answers = Counter(str(call.status or "cut") for call in calls)
+    responses = Counter(str(call.status or "cut") for call in calls)
     rounds = sum(round_.by == "api" for test in tests for round_ in thousandeyes.rounds(test))
     scenario.run_calls = len(calls)
     scenario.verdicts = Counter(cluster.metadata.verdicts(run_id).values())
     scenario.stuck = len(cluster.metadata.stuck(run_id))
     scenario.notes.append(
         f"{rounds} rounds started; run calls returned "
-        + ", ".join(f"{answer} ({count} x)" for answer, count in sorted(answers.items()))
+        + ", ".join(f"{response} ({count} x)" for response, count in sorted(responses.items()))
     )
     tries = Counter(instance.try_number for instance in cluster.metadata.instances(run_id))
     scenario.notes.append(

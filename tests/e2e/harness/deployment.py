@@ -177,9 +177,9 @@ class Airflow:
             return False
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        answer = self._http.post(f"http://127.0.0.1:{self._port}/api/v2/{path}", json=body, timeout=60)
-        assert answer.ok, answer.text
-        return answer.json()
+        response = self._http.post(f"http://127.0.0.1:{self._port}/api/v2/{path}", json=body, timeout=60)
+        assert response.ok, response.text
+        return response.json()
 
     def run(self, dag_id: str, tests: Mapping[str, Any] | list[str]) -> str:
         """Start a DAG run.

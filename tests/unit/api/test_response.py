@@ -14,41 +14,41 @@ from thousandeyes_provider.api.response import Response, http_date, iso_time, re
 NOW = 1_790_000_000.0
 
 
-def answer(body=b"", **headers):
+def response(body=b"", **headers):
     return Response(200, {name.replace("_", "-"): value for name, value in headers.items()}, body, "")
 
 
 class TestJson:
     def test_the_body_is_read(self):
-        assert answer(b'{"results": []}').json() == {"results": []}
+        assert response(b'{"results": []}').json() == {"results": []}
 
     @pytest.mark.parametrize(
         "body", [b"", b"<html>", b'{"results": [', b"\xff\xfe\x00", b"[" * 200_000, b"nil", b"9" * 5000]
     )
     def test_invalid_json_is_a_value_error(self, body):
         with pytest.raises(ValueError, match=r"."):
-            answer(body).json()
+            response(body).json()
 
     def test_prepared_response_has_the_same_content(self):
         body = b'{"results": [{"loss": 0}, {"loss": 1.5}]}'
-        prepared = answer(body).prepare()
-        assert prepared.json() == answer(body).json()
-        assert prepared.value_count == answer(body).value_count >= 5
+        prepared = response(body).prepare()
+        assert prepared.json() == response(body).json()
+        assert prepared.value_count == response(body).value_count >= 5
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": ['])
     def test_prepared_response_reports_invalid_json_when_it_is_read(self, body):
-        prepared = answer(body).prepare()
+        prepared = response(body).prepare()
         with pytest.raises(ValueError, match=r"."):
             prepared.json()
 
 
 class TestServerClock:
     def test_the_date_header_is_the_servers_clock(self):
-        assert answer(date=formatdate(NOW, usegmt=True)).time(5.0) == NOW
+        assert response(date=formatdate(NOW, usegmt=True)).time(5.0) == NOW
 
     @pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "soon"}, {"date": "Mon, 99 Foo 2026"}])
     def test_without_a_valid_date_the_local_clock_is_used(self, headers):
-        assert answer(**headers).time(NOW) == NOW
+        assert response(**headers).time(NOW) == NOW
 
     @pytest.mark.parametrize(
         "text", ["Fri, 18 Sep 2026 14:13:20 GMT", "Fri, 18 Sep 2026 16:13:20 +0200", "18 Sep 2026 14:13:20"]
@@ -65,23 +65,24 @@ class TestServerClock:
 class TestRetryAfter:
     @pytest.mark.parametrize("text", ["12", " 12 ", "12.0", formatdate(NOW + 12, usegmt=True)])
     def test_seconds_or_a_date(self, text):
-        assert retry_after(answer(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) == 12
+        assert retry_after(response(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) == 12
 
     @pytest.mark.parametrize("wrong_by", [-7200, 7200])
     def test_a_date_is_relative_to_the_servers_clock(self, wrong_by):
         message = formatdate(NOW + 12, usegmt=True)
         assert (
-            retry_after(answer(retry_after=message, date=formatdate(NOW, usegmt=True)), NOW + wrong_by) == 12
+            retry_after(response(retry_after=message, date=formatdate(NOW, usegmt=True)), NOW + wrong_by)
+            == 12
         )
 
     @pytest.mark.parametrize(
         "text", ["", "0", "-5", "soon", "nan", "inf", "1e999", formatdate(NOW - 1, usegmt=True)]
     )
     def test_invalid_and_past_values_are_none(self, text):
-        assert retry_after(answer(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) is None
+        assert retry_after(response(retry_after=text, date=formatdate(NOW, usegmt=True)), NOW) is None
 
     def test_an_absent_header_is_none(self):
-        assert retry_after(answer(), NOW) is None
+        assert retry_after(response(), NOW) is None
 
 
 @pytest.mark.usefixtures("elsewhere")

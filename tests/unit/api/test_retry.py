@@ -21,7 +21,7 @@ ORG = "x-organization-rate-limit-"
 RUNS = "x-instant-test-rate-limit-"
 
 
-def answer(status, *, date=NOW, **headers):
+def response(status, *, date=NOW, **headers):
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
     if date is not None:
         named.setdefault("date", formatdate(date, usegmt=True))
@@ -48,21 +48,21 @@ class TestSuccess:
     @pytest.mark.parametrize("kind", EVERY)
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
     def test_a_usable_response_is_accepted(self, kind, status):
-        assert decide(kind, answer(status)) == Accept()
+        assert decide(kind, response(status)) == Accept()
 
     def test_a_body_on_the_run_call_is_accepted_with_a_warning(self):
-        decision = decide(RUN, answer(200), unusable="not the empty one that was expected")
+        decision = decide(RUN, response(200), unusable="not the empty one that was expected")
         assert isinstance(decision, Accept)
         assert "not the empty one" in (decision.warning or "")
 
     def test_a_truncated_read_is_retried(self):
-        assert isinstance(decide(READ, answer(200), unusable="a body that is not JSON"), Wait)
+        assert isinstance(decide(READ, response(200), unusable="a body that is not JSON"), Wait)
 
     def test_a_creation_with_an_unusable_response_is_verified_first(self):
-        assert isinstance(decide(CREATE, answer(201), unusable="an empty body"), VerifyOutcome)
+        assert isinstance(decide(CREATE, response(201), unusable="an empty body"), VerifyOutcome)
 
     def test_a_snapshot_with_an_unusable_response_is_not_retried(self):
-        assert isinstance(decide(SNAPSHOT, answer(201), unusable="an empty body"), GiveUp)
+        assert isinstance(decide(SNAPSHOT, response(201), unusable="an empty body"), GiveUp)
 
 
 class TestFinalErrors:
@@ -71,11 +71,11 @@ class TestFinalErrors:
         "status", [400, 401, 403, 404, 405, 410, 413, 415, 422, 451, 300, 302, 304, 501, 505]
     )
     def test_error_at_once(self, kind, status):
-        assert decide(kind, answer(status)) == GiveUp(str(status))
+        assert decide(kind, response(status)) == GiveUp(str(status))
 
     @pytest.mark.parametrize("kind", [READ, CREATE, SNAPSHOT])
     def test_409_is_an_error_except_for_runs(self, kind):
-        assert isinstance(decide(kind, answer(409)), GiveUp)
+        assert isinstance(decide(kind, response(409)), GiveUp)
 
     @pytest.mark.parametrize("kind", EVERY)
     def test_an_untrusted_certificate_is_final(self, kind):
@@ -85,7 +85,7 @@ class TestFinalErrors:
 
 class TestLostResponses:
     LOST = [
-        *(answer(status) for status in (500, 502, 503, 504)),
+        *(response(status) for status in (500, 502, 503, 504)),
         NoResponse("timeout", sent=True),
         NoResponse("connection cut", sent=True),
     ]
@@ -119,28 +119,28 @@ class TestLostResponses:
         assert isinstance(decision, GiveUp)
 
     def test_the_last_lost_run_is_verified_before_it_fails(self):
-        decision, _ = Attempts(RUN, retry_limit=1).after(answer(502), now=NOW, jitter=0.5)
+        decision, _ = Attempts(RUN, retry_limit=1).after(response(502), now=NOW, jitter=0.5)
         assert isinstance(decision, VerifyOutcome)
         assert isinstance(decision.otherwise, GiveUp)
 
     def test_retry_after_is_the_shortest_wait(self):
-        decision = decide(READ, answer(503, **{"retry-after": 7}))
+        decision = decide(READ, response(503, **{"retry-after": 7}))
         assert isinstance(decision, Wait)
         assert 7 < decision.seconds < 8
 
     def test_a_retry_after_beyond_queue_timeout_is_final(self):
-        assert isinstance(decide(READ, answer(503, **{"retry-after": 86400})), GiveUp)
+        assert isinstance(decide(READ, response(503, **{"retry-after": 86400})), GiveUp)
 
     def test_a_backoff_beyond_the_deadline_is_final(self):
-        assert isinstance(decide(READ, answer(503), jitter=1.0, time_left=0.5), GiveUp)
+        assert isinstance(decide(READ, response(503), jitter=1.0, time_left=0.5), GiveUp)
 
 
 class TestBackoff:
     def test_doubles_from_1_s_to_30_s_with_full_jitter(self):
         attempts, longest = Attempts(READ, retry_limit=9), []
         for _ in range(8):
-            decision, after = attempts.after(answer(500), now=NOW, jitter=1.0)
-            shortest, _ = attempts.after(answer(500), now=NOW, jitter=0.0)
+            decision, after = attempts.after(response(500), now=NOW, jitter=1.0)
+            shortest, _ = attempts.after(response(500), now=NOW, jitter=0.0)
             assert isinstance(decision, Wait)
             assert isinstance(shortest, Wait)
             assert shortest.seconds == 0
@@ -244,7 +244,7 @@ class TestRateLimits:
         for _ in range(8):
             decision, attempts = attempts.after(limits(org=(240, 0, NOW + 3)), now=NOW, jitter=0.5)
             assert isinstance(decision, Wait)
-        assert isinstance(attempts.after(answer(200), now=NOW, jitter=0.5)[0], Accept)
+        assert isinstance(attempts.after(response(200), now=NOW, jitter=0.5)[0], Accept)
 
     def test_all_waits_together_stay_within_queue_timeout(self):
         attempts, waited = Attempts(READ, queue_timeout=60), 0.0
@@ -276,7 +276,7 @@ class TestBusy:
     def test_409_on_run_waits_within_queue_timeout_and_is_no_attempt(self):
         attempts, sends = Attempts(RUN, retry_limit=1, queue_timeout=100), 0
         while True:
-            decision, attempts = attempts.after(answer(409), now=NOW, jitter=1.0)
+            decision, attempts = attempts.after(response(409), now=NOW, jitter=1.0)
             sends += 1
             if isinstance(decision, GiveUp):
                 break
@@ -350,15 +350,15 @@ class TestReasons:
         [
             (READ, NoResponse("not trusted", sent=False, final=True), GiveUp("not trusted")),
             (READ, CUT, Wait(0.5, "connection cut")),
-            (READ, answer(502), Wait(0.5, "502")),
-            (READ, answer(503, retry_after=7), Wait(7.35, "503")),
-            (RUN, answer(502), VerifyOutcome("502", Wait(0.5, "502"))),
+            (READ, response(502), Wait(0.5, "502")),
+            (READ, response(503, retry_after=7), Wait(7.35, "503")),
+            (RUN, response(502), VerifyOutcome("502", Wait(0.5, "502"))),
             (CREATE, CUT, VerifyOutcome("connection cut", Wait(0.5, "connection cut"))),
             (SNAPSHOT, CUT, GiveUp("connection cut; not sent again, since the snapshot may exist")),
-            (RUN, answer(409), Wait(0.5, "409, the test is busy", busy=True)),
-            (RUN, answer(409, retry_after=7), Wait(7.35, "409, the test is busy", busy=True)),
-            (READ, answer(429), Wait(0.85, "429, no usable reset", throttled=True)),
-            (READ, answer(429, retry_after=7), Wait(7.35, "429, Retry-After 7 s", throttled=True)),
+            (RUN, response(409), Wait(0.5, "409, the test is busy", busy=True)),
+            (RUN, response(409, retry_after=7), Wait(7.35, "409, the test is busy", busy=True)),
+            (READ, response(429), Wait(0.85, "429, no usable reset", throttled=True)),
+            (READ, response(429, retry_after=7), Wait(7.35, "429, Retry-After 7 s", throttled=True)),
             (READ, limits(org=(240, 0, NOW - 1)), Wait(0.85, "429, its reset is past", throttled=True)),
             (READ, limits(org=(240, 0, NOW)), Wait(0.85, "429, its reset is past", throttled=True)),
             (
@@ -377,8 +377,8 @@ class TestReasons:
         assert decide(kind, outcome) == decision
 
     def test_reason_for_an_unusable_response(self):
-        assert decide(READ, answer(200), unusable="an empty body") == Wait(0.5, "200, but an empty body")
-        assert decide(RUN, answer(200), unusable="HTML") == Accept("accepted, though the response is HTML")
+        assert decide(READ, response(200), unusable="an empty body") == Wait(0.5, "200, but an empty body")
+        assert decide(RUN, response(200), unusable="HTML") == Accept("accepted, though the response is HTML")
 
     def test_reason_after_the_last_attempt(self):
         last = Attempts(READ, retry_limit=3, failures=2)
@@ -387,7 +387,7 @@ class TestReasons:
     def test_reason_without_time_left(self):
         assert decide(READ, CUT, time_left=0.4) == GiveUp("connection cut, and no time is left to try again")
         assert decide(READ, CUT, time_left=0.5) == Wait(0.5, "connection cut")
-        long = decide(READ, answer(503, retry_after=400))
+        long = decide(READ, response(503, retry_after=400))
         assert long == GiveUp("503, Retry-After 400 s is longer than queue_timeout allows")
 
     def test_reason_for_a_limit_beyond_queue_timeout(self):
@@ -407,7 +407,7 @@ class TestReasons:
             )
 
     def test_reason_for_a_refusal_without_a_reset(self):
-        given_up = decide(READ, answer(429), time_left=0)
+        given_up = decide(READ, response(429), time_left=0)
         assert given_up.reason == "429, no usable reset: longer than the 0 s left until the deadline"
         assert given_up.reset is None
         for reset, is_announced in ((NOW, False), (NOW + 1, True)):
@@ -419,7 +419,7 @@ class TestReasons:
 
 
 class TestLaterAttempts:
-    @pytest.mark.parametrize("outcome", [answer(409), answer(429)])
+    @pytest.mark.parametrize("outcome", [response(409), response(429)])
     def test_refusals_double_the_backoff(self, outcome):
         attempts, waits = Attempts(RUN), []
         for _ in range(7):
@@ -430,9 +430,9 @@ class TestLaterAttempts:
 
     def test_a_wait_that_just_fits_is_allowed(self):
         exact = Attempts(READ, queue_timeout=7.35)
-        assert isinstance(exact.after(answer(429, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
-        assert isinstance(exact.after(answer(503, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
-        assert isinstance(decide(READ, answer(429, retry_after=7), time_left=7.35), Wait)
+        assert isinstance(exact.after(response(429, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
+        assert isinstance(exact.after(response(503, retry_after=7), now=NOW, jitter=0.5)[0], Wait)
+        assert isinstance(decide(READ, response(429, retry_after=7), time_left=7.35), Wait)
 
 
 class TestRetryAfter:
@@ -445,14 +445,14 @@ class TestRetryAfter:
     )
     def test_the_reset_is_reported_without_a_wait(self, headers, bucket, wrong_by):
         for asked in ("400", formatdate(NOW + 400, usegmt=True)):
-            refused = answer(429, **headers, **{"retry-after": asked})
+            refused = response(429, **headers, **{"retry-after": asked})
             given_up = decide(READ, refused, now=NOW + wrong_by)
             assert given_up.reset == RateLimitReset(bucket, NOW + 400, 400)
             assert given_up.reason.endswith("(resets at 2026-09-21T14:20:00Z)")
 
     @pytest.mark.parametrize("status", [409, 429, 503])
     def test_without_a_date_the_local_clock_is_used(self, status):
-        refused = answer(status, date=None, retry_after=formatdate(NOW + 7, usegmt=True))
+        refused = response(status, date=None, retry_after=formatdate(NOW + 7, usegmt=True))
         decision = decide(RUN, refused)
         if isinstance(decision, VerifyOutcome):
             decision = decision.otherwise

@@ -169,7 +169,7 @@ def test_a_fifth_of_the_organizations_limit_is_left_at_the_reset(monkeypatch):
 
 
 def test_the_next_window_sets_a_new_pace(monkeypatch):
-    def answer(remaining, reset_in):
+    def response(remaining, reset_in):
         headers = {"limit": "240", "remaining": str(remaining), "reset": str(time.time() + reset_in)}
         return Response(
             200,
@@ -180,7 +180,7 @@ def test_the_next_window_sets_a_new_pace(monkeypatch):
 
     async def sends():
         shared, sent = SharedAccount(SETTINGS), []
-        for announced in (answer(48, 0.5), answer(239, 60), answer(238, 60), answer(237, 60)):
+        for announced in (response(48, 0.5), response(239, 60), response(238, 60), response(237, 60)):
             await shared._slot()
             sent.append(asyncio.get_running_loop().time())
             shared.pace.update(announced, asyncio.get_running_loop().time())

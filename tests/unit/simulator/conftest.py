@@ -55,14 +55,14 @@ class Api:
         return self.service.handle(call, self.now)
 
     def ask(self, method: str, url: str, body: Any = None, **how: str) -> SimulatedResponse:
-        answer = self.send(method, url, body, **how).response
-        assert answer is not None
-        return answer
+        response = self.send(method, url, body, **how).response
+        assert response is not None
+        return response
 
     def get(self, url: str) -> Any:
-        answer = self.ask("GET", url)
-        assert answer.status == 200, answer.body
-        return json.loads(answer.body)
+        response = self.ask("GET", url)
+        assert response.status == 200, response.body
+        return json.loads(response.body)
 
     def rows(self, test_id: str, result_type: str, query: str = "") -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.get(f"/test-results/{test_id}/{result_type}{query}")["results"]

@@ -29,10 +29,10 @@ def test_prints_the_address_and_exits_cleanly_on_a_signal(signum: signal.Signals
             switches = state["switches"]
             assert (switches["page_size"], switches["listed_in_tests"]) == (2, False)
             for token, status in (("secret-token", 200), ("other", 401)):
-                answer = requests.get(
+                response = requests.get(
                     f"{url}/v7/tests", headers={"Authorization": f"Bearer {token}"}, timeout=5
                 )
-                assert answer.status_code == status
+                assert response.status_code == status
             process.send_signal(signum)
             rest, errors = process.communicate(timeout=10)
         finally:

@@ -14,8 +14,8 @@ HTTP = "202703"
 
 def ask(api: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     raw = b"" if body is None else json.dumps(body).encode()
-    answer = Control(api.service).handle(method, tuple(path.split("/")) if path else (), raw, api.now)
-    return answer.status, json.loads(answer.body)
+    response = Control(api.service).handle(method, tuple(path.split("/")) if path else (), raw, api.now)
+    return response.status, json.loads(response.body)
 
 
 def test_the_state_has_tests_agents_quota_and_switches(make_api: MakeApi) -> None:

@@ -45,18 +45,18 @@ def wait_for(true: Callable[[], bool], seconds: float = 5) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "/v7"])
 def test_paths_work_with_and_without_the_version(simulator: Simulator, prefix: str) -> None:
-    answer = get(simulator, f"{prefix}/tests")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "application/hal+json"
-    assert answer.json()["_links"]["self"]["href"] == f"{simulator.url}{prefix}/tests"
+    response = get(simulator, f"{prefix}/tests")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/hal+json"
+    assert response.json()["_links"]["self"]["href"] == f"{simulator.url}{prefix}/tests"
 
 
 def test_a_run_is_an_empty_200_with_a_length_and_both_families_of_headers(simulator: Simulator) -> None:
-    answer = run(simulator)
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert answer.headers["Content-Length"] == "0"
-    assert answer.headers["X-Organization-Rate-Limit-Remaining"] == "239"
-    assert answer.headers["X-Instant-Test-Rate-Limit-Remaining"] == "23"
+    response = run(simulator)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["Content-Length"] == "0"
+    assert response.headers["X-Organization-Rate-Limit-Remaining"] == "239"
+    assert response.headers["X-Instant-Test-Rate-Limit-Remaining"] == "23"
 
 
 def test_a_run_lands_agent_by_agent(simulator: Simulator) -> None:
@@ -75,11 +75,11 @@ def test_a_run_lands_agent_by_agent(simulator: Simulator) -> None:
 @pytest.mark.parametrize("offset", [0.0, -7200.0, 86400.0])
 def test_the_date_header_uses_the_simulators_clock(simulator: Simulator, offset: float) -> None:
     simulator.set_switches(clock_offset=offset)
-    answers = [get(simulator, "/tests"), get(simulator, "/nothing"), run(simulator)]
-    for answer in answers:
-        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    responses = [get(simulator, "/tests"), get(simulator, "/nothing"), run(simulator)]
+    for response in responses:
+        date = parsedate_to_datetime(response.headers["Date"]).timestamp()
         assert date - (time.time() + offset) == pytest.approx(0, abs=3)
-        reset = int(answer.headers["X-Organization-Rate-Limit-Reset"])
+        reset = int(response.headers["X-Organization-Rate-Limit-Reset"])
         assert 0 <= reset - date <= 3
 
 
@@ -96,8 +96,8 @@ def test_an_exhausted_window_ends_at_its_reset(simulator: Simulator) -> None:
 
 
 def test_an_encoded_slash_does_not_split_the_path(simulator: Simulator) -> None:
-    answer = requests.post(f"{simulator.url}/v7/tests/{HTTP}%2Frun/run", headers=TOKEN, timeout=5)
-    assert answer.status_code == 404
+    response = requests.post(f"{simulator.url}/v7/tests/{HTTP}%2Frun/run", headers=TOKEN, timeout=5)
+    assert response.status_code == 404
     assert simulator.requests[-1].test_id == f"{HTTP}/run"
     assert (
         requests.post(f"{simulator.url}/v7/tests/{HTTP}%2Frun", headers=TOKEN, timeout=5).status_code == 404
@@ -106,8 +106,8 @@ def test_an_encoded_slash_does_not_split_the_path(simulator: Simulator) -> None:
 
 
 def test_expand_can_be_repeated(simulator: Simulator) -> None:
-    answer = get(simulator, f"/test-results/{HTTP}/http-server?expand=header&expand=certificate")
-    assert {"headers", "sslCertificates"} <= set(answer.json()["results"][0])
+    response = get(simulator, f"/test-results/{HTTP}/http-server?expand=header&expand=certificate")
+    assert {"headers", "sslCertificates"} <= set(response.json()["results"][0])
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -137,13 +137,13 @@ def test_the_first_byte_can_be_slow(simulator: Simulator) -> None:
 def test_a_body_can_be_slow(simulator: Simulator) -> None:
     simulator.fail("results", "slow-body", seconds=0.3)
     before = time.monotonic()
-    answer = requests.get(
+    response = requests.get(
         f"{simulator.url}/test-results/{HTTP}/http-server", headers=TOKEN, timeout=0.2, stream=True
     )
     assert time.monotonic() - before < 0.2, (
         "the headers arrive at once, and every pause is shorter than the timeout"
     )
-    assert len(answer.json()["results"]) == 5
+    assert len(response.json()["results"]) == 5
     assert time.monotonic() - before >= 0.3
 
 
@@ -162,10 +162,10 @@ def test_a_response_can_be_replaced(
     simulator: Simulator, kind: str, spec: dict[str, object], status: int, body: bytes
 ) -> None:
     simulator.fail("tests", kind, **spec)
-    answer = get(simulator, "/tests")
-    assert answer.status_code == status
-    assert answer.content.startswith(body)
-    assert bool(answer.content) == bool(body)
+    response = get(simulator, "/tests")
+    assert response.status_code == status
+    assert response.content.startswith(body)
+    assert bool(response.content) == bool(body)
     assert get(simulator, "/tests").json()["tests"] == []
 
 

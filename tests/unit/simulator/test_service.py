@@ -35,13 +35,13 @@ class TestAccess:
     def test_a_request_without_a_bearer_token_is_401_in_its_own_format(
         self, make_api: MakeApi, header: str
     ) -> None:
-        answer = make_api().ask("GET", "/v7/tests", token=header)
-        assert answer.status == 401
-        assert json.loads(answer.body) == {
+        response = make_api().ask("GET", "/v7/tests", token=header)
+        assert response.status == 401
+        assert json.loads(response.body) == {
             "error": "invalid_token",
             "error_description": "Invalid access token",
         }
-        assert f"{ORGANIZATION}-Limit" not in answer.headers
+        assert f"{ORGANIZATION}-Limit" not in response.headers
 
     def test_any_token_is_accepted_by_default(self, make_api: MakeApi) -> None:
         assert make_api().ask("GET", "/tests", token="Bearer whatever").status == 200
@@ -107,10 +107,10 @@ class TestErrors:
     def test_unknown_paths_ids_and_methods_are_errors(
         self, make_api: MakeApi, method: str, path: str, status: int
     ) -> None:
-        answer = make_api().ask(method, f"/v7{path}", {})
-        assert answer.status == status
-        assert answer.content_type == "application/problem+json"
-        body = json.loads(answer.body)
+        response = make_api().ask(method, f"/v7{path}", {})
+        assert response.status == status
+        assert response.content_type == "application/problem+json"
+        body = json.loads(response.body)
         assert set(body) == {"type", "title", "status", "detail", "instance"}
         assert (body["status"], body["instance"]) == (status, f"/v7{path}")
 
@@ -133,17 +133,17 @@ class TestErrors:
         ],
     )
     def test_an_invalid_parameter_is_400_and_named(self, make_api: MakeApi, query: str, field: str) -> None:
-        answer = make_api().ask("GET", f"/test-results/{HTTP}/http-server?{query}")
-        assert answer.status == 400
-        assert [error["field"] for error in json.loads(answer.body)["errors"]] == [field]
+        response = make_api().ask("GET", f"/test-results/{HTTP}/http-server?{query}")
+        assert response.status == 400
+        assert [error["field"] for error in json.loads(response.body)["errors"]] == [field]
 
 
 class TestRun:
     def test_the_response_to_a_run_is_empty(self, make_api: MakeApi) -> None:
         api = make_api()
-        answer = api.ask("POST", f"/v7/tests/{HTTP}/run")
-        assert (answer.status, answer.body, answer.content_type) == (200, b"", None)
-        assert "Location" not in answer.headers
+        response = api.ask("POST", f"/v7/tests/{HTTP}/run")
+        assert (response.status, response.body, response.content_type) == (200, b"", None)
+        assert "Location" not in response.headers
         assert len(api.world.tests[HTTP].rounds) == 2
 
     def test_a_run_adds_a_newer_round(self, make_api: MakeApi) -> None:
@@ -262,11 +262,11 @@ class TestResults:
         self, make_api: MakeApi, choice: str, status: int
     ) -> None:
         api = make_api(missing_result_type=choice)
-        answer = api.ask("GET", f"/test-results/{HTTP}/page-load")
-        assert answer.status == status
+        response = api.ask("GET", f"/test-results/{HTTP}/page-load")
+        assert response.status == status
         if status == 200:
-            assert json.loads(answer.body)["results"] == []
-            assert json.loads(answer.body)["test"]["type"] == "http-server"
+            assert json.loads(response.body)["results"] == []
+            assert json.loads(response.body)["test"]["type"] == "http-server"
 
     @pytest.mark.parametrize(
         ("direction", "test_direction", "result_type", "expected"),
@@ -477,10 +477,10 @@ class TestCreate:
 
     def test_a_created_test_is_started(self, make_api: MakeApi) -> None:
         api = make_api()
-        answer = api.ask("POST", "/v7/tests/http-server/instant?expand=agent", self.DEFINITION)
-        made = json.loads(answer.body)
-        assert answer.status == 201
-        assert answer.headers["Location"].endswith(f"/v7/tests/http-server/{made['testId']}")
+        response = api.ask("POST", "/v7/tests/http-server/instant?expand=agent", self.DEFINITION)
+        made = json.loads(response.body)
+        assert response.status == 201
+        assert response.headers["Location"].endswith(f"/v7/tests/http-server/{made['testId']}")
         assert [agent["agentId"] for agent in made["agents"]] == ["14410"]
         assert made["_links"]["testResults"][0]["href"].endswith(
             f"/test-results/{made['testId']}/http-server"
@@ -491,15 +491,15 @@ class TestCreate:
         assert api.run(made["testId"]) == 200
 
     def test_the_response_lists_agents_on_request(self, make_api: MakeApi) -> None:
-        answer = make_api().ask("POST", "/tests/http-server/instant", self.DEFINITION)
-        assert "agents" not in json.loads(answer.body)
+        response = make_api().ask("POST", "/tests/http-server/instant", self.DEFINITION)
+        assert "agents" not in json.loads(response.body)
 
     def test_a_name_is_unique(self, make_api: MakeApi) -> None:
         api = make_api()
         assert api.status("POST", "/tests/http-server/instant", self.DEFINITION) == 201
-        answer = api.ask("POST", "/tests/http-server/instant", self.DEFINITION)
-        assert answer.status == 400
-        assert [error["field"] for error in json.loads(answer.body)["errors"]] == ["testName"]
+        response = api.ask("POST", "/tests/http-server/instant", self.DEFINITION)
+        assert response.status == 400
+        assert [error["field"] for error in json.loads(response.body)["errors"]] == ["testName"]
 
     @pytest.mark.parametrize(
         ("test_type", "definition", "fields"),
@@ -546,26 +546,28 @@ class TestCreate:
         self, make_api: MakeApi, test_type: str, definition: dict[str, Any], fields: list[str]
     ) -> None:
         api = make_api(default_tests=False)
-        answer = api.ask(
+        response = api.ask(
             "POST", f"/tests/{test_type}/instant", {"agents": [{"agentId": "14410"}], **definition}
         )
-        assert answer.status == 400
-        assert [error["field"] for error in json.loads(answer.body)["errors"]] == fields
+        assert response.status == 400
+        assert [error["field"] for error in json.loads(response.body)["errors"]] == fields
         assert api.world.tests == {}
 
     def test_a_refusal_states_what_is_expected(self, make_api: MakeApi) -> None:
         definition = {**self.DEFINITION, "httpTimeLimit": 90, "authType": "digest", "includeHeaders": 1}
-        answer = make_api().ask("POST", "/tests/http-server/instant", definition)
-        assert sorted(error["message"] for error in json.loads(answer.body)["errors"]) == [
+        response = make_api().ask("POST", "/tests/http-server/instant", definition)
+        assert sorted(error["message"] for error in json.loads(response.body)["errors"]) == [
             "authType must be one of none, basic, ntlm, kerberos, oauth",
             "httpTimeLimit must be a whole number from 5 to 60",
             "includeHeaders must be true or false",
         ]
 
     def test_null_fields_are_ignored(self, make_api: MakeApi) -> None:
-        answer = make_api().ask("POST", "/tests/http-server/instant", {**self.DEFINITION, "userAgent": None})
-        assert answer.status == 201
-        assert "userAgent" not in json.loads(answer.body)
+        response = make_api().ask(
+            "POST", "/tests/http-server/instant", {**self.DEFINITION, "userAgent": None}
+        )
+        assert response.status == 201
+        assert "userAgent" not in json.loads(response.body)
 
     def test_sip_credentials_are_nested_in_requests_but_not_in_responses(self, make_api: MakeApi) -> None:
         credentials = {"port": 5061, "protocol": "tls", "user": "probe", "password": "hunter2"}
@@ -588,9 +590,9 @@ class TestCreate:
             "customHeaders": {"root": {"X-Key": "hunter2"}},
             "agents": [{"agentId": "14410"}],
         }
-        answer = api.ask("POST", "/tests/ftp-server/instant", definition)
-        assert answer.status == 201
-        assert b"hunter2" not in answer.body
+        response = api.ask("POST", "/tests/ftp-server/instant", definition)
+        assert response.status == 201
+        assert b"hunter2" not in response.body
         assert "hunter2" not in repr(api.world.tests)
 
 
@@ -828,9 +830,9 @@ class TestDetails:
         api = make_api(before_first_data=choice)
         for agent_id, round_id in (("14419", 1_799_999_760), ("1", 1_799_999_700)):
             url = f"/test-results/{PAGE_LOAD}/page-load/agent/{agent_id}/round/{round_id}"
-            answer = api.ask("GET", url)
-            assert answer.status == status
-            assert status == 404 or json.loads(answer.body)["results"] == []
+            response = api.ask("GET", url)
+            assert response.status == status
+            assert status == 404 or json.loads(response.body)["results"] == []
 
 
 class TestAlerts:
@@ -968,9 +970,9 @@ class TestSnapshot:
     }
 
     def test_a_snapshot_returns_a_link(self, make_api: MakeApi) -> None:
-        answer = make_api().ask("POST", f"/tests/{HTTP}/snapshot", self.BODY)
-        assert answer.status == 201
-        assert json.loads(answer.body)["_links"]["appLink"]["href"].startswith("https://")
+        response = make_api().ask("POST", f"/tests/{HTTP}/snapshot", self.BODY)
+        assert response.status == 201
+        assert json.loads(response.body)["_links"]["appLink"]["href"].startswith("https://")
 
     @pytest.mark.parametrize(
         ("change", "field"),
@@ -986,9 +988,9 @@ class TestSnapshot:
     def test_an_invalid_snapshot_is_refused(
         self, make_api: MakeApi, change: dict[str, Any], field: str
     ) -> None:
-        answer = make_api().ask("POST", f"/tests/{HTTP}/snapshot", {**self.BODY, **change})
-        assert answer.status == 400
-        assert [error["field"] for error in json.loads(answer.body)["errors"]] == [field]
+        response = make_api().ask("POST", f"/tests/{HTTP}/snapshot", {**self.BODY, **change})
+        assert response.status == 400
+        assert [error["field"] for error in json.loads(response.body)["errors"]] == [field]
 
     def test_five_snapshots_are_allowed_in_five_minutes(self, make_api: MakeApi) -> None:
         api = make_api(speed=10)
@@ -999,9 +1001,9 @@ class TestSnapshot:
 
 
 class TestRateLimits:
-    def quota(self, answer: Any, family: str) -> tuple[int, int, int]:
+    def quota(self, response: Any, family: str) -> tuple[int, int, int]:
         limit, remaining, reset = (
-            int(answer.headers[f"{family}-{part}"]) for part in ("Limit", "Remaining", "Reset")
+            int(response.headers[f"{family}-{part}"]) for part in ("Limit", "Remaining", "Reset")
         )
         return limit, remaining, reset
 
@@ -1036,11 +1038,11 @@ class TestRateLimits:
     def test_the_25th_run_in_a_minute_is_refused(self, make_api: MakeApi) -> None:
         api = make_api()
         assert {api.run(HTTP) for _ in range(24)} == {200}
-        answer = api.ask("POST", f"/tests/{HTTP}/run")
-        assert answer.status == 429
-        assert self.quota(answer, INSTANT) == (24, 0, 1_800_000_060)
-        assert self.quota(answer, ORGANIZATION)[1] == 216
-        assert "Retry-After" not in answer.headers
+        response = api.ask("POST", f"/tests/{HTTP}/run")
+        assert response.status == 429
+        assert self.quota(response, INSTANT) == (24, 0, 1_800_000_060)
+        assert self.quota(response, ORGANIZATION)[1] == 216
+        assert "Retry-After" not in response.headers
         assert len(api.world.tests[HTTP].rounds) == 25
         assert api.status("GET", "/tests") == 200
         api.now += 60
@@ -1067,9 +1069,9 @@ class TestRateLimits:
     ) -> None:
         api = make_api(quota_headers=choice, instant_limit=1)
         for status in (200, 429):
-            answer = api.ask("POST", f"/tests/{HTTP}/run")
-            assert answer.status == status
-            assert {name.rpartition("-")[0] for name in answer.headers if "Rate-Limit" in name} == families
+            response = api.ask("POST", f"/tests/{HTTP}/run")
+            assert response.status == status
+            assert {name.rpartition("-")[0] for name in response.headers if "Rate-Limit" in name} == families
 
     def test_omit_remaining_drops_the_header(self, make_api: MakeApi) -> None:
         headers = make_api(omit_remaining=True).ask("POST", f"/tests/{HTTP}/run").headers
@@ -1091,9 +1093,9 @@ class TestRateLimits:
         assert self.quota(api.ask("POST", f"/tests/{HTTP}/run"), INSTANT)[2] < api.now
 
     def test_date_and_reset_use_the_simulators_clock(self, make_api: MakeApi) -> None:
-        answer = make_api(clock_offset=-7200.0).ask("GET", "/tests")
-        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == 1_800_000_015 - 7200
-        assert self.quota(answer, ORGANIZATION)[2] == 1_800_000_060 - 7200
+        response = make_api(clock_offset=-7200.0).ask("GET", "/tests")
+        assert parsedate_to_datetime(response.headers["Date"]).timestamp() == 1_800_000_015 - 7200
+        assert self.quota(response, ORGANIZATION)[2] == 1_800_000_060 - 7200
 
     @pytest.mark.parametrize(("choice", "seconds"), [("departure", 7), ("arrival", 0)])
     def test_the_date_is_that_of_departure_or_arrival(
@@ -1144,18 +1146,18 @@ class TestFaults:
     def test_a_status_can_have_headers_and_a_body(self, make_api: MakeApi) -> None:
         api = make_api()
         self.fail(api, "tests", status=503, headers={"Retry-After": "3"}, title="Busy", detail="Come back")
-        answer = api.ask("GET", "/tests")
-        body = json.loads(answer.body)
-        assert (answer.status, body["title"], body["detail"]) == (503, "Busy", "Come back")
-        assert answer.headers["Retry-After"] == "3"
-        assert f"{ORGANIZATION}-Remaining" in answer.headers
+        response = api.ask("GET", "/tests")
+        body = json.loads(response.body)
+        assert (response.status, body["title"], body["detail"]) == (503, "Busy", "Come back")
+        assert response.headers["Retry-After"] == "3"
+        assert f"{ORGANIZATION}-Remaining" in response.headers
 
     def test_proxy_pages_have_no_quota_headers(self, make_api: MakeApi) -> None:
         api = make_api()
         self.fail(api, "*", "html", status=200)
-        answer = api.ask("GET", "/tests")
-        assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
-        assert not [name for name in answer.headers if name.startswith("X-")]
+        response = api.ask("GET", "/tests")
+        assert (response.status, response.content_type) == (200, "text/html; charset=utf-8")
+        assert not [name for name in response.headers if name.startswith("X-")]
 
     def test_slow_and_cut_responses_have_the_right_body(self, make_api: MakeApi) -> None:
         api = make_api()
@@ -1214,9 +1216,9 @@ class TestLog:
     def test_the_token_is_not_stored(self, make_api: MakeApi) -> None:
         api = make_api()
         for method, path in (("GET", "/tests"), ("POST", f"/tests/{HTTP}/run"), ("GET", "/nothing")):
-            answer = api.ask(method, path)
-            assert b"secret-token" not in answer.body
-            assert "secret-token" not in repr(answer)
+            response = api.ask(method, path)
+            assert b"secret-token" not in response.body
+            assert "secret-token" not in repr(response)
         assert "secret-token" not in repr(list(api.service.log)) + repr(vars(api.service)) + repr(
             vars(api.world)
         )

@@ -22,8 +22,8 @@ def test_it_can_be_configured_before_start_and_read_after_stop() -> None:
         _ = simulator.url
     with simulator:
         token = {"Authorization": f"Bearer {simulator.token}"}
-        answer = requests.get(f"{simulator.url}/test-results/{test_id}/dnssec", headers=token, timeout=5)
-        assert len(answer.json()["results"]) == 5
+        response = requests.get(f"{simulator.url}/test-results/{test_id}/dnssec", headers=token, timeout=5)
+        assert len(response.json()["results"]) == 5
         url = simulator.url
     assert simulator.count("results", test_id) == 1
     with pytest.raises(requests.ConnectionError):
