@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 TESTS = """
 import requests
@@ -57,6 +59,8 @@ def test_each_test_gets_a_new_simulator(tmp_path: Path) -> None:
     assert "2 passed" in output, output
 
 
+@pytest.mark.system
+@pytest.mark.xdist_group("empty folder")
 def test_the_documented_examples_work_in_an_empty_folder(tmp_path: Path) -> None:
     pages = [(ROOT / page).read_text() for page in ("README.md", "docs/testing.md")]
     blocks = [re.findall(r"```python\n(.*?)```", page, re.DOTALL) for page in pages]
