@@ -92,42 +92,25 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
     agents with an error, when there are more of them than ``max_agent_errors`` allows; agents by the number of failed
     checks; agents with a tolerated error; agents by the number of warnings; missing agents.
     """
+    found = {
+        "FAILED": _agents_of_checks(evidence, "FAILED"),
+        "error": [(agent, error_reason(agent)) for agent in evidence["failed_agents"]],
+        "warning": _agents_of_checks(evidence, "warning"),
+        "missing": [(agent, missing_reason(agent)) for agent in evidence["agents"]["missing"]],
+    }
+    too_many = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
+    order = ["error", "FAILED"] if too_many else ["FAILED", "error"]
+    order += ["warning", "missing"]
     counts: dict[str, Counter[str]] = {}
     problems: dict[str, AgentProblem] = {}
-
-    def add(agent: Mapping[str, Any], problem: str, reason: str) -> None:
-        key = _key(agent)
-        counts.setdefault(key, Counter())[problem] += 1
-        problems.setdefault(key, AgentProblem(key, agent_label(agent), reason))
-
-    too_many = _total(evidence, "failed_agents") > evidence["agents"]["allowed_errors"]
-    inconclusive = evidence["verdict"] not in ("passed", "failed")
-
-    def add_checks(state: str) -> None:
-        for check, agent in _agents_of_checks(evidence, state):
-            add(agent, state, agent_reason(check, agent))
-
-    # The first reason of an agent is the one that is shown, so the order is the order of importance.
-    if not too_many:
-        add_checks("FAILED")
-    for agent in evidence["failed_agents"]:
-        add(agent, "error", error_reason(agent))
-    if too_many:
-        add_checks("FAILED")
-    add_checks("warning")
-    for agent in evidence["agents"]["missing"]:
-        add(agent, "missing", missing_reason(agent))
-
-    def rank(key: str) -> tuple[int, ...]:
-        count = counts[key]
-        order = ["FAILED", "error", "warning", "missing"]
-        if too_many:
-            order.insert(0, "error")
-        if inconclusive:
-            order.insert(0, "missing")
-        return tuple(-count[problem] for problem in order)
-
-    return [problems[key] for key in sorted(problems, key=rank)]
+    for problem in order:  # the first reason of an agent is shown
+        for agent, reason in found[problem]:
+            key = _key(agent)
+            counts.setdefault(key, Counter())[problem] += 1
+            problems.setdefault(key, AgentProblem(key, agent_label(agent), reason))
+    if evidence["verdict"] not in ("passed", "failed"):
+        order.insert(0, "missing")
+    return [problems[key] for key in sorted(problems, key=lambda key: [-counts[key][name] for name in order])]
 
 
 def error_reason(agent: Mapping[str, Any]) -> str:
@@ -216,18 +199,24 @@ def summary(evidence: Evidence) -> str:
     lines = [str(evidence["summary"]), f"  {agent_counts(evidence)}"]
     if evidence["verdict"] in ("incomplete", "no_results") and evidence.get("reason"):
         lines.append(f"  Not judged: {shorten(str(evidence['reason']), MAX_SENTENCE)}")
-    lines += [f"  {shorten(check_sentence(check, 3), MAX_SENTENCE)}" for check in failed_checks[:MAX_LISTED]]
-    if len(failed_checks) > MAX_LISTED:
-        lines.append(f"  and {len(failed_checks) - MAX_LISTED} more failed checks")
-    lines += [
-        f"  {agent_label(agent)}: {shorten(SEPARATOR.join(error_lines(agent)), MAX_SENTENCE)}"
-        for agent in evidence["failed_agents"][:MAX_LISTED]
-    ]
-    if (more := _total(evidence, "failed_agents") - MAX_LISTED) > 0:
-        lines.append(f"  and {more} more with an error")
-    lines += [f"  {agent_label(agent)}: {missing_reason(agent)}" for agent in missing[:MAX_LISTED]]
-    if (more := _total(evidence, "agents.missing") - MAX_LISTED) > 0:
-        lines.append(f"  and {more} more missing")
+    lines += _first(
+        [check_sentence(check, 3) for check in failed_checks[:MAX_LISTED]],
+        len(failed_checks),
+        "failed checks",
+    )
+    lines += _first(
+        [
+            f"{agent_label(agent)}: {SEPARATOR.join(error_lines(agent))}"
+            for agent in evidence["failed_agents"][:MAX_LISTED]
+        ],
+        _total(evidence, "failed_agents"),
+        "with an error",
+    )
+    lines += _first(
+        [f"{agent_label(agent)}: {missing_reason(agent)}" for agent in missing[:MAX_LISTED]],
+        _total(evidence, "agents.missing"),
+        "missing",
+    )
     links = evidence["links"]
     if link := links.get("round") or links.get("test"):
         lines.append(f"  ThousandEyes: {link}")
@@ -235,6 +224,14 @@ def summary(evidence: Evidence) -> str:
         lines.append(f"  Snapshot: {link}")
     lines.append("  Evidence: XCom 'return_value' of this task")
     return "\n".join(lines)
+
+
+def _first(lines: Sequence[str], total: int, what: str) -> list[str]:
+    """The first lines of a list, shortened, and how many more there are."""
+    more = total - len(lines)
+    return [f"  {shorten(line, MAX_SENTENCE)}" for line in lines] + (
+        [f"  and {more} more {what}"] if more else []
+    )
 
 
 def _failed_checks(evidence: Evidence) -> list[Mapping[str, Any]]:
@@ -374,7 +371,7 @@ def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
     if left_out(evidence, "failed_agents"):  # else an agent with an error could be shown as one without
         return rows
     failing, warned = (
-        Counter(_key(agent) for _, agent in _agents_of_checks(evidence, state))
+        Counter(_key(agent) for agent, _ in _agents_of_checks(evidence, state))
         for state in ("FAILED", "warning")
     )
     good = "ok" if not failing | warned or _all_named(evidence) else "reported"
@@ -392,10 +389,10 @@ def agent_rows(evidence: Evidence) -> list[tuple[str, str, str]]:
     ]
 
 
-def _agents_of_checks(evidence: Evidence, state: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The checks in a state, each with every agent that it names."""
+def _agents_of_checks(evidence: Evidence, state: str) -> list[tuple[Mapping[str, Any], str]]:
+    """The agents that the checks in a state name, each with the reason."""
     return [
-        (check, agent)
+        (agent, agent_reason(check, agent))
         for check in evidence["checks"]
         if check_state(check) == state
         for agent in (*check["failing_agents"], *check["without_metric"])
