@@ -82,8 +82,15 @@ def junit(evidence: Mapping[str, Any]) -> str:
 
 
 def junit_cases(evidence: Mapping[str, Any]) -> list[ElementTree.Element]:
-    """Return the test cases of a run: its round, the errors of its agents, and each check."""
-    return [_round_case(evidence), _errors_case(evidence), *map(_check_case, evidence["checks"])]
+    """Return the test cases of a run: its round, the errors of its agents, and each check.
+
+    Only a failed run has failures. What an inconclusive or an unconfirmed run shows of its agents is skipped.
+    """
+    of_agents = [_errors_case(evidence), *map(_check_case, evidence["checks"])]
+    if evidence["verdict"] != "failed":
+        for case in of_agents:
+            skip_outcome(case, "not confirmed" if evidence["verdict"] == "passed" else "not judged")
+    return [_round_case(evidence), *of_agents]
 
 
 def junit_document(
@@ -149,6 +156,14 @@ def junit_outcome(case: ElementTree.Element, kind: str, type_: str, lines: Seque
     # Jenkins' schema has no attributes for what was skipped.
     attributes = {} if kind == "skipped" else {"message": xml_text(lines[0]), "type": type_}
     ElementTree.SubElement(case, kind, attributes).text = xml_text("\n".join(lines))
+
+
+def skip_outcome(case: ElementTree.Element, why: str) -> None:
+    """Turn the failure or error of a test case into a skip with the same text."""
+    for kind in ("failure", "error"):
+        if (outcome := case.find(kind)) is not None:
+            case.remove(outcome)
+            junit_outcome(case, "skipped", "", [f"{why}: {outcome.text}"])
 
 
 def _round_case(evidence: Mapping[str, Any]) -> ElementTree.Element:

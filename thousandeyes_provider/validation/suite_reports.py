@@ -17,6 +17,7 @@ from thousandeyes_provider.validation.reports import (
     junit_outcome,
     markdown_table,
     report,
+    skip_outcome,
 )
 from thousandeyes_provider.validation.suite_evidence import worst_reason
 from thousandeyes_provider.validation.summary import test_label, text_columns
@@ -79,7 +80,7 @@ def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], 
         for case in junit_cases(run):
             case.set("classname", f"thousandeyes.{run['test_name'] or run['test_id']}")
             if not is_blocking:
-                _skip(case)
+                skip_outcome(case, "not blocking")
             cases.append(case)
     absent = [f"test {test_id}" for test_id in evidence["missing"]]
     absent += ["a run of an unknown test"] * (evidence["without_evidence_count"] - len(absent))
@@ -147,11 +148,3 @@ def _level(row: Mapping[str, Any]) -> int:
     if row["verdict"] == "passed":
         return logging.INFO
     return logging.ERROR if row["verdict"] == "failed" and row["blocking"] else logging.WARNING
-
-
-def _skip(case: Any) -> None:
-    """Turn the failure or error of a case into a skip with the same text."""
-    for kind in ("failure", "error"):
-        if (outcome := case.find(kind)) is not None:
-            case.remove(outcome)
-            junit_outcome(case, "skipped", "", [f"not blocking: {outcome.text}"])

@@ -170,6 +170,21 @@ class TestJUnit:
         suite = read(junit(run))
         assert suite.find("testcase/error").text == f"{run['summary']}\nRome: missing"
 
+    @pytest.mark.parametrize(
+        ("verdict", "why"),
+        [
+            (Verdict.INCOMPLETE, "not judged"),
+            (Verdict.ERROR, "not judged"),
+            (Verdict.PASSED, "not confirmed"),
+        ],
+    )
+    def test_only_a_failed_run_has_failures(self, verdict, why):
+        suite = read(junit(evidence_of(verdict)))
+        assert suite.get("failures") == "0"
+        assert suite.find("testcase/skipped").text == (
+            f"{why}: http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
+        )
+
     def test_properties_have_the_figures_and_the_links(self):
         properties = {
             element.get("name"): element.get("value")
@@ -263,12 +278,12 @@ class TestReadBack:
     """Parse the reports with independent libraries."""
 
     def test_junitparser_reads_the_results(self):
-        (suite,) = JUnitXml.fromstring(junit(evidence_of(error="refused", **ROME_IS_MISSING)).encode())
-        assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 1, 2)
+        (suite,) = JUnitXml.fromstring(junit(evidence_of(error="refused")).encode())
+        assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 2, 0, 2)
         assert suite.time == 61
         results = {f"{case.classname} {case.name}": case.result for case in suite}
         assert {name: [type(value) for value in properties] for name, properties in results.items()} == {
-            "thousandeyes round is complete": [Error],
+            "thousandeyes round is complete": [],
             "thousandeyes at most 0 agents with an error": [Failure],
             "thousandeyes.http-server responseTime max <= 800 ms": [Failure],
             "thousandeyes.http-server responseTime max <= 100 ms": [Skipped],
@@ -277,7 +292,11 @@ class TestReadBack:
         }
         (failure,) = results["thousandeyes.http-server responseTime max <= 800 ms"]
         assert failure.message == "http-server responseTime max: 900 ms, expected <= 800 ms: Oslo 900 ms"
-        assert "Rome: missing" in results["thousandeyes round is complete"][0].text
+        (incomplete,) = JUnitXml.fromstring(junit(evidence_of(**ROME_IS_MISSING)).encode())
+        assert (incomplete.failures, incomplete.errors, incomplete.skipped) == (0, 1, 3)
+        (error,) = next(case.result for case in incomplete if case.name == "round is complete")
+        assert type(error) is Error
+        assert "Rome: missing" in error.text
 
     def test_markdown_it_reads_the_tables(self):
         tokens = MarkdownIt("commonmark").enable("table").parse(markdown(evidence_of(**ROME_IS_MISSING)))
