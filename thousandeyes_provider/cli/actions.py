@@ -48,23 +48,40 @@ def _command(action: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
 
     @functools.wraps(action)
     def command(args: Namespace) -> None:
-        from airflow.providers.common.compat.sdk import AirflowException
+        from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
         output = sys.stdout
         try:
             with _logging_to_stderr():
+                _check_folders(args)
                 code = action(SimpleNamespace(**vars(args), stdout=output))  # type: ignore[arg-type]
             output.flush()
         except KeyboardInterrupt:
-            code = _error("interrupted", INTERRUPTED)
+            cache = getattr(args, "cache", None)
+            resume = f"; {cache} keeps what was read, the same call resumes" if cache else ""
+            code = _error(f"interrupted{resume}", INTERRUPTED)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
             code = PASSED
+        except AirflowNotFoundException:
+            code = _error(
+                f"connection {args.conn_id!r} is not defined: set AIRFLOW_CONN_{args.conn_id.upper()}, for example to "
+                '\'{"conn_type": "thousandeyes", "password": "<token>"}\', or add it to Airflow',
+                INCONCLUSIVE,
+            )
         except (AirflowException, ValueError, OSError) as error:
             code = _error(" ".join(str(error).split()) or type(error).__name__, INCONCLUSIVE)
         sys.exit(code)
 
     return command
+
+
+def _check_folders(args: Namespace) -> None:
+    """Refuse a file that cannot be written before anything is read."""
+    for option in ("write", "report", "cache"):
+        path = getattr(args, option, None)
+        if path and "://" not in path and not os.access(folder := Path(path).absolute().parent, os.W_OK):
+            raise ValueError(f"--{option} {path}: cannot write to the folder {folder}")
 
 
 def _error(text: str, code: int) -> int:
@@ -153,14 +170,15 @@ def agents(args: Namespace) -> int:
 def quota(args: Namespace) -> int:
     """Show the rate limits as one read reports them."""
     from thousandeyes_provider.api.response import iso_time
+    from thousandeyes_provider.validation.samples import plain
 
     hook = _hook(args)
     hook.list_account_groups()
     rows = [
         {
             "bucket": bucket,
-            "limit": limit.limit,
-            "remaining": limit.remaining,
+            "limit": plain(limit.limit),
+            "remaining": plain(limit.remaining),
             "resets_at": None if limit.reset is None else iso_time(limit.reset),
             "reserved": None if limit.limit is None else round(hook.reserved_share * limit.limit),
         }
@@ -354,8 +372,9 @@ def _read_history(args: Namespace, reader: ResultsReader, plan: Plan) -> History
     with _progress(history_reader, f"Test {plan.test_id}"):
         history = history_reader.read(args.days)
     if not len(history):
+        days = "day" if args.days == 1 else f"{args.days} days"
         raise ValueError(
-            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {24 * args.days} hours"
+            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {days}"
         )
     return history
 

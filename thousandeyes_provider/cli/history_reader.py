@@ -46,8 +46,8 @@ class HistoryReader:
 
         :raises ThousandEyesError: when a read fails; what was read before stays in the cache file.
         """
-        end = int(self.hook.server_now()) // PORTION * PORTION + PORTION
-        starts = range(end - days * 86400, end, PORTION)
+        now = int(self.hook.server_now())
+        starts = range((now - days * 86400) // PORTION * PORTION, now + 1, PORTION)
         history = History(self.plan.test_id, self.plan.test_type, self.plan.test_name, keep=self.keep)
         wanted = [(name, start) for start in starts for name in self.plan.directions]
         with _Cache(self.cache, self._description()) as cache:

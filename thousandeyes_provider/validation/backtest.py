@@ -328,7 +328,10 @@ class Backtest:
         """One line: ``would have failed 4 of 4032 rounds (1 in 1008) in 2 episodes; 3 inconclusive``."""
         failed, total, episodes = len(self.failed), self.judged, len(self.episodes)
         plural = "" if episodes == 1 else "s"
-        rate = f" (1 in {round(total / failed)}) in {episodes} episode{plural}" if failed else ""
+        rate = ""
+        if failed:
+            share = f"1 in {round(total / failed)}" if 2 * failed < total else f"{100 * failed / total:.0f} %"
+            rate = f" ({share}) in {episodes} episode{plural}"
         again = f"; {self.unconfirmed} failures not confirmed" if self.gate.confirm_failures else ""
         return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive{again}"
 
@@ -423,7 +426,9 @@ def judge_round(
     if not any(rows.values()):
         return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
     if present < needed or not judgement.judged:
+        names = formatting.join_truncated(missing, MAX_AGENTS_NAMED)
         reason = f"{present} of {len(expected)} agents reported, {needed} needed"
+        reason += f"; missing: {names}" if missing else ""
         return JudgedRound(round_id, Verdict.INCOMPLETE, (), missing, reason, _link(rows, ()))
     if judgement.passed:
         return JudgedRound(round_id, Verdict.PASSED, warned=warned)

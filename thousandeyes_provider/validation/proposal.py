@@ -640,8 +640,8 @@ class _Proposer:
             "confirm_failures": "A failed run is repeated, and fails only when the same check fails each time. "
             f"{repeated} of {rounds} rounds would have been repeated. Learned from consecutive rounds, "
             f"{self.history.interval:g} s apart.",
-            "min_agents": f"{self.agents} agents; in {too_silent} of {rounds} rounds more than {silent} were silent.",
-            "max_agent_errors": f"In {many_errors} of {rounds} rounds more than {errors} agents had errors; "
+            "min_agents": f"{self.agents} agents; more than {silent} were silent in {too_silent} of {rounds} rounds.",
+            "max_agent_errors": f"More than {errors} had errors in {many_errors} of {rounds} rounds; "
             f"a single agent had one in {self.errors.count(1)}.",
         }
         return Proposal(
@@ -663,7 +663,7 @@ class _Proposer:
         unit = unit_of(candidate.result_type, candidate.metric)
         if candidate.fixed is not None:
             comparison: dict[str, Any] = {"less_than": RESPONSE_CODE_LIMIT}
-            what = f"{RESPONSE_CODE_LIMIT} or above"
+            what = f"at {RESPONSE_CODE_LIMIT} or above"
         elif candidate.window:
             comparison = {"change_leq_to": limit, "floor": candidate.floor}
             what = f"{percent(limit)} slower than in the {window_text(candidate.window)} before"

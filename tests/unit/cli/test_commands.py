@@ -80,6 +80,7 @@ class TestListing:
 
     def test_the_quota_has_limit_remainder_and_reserve(self, command):
         code, out, _ = command("quota", "--output", "json")
+        assert '"limit": 100000,' in out
         (bucket,) = json.loads(out)
         assert (code, bucket["bucket"], bucket["limit"], bucket["reserved"]) == (
             0,
@@ -238,7 +239,7 @@ class TestAlerts:
         assert list(yaml.safe_load(out)["checks"]["http-server"]) == ["responseTime"]
         assert "# Not converted: Automatic: Auto(responseTime >= High sensitivity)" in out
         code, out, err = command("backtest", scheduled, "--from-alert-rules", "--days", 2)
-        assert "would have failed 144 of 144 rounds" in out
+        assert "would have failed 144 of 144 rounds (100 %) in 1 episode" in out
         assert "not converted: Automatic" in err
 
     @pytest.mark.parametrize("name", ["backtest", "propose"])
@@ -276,8 +277,28 @@ class TestErrors:
         empty = simulator.add_test("api", agents=AGENTS, history=[])
         assert "has no api rounds" in refused(name, empty, "--test-type", "api")
 
+    def test_a_day_without_rounds(self, simulator, refused):
+        old = simulator.add_test("api", agents=AGENTS, history=[3 * 86400])
+        message = refused("backtest", old, "--test-type", "api", "--days", 1)
+        assert message == f"error: test {old} has no api rounds in the last day"
+
     def test_a_connection_that_does_not_exist(self, refused):
-        assert "nowhere" in refused("tests", "--conn-id", "nowhere")
+        message = refused("tests", "--conn-id", "nowhere")
+        assert message.startswith(
+            "error: connection 'nowhere' is not defined: set AIRFLOW_CONN_NOWHERE, for example"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "option"),
+        [("propose", "--write"), ("propose", "--cache"), ("backtest", "--report"), ("run", "--report")],
+    )
+    def test_a_file_in_a_folder_that_does_not_exist(self, simulator, refused, checkout, name, option):
+        before = len(simulator.requests)
+        message = refused(name, checkout, option, "/no/such/folder/file.html")
+        assert message == (
+            f"error: {option} /no/such/folder/file.html: cannot write to the folder /no/such/folder"
+        )
+        assert len(simulator.requests) == before
 
     def test_a_wrong_test_type(self, refused, checkout):
         assert "has no api rounds" in refused("check", checkout, "--test-type", "api")
@@ -324,6 +345,11 @@ class TestErrors:
         code, out, err = command("propose", checkout, "--write", path)
         assert (code, out, err.splitlines()[-1]) == (130, "", "error: interrupted")
         assert list(tmp_path.iterdir()) == []
+        cache = tmp_path / "cache"
+        _, _, err = command("propose", checkout, "--cache", cache)
+        assert (
+            err.splitlines()[-1] == f"error: interrupted; {cache} keeps what was read, the same call resumes"
+        )
 
     def test_logging_is_restored(self, command):
         before = logging.getLogger().handlers[:], logging.getLogger().level

@@ -74,7 +74,8 @@ def test_each_read_covers_its_portion_and_the_late_measurements():
     hook = Hook()
     read(hook, days=1)
     starts = [start for _, _, start, _ in hook.reads]
-    assert [later - earlier for earlier, later in itertools.pairwise(starts)] == [PORTION] * 3
+    assert [later - earlier for earlier, later in itertools.pairwise(starts)] == [PORTION] * 4
+    assert NOW - 86400 - PORTION < starts[0] <= NOW - 86400
     assert {end - start for _, _, start, end in hook.reads} == {PORTION + 900}
     assert starts[-1] <= NOW < starts[-1] + PORTION
 
@@ -82,8 +83,8 @@ def test_each_read_covers_its_portion_and_the_late_measurements():
 def test_the_pause_after_a_read_fits_the_requests_that_it_took():
     hook = Hook(gap=0.5, pages=4)
     read(hook, days=1)
-    assert hook.slept == [2.0] * 4
-    assert hook.paced_seconds == 8.0
+    assert hook.slept == [2.0] * 5
+    assert hook.paced_seconds == 10.0
 
 
 def test_rows_of_both_directions_have_their_direction():
@@ -110,7 +111,7 @@ class TestCache:
         whole = read(first, tmp_path / "cache")
         again = read(second, tmp_path / "cache")
         assert list(again) == list(whole)
-        assert (len(first.reads), len(second.reads)) == (8, 1)
+        assert (len(first.reads), len(second.reads)) == (9, 1)
 
     def test_an_interrupted_call_resumes(self, tmp_path):
         with pytest.raises(KeyboardInterrupt):
@@ -119,7 +120,7 @@ class TestCache:
         assert [set(json.loads(line)) for line in lines[1:]] == [{"result_type", "start", "rows"}] * 5
         resumed = Hook()
         assert list(read(resumed, tmp_path / "cache")) == list(read(Hook()))
-        assert len(resumed.reads) == 3
+        assert len(resumed.reads) == 4
 
     def test_a_truncated_line_is_read_again(self, tmp_path):
         path = tmp_path / "cache"

@@ -114,6 +114,7 @@ class TestVerdicts:
         built = history(r5a2=None)
         (incomplete,) = judged(built, **LIMIT).inconclusive
         assert (incomplete.verdict, incomplete.agents) == (Verdict.INCOMPLETE, ("Agent 2",))
+        assert incomplete.reason == "2 of 3 agents reported, 3 needed; missing: Agent 2"
         assert judged(built, **LIMIT, min_agents=2).inconclusive == []
         assert judged(built, **LIMIT, min_agents=0.6).inconclusive == []
 
