@@ -13,10 +13,10 @@ export default tseslint.config(
     rules: {
       ...jsxA11y.flatConfigs.strict.rules,
       ...reactHooks.configs.recommended.rules,
-      // A region that scrolls has to be reachable by keyboard.
+      // A scrollable region must be reachable by keyboard.
       "jsx-a11y/no-noninteractive-tabindex": ["error", { roles: ["region"], tags: [] }],
       eqeqeq: "error",
-      // Text of the API is text: no code path makes markup of it.
+      // Text from the API must never become markup.
       "no-restricted-syntax": [
         "error",
         { selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']", message: "Text is never markup." },

@@ -7,11 +7,11 @@ import { feature } from "topojson-client";
 
 const WIDTH = 720;
 const HEIGHT = 330;
-const MIN_AREA = 12; // square units of the picture; smaller islands are left out of the outline
+const MIN_AREA = 12; // square units of the picture; smaller islands are omitted
 const read = (name) =>
   JSON.parse(readFileSync(new URL(`../node_modules/world-atlas/${name}.json`, import.meta.url)));
 
-// Antarctica has no agents: the picture ends at 56 degrees south.
+// Antarctica has no agents, so the map ends at 56 degrees south.
 const FRAME = [
   [0, 0],
   [WIDTH, HEIGHT],
