@@ -110,7 +110,7 @@ class ThousandEyesAsyncHook(BaseThousandEyesHook, BaseHook):
                 self._account = (
                     SharedAccount.shared(settings, self.reserved_share)
                     if self._shared
-                    else SharedAccount(settings, self.reserved_share, paced=False)
+                    else SharedAccount(self.reserved_share, paced=False)
                 )
                 self._settings = settings
         return self._settings

@@ -40,9 +40,7 @@ ACCOUNT_GROUP_TTL = 600.0
 """Seconds for which the default account group counts as known, also when it could not be read."""
 
 _accounts: WeakKeyDictionary[Any, dict[tuple[str, str], SharedAccount]] = WeakKeyDictionary()
-
-_unused: WeakKeyDictionary[Any, dict[tuple[str, str], RequestPacer]] = WeakKeyDictionary()
-"""The pacers of accounts without a user: an announced reset and the turns given out still count."""
+"""The accounts of each event loop, also without a user: an announced reset and the turns given out still count."""
 
 
 @dataclass(frozen=True)
@@ -126,23 +124,17 @@ class RequestPacer:
         if limit is not None and limit >= 1:
             self._run_limit = limit
 
-    def has_waits(self, now: float) -> bool:
-        """Whether a new user of the account would have to wait."""
-        return max(self.next_slot(), self.next_run) > now
-
 
 class SharedAccount:
     """A ThousandEyes account on one event loop: its sessions and its pace.
 
-    Get one with :meth:`shared` and return it with :meth:`release`; the last user closes it.
+    Get one with :meth:`shared` and return it with :meth:`release`; the last user closes its connections.
 
     :param reserved_share: share of the organization's quota that stays free, 0 to 1.
     :param paced: whether requests keep the pace that the quota allows; ``False`` for a single user.
     """
 
-    def __init__(
-        self, settings: ConnectionSettings, reserved_share: float = 0.2, *, paced: bool = True
-    ) -> None:
+    def __init__(self, reserved_share: float = 0.2, *, paced: bool = True) -> None:
         self.pace = RequestPacer(reserved_share)
         self._paced = paced
         self._line = asyncio.Lock()
@@ -154,32 +146,21 @@ class SharedAccount:
         self._users = 1
         self._waiting_for_turn = 0
         self._sessions: dict[tuple[Any, ...], AsyncSession] = {}
-        self._key = _key(settings)
 
     @classmethod
     def shared(cls, settings: ConnectionSettings, reserved_share: float = 0.2) -> SharedAccount:
         """The account of a base URL and token on this event loop, shared by all its users."""
-        loop, key = asyncio.get_running_loop(), _key(settings)
-        of_loop = _accounts.setdefault(loop, {})
-        account = of_loop.get(key)
-        if account is None:
-            account = of_loop[key] = cls(settings, reserved_share)
-            account.pace = _unused.get(loop, {}).pop(key, account.pace)
-        else:
-            account._users += 1
-        return account
+        of_loop = _accounts.setdefault(asyncio.get_running_loop(), {})
+        key = settings.base_url, hashlib.sha256(settings.token.encode()).hexdigest()
+        if key in of_loop:
+            of_loop[key]._users += 1
+        return of_loop.setdefault(key, cls(reserved_share))
 
     async def release(self) -> None:
         """Return the account; the last user closes its connections."""
         self._users -= 1
         if self._users:
             return
-        loop = asyncio.get_running_loop()
-        of_loop = _accounts.get(loop, {})
-        if of_loop.get(self._key) is self:
-            del of_loop[self._key]
-            if self.pace.has_waits(loop.time()):
-                _unused.setdefault(loop, {})[self._key] = self.pace
         sessions, self._sessions = self._sessions, {}
         async with AsyncExitStack() as closing:  # closes the others, too, when it is cancelled at one
             for session in sessions.values():
@@ -288,7 +269,3 @@ class SharedAccount:
                 paced += 0.0 if is_held else pause
             pace.take_slot(time())
         return paced, held
-
-
-def _key(settings: ConnectionSettings) -> tuple[str, str]:
-    return settings.base_url, hashlib.sha256(settings.token.encode()).hexdigest()
