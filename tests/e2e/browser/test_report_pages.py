@@ -138,7 +138,7 @@ def test_a_failed_step_is_named_without_scrolling(page, airflow, shoot):
     shoot(page, "report-step")
 
 
-def test_an_inconclusive_run_is_not_called_failed(page, airflow, shoot):
+def test_an_inconclusive_run_is_not_shown_as_failed(page, airflow, shoot):
     open_report(page, airflow, **INCONCLUSIVE)
     assert "Incomplete" in banner(page)
     assert "Failed" not in banner(page)

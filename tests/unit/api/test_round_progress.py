@@ -437,7 +437,7 @@ class TestResuming:
         earlier = progress(UNKNOWN, sighting=first.to_sighting()).poll({HTTP: rows("a", OURS - 1)}, 20)
         assert (earlier.to_sighting().rounds, earlier.to_sighting().rows) == ({HTTP: OURS - 1}, {HTTP: 1})
 
-    def test_sighting_is_small_however_many_agents_there_are(self):
+    def test_sighting_is_small_for_any_number_of_agents(self):
         many = [f"agent-{n}" for n in range(5_000)]
         trigger = progress(UNKNOWN).poll({HTTP: rows(many)}, 10)
         text = json.dumps(trigger.to_sighting().to_json())
@@ -726,7 +726,7 @@ def test_resumed_worker_never_judges_fewer_agents_than_the_trigger_saw(start, fi
                     assert len(worker.rows()[name]) >= sighting.rows[name]
 
 
-def test_progress_of_a_run_is_made_of_its_handle():
+def test_progress_is_created_from_the_run_handle():
     plan = Plan(
         test_id="7",
         test_type=HTTP,

@@ -248,7 +248,7 @@ class TestAgentOfRow:
     def test_row_without_an_agent(self, agent):
         assert (agent_id_of({"agent": agent}), agent_name_of({"agent": agent})) == ("", "")
 
-    def test_key_is_the_id_else_the_name(self):
+    def test_key_is_the_id_or_the_name(self):
         assert row_key("http-server", {"agent": {"agentId": "1", "agentName": "a"}}) == ("1",)
         assert row_key("http-server", {"agent": {"agentName": "a"}}) == ("a",)
 

@@ -180,7 +180,7 @@ def test_missing_field_is_named(name):
         ("deadline", "nan"),
     ],
 )
-def test_wrong_field_is_named(name, wrong):
+def test_invalid_field_is_named(name, wrong):
     with pytest.raises(ValueError, match=name):
         RunHandle.from_json(handle().to_json() | {name: wrong})
 

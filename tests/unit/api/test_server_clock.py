@@ -32,7 +32,7 @@ def test_before_the_first_response_the_local_clock_is_used():
         st.tuples(st.floats(0, 50), st.floats(0, 20), st.floats(0, 1)), min_size=1, max_size=8
     ),
 )
-def test_estimate_is_a_lower_bound_wherever_the_date_is_set(offset, exchanges):
+def test_estimate_is_a_lower_bound_for_any_time_of_the_date(offset, exchanges):
     clock, local = ServerClock(), NOW
     for gap, took, share in exchanges:
         sent_at = local + gap

@@ -143,7 +143,7 @@ class TestLoopback:
             *("127.0.0.1", "127.0.0.1:8080", "127.8.9.10", "[::1]", "[::1]:8080", "[0:0:0:0:0:0:0:1]"),
         ],
     )
-    def test_this_machine(self, host):
+    def test_loopback_hosts(self, host):
         assert is_loopback(base_url(host, "http"))
 
     @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ class TestLoopback:
             *("127.0.0.1.", "localhost.", "localhost..", "te.localhost", "evil.localhost"),
         ],
     )
-    def test_not_this_machine(self, host):
+    def test_other_hosts(self, host):
         assert not is_loopback(base_url(host, "http"))
 
     @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ class TestErrors:
         expected = "error: --gate no-such-file.yaml: No such file or directory"
         assert refused("check", "7", "--gate", "no-such-file.yaml") == expected
 
-    def test_an_argument_of_the_operator_without_a_place_in_a_file(self, refused, checkout):
+    def test_an_invalid_operator_argument(self, refused, checkout):
         message = refused("run", checkout, "--timeout", "-3")
         assert message.startswith("error: timeout=-3.0: expected seconds")
 

@@ -76,7 +76,7 @@ def test_an_unknown_alert_state_is_an_error(simulator, either):
 
 
 @pytest.mark.parametrize("tests", [None, "text", [1], [{"testId": 7}]])
-def test_rules_apply_by_their_tests_or_the_ids_of_their_tests(simulator, either, tests):
+def test_alert_rules_are_found_by_tests_or_test_ids(simulator, either, tests):
     simulator.fail("alert-rules", status=200, body='{"alertRules": [{"ruleId": "9"}]}')
     rule = {"ruleId": "9", "tests": tests, "testIds": [8]}
     for test_id in ("7", "8"):

@@ -324,7 +324,7 @@ class TestLostResponses:
 
 
 class TestFromATest:
-    def test_settings_are_taken_over_and_changed(self, simulator, worker):
+    def test_settings_are_copied_and_overridden(self, simulator, worker):
         source = simulator.add_test("http-server", name="Shop", agents=[FRANKFURT, ASHBURN])
         evidence = worker.create(from_test=source, overrides={"url": "https://canary.example.com"})
         assert evidence["verdict"] == "passed"
@@ -574,7 +574,7 @@ class TestErrorsBeforeAnyRequest:
         )
         assert "networkMeasurements is false" in outcome
 
-    def test_thousandeyes_own_400_shows_each_field(self, simulator, worker):
+    def test_a_400_from_thousandeyes_shows_each_field(self, simulator, worker):
         body = {
             "title": "Bad Request",
             "status": 400,

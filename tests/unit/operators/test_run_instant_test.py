@@ -570,9 +570,7 @@ class TestErrors:
             (422, ThousandEyesRequestError),
         ],
     )
-    def test_an_error_of_the_run_call_is_final_and_spends_no_task_retry(
-        self, simulator, worker, status, error
-    ):
+    def test_an_error_of_the_run_call_is_not_retried(self, simulator, worker, status, error):
         test_id = simulator.add_test("http-server")
         simulator.fail("run", status=status, detail="the reason why")
         message = "Invalid access token" if status == 401 else "the reason why"

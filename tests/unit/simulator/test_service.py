@@ -934,7 +934,7 @@ class TestAlerts:
             "/events?window=1d&ongoing=maybe",
         ],
     )
-    def test_a_wrong_parameter_is_400(self, make_api: MakeApi, path: str) -> None:
+    def test_an_invalid_parameter_of_alerts_and_events_is_400(self, make_api: MakeApi, path: str) -> None:
         assert make_api().status("GET", path) == 400
 
     @pytest.mark.parametrize("path", ["/alerts/rules/1", "/alerts/1", "/tags/1"])

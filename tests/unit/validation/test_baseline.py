@@ -193,7 +193,7 @@ class TestHistory:
         assert before.unusable.startswith("history, 1 rounds from ")
 
     @pytest.mark.parametrize("round_id", [float(AT), str(AT)])
-    def test_spelled_round_ids_are_the_same_round(self, round_id):
+    def test_round_ids_as_text_are_the_same_round(self, round_id):
         before = baseline_from_rows(
             {HTTP: [row(1, 5), row(2, 5, round_id), row(3, 5, [AT])]}, CHECKS, "history"
         )

@@ -218,7 +218,7 @@ class TestAggregates:
             ["0", "1"],
         )
 
-    def test_count_is_of_the_agents_that_have_any_value(self):
+    def test_count_counts_agents_with_a_value(self):
         outcome = result({"count": {"geq_to": 2}}, rows("x", None, True, 5))
         assert (outcome.passed, outcome.actual, names(outcome.without_metric)) == (True, 3, ["1"])
 
@@ -470,7 +470,7 @@ class TestBefore:
 
     @pytest.mark.parametrize("where", [{"countryId": "DE"}, {"agentName": "name 0"}])
     @pytest.mark.parametrize("from_history", [False, True])
-    def test_an_agent_outside_of_where_that_is_gone_does_not_lower_the_count(self, where, from_history):
+    def test_a_missing_agent_outside_where_does_not_lower_the_count(self, where, from_history):
         rule = {"count": {"delta_geq_to": 0, "where": where}}
         if from_history:
             history = [row(0, 5, roundId=60), row(1, 5, country="FR", roundId=60)]
@@ -488,7 +488,7 @@ class TestBefore:
         outcome = result(rule, [row(0, 5)], before=earlier)
         assert (outcome.passed, outcome.before, outcome.only_before) == (True, 1, ())
 
-    def test_an_agent_of_an_unknown_country_that_is_gone_lowers_the_count(self):
+    def test_a_missing_agent_with_an_unknown_country_lowers_the_count(self):
         rule = {"count": {"delta_geq_to": 0, "where": {"countryId": "DE"}}}
         outcome = result(rule, [row(0, 5)], before=before(a0=5, a1=5))
         assert (outcome.passed, outcome.before) == (False, 2)
@@ -528,7 +528,7 @@ class TestJson:
             {"agent_id": "0", "agent_name": "name 0", "actual": 13, "before": 10}
         ]
 
-    def test_agents_are_named_up_to_a_number_and_counted(self):
+    def test_lists_of_agents_are_shortened_and_counted(self):
         outcome = result({"leq_to": 5}, rows(*[9] * 30, *[None] * 20)).to_json()
         assert (outcome["failing_count"], len(outcome["failing_agents"])) == (30, MAX_NAMED_AGENTS)
         assert (outcome["without_metric_count"], len(outcome["without_metric"])) == (20, MAX_NAMED_AGENTS)

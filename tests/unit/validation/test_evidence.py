@@ -390,7 +390,7 @@ class TestSize:
         assert document["samples"] == whole["samples"]
         assert {len(check["failing_agents"]) for check in document["checks"]} == {3}
 
-    def test_a_link_is_left_out_rather_than_shortened(self):
+    def test_a_long_link_is_omitted(self):
         document = evidence(observed(links={"test": LINK, "round": LINK + "x" * 5000}))
         assert (document["links"], document["cut"]) == ({"test": LINK}, {"links": 1})
 

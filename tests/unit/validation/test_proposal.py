@@ -283,7 +283,7 @@ class TestNotes:
         assert re.match(r"Spells .*: 1\d in \d days; with 95 % confidence at most one in \d\d hours\.", note)
         assert note.endswith("the promise counts these.")
 
-    def test_a_test_with_one_agent_has_no_spare(self):
+    def test_a_test_with_one_agent_tolerates_no_failure(self):
         proposal = propose(history(rounds=850, agents=1))
         assert (proposal.min_agents, proposal.max_agent_errors) == (1, 0)
         assert all("quorum" not in check.comparison for check in proposal.checks)

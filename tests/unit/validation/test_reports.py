@@ -118,11 +118,11 @@ class TestFormat:
             ("https://host/report.md?sig=a.xml#x", "markdown"),
         ],
     )
-    def test_the_ending_of_the_file_decides(self, path, format_):
+    def test_the_suffix_selects_the_format(self, path, format_):
         assert report_format(path) == format_
 
     @pytest.mark.parametrize("path", ["", "report", "report.pdf", "report.xml/", "dir/.md", ".xml", "xml"])
-    def test_another_ending_is_an_error_that_names_the_choices(self, path):
+    def test_the_error_of_an_unknown_suffix_lists_the_choices(self, path):
         with pytest.raises(ValueError, match=r"ends in \.xml \(JUnit\), \.md \(Markdown\) or \.html"):
             report_format(path)
 

@@ -331,7 +331,7 @@ BEFORE = baseline_from_evidence(
 
 
 class TestChecks:
-    def test_the_summary_has_actual_against_expected_and_the_agents(self):
+    def test_the_summary_has_actual_value_expectation_and_agents(self):
         assert summary(evidence_of(good=2, checks=CHECKS, before=BEFORE)) == "\n".join(
             [
                 "FAILED: Agent 0: responseTime 5 ms, expected p95 <= 4 ms; 0 of 2 agents ok, "
