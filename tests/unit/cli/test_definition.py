@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -58,15 +58,13 @@ def test_every_command_has_an_action_and_both_command_lines_parse_its_example():
 
 
 def test_help_is_fast():
-    fastest = 9.0
-    for _ in range(5):
-        started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "thousandeyes_provider", "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        fastest = min(fastest, time.perf_counter() - started)
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-m", "thousandeyes_provider", "--help"], capture_output=True, text=True, check=True
+    )
+    after = os.times()
     assert "examples:" in done.stdout
-    assert fastest < 0.3
+    processor_time = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+    assert processor_time < 0.3
