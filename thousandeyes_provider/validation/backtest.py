@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from thousandeyes_provider.api.coerce import whole_number
@@ -89,7 +90,8 @@ class Gate:
         """An empty baseline to move along a history; ``None`` when no check compares or nothing to compare with."""
         if not self.checks.compares or self.compare_window is None:
             return None
-        return RollingBaseline(self.checks, self.compare_window)
+        compared = ((check.result_type, check.metric) for check in self.checks.checks if check.compares)
+        return RollingBaseline(compared, self.compare_window)
 
 
 class _Window:
@@ -114,14 +116,13 @@ class RollingBaseline:
     It gives what :func:`~thousandeyes_provider.validation.baseline.baseline_from_rows` gives for the rows of that
     window, without reading every row once a round.
 
-    :param checks: the metrics to compare.
+    :param compared: the metrics to compare, each with its result type.
     :param window: seconds.
     """
 
-    def __init__(self, checks: Checks, window: float) -> None:
+    def __init__(self, compared: Iterable[tuple[str, str]], window: float) -> None:
         self._window = window
         self._wanted: dict[str, list[str]] = {}
-        compared = ((check.result_type, check.metric) for check in checks.checks if check.compares)
         for result_type, metric in dict.fromkeys(compared):
             self._wanted.setdefault(result_type, []).append(metric)
         self._agents: dict[str, Agent] = {}
@@ -204,69 +205,44 @@ class Incident:
     :param title: what it is called.
     :param start: epoch seconds.
     :param end: epoch seconds; infinite while it is active.
-    :param link: where to read more; empty when there is none.
     """
 
     kind: str
     title: str
     start: float
     end: float
-    link: str = ""
 
 
 @dataclass(frozen=True)
-class Episode:
-    """Consecutive rounds that would have failed.
-
-    :param rounds: the rounds, oldest first.
-    :param incidents: alerts and events of ThousandEyes at the same time.
-    """
-
-    rounds: tuple[JudgedRound, ...]
-    incidents: tuple[Incident, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """For JSON output."""
-        first, last = self.rounds[0], self.rounds[-1]
-        return {
-            "from": iso_time(first.round_id),
-            "to": iso_time(last.round_id),
-            "rounds": len(self.rounds),
-            "reason": first.reason,
-            "agents": list(dict.fromkeys(agent for judged in self.rounds for agent in judged.agents)),
-            "link": first.link,
-            "incidents": [f"{incident.kind} {incident.title}" for incident in self.incidents],
-        }
-
-
-@dataclass
 class Backtest:
     """The outcome of a backtest.
 
     :param history: the rounds.
     :param gate: the arguments they were judged by.
-    :param judged: number of rounds judged.
-    :param failed: rounds that would have failed.
-    :param inconclusive: rounds that would have been incomplete or without results.
-    :param warned: for each round the checks of severity ``warn`` that did not hold.
-    :param unconfirmed: failed rounds that the next rounds did not confirm.
+    :param judged: the verdicts, oldest first.
     :param incidents: alerts and events of the period.
     :param notes: what could not be read.
     """
 
     history: History
     gate: Gate
-    judged: int = 0
-    failed: list[JudgedRound] = field(default_factory=list)
-    inconclusive: list[JudgedRound] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
-    unconfirmed: int = 0
+    judged: Sequence[JudgedRound]
     incidents: Sequence[Incident] = ()
     notes: Sequence[str] = ()
 
-    @property
-    def episodes(self) -> list[Episode]:
-        """Runs of consecutive failed rounds, oldest first, with the alerts and events at that time."""
+    @cached_property
+    def failed(self) -> list[JudgedRound]:
+        """The rounds that would have failed."""
+        return [judged for judged in self.judged if judged.verdict is Verdict.FAILED]
+
+    @cached_property
+    def inconclusive(self) -> list[JudgedRound]:
+        """The rounds that would have been incomplete or without results."""
+        return [judged for judged in self.judged if judged.verdict not in (Verdict.PASSED, Verdict.FAILED)]
+
+    @cached_property
+    def episodes(self) -> list[dict[str, Any]]:
+        """Runs of consecutive failed rounds, oldest first, with the alerts and events at that time, for JSON output."""
         places = {round_id: place for place, round_id in enumerate(self.history.rounds)}
         runs: list[list[JudgedRound]] = []
         for judged in self.failed:
@@ -274,16 +250,21 @@ class Backtest:
                 runs[-1].append(judged)
             else:
                 runs.append([judged])
-        margin = self.history.interval
         return [
-            Episode(
-                tuple(run),
-                tuple(
-                    incident
+            {
+                "from": iso_time(run[0].round_id),
+                "to": iso_time(run[-1].round_id),
+                "rounds": len(run),
+                "reason": run[0].reason,
+                "agents": list(dict.fromkeys(agent for judged in run for agent in judged.agents)),
+                "link": run[0].link,
+                "incidents": [
+                    f"{incident.kind} {incident.title}"
                     for incident in self.incidents
-                    if incident.start <= run[-1].round_id + margin and incident.end >= run[0].round_id
-                ),
-            )
+                    if incident.start <= run[-1].round_id + self.history.interval
+                    and incident.end >= run[0].round_id
+                ],
+            }
             for run in runs
         ]
 
@@ -296,14 +277,14 @@ class Backtest:
             "test_type": self.history.test_type,
             "from": iso_time(rounds[0]) if rounds else None,
             "to": iso_time(rounds[-1]) if rounds else None,
-            "rounds": self.judged,
+            "rounds": len(self.judged),
             "failed": len(self.failed),
             "inconclusive": len(self.inconclusive),
-            "unconfirmed": self.unconfirmed,
+            "unconfirmed": self._unconfirmed(),
             "by_check": _counts(check for judged in self.failed for check in judged.checks),
             "by_agent": _counts(agent for judged in self.failed for agent in judged.agents),
-            "warned": _counts(self.warned),
-            "episodes": [episode.to_json() for episode in self.episodes],
+            "warned": _counts(check for judged in self.judged for check in judged.warned),
+            "episodes": self.episodes,
             "failed_rounds": [judged.to_json() for judged in self.failed],
             "inconclusive_rounds": [judged.to_json() for judged in self.inconclusive],
             "gaps": [[iso_time(start), iso_time(end)] for start, end in self.history.gaps],
@@ -326,14 +307,17 @@ class Backtest:
 
     def summary(self) -> str:
         """One line: ``would have failed 4 of 4032 rounds (1 in 1008) in 2 episodes; 3 inconclusive``."""
-        failed, total, episodes = len(self.failed), self.judged, len(self.episodes)
+        failed, total, episodes = len(self.failed), len(self.judged), len(self.episodes)
         plural = "" if episodes == 1 else "s"
         rate = ""
         if failed:
             share = f"1 in {round(total / failed)}" if 2 * failed < total else f"{100 * failed / total:.0f} %"
             rate = f" ({share}) in {episodes} episode{plural}"
-        again = f"; {self.unconfirmed} failures not confirmed" if self.gate.confirm_failures else ""
+        again = f"; {self._unconfirmed()} failures not confirmed" if self.gate.confirm_failures else ""
         return f"would have failed {failed} of {total} rounds{rate}; {len(self.inconclusive)} inconclusive{again}"
+
+    def _unconfirmed(self) -> int:
+        return sum(judged.unconfirmed for judged in self.judged)
 
 
 def backtest(
@@ -350,16 +334,7 @@ def backtest(
     :param incidents: alerts and events to compare the failures with.
     :param notes: what could not be read, for the output.
     """
-    outcome = Backtest(history, gate, incidents=incidents, notes=notes)
-    for judged in judge_rounds(history, gate):
-        outcome.judged += 1
-        outcome.warned += judged.warned
-        outcome.unconfirmed += judged.unconfirmed
-        if judged.verdict is Verdict.FAILED:
-            outcome.failed.append(judged)
-        elif judged.verdict is not Verdict.PASSED:
-            outcome.inconclusive.append(judged)
-    return outcome
+    return Backtest(history, gate, tuple(judge_rounds(history, gate)), incidents, notes)
 
 
 def judge_rounds(history: History, gate: Gate) -> Iterator[JudgedRound]:
@@ -478,7 +453,7 @@ def incidents_from(kind: str, entries: Iterable[Mapping[str, Any]], now: float) 
             names = (entry.get(name) for name in ("title", "ruleName", "typeName", "alertType"))
             title = str(next(filter(None, names), ""))
             end = epoch_seconds(entry.get("endDate")) or now
-            incidents.append(Incident(kind, title, start, end, app_link(entry) or ""))
+            incidents.append(Incident(kind, title, start, end))
     return incidents
 
 

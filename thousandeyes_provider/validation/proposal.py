@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,6 @@ from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median, relative_change
 from thousandeyes_provider.validation.backtest import RollingBaseline
 from thousandeyes_provider.validation.baseline import Baseline
-from thousandeyes_provider.validation.check_parser import parse_checks
 from thousandeyes_provider.validation.history import ABSENT_ROUNDS, History, agent_key_of
 from thousandeyes_provider.validation.proposed_gate import (
     CONFIDENCE,
@@ -315,13 +314,8 @@ class _Proposer:
 
     def _windows(self) -> list[float]:
         """Windows of the baseline to choose from, in whole hours: the shortest, and a day."""
-        rounds = self.history.rounds
         shortest = max(math.ceil(BASELINE_ROUNDS * self.history.interval / 3600), 1) * 3600.0
-        return (
-            [shortest, 86400.0]
-            if rounds and shortest < 86400 <= (rounds[-1] - rounds[0]) / 10
-            else [shortest]
-        )
+        return [shortest, 86400.0] if shortest < 86400 and self.history.days >= 10 else [shortest]
 
     def _count_agents(self) -> None:
         """Count the agents that report errors or are silent, and find the rounds to learn from.
@@ -444,13 +438,9 @@ class _Proposer:
                 floors[kind, name] = float(f"{max(usual / 20, 1.0):.2g}")
         return floors
 
-    def _fill(self, candidates: Sequence[_Candidate], times: Iterable[tuple[str, str]]) -> None:
+    def _fill(self, candidates: Sequence[_Candidate], times: Collection[tuple[str, str]]) -> None:
         """Give every candidate its series, in one pass over the history."""
-        declared: dict[str, dict[str, Any]] = {}
-        for kind, name in times:
-            declared.setdefault(kind, {})[name] = {"change_leq_to": 0}
-        checks = parse_checks(declared)
-        rolling = {window: RollingBaseline(checks, window) for window in self.windows}
+        rolling = {window: RollingBaseline(times, window) for window in self.windows}
         by_metric: dict[tuple[str, str], list[_Candidate]] = {}
         for candidate in candidates:
             by_metric.setdefault((candidate.result_type, candidate.metric), []).append(candidate)

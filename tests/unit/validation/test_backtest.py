@@ -149,13 +149,13 @@ class TestBaselines:
         assert [failed.round_id for failed in outcome.failed] == [START + 3000, START + 3300]
 
     def test_the_rounds_of_the_first_window_are_baseline_only(self):
-        assert judged(history(), **self.CHANGE).judged == 15
+        assert judged(history(), **self.CHANGE).to_json()["rounds"] == 15
 
     @pytest.mark.parametrize("seed", range(5))
     def test_the_moving_baseline_equals_that_of_the_operator(self, seed):
         chance = random.Random(seed)
         checks = parse_checks({"dns-server": {"resolutionTime": {"change_leq_to": 0.2}}})
-        rolling, rounds = RollingBaseline(checks, 1500), []
+        rolling, rounds = RollingBaseline([("dns-server", "resolutionTime")], 1500), []
         for place in range(40):
             rows = [
                 row(
@@ -184,7 +184,7 @@ class TestEpisodes:
 
     def test_consecutive_failures_are_one_episode(self):
         outcome = judged(history(**self.SLOW), **LIMIT)
-        assert [len(episode.rounds) for episode in outcome.episodes] == [3, 1]
+        assert [episode["rounds"] for episode in outcome.episodes] == [3, 1]
         assert outcome.summary() == "would have failed 4 of 20 rounds (1 in 5) in 2 episodes; 0 inconclusive"
 
     def test_alerts_and_events_at_the_same_time_are_named(self):
