@@ -288,8 +288,3 @@ def parse_expected(value: object) -> int | tuple[str, ...] | None:
 def parse_min_passed(value: object) -> int | float | None:
     """Parse a count of tests, or a fraction of them; ``None`` for all."""
     return suite_evidence.parse_min_passed(value)
-
-
-def parse_results(value: object) -> object:
-    """Return the results as they are: what is no evidence counts as a run without."""
-    return value

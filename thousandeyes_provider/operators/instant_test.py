@@ -75,6 +75,36 @@ class RunInstantTestOperator(BaseInstantTestOperator):
         check_literals(self, RunOptions, self.unknown_arguments)
 
 
+class _MaskedDefinition:
+    """An argument that is a definition. Setting it masks its secrets in logs and rendered fields."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, task: object, owner: type) -> object:
+        return getattr(task, self._name, None)
+
+    def __set__(self, task: object, value: object) -> None:
+        setattr(task, self._name, _mask_secrets(value))
+
+
+def _mask_secrets(value: object) -> object:
+    """Return a definition as plain data, with its secrets masked in logs and rendered fields from now on."""
+    value = plain_definition(value)
+    if value is None or hasattr(value, "resolve"):
+        return value
+    try:
+        definition = parse_definition(value)
+    except ValueError:
+        # The error is raised when the arguments are checked.
+        return value
+    secrets = [secret for secret in definitions.secrets_in(definition) if is_literal(secret)]
+    for secret in secrets:
+        base_hook.mask_secret(secret)
+    # A text may spell a secret in another way (\n, \u0026, indented lines), which masking would not find.
+    return definition if isinstance(value, str) and is_literal(value) else value
+
+
 class CreateInstantTestOperator(BaseInstantTestOperator):
     """Create a ThousandEyes instant test, which runs it at once, wait for its results, and fail when they are bad.
 
@@ -118,8 +148,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
     }
     default_label = "{{ test_name | default(task.from_test or ti.map_index, true) }}"
     options_class = CreateOptions
-    _definition: object = None
-    _overrides: object = None
+    definition = _MaskedDefinition()
+    overrides = _MaskedDefinition()
 
     def __init__(
         self,
@@ -136,38 +166,3 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
         self.from_test = from_test
         self.overrides = overrides
         check_literals(self, CreateOptions, self.unknown_arguments)
-
-    @property
-    def definition(self) -> object:
-        """The definition. Setting it masks its secrets in logs and rendered fields."""
-        return self._definition
-
-    @definition.setter
-    def definition(self, value: object) -> None:
-        self._definition = _mask_secrets(value)
-
-    @property
-    def overrides(self) -> object:
-        """The overrides of ``from_test``. Setting them masks their secrets in logs and rendered fields."""
-        return self._overrides
-
-    @overrides.setter
-    def overrides(self, value: object) -> None:
-        self._overrides = _mask_secrets(value)
-
-
-def _mask_secrets(value: object) -> object:
-    """Return a definition as plain data, with its secrets masked in logs and rendered fields from now on."""
-    value = plain_definition(value)
-    if value is None or hasattr(value, "resolve"):
-        return value
-    try:
-        definition = parse_definition(value)
-    except ValueError:
-        # The error is raised when the arguments are checked.
-        return value
-    secrets = [secret for secret in definitions.secrets_in(definition) if is_literal(secret)]
-    for secret in secrets:
-        base_hook.mask_secret(secret)
-    # A text may spell a secret in another way (\n, \u0026, indented lines), which masking would not find.
-    return definition if isinstance(value, str) and is_literal(value) else value

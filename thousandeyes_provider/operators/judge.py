@@ -71,13 +71,7 @@ class Judge:
     :param history_limit: until when rounds are older than the first try of the task, epoch seconds.
     """
 
-    def __init__(
-        self,
-        options: JudgeOptions,
-        session: Session,
-        *,
-        history_limit: float,
-    ) -> None:
+    def __init__(self, options: JudgeOptions, session: Session, *, history_limit: float) -> None:
         self._options = options
         self._session = session
         self._history_limit = history_limit
@@ -135,36 +129,29 @@ class Judge:
             requests=spent.requests,
             throttled_seconds=spent.throttled_seconds,
             paced_seconds=spent.paced_seconds,
-            run_calls=session.run_calls,
+            sent_at=handle.sent_at if handle else None,
+            started_at=handle.accepted_at if handle else None,
+            run_calls=handle.run_calls if handle else session.run_calls,
             expected=plan.expected,
             judgement=judgement,
             links=self._links(),
             task_id=session.xcoms.task_id,
             map_index=session.xcoms.map_index,
         )
-        if handle:
-            observed = replace(
-                observed,
-                sent_at=handle.sent_at,
-                started_at=handle.accepted_at,
-                run_calls=handle.run_calls,
-            )
-        if progress:
-            missing_rows = progress.missing_rows()
-            observed = replace(
-                observed,
-                rounds=progress.rounds() or dict(progress.sighting.rounds),
-                reason=progress.describe_other_rounds(),
-                reported=progress.reported(),
-                missing=[
-                    MissingAgent(agent, states.get(agent), missing_rows.get(agent))
-                    for agent in progress.missing()
-                ],
-                arrived_at={
-                    key: progress.sent_at + seconds for key, seconds in progress.arrived_after().items()
-                },
-            )
-        return observed
+        if progress is None:
+            return observed
+        missing_rows = progress.missing_rows()
+        return replace(
+            observed,
+            rounds=progress.rounds() or dict(progress.sighting.rounds),
+            reason=progress.describe_other_rounds(),
+            reported=progress.reported(),
+            missing=[
+                MissingAgent(agent, states.get(agent), missing_rows.get(agent))
+                for agent in progress.missing()
+            ],
+            arrived_at={key: progress.sent_at + seconds for key, seconds in progress.arrived_after().items()},
+        )
 
     def _links(self) -> dict[str, str]:
         """The link to the test; the link to the round is part of the evidence of every round with rows."""

@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
 
 from jinja2 import TemplateError
 
@@ -257,7 +257,8 @@ class SelectOptions(Options):
 class SuiteOptions(Options):
     """The options of :class:`~thousandeyes_provider.operators.suite.SuiteVerdictOperator`."""
 
-    results: Any = option(parsers.parse_results)
+    # What is no evidence counts as a run without.
+    results: object = option(lambda value: value)
     expected: int | tuple[str, ...] | None = option(parsers.parse_expected)
     min_passed: int | float | None = option(parsers.parse_min_passed)
     non_blocking: tuple[str, ...] = option(parsers.parse_texts)

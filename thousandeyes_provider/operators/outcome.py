@@ -18,16 +18,12 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     without_retry,
 )
-from thousandeyes_provider.operators.lazy import LazyModule
+from thousandeyes_provider.operators import telemetry
 from thousandeyes_provider.operators.options import Json, JudgeOptions, SuiteOptions
 from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
-    from thousandeyes_provider.operators import telemetry
-else:
-    # Only what runs before the run call delays it.
-    telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
 
 MISTAKES = (
     ThousandEyesConfigurationError,
@@ -57,12 +53,6 @@ class Ending:
     error: Exception | None = None
     evidence: Json | None = None
 
-    def result(self) -> Json | None:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value
-
 
 @dataclass(frozen=True)
 class Conclusion:
@@ -87,9 +77,7 @@ class Conclusion:
             if self.options.on_failed != "retry":
                 error = final(error, self.task)
             return self._apply_policy(self.options.on_failed, "on_failed", evidence, error)
-        error = ERRORS.get(verdict, InstantTestIncomplete)(
-            f"{message}. {reason}" if reason else message, evidence
-        )
+        error = ERRORS[verdict](f"{message}. {reason}" if reason else message, evidence)
         return self._retry_or_apply_policy(evidence, error)
 
     def of_error(self, error: ThousandEyesError, evidence: Json) -> Ending:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,17 +40,16 @@ from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
 from thousandeyes_provider.operators.run_store import QueuedRun, RunStateStore
 from thousandeyes_provider.operators.session import LONG_WAIT, Session
+from thousandeyes_provider.validation.formatting import join_truncated
+from thousandeyes_provider.validation.samples import read_values
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from thousandeyes_provider.api import definition as definitions
     from thousandeyes_provider.api.retry import Wait
-    from thousandeyes_provider.validation import formatting, samples
 else:
-    # Most runs need none of these before the run call.
+    # A rerun does not need it.
     definitions = LazyModule("thousandeyes_provider.api.definition")
-    formatting = LazyModule("thousandeyes_provider.validation.formatting")
-    samples = LazyModule("thousandeyes_provider.validation.samples")
 
 
 O = TypeVar("O", bound=StartOptions)  # noqa: E741
@@ -188,12 +187,19 @@ class RoundStarter(ABC, Generic[O]):
             _expectation(plan),
         )
 
-    def _verify_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
+    def _verify_expected_agents(
+        self, plan: Plan, likely: Collection[Agent], look_up: Callable[[], Collection[Agent]]
+    ) -> None:
         """Compare the argument ``expected_agents`` with the agents of the test.
 
-        :param agents: the agents of the test; empty when they are unknown.
+        :param likely: the agents that are known without a request.
+        :param look_up: reads all agents of the test, where an expected one is not among these; empty when they are
+            unknown.
         :raises ThousandEyesConfigurationError: when the round could never be complete.
         """
+        if not self.options.expected_agents or not plan.expected.problems_with(likely):
+            return
+        agents = look_up()
         if not agents:
             self._log.warning(
                 "Test %s: expected_agents not verified, the agents that can report are unknown",
@@ -202,7 +208,7 @@ class RoundStarter(ABC, Generic[O]):
         elif problems := plan.expected.problems_with(agents):
             raise ThousandEyesConfigurationError(
                 f"{self._label}: expected_agents: {'; '.join(problems)}; "
-                f"agents of the test: {formatting.join_truncated(sorted({str(agent) for agent in agents}))}"
+                f"agents of the test: {join_truncated(sorted({str(agent) for agent in agents}))}"
             )
 
     def dry_run(self) -> Json:
@@ -286,7 +292,7 @@ class Rerun(RoundStarter[RunOptions]):
         checks: list[Json] = []
         for check in self.options.checks.checks:
             newest = self.session.reader.newest.get(check.result_type, [])
-            values = samples.read_values(check.result_type, check.metric, newest)
+            values = read_values(check.result_type, check.metric, newest)
             has_metric = any(value is not None for value in values)
             checks.append(
                 {"result_type": check.result_type, "metric": check.metric, "in_newest_round": has_metric}
@@ -299,10 +305,10 @@ class Rerun(RoundStarter[RunOptions]):
 
     def _plan(self) -> Plan:
         """Read what has to be known before the run."""
-        options = self.options
+        options, reader = self.options, self.session.reader
         checked = options.checks.result_types
         implied = None if options.test_type else type_implied_by(checked)
-        plan = self.session.reader.plan(
+        plan = reader.plan(
             options.test_id,
             test_type=options.test_type or implied,
             result_types=options.result_types or checked or None,
@@ -310,19 +316,16 @@ class Rerun(RoundStarter[RunOptions]):
         )
         if implied and not plan.test_name and not any(plan.remembered.values()):
             self._verify_implied_type(implied)
-        if options.expected_agents:
-            self._check_expected_agents(plan)
+        reported = expected_from_rows(row for rows in reader.newest.values() for row in rows).agents
+
+        def look_up() -> list[Agent]:
+            listed = known_agents(reader.definition(plan.test_id, plan.test_type) or {})
+            return [*listed, *reported] if listed else []
+
+        self._verify_expected_agents(plan, reported, look_up)
         self._announce(plan)
         self.session.xcoms.push_link(ThousandEyesTestLink, plan.test_link)
         return plan
-
-    def _check_expected_agents(self, plan: Plan) -> None:
-        """Read the definition of the test only when an expected agent is not in the newest round."""
-        reader = self.session.reader
-        reported = expected_from_rows(row for rows in reader.newest.values() for row in rows).agents
-        if plan.expected.problems_with(reported):
-            listed = known_agents(reader.definition(plan.test_id, plan.test_type) or {})
-            self._verify_expected_agents(plan, [*listed, *reported] if listed else ())
 
     def _verify_implied_type(self, implied: str) -> None:
         """Compare the type that only tests with the checked results have with the type of the test.
@@ -405,18 +408,17 @@ class Creation(RoundStarter[CreateOptions]):
         """
         test_type, body = self._body(name)
         plan = self._plan(test_type, body)
-        if self.options.expected_agents:
-            self._check_expected_agents(plan, expected_from_test(body).agents)
-        self._announce(plan)
-        return test_type, body, plan
+        agents = expected_from_test(body).agents
 
-    def _check_expected_agents(self, plan: Plan, agents: Collection[Agent]) -> None:
-        """Read the names of the agents only when the definition has the ids alone."""
-        if plan.expected.problems_with(agents):
+        def look_up() -> Collection[Agent]:
+            """Read the names: the definition has the ids alone."""
             ids = {agent.agent_id for agent in agents}
             listed = self.session.hook.list_agents(time_left=self.session.reader.time_left)
-            agents = known_agents({"agents": [agent for agent in listed if agent.get("agentId") in ids]})
-            self._verify_expected_agents(plan, agents)
+            return known_agents({"agents": [agent for agent in listed if agent.get("agentId") in ids]})
+
+        self._verify_expected_agents(plan, agents, look_up)
+        self._announce(plan)
+        return test_type, body, plan
 
     def _default_name(self) -> str:
         """The name of a test whose definition has none."""
@@ -533,8 +535,6 @@ def _expectation(plan: Plan) -> str:
     if count is None:
         return "an unknown number of agents (complete after 60 s without a new row)"
     names = (
-        f": {formatting.join_truncated([str(agent) for agent in plan.expected.agents])}"
-        if plan.expected.agents
-        else ""
+        f": {join_truncated([str(agent) for agent in plan.expected.agents])}" if plan.expected.agents else ""
     )
     return f"{count} agents (source: {source}){names}"
