@@ -185,6 +185,12 @@ class SuiteVerdictOperator(BaseOperator):
     get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
 
+RESERVED = frozenset(
+    {"on_failed", "on_inconclusive", "report_path", "wait_for_results", "test_id", "from_test", "task_id"}
+)
+"""Arguments that the runs of a suite cannot have."""
+
+
 def instant_test_suite(
     group_id: str,
     *,
@@ -231,16 +237,7 @@ def instant_test_suite(
         of Airflow (``pool``, ``retries``, …). ``deferrable`` is true unless given.
     :raises ThousandEyesConfigurationError: for invalid arguments, and inside a mapped task group.
     """
-    reserved = {
-        "on_failed",
-        "on_inconclusive",
-        "report_path",
-        "wait_for_results",
-        "test_id",
-        "from_test",
-        "task_id",
-    }
-    if misplaced := reserved & run_arguments.keys():
+    if misplaced := RESERVED & run_arguments.keys():
         raise ThousandEyesConfigurationError(
             f"instant_test_suite {group_id!r}: {', '.join(sorted(misplaced))} cannot be set for the runs of a suite"
         )
@@ -272,21 +269,9 @@ def instant_test_suite(
         )
         if dry_run:
             return group
-        try:
-            run = operator.partial(
-                task_id="run",
-                on_failed="warn",
-                on_inconclusive="warn",
-                **{"deferrable": True, **connection, **run_arguments},
-            ).expand_kwargs(select.output)
-        except NotImplementedError:
-            raise ThousandEyesConfigurationError(
-                f"instant_test_suite {group_id!r}: cannot stand inside a mapped task group, because Airflow does "
-                "not map tasks there; map the arguments of the suite, such as test_ids, instead"
-            ) from None
         SuiteVerdictOperator(
             task_id="verdict",
-            results=run.output,
+            results=_mapped_runs(group_id, operator, select.output, {**connection, **run_arguments}),
             expected=select.output,
             min_passed=min_passed,
             non_blocking=non_blocking,
@@ -296,3 +281,20 @@ def instant_test_suite(
             report_path=report_path,
         )
     return group
+
+
+def _mapped_runs(
+    group_id: str,
+    operator: type[CreateInstantTestOperator | RunInstantTestOperator],
+    selected: XComArg,
+    arguments: Json,
+) -> XComArg:
+    """Create the mapped task of a suite, one run for each selected test, and return its outputs."""
+    arguments = {"deferrable": True, **arguments, "on_failed": "warn", "on_inconclusive": "warn"}
+    try:
+        return operator.partial(task_id="run", **arguments).expand_kwargs(selected).output
+    except NotImplementedError:
+        raise ThousandEyesConfigurationError(
+            f"instant_test_suite {group_id!r}: cannot stand inside a mapped task group, because Airflow does "
+            "not map tasks there; map the arguments of the suite, such as test_ids, instead"
+        ) from None

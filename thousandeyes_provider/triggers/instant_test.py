@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from thousandeyes_provider.api.poll_schedule import QuotaPace
@@ -17,6 +17,9 @@ from thousandeyes_provider.api.rounds import ROUND_CLOCK_TOLERANCE
 from thousandeyes_provider.api.run import RunHandle
 from thousandeyes_provider.exceptions import ThousandEyesAuthError, ThousandEyesError
 from thousandeyes_provider.triggers.loading import load_hooks
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.hooks.results_reader import AsyncResultsReader
 
 REFUSED = "refused"
 """State of the event of a trigger whose token was refused: the worker gets the error itself, and raises it."""
@@ -103,7 +106,6 @@ class InstantTestResultsTrigger(BaseTrigger):
             raise ThousandEyesError(f"The arguments of the trigger are damaged: {error}") from None
         hook = ThousandEyesAsyncHook(self.thousandeyes_conn_id, handle.plan.account_group_id, shared=True)
         pace = QuotaPace() if self.quota_load is None else QuotaPace(load=self.quota_load)
-        reader = AsyncResultsReader(hook, self.log, pace)
         progress = RoundProgress.for_run(
             handle,
             now=time.monotonic(),
@@ -114,46 +116,59 @@ class InstantTestResultsTrigger(BaseTrigger):
             clock_tolerance=self.round_clock_tolerance,
             sighting=sighting,
         )
-        state = WaitState.WAITING
-        account_group_id: str | None = None
-
-        def time_left() -> float:
-            return handle.deadline - hook.server_now()
-
+        wait = _RoundWait(handle, AsyncResultsReader(hook, self.log, pace), progress)
         try:
             await hook.load()
             hook.account.pace.learn_run_limit(self.run_limit)
-            while state is WaitState.WAITING:
-                now = time.monotonic()
-                due = progress.next_poll(now, reader.pace)
-                hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
-                account_group_id = hook.account_group_id or await hook.get_default_account_group()
-                await hook.sleep(max(due - time.monotonic(), 0.0))
-                result = await reader.poll(handle.plan, handle.sent_at, time_left)
-                now = time.monotonic()
-                # ThousandEyes' clock is known from the first response on, so both times are set again.
-                before = replace(
-                    progress, deadline=now + time_left(), started=now + handle.sent_at - hook.server_now()
-                )
-                progress = before.poll(result.rows, now)
-                for line in progress.describe_news(before):
-                    self.log.info("%s", line)
-                state = progress.state(now)
-            event_state = state.value
+            while (state := await wait.poll_when_due()) is WaitState.WAITING:
+                pass
+            event = wait.event(state.value)
         except ThousandEyesAuthError as error:
             self.log.warning("ThousandEyes refused the token: %s", error)
-            event_state = REFUSED
+            event = wait.event(REFUSED)
         finally:
             await hook.close()
-        yield TriggerEvent(  # type: ignore[no-untyped-call,unused-ignore]
-            {
-                "state": event_state,
-                "test_id": handle.plan.test_id,
-                "account_group_id": account_group_id,
-                "reported": len(progress.reported()),
-                "requests": hook.requests_sent,
-                "throttled_seconds": round(hook.throttled_seconds, 1),
-                "paced_seconds": round(hook.paced_seconds, 1),
-                "sighting": progress.to_sighting().to_json(),
-            }
-        )
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+@dataclass(slots=True)
+class _RoundWait:
+    """The polls of a round, and what has arrived of it."""
+
+    handle: RunHandle
+    reader: AsyncResultsReader
+    progress: RoundProgress
+    account_group_id: str | None = None
+
+    async def poll_when_due(self) -> WaitState:
+        hook, now = self.reader.hook, time.monotonic()
+        due = self.progress.next_poll(now, self.reader.pace)
+        hook.paced_seconds += max(due - self.progress.next_poll(now), 0.0)
+        self.account_group_id = hook.account_group_id or await hook.get_default_account_group()
+        await hook.sleep(max(due - time.monotonic(), 0.0))
+        result = await self.reader.poll(self.handle.plan, self.handle.sent_at, self._time_left)
+        now = time.monotonic()
+        # ThousandEyes' clock is known from the first response on, so both times are set again.
+        started = now + self.handle.sent_at - hook.server_now()
+        before = replace(self.progress, deadline=now + self._time_left(), started=started)
+        self.progress = before.poll(result.rows, now)
+        for line in self.progress.describe_news(before):
+            self.reader.log.info("%s", line)
+        return self.progress.state(now)
+
+    def _time_left(self) -> float:
+        return self.handle.deadline - self.reader.hook.server_now()
+
+    def event(self, state: str) -> dict[str, Any]:
+        """The event of the trigger."""
+        hook = self.reader.hook
+        return {
+            "state": state,
+            "test_id": self.handle.plan.test_id,
+            "account_group_id": self.account_group_id,
+            "reported": len(self.progress.reported()),
+            "requests": hook.requests_sent,
+            "throttled_seconds": round(hook.throttled_seconds, 1),
+            "paced_seconds": round(hook.paced_seconds, 1),
+            "sighting": self.progress.to_sighting().to_json(),
+        }
