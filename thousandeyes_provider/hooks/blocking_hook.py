@@ -168,13 +168,10 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         """
         request = self.build(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
 
-        def verify_at(lost_at: float) -> bool:
-            return verify is not None and verify(self.server_clock.time_at(lost_at))
-
         flow = start_flow(
             self.exchange(request, queue_timeout=queue_timeout),
             subject="the round",
-            verify=verify_at if verify else None,
+            verify=(lambda lost_at: verify(self.server_clock.time_at(lost_at))) if verify else None,
             wait=wait,
         )
         started = self.drive(self.translated(flow))

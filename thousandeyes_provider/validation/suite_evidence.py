@@ -134,22 +134,13 @@ def suite_evidence(
     :param shadow: whether the suite only reports.
     :return: the evidence of the suite, at most 48 KiB of JSON.
     """
-    rows = [_row(evidence, rules) for evidence in evidences]
+    rows = sorted((_row(evidence, rules) for evidence in evidences), key=_rank)
     missing = _missing_ids(rows, expected_ids)
     expected = max(len(rows) + len(missing), expected_count or 0)
     unnamed = expected - len(rows) - len(missing)
     blocking = [row for row in rows if row["blocking"]]
     absent = unnamed + sum(rules.is_blocking(test_id, "") for test_id in missing)
     verdict, reason = _verdict(Counter(row["verdict"] for row in blocking), absent, rules)
-    rows.sort(
-        key=lambda row: (
-            not row["blocking"],
-            _SEVERITY.index(row["verdict"]),
-            row["test_name"],
-            row["test_id"],
-        )
-    )
-    started = [text for item in evidences if isinstance(text := item.get("started_at"), str)]
     evidence: dict[str, Any] = {
         "verdict": verdict.value,
         "summary": "",
@@ -162,14 +153,27 @@ def suite_evidence(
         "shadow": shadow,
         "tests": rows,
         "missing": missing,
+        **_figures(evidences, judged_at),
+    }
+    evidence["summary"] = suite_headline(evidence)
+    _share_task_id(evidence)
+    return _fit(evidence)
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The place of a test in the suite: blocking tests first, the worst verdict first."""
+    return not row["blocking"], _SEVERITY.index(row["verdict"]), row["test_name"], row["test_id"]
+
+
+def _figures(evidences: Sequence[Mapping[str, Any]], judged_at: float) -> dict[str, Any]:
+    """When the suite started and finished, and the requests of all runs."""
+    started = [text for item in evidences if isinstance(text := item.get("started_at"), str)]
+    return {
         "started_at": min(started, default=None),
         "finished_at": iso_time(judged_at),
         "run_calls": sum(whole_number(item.get("run_calls")) or 0 for item in evidences),
         "requests": sum(whole_number(item.get("requests")) or 0 for item in evidences),
     }
-    evidence["summary"] = suite_headline(evidence)
-    _share_task_id(evidence)
-    return _fit(evidence)
 
 
 def _share_task_id(evidence: dict[str, Any]) -> None:
