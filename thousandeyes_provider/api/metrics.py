@@ -30,7 +30,6 @@ class Metric:
     :param name: the field, dotted into the row.
     :param kind: the kind of its values.
     :param unit: ``ms``, ``us``, ``%``, ``Mbps``, ``B``, ``B/s``, ``days``; empty for none.
-    :param expand: the value of ``expand=`` that a request needs for it; ``None`` for none.
     :param derived: computes the metric from a row, for metrics of this provider; it returns ``None`` for a row
         without a value.
     """
@@ -38,7 +37,6 @@ class Metric:
     name: str
     kind: Kind
     unit: str = ""
-    expand: str | None = None
     derived: Callable[[Row], Any] | None = None
 
 
@@ -142,28 +140,25 @@ _OF_EVERY_ROW = (
     *(Metric(name, Kind.TEXT) for name in ("agent.countryId", "agent.location")),
 )
 
-_EXPAND = {"headers": "header", "sslCertificates": "certificate"}
-"""The fields of http-server rows that need ``expand=``, and its value."""
-
-
-def _expand(result_type: str, name: str) -> str | None:
-    return _EXPAND.get(name.partition(".")[0]) if result_type == "http-server" else None
+_EXPAND = {
+    "headers": "header",
+    **dict.fromkeys(("sslCertificates", "certificateDaysLeft", "certificateValid"), "certificate"),
+}
+"""The metrics of http-server rows, by the first part of their names, that need ``expand=``, and its value."""
 
 
 def _table(result_type: str) -> dict[str, Metric]:
     metrics = [
-        Metric(name, Kind.NUMBER, unit, _expand(result_type, name))
+        Metric(name, Kind.NUMBER, unit)
         for unit, names in _NUMBERS[result_type].items()
         for name in names.split()
     ]
     for kind, names in ((Kind.TEXT, _TEXTS), (Kind.BOOLEAN, _BOOLEANS)):
-        metrics += [
-            Metric(name, kind, "", _expand(result_type, name)) for name in names.get(result_type, "").split()
-        ]
+        metrics += [Metric(name, kind) for name in names.get(result_type, "").split()]
     if result_type == "http-server":
         metrics += [
-            Metric("certificateDaysLeft", Kind.NUMBER, "days", "certificate", _days_left),
-            Metric("certificateValid", Kind.BOOLEAN, "", "certificate", _certificate_valid),
+            Metric("certificateDaysLeft", Kind.NUMBER, "days", _days_left),
+            Metric("certificateValid", Kind.BOOLEAN, "", _certificate_valid),
         ]
     if RESULT_TYPES[result_type].judged:
         if "availability" not in _NUMBERS[result_type].get("%", ""):
@@ -226,8 +221,7 @@ def kind_of(result_type: str, name: str) -> Kind | None:
 
 def expand_of(result_type: str, name: str) -> str | None:
     """Return the value of ``expand=`` that a request needs for a metric, listed or not; else ``None``."""
-    metric = METRICS.get(result_type, {}).get(name)
-    return metric.expand if metric else _expand(result_type, name)
+    return _EXPAND.get(name.partition(".")[0]) if result_type == "http-server" else None
 
 
 def closest_metric(result_type: str, name: str) -> str | None:

@@ -8,6 +8,7 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
@@ -46,19 +46,17 @@ class Progress:
     connected: bool = False
 
 
-class BearerAuth(AuthBase):
-    """Sets the token on each request, so it is neither among the session's headers nor in a repr.
+def _bearer(token: str) -> Callable[[PreparedRequest], PreparedRequest]:
+    """Return what sets the token on each request, so it is neither among the session's headers nor in a repr.
 
     As an ``auth`` it also keeps ``requests`` from using a password of ``~/.netrc`` instead.
     """
 
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
+    def authorize(request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token}"
         return request
+
+    return authorize
 
 
 class BlockingSession(requests.Session):
@@ -75,7 +73,7 @@ def open_session(settings: ConnectionSettings) -> BlockingSession:
     :mod:`.connection` reads the environment for both hooks, so ``trust_env`` is off here.
     """
     session = BlockingSession()
-    session.auth = BearerAuth(settings.token)
+    session.auth = _bearer(settings.token)
     session.trust_env = False
     session.verify, session.cert = authorities_of(settings), settings.cert
     session.proxies = dict(proxies_of(settings))
