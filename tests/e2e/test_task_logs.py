@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import standalone
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.simulator import Simulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("task logs")]
@@ -38,8 +39,8 @@ def thousandeyes(token):
             agents=AGENTS,
             delays={name: 5 + 10 * number for number, name in enumerate(AGENTS)},
         )
-        for test_id in ("700011", "700012", "700013", "700014"):
-            running.add_test("http-server", test_id, delays=8)
+        for test_id in range(700011, 700020):
+            running.add_test("http-server", str(test_id), delays=8)
         running.add_test(
             "http-server", "700021", name="Login", agents=AGENTS, outcomes={"Singapore": "error"}, delays=10
         )
@@ -114,9 +115,9 @@ def test_mapped_tasks_log_how_long_they_waited_for_turns(airflow):
     run_id = airflow.trigger("turns")
 
     def turns():
-        """Return the seconds that each mapped task waited, in any of its tries."""
+        """Return the seconds that each mapped task with a turn waited, in any of its tries."""
         waits = []
-        for index in range(3):
+        for index in range(RUNS_WITHOUT_TURN, RUNS_WITHOUT_TURN + 2):
             tries = range(1, airflow.tries("turns", run_id, "validate", index) + 1)
             logs = [airflow.task_log("turns", run_id, "validate", index, attempt) for attempt in tries]
             waits.append([wait for log in logs for wait in CAME.findall("\n".join(log.lines))])

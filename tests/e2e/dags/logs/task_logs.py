@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
+from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 
 WAIT = {"poll_interval": 2, "timeout": 300}
@@ -24,7 +25,7 @@ with DAG("turns", schedule=None):
         retries=3,
         retry_delay=timedelta(seconds=0),
         **WAIT,
-    ).expand(test_id=["700012", "700013", "700014"])
+    ).expand(test_id=[str(700012 + index) for index in range(RUNS_WITHOUT_TURN + 2)])
 
 with DAG("failed_on_the_worker", schedule=None):
     RunInstantTestOperator(task_id="validate", test_id="700021", deferrable=False, **WAIT)
