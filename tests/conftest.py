@@ -50,12 +50,14 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests so that no processor idles, neither during waits nor at the end.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests of several processes so that no processor idles, neither during waits nor at the end.
 
     Groups start first, above all those that use a real Airflow. Tests with a simulator mostly wait, so they alternate
     with tests that compute, which also come last.
     """
+    if not hasattr(config, "workerinput"):
+        return
     groups, waiting, computing = [], [], []
     for item in items:
         if item.get_closest_marker("xdist_group"):
