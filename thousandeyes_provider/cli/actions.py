@@ -48,32 +48,39 @@ def _command(action: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
 
     @functools.wraps(action)
     def command(args: Namespace) -> None:
-        from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
-
-        output = sys.stdout
         try:
-            with _logging_to_stderr():
-                _check_folders(args)
-                code = action(SimpleNamespace(**vars(args), stdout=output))  # type: ignore[arg-type]
-            output.flush()
+            code = _perform(action, args)
         except KeyboardInterrupt:
             cache = getattr(args, "cache", None)
             resume = f"; {cache} keeps what was read, the same call resumes" if cache else ""
             code = _error(f"interrupted{resume}", INTERRUPTED)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
-            code = PASSED
-        except AirflowNotFoundException:
-            code = _error(
-                f"connection {args.conn_id!r} is not defined: set AIRFLOW_CONN_{args.conn_id.upper()}, for example to "
-                '\'{"conn_type": "thousandeyes", "password": "<token>"}\', or add it to Airflow',
-                INCONCLUSIVE,
-            )
-        except (AirflowException, ValueError, OSError) as error:
-            code = _error(" ".join(str(error).split()) or type(error).__name__, INCONCLUSIVE)
         sys.exit(code)
 
     return command
+
+
+def _perform(action: Callable[[Namespace], int], args: Namespace) -> int:
+    # The import takes long enough to be interrupted.
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+
+    output = sys.stdout
+    try:
+        with _logging_to_stderr():
+            _check_folders(args)
+            code = action(SimpleNamespace(**vars(args), stdout=output))  # type: ignore[arg-type]
+        output.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+        return PASSED
+    except AirflowNotFoundException:
+        return _error(
+            f"connection {args.conn_id!r} is not defined: set AIRFLOW_CONN_{args.conn_id.upper()}, for example to "
+            '\'{"conn_type": "thousandeyes", "password": "<token>"}\', or add it to Airflow',
+            INCONCLUSIVE,
+        )
+    except (AirflowException, ValueError, OSError) as error:
+        return _error(" ".join(str(error).split()) or type(error).__name__, INCONCLUSIVE)
 
 
 def _check_folders(args: Namespace) -> None:
@@ -461,7 +468,7 @@ def simulator(args: Namespace) -> int:
     from thousandeyes_provider.simulator.__main__ import main
 
     with contextlib.redirect_stdout(args.stdout):
-        return main(["--host", args.host, "--port", args.port, "--speed", args.speed])
+        return main(["--host", args.host, "--port", str(args.port), "--speed", str(args.speed)])
 
 
 def _hook(args: Namespace) -> BlockingThousandEyesHook:

@@ -171,8 +171,12 @@ COMMANDS: tuple[Command, ...] = (
         "Serve a local ThousandEyes API until interrupted",
         (
             _option("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"),
-            _option("--port", default="0", help="port to listen on; 0: a free one (default: %(default)s)"),
-            _option("--speed", default="1", help="divides simulated durations (default: %(default)s)"),
+            _option(
+                "--port", type=int, default=0, help="port to listen on; 0: a free one (default: %(default)s)"
+            ),
+            _option(
+                "--speed", type=float, default=1, help="divides simulated durations (default: %(default)s)"
+            ),
         ),
         "simulator --port 8080",
     ),

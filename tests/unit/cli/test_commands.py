@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from types import ModuleType
 
 import pytest
 import yaml
@@ -334,6 +336,8 @@ class TestErrors:
         code, _, err = command("backtest")
         assert code == 2
         assert "TEST_ID" in err
+        code, _, err = command("simulator", "--port", "nowhere")
+        assert (code, "--port: invalid int value: 'nowhere'" in err, "--row-order" in err) == (2, True, False)
 
     def test_an_interrupted_read_writes_no_file(self, command, checkout, tmp_path, monkeypatch):
         path = tmp_path / "gate.yaml"
@@ -350,6 +354,15 @@ class TestErrors:
         assert (
             err.splitlines()[-1] == f"error: interrupted; {cache} keeps what was read, the same call resumes"
         )
+
+    def test_an_interrupted_import_is_no_traceback(self, command, monkeypatch):
+        class Interrupting(ModuleType):
+            def __getattr__(self, name):
+                raise KeyboardInterrupt
+
+        sdk = "airflow.providers.common.compat.sdk"
+        monkeypatch.setitem(sys.modules, sdk, Interrupting(sdk))
+        assert command("tests") == (130, "", "error: interrupted\n")
 
     def test_logging_is_restored(self, command):
         before = logging.getLogger().handlers[:], logging.getLogger().level
