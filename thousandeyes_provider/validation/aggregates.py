@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from thousandeyes_provider.validation.samples import tidy
 
@@ -72,9 +73,6 @@ AGGREGATORS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "max": max,
     "mean": mean,
     "median": median,
-    "p50": lambda values: percentile(values, 50),
-    "p90": lambda values: percentile(values, 90),
-    "p95": lambda values: percentile(values, 95),
-    "p99": lambda values: percentile(values, 99),
+    **{f"p{percent}": partial(percentile, percent=percent) for percent in (50, 90, 95, 99)},
 }
 """The function of each aggregate that makes one number of many."""

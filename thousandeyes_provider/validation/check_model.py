@@ -140,16 +140,10 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as in the declaration, with the options that differ from their defaults."""
         comparison: dict[str, Any] = {term.comparison: json_value(term.value) for term in self.terms}
-        if self.tolerance is not None:
-            comparison["tolerance"] = json_value(self.tolerance)
-        if self.floor:
-            comparison["floor"] = json_value(self.floor)
-        if self.quorum != 1:
-            comparison["quorum"] = json_value(self.quorum)
-        if self.where != Where():
-            comparison["where"] = self.where.to_json()
-        if self.unlisted:
-            comparison["unlisted"] = True
+        for option in OPTIONS:
+            value = getattr(self, option)
+            if option != "severity" and value != getattr(Check, option):
+                comparison[option] = value.to_json() if isinstance(value, Where) else json_value(value)
         return comparison
 
 
