@@ -320,6 +320,11 @@ def backtest(args: Namespace) -> int:
     gate = _gate(arguments)
     history = _read_history(args, reader, plan)
     incidents, notes = _incidents(reader.hook, plan, history)
+    source = str((arguments.get("compare_with") or {}).get("test_id", plan.test_id))
+    if source != plan.test_id:
+        notes.append(
+            f"compare_with names test {source}; here each round is compared with rounds of test {plan.test_id}"
+        )
     outcome = backtest(history, gate, incidents=incidents, notes=notes)
     if args.report:
         _write(Path(args.report), backtest_report(outcome))

@@ -22,7 +22,7 @@ from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median
 from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_model import NO_CHECKS, Checks
-from thousandeyes_provider.validation.check_parser import parse_checks
+from thousandeyes_provider.validation.check_parser import check_conflicts, parse_checks
 from thousandeyes_provider.validation.evaluation import CheckResult
 from thousandeyes_provider.validation.history import History, agent_key_of
 from thousandeyes_provider.validation.samples import by_agent, numbers_of
@@ -60,8 +60,13 @@ class Gate:
         :raises ValueError: when an argument is invalid.
         """
         compare = arguments.get("compare_with")
-        if compare is not None and not (isinstance(compare, Mapping) and "window" in compare):
-            raise ValueError("compare_with: a backtest needs {'test_id': …, 'window': '24h'}")
+        if compare is not None and not (
+            isinstance(compare, Mapping) and {"test_id", "window"} <= set(compare)
+        ):
+            raise ValueError("compare_with: expected {'test_id': …, 'window': '24h'}")
+        checks = parse_checks(arguments.get("checks"))
+        if problems := check_conflicts(checks, has_compare_with=compare is not None):
+            raise ValueError("; ".join(problems))
         min_agents, confirm_failures = arguments.get("min_agents"), arguments.get("confirm_failures", 0)
         if min_agents is not None:
             share_or_count(min_agents, None, "min_agents")
@@ -75,7 +80,7 @@ class Gate:
         except ValueError as error:
             raise ValueError(f"max_agent_errors: {error}") from None
         return cls(
-            checks=parse_checks(arguments.get("checks")),
+            checks=checks,
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
             max_agent_errors=max_agent_errors,

@@ -149,6 +149,16 @@ class TestHistory:
         assert "by agent" in out
         assert "Traceback" not in err
 
+    def test_backtest_by_a_gate_of_another_test_adds_a_note(self, command, checkout, tmp_path):
+        path = tmp_path / "gate.yaml"
+        changed = {"http-server": {"responseTime": {"median": {"change_leq_to": 9.0}}}}
+        path.write_text(yaml.safe_dump({"checks": changed, "compare_with": {"test_id": "7", "window": "6h"}}))
+        code, out, _ = command("backtest", checkout, "--gate", path, "--days", 2)
+        assert (code, out.splitlines()[-1]) == (
+            0,
+            f"note: compare_with names test 7; here each round is compared with rounds of test {checkout}",
+        )
+
     def test_backtest_as_json(self, command, checkout, gate):
         code, out, _ = command("backtest", checkout, "--gate", gate, "--days", 2, "--output", "json")
         output = json.loads(out)
@@ -313,6 +323,8 @@ class TestErrors:
             ("retries: 3", "unknown argument retries"),
             ("checks: {http-server: {responseTime: {leq_to: fast}}}", "expected a number"),
             ("max_agent_errors: -1", "max_agent_errors"),
+            ("checks: {http-server: {responseTime: {change_leq_to: 0.2}}}", "needs compare_with"),
+            ("compare_with: {window: 2h}", "compare_with: expected {'test_id': …, 'window': '24h'}"),
         ],
     )
     def test_an_invalid_gate(self, refused, tmp_path, content, message):

@@ -211,6 +211,8 @@ class TestArguments:
         [
             {"compare_with": {"test_id": "7", "window": "soon"}},
             {"compare_with": {"test_id": "7"}},
+            {"compare_with": {"window": "1h"}},
+            {"checks": {"http-server": {"responseTime": {"change_leq_to": 0.2}}}},
             {"compare_with": {"test_id": "7", "window": "0h"}},
             {"max_agent_errors": -1},
             {"min_agents": "many"},
