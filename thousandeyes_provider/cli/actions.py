@@ -14,20 +14,35 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import yaml  # type: ignore[import-untyped,unused-ignore]
+
+from thousandeyes_provider.api.coerce import inner_value
+from thousandeyes_provider.api.expected_agents import type_implied_by
+from thousandeyes_provider.api.response import iso_time
+from thousandeyes_provider.api.result_types import RESULT_TYPES
+from thousandeyes_provider.api.rounds import app_link, round_of
+from thousandeyes_provider.api.run import Plan
+from thousandeyes_provider.validation.alert_rules import ConvertedRules, checks_from_rules
+from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident, incidents_from, judge_round
+from thousandeyes_provider.validation.backtest import backtest as judge_history
+from thousandeyes_provider.validation.backtest_report import backtest_report
+from thousandeyes_provider.validation.baseline import baseline_from_rows
+from thousandeyes_provider.validation.history import History
+from thousandeyes_provider.validation.proposal import propose as propose_gate
+from thousandeyes_provider.validation.samples import plain
+from thousandeyes_provider.validation.summary import text_columns
+
 if TYPE_CHECKING:
-    from thousandeyes_provider.api.run import Plan
     from thousandeyes_provider.cli.history_reader import HistoryReader
     from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
     from thousandeyes_provider.hooks.results_reader import ResultsReader
-    from thousandeyes_provider.validation.alert_rules import ConvertedRules
-    from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident
-    from thousandeyes_provider.validation.history import History
 
 log = logging.getLogger("thousandeyes_provider.cli")
 
@@ -176,9 +191,6 @@ def agents(args: Namespace) -> int:
 @_command
 def quota(args: Namespace) -> int:
     """Show the rate limits as one read reports them."""
-    from thousandeyes_provider.api.response import iso_time
-    from thousandeyes_provider.validation.samples import plain
-
     hook = _hook(args)
     hook.list_account_groups()
     rows = [
@@ -201,13 +213,8 @@ def quota(args: Namespace) -> int:
 @_command
 def check(args: Namespace) -> int:
     """Judge the newest round. Nothing is run."""
-    from thousandeyes_provider.api.response import iso_time
-    from thousandeyes_provider.api.rounds import app_link, round_of
-    from thousandeyes_provider.validation.backtest import judge_round
-    from thousandeyes_provider.validation.baseline import baseline_from_rows
-
     arguments = _gate_arguments(args)
-    gate = _gate(arguments)
+    gate = Gate.from_arguments(arguments)
     reader, plan = _plan(args, gate)
     rows = {name: list(newest_rows) for name, newest_rows in reader.newest.items()}
     newest = max((at for row in chain(*rows.values()) if (at := round_of(row))), default=None)
@@ -304,20 +311,17 @@ def _exit_code(verdict: str) -> int:
 @_command
 def backtest(args: Namespace) -> int:
     """Judge the rounds of the last days by a gate."""
-    from thousandeyes_provider.validation.backtest import backtest
-    from thousandeyes_provider.validation.backtest_report import backtest_report
-
     if args.report and not args.report.endswith(".html"):
         raise ValueError(f"--report {args.report}: expected a file name that ends with .html")
     arguments = _gate_arguments(args)
-    reader, plan = _plan(args, _gate(arguments))
+    reader, plan = _plan(args, Gate.from_arguments(arguments))
     if args.from_alert_rules:
         converted = _alert_rule_checks(reader.hook, plan)
         for part in converted.unconverted:
             print(f"not converted: {part}", file=sys.stderr)
         arguments = {**arguments, **converted.arguments()}
-        reader, plan = _plan(args, _gate(arguments))
-    gate = _gate(arguments)
+        reader, plan = _plan(args, Gate.from_arguments(arguments))
+    gate = Gate.from_arguments(arguments)
     history = _read_history(args, reader, plan)
     incidents, notes = _incidents(reader.hook, plan, history)
     source = str((arguments.get("compare_with") or {}).get("test_id", plan.test_id))
@@ -325,7 +329,7 @@ def backtest(args: Namespace) -> int:
         notes.append(
             f"compare_with names test {source}; here each round is compared with rounds of test {plan.test_id}"
         )
-    outcome = backtest(history, gate, incidents=incidents, notes=notes)
+    outcome = judge_history(history, gate, incidents=incidents, notes=notes)
     if args.report:
         _write(Path(args.report), backtest_report(outcome))
         print(f"written: {args.report}", file=sys.stderr)
@@ -339,9 +343,6 @@ def backtest(args: Namespace) -> int:
 @_command
 def propose(args: Namespace) -> int:
     """Propose a gate from the rounds of the last days."""
-    from thousandeyes_provider.validation.backtest import Gate
-    from thousandeyes_provider.validation.proposal import propose
-
     if args.one_in < 2:
         raise ValueError(f"--one-in {args.one_in}: expected a whole number from 2")
     reader, plan = _plan(args, Gate())
@@ -353,7 +354,7 @@ def propose(args: Namespace) -> int:
             "unconverted": [str(part) for part in converted.unconverted],
         }
     else:
-        proposal = propose(_read_history(args, reader, plan), rate=1 / args.one_in)
+        proposal = propose_gate(_read_history(args, reader, plan), rate=1 / args.one_in)
         text, summary = proposal.to_yaml(), proposal.summary()
         result = proposal.to_json()
     if args.write:
@@ -410,10 +411,7 @@ def _incidents(
     hook: BlockingThousandEyesHook, plan: Plan, history: History
 ) -> tuple[list[Incident], list[str]]:
     """The alerts of the test and the events of the period, and what could not be read."""
-    from datetime import UTC, datetime
-
     from thousandeyes_provider.exceptions import ThousandEyesApiError
-    from thousandeyes_provider.validation.backtest import incidents_from
 
     since, until = (datetime.fromtimestamp(at, UTC) for at in (history.rounds[0], history.rounds[-1]))
     incidents: list[Incident] = []
@@ -440,15 +438,11 @@ def _incidents(
 
 def _is_about(alert: Mapping[str, Any], test_id: str) -> bool:
     """Whether an alert is of a test. Alerts name their test in a link only."""
-    from thousandeyes_provider.api.coerce import inner_value
-
     href = str(inner_value(alert, "_links", "test", "href"))
     return href.split("?")[0].rstrip("/").endswith(f"/{test_id}")
 
 
 def _backtest_lines(outcome: Backtest, requests: int) -> Iterator[str]:
-    from thousandeyes_provider.api.response import iso_time
-
     history = outcome.history
     name = f" {history.test_name!r}" if history.test_name else ""
     yield f"Test {history.test_id}{name} ({history.test_type}): {outcome.summary()}"
@@ -497,7 +491,6 @@ def _find_connection(conn_id: str) -> None:
 
 def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
     """A reader for the test, and what is known of the test."""
-    from thousandeyes_provider.api.expected_agents import type_implied_by
     from thousandeyes_provider.hooks.results_reader import ResultsReader
 
     wanted = gate.checks.result_types
@@ -507,20 +500,10 @@ def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
     return reader, reader.plan(args.test_id, test_type=test_type, result_types=wanted or None, expected=None)
 
 
-def _gate(arguments: Mapping[str, Any]) -> Gate:
-    from thousandeyes_provider.validation.backtest import Gate
-
-    return Gate.from_arguments(arguments)
-
-
 def _gate_arguments(args: Namespace) -> dict[str, Any]:
     """The operator arguments of ``--gate``; a file of checks alone is taken as ``checks``."""
     if not args.gate:
         return {}
-    import yaml  # type: ignore[import-untyped,unused-ignore]
-
-    from thousandeyes_provider.api.result_types import RESULT_TYPES
-
     try:
         content = yaml.safe_load(Path(args.gate).read_text())
     except OSError as error:
@@ -550,8 +533,6 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
 
 
 def _alert_rule_checks(hook: BlockingThousandEyesHook, plan: Plan) -> ConvertedRules:
-    from thousandeyes_provider.validation.alert_rules import checks_from_rules
-
     rules = hook.list_alert_rules(plan.test_id)
     if not rules:
         raise ValueError(f"no alert rule applies to test {plan.test_id}")
@@ -576,8 +557,6 @@ def _show(args: Namespace, result: Any, empty: str) -> None:
     if args.output == "json":
         _print(args, json.dumps(result, indent=2))
     elif args.output == "yaml":
-        import yaml
-
         _print(args, yaml.safe_dump(result, sort_keys=False).rstrip("\n"))
     else:
         _print(args, "\n".join(_table(result)) if result else empty)
@@ -589,7 +568,5 @@ def _print(args: Namespace, text: str) -> None:
 
 def _table(rows: Rows) -> list[str]:
     """Rows with aligned columns, not shortened: a terminal wraps, a file keeps."""
-    from thousandeyes_provider.validation.summary import text_columns
-
     cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
     return text_columns([list(rows[0]), *cells])
