@@ -227,7 +227,8 @@ class Judge:
 
     def publish(self, result: Json) -> None:
         """Write the report, and log the evidence as a table: one record a line, so that columns are aligned."""
-        self._write_report(result)
+        if path := self._options.report_path:
+            write_report(path, lambda: report(result, report_format(path)), self._log)
         for level, line in table_lines(result):
             if line:
                 self._log.log(level, "%s", line)
@@ -270,10 +271,6 @@ class Judge:
             return result
         self._session.xcoms.push_link(ThousandEyesSnapshotLink, link)
         return {**result, "links": {**result["links"], "snapshot": link}}
-
-    def _write_report(self, result: Json) -> None:
-        if path := self._options.report_path:
-            write_report(path, lambda: report(result, report_format(path)), self._log)
 
 
 def write_report(path: str, text: Callable[[], str], log: TaskLog) -> None:

@@ -185,13 +185,11 @@ class QueuedRun:
         return {**figures, "plan": None if self.plan is None else _unsent(self.plan, 0.0).to_json()}
 
     @classmethod
-    def from_json(cls, value: object) -> QueuedRun:
+    def from_json(cls, value: Mapping[str, object]) -> QueuedRun:
         """Return what :meth:`to_json` wrote.
 
         :raises ValueError: naming what is wrong.
         """
-        if not isinstance(value, Mapping):
-            raise ValueError(f"the queued run is no object, but {type(value).__name__}")
         since = number(value.get("since"))
         if since is None:
             raise ValueError("the queued run has no time 'since'")
@@ -291,7 +289,7 @@ class WaitRecord:
             raise ThousandEyesError(f"{damaged}: expected either queued or run")
         try:
             return cls(
-                QueuedRun.from_json(queued) if run is None else RunHandle.from_json(run),
+                QueuedRun.from_json(value["queued"]) if run is None else RunHandle.from_json(run),
                 Spent.from_json(value),
                 None if failure is None else FirstFailure.from_json(failure),
             )
