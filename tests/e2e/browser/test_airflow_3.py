@@ -71,7 +71,7 @@ def test_the_connection_form_shows_the_fields_of_the_provider(connections, page,
     secret.fill(token)
     expect(secret).to_have_attribute("type", "password")
     assert token not in form.inner_text()
-    shoot(page, "connection-form")
+    shoot(form, "connection-form")
 
     connections.unfold(form, "Extra Fields")
     shown = form.get_by_role("region").filter(visible=True).locator("[data-scope=field][data-part=root]")
