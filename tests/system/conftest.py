@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import itertools
 import json
 import operator
 import os
@@ -19,12 +20,26 @@ import pytest
 
 from thousandeyes_provider.simulator import Simulator
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 DAG_FILES = [*(ROOT / "tests" / "system" / "dags").glob("*.py"), *(ROOT / "example_dags").glob("*.py")]
 DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
 """The DAGs folder. It contains only the file of the running test, because dag.test() parses and stores all DAGs."""
 
 TOKEN = "t0ken-that-nobody-may-see"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Distribute the tests with an Airflow to three processes. Starting Airflow takes 7 s of processor time."""
+    tests = [item for item in items if "airflow" in item.fixturenames and item.path.is_relative_to(HERE)]
+    families = [list(family) for _, family in itertools.groupby(tests, key=lambda item: item.parent)]
+    sizes = {"airflow 1": 0, "airflow 2": 0, "airflow 3": 0}
+    for family in sorted(families, key=len, reverse=True):
+        group = min(sizes, key=sizes.get)
+        sizes[group] += len(family)
+        for item in family:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from thousandeyes_provider.api.result_types import TEST_TYPES
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 
 AGENTS = ["Singapore", "Frankfurt, Germany"]
 TARGETS = ("pr-17.example.com", "sip.example.com", "vienna-office-1")

@@ -229,7 +229,6 @@ def test_code_runs(block: Block, connected, airflow) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("documentation")
 @of("python", "dag")
 def test_dags_run(block: Block, connected, simulator, airflow) -> None:
     for provider in re.findall(r"airflow\.providers\.(slack|smtp)", block.text):
@@ -245,7 +244,6 @@ def test_dags_run(block: Block, connected, simulator, airflow) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("documentation")
 @of("python", "pytest")
 def test_tests_pass(block: Block, request, monkeypatch, airflow) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -297,7 +295,6 @@ def shorten_waits(dag) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("documentation")
 def test_the_mail_notification_has_headline_and_round(connected, simulator, monkeypatch, airflow) -> None:
     smtp = pytest.importorskip("airflow.providers.smtp.notifications.smtp")
     sent = []

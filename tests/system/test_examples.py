@@ -9,7 +9,7 @@ import pytest
 from thousandeyes_provider.hooks import shared_account
 from thousandeyes_provider.operators.base import BaseInstantTestOperator
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("examples")]
+pytestmark = pytest.mark.system
 
 FRANKFURT, SINGAPORE, ZURICH = "Frankfurt, Germany", "Singapore", "zurich-branch-2"
 HURRIED = {"poll_interval": 0.07, "timeout": 3, "grace": 0.2}

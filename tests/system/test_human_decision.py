@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 pytest.importorskip(
     "airflow.providers.standard.operators.hitl", reason="Airflow 3.1 and later", exc_type=Exception
 )

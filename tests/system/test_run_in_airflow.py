@@ -6,7 +6,7 @@ import pytest
 
 from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 
 VALIDATE = ("validate", -1)
 LINKS = ("thousandeyes_test_link", "thousandeyes_round_link")

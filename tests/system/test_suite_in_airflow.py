@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 
 VERDICT = ("gate.verdict", -1)
 

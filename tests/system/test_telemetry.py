@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 pytest.importorskip("airflow.providers.openlineage")
 pytest.importorskip("airflow.models.asset", reason="Airflow 3")
 

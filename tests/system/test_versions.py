@@ -8,7 +8,7 @@ import pytest
 
 from thousandeyes_provider.operators.session import Session
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.system
 
 AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 VALIDATE = ("validate", -1)
