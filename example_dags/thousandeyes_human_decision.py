@@ -12,13 +12,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowOptionalProviderFeatureException,
+    Param,
+    task,
+)
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.validation.reports import escape_markdown
 
 try:
     from airflow.providers.standard.operators.hitl import HITLBranchOperator
-except ImportError:
+except (ImportError, AirflowOptionalProviderFeatureException):  # before Airflow 3.1
     HITLBranchOperator = None
 
 BODY = """
