@@ -4,7 +4,7 @@
 #   make e2e      run whole deployments: crashes, a cluster, a browser (ARGS="tests/e2e/browser" selects some)
 #   make pictures make the pictures of the documentation again (ARGS="tests/e2e/browser/test_gallery.py" selects some)
 #   make bench    measure the provider beside its alternatives; writes benchmarks/RESULTS.md
-#   make coverage run the unit tests; fail below 99 % branch coverage of all layers but ui/ and cli/
+#   make coverage run the unit tests; fail below 100 % branch coverage of all layers but ui/ and cli/
 #   make mutation mutate api/ and report mutants that survive the tests (ARGS="thousandeyes_provider.api.retry*")
 #   make nox      run the tests on every supported Airflow and Python (ARGS="-t quick" for one Python each)
 #   make ui       check and build the report pages (needs Node.js >= 20.19); nothing else but dist needs them
