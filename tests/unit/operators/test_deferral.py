@@ -266,7 +266,7 @@ class TestReattach:
                 tries.rerun(test_id, **{"deferrable": False, **arguments})
 
     def test_a_retry_resumes_the_run_of_a_lost_worker(self, simulator, tries, monkeypatch):
-        test_id = simulator.add_test("http-server", delays=15)
+        test_id = simulator.add_test("http-server", delays=45)
         self.lose(tries, monkeypatch, test_id)
         evidence = tries.rerun(test_id)
         assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 1)
@@ -289,7 +289,7 @@ class TestReattach:
         assert tries.store.kept == {}
 
     def test_a_retry_after_the_deadline_polls_once(self, simulator, tries, monkeypatch):
-        test_id = simulator.add_test("http-server", delays=15)
+        test_id = simulator.add_test("http-server", delays=30)
         self.lose(tries, monkeypatch, test_id, timeout=1)
         time.sleep(1.6)
         assert tries.rerun(test_id, timeout=1)["verdict"] == "passed"
@@ -340,13 +340,13 @@ class TestReattach:
         assert evidence["rounds"]["http-server"] > theirs
 
     def test_a_retry_with_another_test_resumes_nothing(self, simulator, tries, monkeypatch):
-        lost, other = simulator.add_test("http-server", delays=10), simulator.add_test("http-server")
+        lost, other = simulator.add_test("http-server", delays=None), simulator.add_test("http-server")
         self.lose(tries, monkeypatch, lost)
         evidence = tries.rerun(other)
         assert (evidence["test_id"], simulator.run_calls(other)) == (other, 1)
 
     def test_a_cleared_task_starts_a_new_run(self, simulator, tries, monkeypatch):
-        test_id = simulator.add_test("http-server", delays=10)
+        test_id = simulator.add_test("http-server", next_runs=[{"delays": None}, {}])
         self.lose(tries, monkeypatch, test_id)
         tries.max_tries += 1
         assert tries.rerun(test_id)["verdict"] == "passed"
@@ -354,7 +354,7 @@ class TestReattach:
 
     def test_durable_false_starts_a_new_run(self, simulator, tries, monkeypatch, configure):
         configure(durable=False)
-        test_id = simulator.add_test("http-server", delays=10)
+        test_id = simulator.add_test("http-server", next_runs=[{"delays": None}, {}])
         self.lose(tries, monkeypatch, test_id)
         assert tries.store.kept == {}
         tries.rerun(test_id)

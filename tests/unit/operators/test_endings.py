@@ -289,9 +289,9 @@ class TestSensor:
             sensor.resume_execution("execute_complete", {"event": {"state": "complete"}}, triggerer.context)
 
     def test_a_deferral_that_airflow_ended_is_judged_by_a_last_read(self, triggerer, sensor_of):
-        sensor = sensor_of({"delays": 5}, deferrable=True, timeout=60)
+        sensor = sensor_of({"delays": 30}, deferrable=True, timeout=60)
         deferral_of(triggerer, sensor)
-        time.sleep(1)
+        time.sleep(1.2)
         evidence = sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
         assert evidence["verdict"] == "passed"
 
