@@ -13,13 +13,11 @@ from typing import Any
 from thousandeyes_provider.api.run import Plan
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, ThousandEyesNotFoundError
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
+from thousandeyes_provider.hooks.results_reader import LATE_MEASUREMENTS
 from thousandeyes_provider.validation.history import History
 
 PORTION = 6 * 3600
 """Seconds of history in one portion: few enough pages that a pause between portions keeps the pace of the quota."""
-
-OVERLAP = 900
-"""Seconds that a read goes beyond its portion: agents measure up to minutes after the round began."""
 
 
 @dataclass
@@ -59,7 +57,7 @@ class HistoryReader:
                     rows = self._portion(result_type, start)
                 history.add(result_type, rows, since=start, until=start + PORTION)
                 # The portion of now is still growing.
-                if is_new and start + PORTION + OVERLAP < self.hook.server_now():
+                if is_new and start + PORTION + LATE_MEASUREMENTS < self.hook.server_now():
                     cache.write(result_type, start, history.export(result_type, start, start + PORTION))
         self.progress(len(wanted), len(wanted))
         return history
@@ -73,7 +71,7 @@ class HistoryReader:
                     self.plan.test_id,
                     result_type,
                     start_date=datetime.fromtimestamp(start, UTC),
-                    end_date=datetime.fromtimestamp(start + PORTION + OVERLAP, UTC),
+                    end_date=datetime.fromtimestamp(start + PORTION + LATE_MEASUREMENTS, UTC),
                     direction=direction,
                     expand=self.expand.get(result_type),
                 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thousandeyes_provider.api.coerce import short_text
@@ -52,6 +52,9 @@ AGENT_LOOKUP_TIMEOUT = 5.0
 
 SETTLED_ROUND_AGE = 300.0
 """Seconds after which a round counts as complete, so that its agents are those of the next round."""
+
+LATE_MEASUREMENTS = 900
+"""Seconds that a read goes beyond its last round: agents measure up to minutes after the round began."""
 
 _TYPES_WITH_ROW_COUNT = ("dns-server", "agent-to-agent")
 """Test types whose definition determines how many rows an agent has."""
@@ -378,7 +381,8 @@ class ResultsReader(RoundPoller):
         result_type: str,
         directions: Sequence[str | None],
         *,
-        window: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
         time_left: TimeLeft | None = None,
     ) -> tuple[list[Row], Mapping[str, Any]]:
         """The rows of a result type, by default of the newest round, and the test as the responses have it."""
@@ -389,7 +393,8 @@ class ResultsReader(RoundPoller):
                 response = self.hook.get_test_results(
                     test_id,
                     result_type,
-                    window=window,
+                    start_date=start_date,
+                    end_date=end_date,
                     direction=direction,
                     expand=self.expand.get(result_type),
                     time_left=time_left,
@@ -419,10 +424,12 @@ class ResultsReader(RoundPoller):
         :raises ThousandEyesError: when a read fails.
         """
         rows: dict[str, list[Row]] = {}
-        reach = f"{math.ceil(window_seconds(window) + max(self.hook.server_now() - end, 0.0))}s"
+        end = min(end, self.hook.server_now())
+        start = datetime.fromtimestamp(max(end - window_seconds(window), 0.0), UTC)
+        last = datetime.fromtimestamp(end + LATE_MEASUREMENTS, UTC)
         for result_type in result_types:
             directions = plan.directions.get(result_type, (None,))
-            of_type, _ = self._read_rows(test_id, result_type, directions, window=reach)
+            of_type, _ = self._read_rows(test_id, result_type, directions, start_date=start, end_date=last)
             rows[result_type] = [row for row in of_type if (at := round_of(row)) is not None and at <= end]
         return rows
 

@@ -181,6 +181,11 @@ class TestHistory:
         rows = reader.history(plan, test_id, ["http-server"], "24h", newest)
         assert {row["roundId"] for row in rows["http-server"]} == {older, newest}
 
+    def test_any_window_can_be_read(self, simulator, reader):
+        test_id = simulator.add_test("http-server", history=[600])
+        plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
+        assert reader.history(plan, test_id, ["http-server"], "999999999w", 1e11)["http-server"]
+
     def test_window_ends_where_the_history_ends(self, simulator, reader):
         test_id = simulator.add_test("http-server", history=[600, 1200, 1800, 2400])
         plan = reader.plan(test_id, test_type="http-server", result_types=None, expected=None)
