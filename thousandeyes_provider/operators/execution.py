@@ -17,7 +17,6 @@ from thousandeyes_provider.api.coerce import short_text
 from thousandeyes_provider.api.expected_agents import UNKNOWN
 from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.api.response import iso_time
-from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.config import setting
@@ -46,12 +45,15 @@ from thousandeyes_provider.operators.xcoms import TaskXComs
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, Context
     from airflow.triggers.base import BaseTrigger
+    from thousandeyes_provider.api import round_progress
+    from thousandeyes_provider.api.round_progress import RoundProgress
     from thousandeyes_provider.operators import judge as judging
     from thousandeyes_provider.operators.judge import Judge
     from thousandeyes_provider.triggers import instant_test as results_trigger
     from thousandeyes_provider.triggers import turns
 else:
     # Only what runs before the run call delays it.
+    round_progress = LazyModule("thousandeyes_provider.api.round_progress")
     judging = LazyModule("thousandeyes_provider.operators.judge")
     results_trigger = LazyModule("thousandeyes_provider.triggers.instant_test")
     turns = LazyModule("thousandeyes_provider.triggers.turns")
@@ -434,13 +436,13 @@ class SensorExecution(Execution[SensorOptions]):
         run = self._options.run
         progress, self._error = self._session.poll(run, self._progress())
         state = progress.state(time.monotonic())
-        return None if state is WaitState.WAITING else Done(run, state, progress)
+        return None if state is round_progress.WaitState.WAITING else Done(run, state, progress)
 
     def _give_up(self) -> Done:
         """Judge what has arrived at the sensor's timeout."""
         if self._error is not None:
             raise self._error
-        return Done(self._options.run, WaitState.DEADLINE, self._progress())
+        return Done(self._options.run, round_progress.WaitState.DEADLINE, self._progress())
 
     def _progress(self) -> RoundProgress:
         return self._session.progress or self._session.follow(self._options.run, deadline=math.inf)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thousandeyes_provider.api.expected_agents import share_or_count
 from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule
-from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
 from thousandeyes_provider.api.rounds import app_link, wait_for_next_minute
 from thousandeyes_provider.api.run import Plan, RunHandle
 from thousandeyes_provider.config import setting
@@ -20,9 +20,17 @@ from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, Tho
 from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.hooks.results_reader import PollResult, ResultsReader
 from thousandeyes_provider.links.thousandeyes import ThousandEyesRoundLink
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
 from thousandeyes_provider.operators.run_store import QueuedRun, Spent
 from thousandeyes_provider.operators.xcoms import TaskXComs
+
+if TYPE_CHECKING:
+    from thousandeyes_provider.api import round_progress
+    from thousandeyes_provider.api.round_progress import RoundProgress, TriggerSighting, WaitState
+else:
+    # Imported after the run call, which it would delay.
+    round_progress = LazyModule("thousandeyes_provider.api.round_progress")
 
 LONG_WAIT = 5.0
 """Seconds of waiting after which the newest round is read again before a run is sent."""
@@ -213,7 +221,7 @@ class Session:
         :param sighting: what a trigger has seen of the round.
         :param deadline: when the wait ends, by the monotonic clock; that of the run when ``None``.
         """
-        return RoundProgress.for_run(
+        return round_progress.RoundProgress.for_run(
             handle,
             now=time.monotonic(),
             server_now=self.hook.server_now(),
@@ -230,9 +238,9 @@ class Session:
 
         :raises ThousandEyesError: when a poll fails for good, or the last poll before the deadline failed.
         """
-        progress, state, error = self.follow(handle), WaitState.WAITING, None
+        progress, state, error = self.follow(handle), round_progress.WaitState.WAITING, None
         deadline = progress.deadline
-        while state is WaitState.WAITING:
+        while state is round_progress.WaitState.WAITING:
             now = time.monotonic()
             due = progress.next_poll(now, self.reader.pace)
             self.hook.paced_seconds += max(due - progress.next_poll(now), 0.0)
@@ -240,7 +248,7 @@ class Session:
             self.hook.sleep(max(due - time.monotonic(), 0.0))
             progress, error = self.poll(handle, progress, lambda: deadline - time.monotonic())
             state = progress.state(time.monotonic())
-        if error is not None and state is WaitState.DEADLINE:
+        if error is not None and state is round_progress.WaitState.DEADLINE:
             raise error
         return Done(handle, state, progress)
 
@@ -274,9 +282,10 @@ class Session:
         :return: the run when its round is not finished and there is time.
         :raises ThousandEyesError: when rows that the trigger saw cannot be read, or the poll at the deadline fails.
         """
-        trigger_state = next((state for state in WaitState if state.value == event.get("state")), None)
+        wait_state = round_progress.WaitState
+        trigger_state = next((state for state in wait_state if state.value == event.get("state")), None)
         try:
-            sighting = TriggerSighting.from_json(event.get("sighting"))
+            sighting = round_progress.TriggerSighting.from_json(event.get("sighting"))
         except ValueError as damage:
             raise ThousandEyesError(f"{self.label}: the trigger's event is damaged: {damage}") from None
         self.follow(handle, sighting=sighting)
@@ -285,10 +294,14 @@ class Session:
         # ThousandEyes' clock, by which the deadline is set, is known from the first response on.
         progress = self._take(self.follow(handle, sighting=sighting), result)
         error, state = result.error, progress.resumed_state(trigger_state, time.monotonic())
-        arrived = trigger_state in (WaitState.COMPLETE, WaitState.ENOUGH, WaitState.QUIET)
-        if error is not None and (state is WaitState.DEADLINE or (arrived and state is WaitState.WAITING)):
+        arrived = trigger_state in (
+            wait_state.COMPLETE,
+            wait_state.ENOUGH,
+            wait_state.QUIET,
+        )
+        if error is not None and (state is wait_state.DEADLINE or (arrived and state is wait_state.WAITING)):
             raise error
-        return handle if state is WaitState.WAITING else Done(handle, state, progress)
+        return handle if state is wait_state.WAITING else Done(handle, state, progress)
 
     def read_after_failure(self, handle: RunHandle, reason: str) -> Done:
         """Poll once after Airflow ended the wait in the triggerer.
@@ -301,7 +314,7 @@ class Session:
             return step
         if handle.deadline - self.hook.server_now() > MIN_FINAL_POLL or self.progress is None:
             raise ThousandEyesError(f"{self.label}: the wait in the triggerer failed: {reason}")
-        return Done(handle, WaitState.DEADLINE, self.progress)
+        return Done(handle, round_progress.WaitState.DEADLINE, self.progress)
 
     def may_be_finished(self, handle: RunHandle) -> bool:
         """Return whether a run is so old that its round may be finished."""

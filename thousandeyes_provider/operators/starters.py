@@ -41,15 +41,16 @@ from thousandeyes_provider.operators.options import CreateOptions, Json, RunOpti
 from thousandeyes_provider.operators.run_store import QueuedRun, RunStateStore
 from thousandeyes_provider.operators.session import LONG_WAIT, Session
 from thousandeyes_provider.validation.formatting import join_truncated
-from thousandeyes_provider.validation.samples import read_values
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from thousandeyes_provider.api import definition as definitions
     from thousandeyes_provider.api.retry import Wait
+    from thousandeyes_provider.validation import samples
 else:
-    # A rerun does not need it.
+    # Most runs need neither before the run call.
     definitions = LazyModule("thousandeyes_provider.api.definition")
+    samples = LazyModule("thousandeyes_provider.validation.samples")
 
 
 O = TypeVar("O", bound=StartOptions)  # noqa: E741
@@ -292,7 +293,7 @@ class Rerun(RoundStarter[RunOptions]):
         checks: list[Json] = []
         for check in self.options.checks.checks:
             newest = self.session.reader.newest.get(check.result_type, [])
-            values = read_values(check.result_type, check.metric, newest)
+            values = samples.read_values(check.result_type, check.metric, newest)
             has_metric = any(value is not None for value in values)
             checks.append(
                 {"result_type": check.result_type, "metric": check.metric, "in_newest_round": has_metric}

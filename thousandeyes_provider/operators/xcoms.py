@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import Json
 from thousandeyes_provider.operators.run_store import XCOM_KEY, WaitRecord
-from thousandeyes_provider.validation.summary import display_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
     from thousandeyes_provider.links.thousandeyes import PushedLink
+    from thousandeyes_provider.validation import summary
+else:
+    # Imported after the run call, which it would delay.
+    summary = LazyModule("thousandeyes_provider.validation.summary")
 
 VERDICT_KEY = "thousandeyes_verdict"
 """Key of the index entry: a few fields of the evidence, for pages that list many tasks."""
@@ -35,7 +39,7 @@ class TaskXComs:
         """Push the index entry."""
         if self._pushes_evidence:
             entry = {name: evidence.get(name) for name in INDEX_FIELDS} | {
-                "test_name": display_name(evidence)
+                "test_name": summary.display_name(evidence)
             }
             self._instance.xcom_push(key=VERDICT_KEY, value=entry)
 
