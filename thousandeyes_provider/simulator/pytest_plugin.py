@@ -6,6 +6,7 @@ pytest discovers them when the package is installed. The simulator is imported w
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,7 +43,10 @@ def thousandeyes_run_dag(
         from sqlalchemy import inspect
 
         from airflow import settings
+        from airflow.configuration import AIRFLOW_HOME
 
+        # Airflow 3.0 does not create the folder before it opens the database in it.
+        Path(AIRFLOW_HOME).mkdir(parents=True, exist_ok=True)
         if not inspect(settings.engine).get_table_names():
             from airflow.utils.db import initdb
 
