@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 
 import pytest
@@ -19,4 +20,13 @@ def log(capsys, caplog):
     caplog.set_level("DEBUG")
     if version("apache-airflow").startswith("2."):
         return lambda: caplog.text
-    return lambda: caplog.text + "".join(capsys.readouterr())
+
+    def text():
+        console = "".join(capsys.readouterr()).splitlines(keepends=True)
+        return caplog.text + "".join(line for line in console if not _LOGGED_TWICE.match(line))
+
+    return text
+
+
+_LOGGED_TWICE = re.compile(r"\[\d{4}-\d\d-\d\dT[^]]+\] \{[^}]+:\d+\} [A-Z]+ - ")
+"""Once a test has initialized Airflow 3.0, its console handler prints what ``logging`` gets."""
