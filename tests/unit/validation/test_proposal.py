@@ -23,6 +23,8 @@ from thousandeyes_provider.validation.proposal import (
     tail_limit,
 )
 
+pytestmark = pytest.mark.xdist_group("proposal")  # the tests share histories
+
 START = 1_790_000_400
 
 VALUES = {
