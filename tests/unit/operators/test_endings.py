@@ -371,7 +371,7 @@ class TestSuites:
 
 
 class OutletEvents:
-    """The events of a task's outlet. A dict does not do: assets of Airflow 3.0 are not hashable."""
+    """The events of a task's outlet. Not a dict, because assets of Airflow 3.0 and 3.1 are not hashable."""
 
     def __init__(self, outlet):
         self.uri = outlet.uri
