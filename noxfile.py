@@ -121,8 +121,9 @@ def table(session: nox.Session) -> None:
         total, skipped, failed = (int(suite.get(name, 0)) for name in ("tests", "skipped", "failures"))
         failed += int(suite.get("errors", 0))
         airflow, python = suite.get("name", "? ?").split()
-        rows.append((airflow, python, total - skipped - failed, skipped, failed))
+        date = suite.get("timestamp", "?").partition("T")[0]
+        rows.append((airflow, python, date, total - skipped - failed, skipped, failed))
     rows.sort(key=lambda row: [int(part) for part in re.findall(r"\d+", f"{row[0]}.{row[1]}")])
-    lines = ["| Airflow | Python | passed | skipped | failed |", "|---|---|---|---|---|"]
+    lines = ["| Airflow | Python | date | passed | skipped | failed |", "|---|---|---|---|---|---|"]
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     session.log("reports of %d sessions\n%s", len(rows), "\n".join(lines))
