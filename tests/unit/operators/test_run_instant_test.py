@@ -318,7 +318,7 @@ class TestCompleteness:
 
     @pytest.mark.parametrize(
         ("lookup", "history", "source"),
-        [("agents", [300], "test"), ("no-agents", [300], "remembered"), ("404", [300], "remembered")],
+        [("agents", [330], "test"), ("no-agents", [330], "remembered"), ("404", [330], "remembered")],
     )
     def test_expected_agents_and_their_source(self, simulator, worker, lookup, history, source):
         simulator.set_switches(typed_lookup=lookup)
