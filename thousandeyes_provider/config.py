@@ -23,8 +23,8 @@ class ConfigOption:
 
     :param type: type of the value as Airflow names it: ``float``, ``integer``, ``boolean`` or ``string``.
     :param default: value when the option is not set.
-    :param description: what the option controls, with its unit.
-    :param expected: what a valid value is, for errors.
+    :param description: purpose of the option, with its unit.
+    :param expected: description of valid values, for errors.
     :param is_valid: whether a parsed value is in range.
     """
 

@@ -66,7 +66,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 
-# How the standard fields look. Placeholders of extra fields show only before Airflow 3.
+# Appearance of the standard fields. Placeholders of extra fields are shown only before Airflow 3.
 FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login"],
     "relabeling": {"host": "API address", "schema": "Scheme", "password": "API token (bearer)"},

@@ -1,4 +1,4 @@
-"""Bounds of what a server may send, and decoding of bodies: the same for both hooks.
+"""Limits and decoding of response bodies, for both hooks.
 
 HTTP libraries decode a whole body at once, so one of a megabyte can fill the memory. Here a body is decoded piece by
 piece and refused as soon as it exceeds a bound. The number of JSON values is bounded too: an empty object takes three

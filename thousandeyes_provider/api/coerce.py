@@ -24,7 +24,7 @@ MAX_DEPTH = 50
 """Levels of lists and objects in :func:`parse_structure` and :func:`check_structure`."""
 
 MAX_VALUES = 100_000
-"""Values in a structure, each alias counted with everything that it stands for."""
+"""Maximum number of values in a structure. Each alias counts with all its values."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -79,7 +79,7 @@ def count_or_fraction(value: Any) -> int | float | None:
 
 
 def share(fraction: float, of: int) -> int:
-    """Return how many of some things a fraction of them is, rounded up: at least 1 for a fraction above 0."""
+    """Return a fraction of a count, rounded up: at least 1 for a fraction above 0."""
     # A share of 3.0000000000000004 things is 3 of them.
     return max(math.ceil(fraction * of - 1e-9), 1 if fraction and of else 0)
 
@@ -125,7 +125,7 @@ def short_text(value: Any) -> str:
 
 
 def inner_value(value: Any, *names: str) -> Any:
-    """Return the value that names lead to in nested objects; ``None`` where there is none."""
+    """Return the value at a path of names in nested objects; ``None`` if it does not exist."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -147,9 +147,9 @@ def closest(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | Non
 
     Case, spaces and hyphens do not count.
 
-    :param value: what was given.
+    :param value: the value to parse.
     :param choices: the valid names.
-    :param aliases: names in other tools (in lower case), and the choice that each stands for.
+    :param aliases: lower-case names from other tools to the corresponding choice.
     """
     names = list(choices)
     text = str(value).strip()
@@ -162,7 +162,7 @@ def closest(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | Non
 def closest_names(value: str, choices: Iterable[str], *, limit: int = 3, cutoff: float = 0.5) -> list[str]:
     """Return the choices that are most like ``value``, the closest first.
 
-    :param limit: how many to return at most.
+    :param limit: maximum number of results.
     :param cutoff: how alike they must be, from 0 to 1.
     """
     import difflib  # only an error needs it
@@ -190,7 +190,7 @@ def _spelling(name: str) -> str:
 def parse_structure(text: str, *, yaml: bool = False) -> Any:
     """Return the value that a text spells as JSON or as a Python literal, the form of a rendered template.
 
-    :param yaml: whether to read a text that is neither as YAML. Aliases count with everything that they stand for.
+    :param yaml: whether to read a text that is neither as YAML. Aliases count with all their values.
     :raises ValueError: when the text cannot be read, an object has a key twice, or the structure is too deep or too
         large; the message has the position.
     """

@@ -71,7 +71,7 @@ def read_definition(
     :param name: its name in errors.
     :param partial: whether required fields may be missing, as in what overrides an existing definition.
     :param known: whether a value is final; other values (templates) are not checked.
-    :raises DeclarationErrors: with every problem, its path and what was expected.
+    :raises DeclarationErrors: with path and expectation of every problem.
     """
     reader = _Reader(test_type, [], [], partial, known)
     body = _read_top(definition, name, reader)
@@ -157,7 +157,7 @@ def _close_agents(name: str, ids: Mapping[str, str]) -> str:
 
 
 def names_agents(body: Mapping[str, Any]) -> bool:
-    """Return whether :func:`with_agent_ids` has a name to look up."""
+    """Return whether :func:`with_agent_ids` must look up a name."""
     agents, target = body.get("agents"), body.get("targetAgentId")
     named = isinstance(agents, list) and any("agentName" in agent for agent in agents)
     return named or (isinstance(target, str) and not _is_id(target))
@@ -277,7 +277,7 @@ def _secrets_in(definition: Any) -> Iterator[str]:
 def _secret_text(secret: Any) -> Iterator[str]:
     """A secret as text. YAML makes a number of a password of digits.
 
-    A single character is no secret: masking every "1" would leave no log readable.
+    A single character is not treated as a secret, because masking every "1" would make logs unreadable.
     """
     text = str(secret) if isinstance(secret, str | int) and not isinstance(secret, bool) else ""
     if len(text.strip()) > 1:
@@ -378,7 +378,7 @@ def _shown(value: Any) -> str:
 
 
 _Read = tuple[Any, str, bool]
-"""The value to send, what was expected (empty when it is right), and whether that is an error."""
+"""Return the value to send, the expectation (empty for a valid value), and whether a mismatch is an error."""
 
 
 def _text(value: Any, field: Field, path: str, reader: _Reader) -> _Read:

@@ -1,4 +1,4 @@
-"""The operations of the API that this provider uses, and what a usable response to each looks like.
+"""The operations of the API that this provider uses, and the checks of their responses.
 
 One table, so both hooks send the same requests (docs/thousandeyes-api.md).
 """
@@ -48,12 +48,12 @@ class Endpoint:
     def fill(self, **parts: object) -> str:
         """The path with its parts filled in, each quoted.
 
-        :raises ValueError: when a part is no id.
+        :raises ValueError: for a part that is not an id.
         """
         return self.path.format(**{name: path_part(value, name) for name, value in parts.items()})
 
     def unusable(self, response: Response) -> str | None:
-        """Why a successful ``response`` is not what the operation returns; ``None`` when it is."""
+        """Return why a successful ``response`` is unusable; ``None`` if it is usable."""
         if self.member is None:
             return None if not response.body.strip() else "not the empty one that was expected"
         if not response.body.strip():

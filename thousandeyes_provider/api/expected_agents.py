@@ -1,4 +1,4 @@
-"""Which rows a complete round has: the expected agents, and how many rows each of them has of a result type."""
+"""The rows of a complete round: expected agents, and rows per agent and result type."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ExpectedAgents:
 
     :param source: where they come from, one of :data:`SOURCES`.
     :param agents: the agents, where they are listed.
-    :param count: how many there are; ``None`` when that is unknown.
+    :param count: number of agents; ``None``: unknown.
     """
 
     source: str
@@ -204,7 +204,7 @@ def directions_of(test_type: str, result_type: str, test: Mapping[str, Any] | No
 def rows_per_agent(
     test_type: str, result_type: str, test: Mapping[str, Any] | None, remembered: Iterable[Row]
 ) -> int | None:
-    """How many rows of a result type each agent has in a complete round.
+    """Return the number of rows per agent of a result type in a complete round.
 
     :param test: the test's definition, if known.
     :param remembered: the rows of the remembered round; they are counted where the definition does not help.

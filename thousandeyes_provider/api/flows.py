@@ -157,7 +157,7 @@ class StartedCall:
 
     :param response: the response; ``None`` when it was lost but the call was carried out.
     :param sent_at: local time when the call that counts was sent, epoch seconds: the first lost one, else the last.
-    :param sent: how many times the call was sent.
+    :param sent: number of times that the call was sent.
     """
 
     response: Response | None
@@ -170,7 +170,7 @@ class PausedCall:
     """A call that is not sent again because the caller's ``wait`` returned ``False``.
 
     :param pause: the pause that the next call has to respect.
-    :param sent: how many times the call was sent.
+    :param sent: number of times that the call was sent.
     """
 
     pause: Wait
@@ -206,7 +206,7 @@ def start_flow(
 ) -> Flow[StartedCall | PausedCall]:
     """Send a call that starts a round until ThousandEyes has carried it out.
 
-    :param subject: what the call starts, for the log.
+    :param subject: object that the call starts, for the log.
     :param verify: verifies a lost call; without it the call is sent again.
     :param wait: sleeps out a pause in place of the driver; ``False`` ends the flow.
     :param never_repeat: why the call must not be sent again after a lost response.

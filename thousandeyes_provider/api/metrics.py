@@ -176,15 +176,16 @@ _COMMON = frozenset(metric.name for metric in _OF_EVERY_ROW)
 def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...]]:
     """Return the function that reads a metric from a row: one value, several when the name leads into a list, or none.
 
-    Null, objects, a time below zero and a negative ``healthScore`` are no values (`docs/thousandeyes-api.md`, "Result
-    types and errors"). A list of plain values at the end of the name is one text, an entry a line.
+    Null, objects, a time below zero and a negative ``healthScore`` do not count as values
+    (`docs/thousandeyes-api.md`, "Result types and errors"). A list of plain values at the end of the name is one text
+    with an entry per line.
 
     :param result_type: a key of :data:`METRICS`.
     :param name: the metric, dotted into the row.
     """
     metric = METRICS[result_type].get(name)
     derived = metric.derived if metric is not None else None
-    # A time below zero and a negative health score stand for no value.
+    # A time below zero and a negative health score mean "no value".
     is_signless = (metric is not None and metric.unit == "ms") or name.rpartition(".")[2] == "healthScore"
     parts = name.split(".") if derived is None and "." in name else None
 

@@ -59,8 +59,8 @@ class Arrivals:
     """What has arrived of a round.
 
     :param age: seconds since the run call.
-    :param reported: how many agents have at least one row.
-    :param missing: how many agents have not reported every row; ``None`` when that is unknown.
+    :param reported: number of agents with at least one row.
+    :param missing: number of agents that have not reported every row; ``None``: unknown.
     :param quiet: seconds since the last new row; without meaning before the first.
     """
 
@@ -72,7 +72,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class QuotaPace:
-    """What the organization's quota asks of one wait, learned from the rate-limit headers.
+    """The polling pace that the organization's quota permits, from the rate-limit headers.
 
     The load is the pace at which all clients use the quota: 1 uses up what is not reserved by the end of the window. A
     wait does not know how many others there are, but all of them see the same load, so they slow down together.
@@ -91,7 +91,7 @@ class QuotaPace:
 
         :param quota: the organization's rate limit in the newest response.
         :param server_now: ThousandEyes' clock, epoch seconds.
-        :param requests: how many requests a poll sends.
+        :param requests: number of requests of a poll.
         :param reserved_share: share of the limit that polling leaves to others, 0 to 1.
         """
         window = quota.window(server_now) if quota else None

@@ -20,7 +20,7 @@ BUCKETS: Mapping[str, str] = {
 """Name of each set of limits, and the prefix of its headers."""
 
 RUNS_WITHOUT_TURN = 6
-"""How many tasks of a mapped task start their run at once; the others wait for a turn in the triggerer.
+"""Number of tasks of a mapped task that start their run at once. The others wait for a turn in the triggerer.
 
 A quarter of the 24 runs a minute that an organization has: a small map saves the way through the triggerer.
 """

@@ -1,4 +1,4 @@
-"""The outcome of one request as plain data: a response, or the reason why there is none."""
+"""The outcome of a request as plain data: a response, or the reason for a missing response."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Response:
         return count_values(self.body)
 
     def prepare(self) -> Response:
-        """Parse and measure the body now, so that later uses take no time; in a thread, for a large one.
+        """Parse and measure the body in advance, so that later uses are fast. Call it in a thread for a large body.
 
         Takes a quarter longer than :meth:`json` and lets other threads run meanwhile.
         """
@@ -65,7 +65,7 @@ class Response:
         return _parse(self.body)
 
     def time(self, default: float) -> float:
-        """The server's clock (``Date``), epoch seconds; ``default`` when there is none.
+        """The server's clock (``Date``), epoch seconds; ``default`` without a valid header.
 
         A date outside this century counts as none: times are computed with it.
         """
@@ -82,7 +82,7 @@ _INTERRUPTIBLE: Mapping[str, Any] = {
 
 
 def _parse(body: bytes, **hooks: Any) -> tuple[Any, str]:
-    """The content of a JSON body, or why there is none."""
+    """The content of a JSON body, or the parse error."""
     try:
         return json.loads(body, **hooks), ""
     except RecursionError:
@@ -118,7 +118,7 @@ def http_date(text: str | None) -> float | None:
 
 
 def retry_after(response: Response, now: float) -> float | None:
-    """Seconds that ``Retry-After`` asks to wait (a number or a date); ``None`` without a positive value.
+    """Return the wait of ``Retry-After`` (a number or a date) in seconds; ``None`` without a positive value.
 
     :param now: local epoch seconds, for a response without a ``Date`` to compare a date with.
     """

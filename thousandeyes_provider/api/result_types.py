@@ -103,7 +103,7 @@ def _lost_everything(row: Row) -> str | None:
 def _typed(row: Row, detail: str, *measurement_errors: str | None) -> str | None:
     """The error of a row with ``errorType``, which decides about itself and about the detail text.
 
-    An absent or bad measurement is an error whatever ``errorType`` is.
+    An absent or invalid measurement is an error for any ``errorType``.
     """
     error_type, text = _error_type(row), _detail_text(row.get(detail))
     if error_type:

@@ -39,7 +39,7 @@ class RequestKind(Enum):
 class Accept:
     """The response is the result.
 
-    :param warning: what is unexpected about it, for the log.
+    :param warning: description of an anomaly, for the log.
     """
 
     warning: str | None = None
@@ -120,7 +120,7 @@ class Attempts:
 
         :param now: local epoch seconds, for a response without a ``Date``.
         :param jitter: random number from 0 to 1.
-        :param unusable: why a successful response is not what the operation returns, when it is not.
+        :param unusable: reason why a successful response is unusable, if it is.
         :param time_left: seconds until the caller's deadline; no wait ends later.
         :return: the decision, and the state for the next one.
         """

@@ -73,7 +73,7 @@ class OtherRound(NamedTuple):
     def describe(self, rows: int) -> str:
         """Describe it for the log.
 
-        :param rows: how many of its rows were seen in one poll, at most.
+        :param rows: maximum number of its rows in one poll.
         """
         what = f"round {self.round_id} ({iso_time(self.round_id)})"
         if self.measured_before:
@@ -83,10 +83,10 @@ class OtherRound(NamedTuple):
 
 @dataclass(frozen=True)
 class TriggerSighting:
-    """What a trigger has seen of a round. The worker that resumes judges nothing less.
+    """The rows of a round that a trigger has seen. The resumed worker must judge at least these.
 
     :param rounds: our round of each result type.
-    :param rows: how many rows of that round, by result type.
+    :param rows: number of rows of that round, by result type.
     :param arrived_after: seconds from the run call to the last row of an agent, by agent key.
     """
 
@@ -106,7 +106,7 @@ class TriggerSighting:
     def from_json(cls, value: Any) -> TriggerSighting:
         """The sighting that :meth:`to_json` returned.
 
-        :raises ValueError: naming what is wrong with it.
+        :raises ValueError: for an invalid value, with the reason.
         """
         value = {} if value is None else value
         if not isinstance(value, Mapping):
@@ -126,19 +126,19 @@ class TriggerSighting:
 class RoundProgress:
     """The progress of one round.
 
-    Times are seconds on any one clock that goes forward at a steady pace, except ``sent_at``.
+    Times are seconds on one monotonic clock, except ``sent_at``.
 
-    :param rows_per_agent: the result types to wait for, and how many rows each agent has of it (``None``: unknown).
+    :param rows_per_agent: the result types to wait for, with the rows per agent (``None``: unknown).
     :param remembered: the newest round of each result type before the run.
     :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
     :param expected: the agents that should report.
     :param deadline: when the wait ends.
     :param schedule: the seconds between two polls.
     :param started: ``sent_at`` on the clock of the other times.
-    :param min_agents: how many of the expected agents are enough; ``None`` for all.
+    :param min_agents: number of expected agents that are sufficient; ``None``: all.
     :param grace: seconds to wait for the others after that.
     :param clock_tolerance: seconds that the id of our round may be before ``sent_at``.
-    :param sighting: what the trigger saw before this process took over.
+    :param sighting: the rows that the trigger saw before this process took over.
     :param seen: the fresh rows so far, by result type and key. Rows of one key that differ in one response all count.
     :param other_rounds: newer rounds of other runs that were seen, with the rows of each that one poll had at most.
     :param first_seen: when each row was seen first, by result type and key.
@@ -185,7 +185,7 @@ class RoundProgress:
         :param server_now: the same moment by ThousandEyes' clock.
         :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
         :param deadline: when the wait ends, by the clock of ``now``; that of the run when ``None``.
-        :param sighting: what a trigger has seen already.
+        :param sighting: the rows that a trigger has seen.
         """
         return cls(
             rows_per_agent=run.plan.rows_per_agent,
@@ -311,7 +311,7 @@ class RoundProgress:
         return {**arrived, **known}
 
     def to_sighting(self) -> TriggerSighting:
-        """What the process that takes over has to see at least: also what an earlier trigger saw."""
+        """Return the rows that the next process must see at least, including those of an earlier trigger."""
         before, rounds = self.sighting, {**self.sighting.rounds, **self.rounds()}
         rows = {name: len(self._tally.keys[name]) for name in self.rounds()}
         for name, count in before.rows.items():
@@ -395,7 +395,7 @@ class RoundProgress:
     # -- the log -------------------------------------------------------------------------------------------------
 
     def describe_news(self, before: RoundProgress) -> tuple[str, ...]:
-        """Log lines about what a poll brought: agents that reported, and rounds of other runs.
+        """Return log lines about the news of a poll: agents that reported, and rounds of other runs.
 
         :param before: the progress before that poll.
         """
@@ -567,6 +567,6 @@ def _distinct(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _listed(agents: Sequence[Agent]) -> str:
-    """The names of some agents, and how many more there are."""
+    """Return the names of some agents and the number of the others."""
     names = "; ".join(map(str, agents[:MAX_LISTED]))
     return f"{names} and {len(agents) - MAX_LISTED} more" if len(agents) > MAX_LISTED else names

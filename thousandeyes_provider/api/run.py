@@ -20,13 +20,13 @@ MAX_HANDLE_BYTES = 48 * 1024
 
 @dataclass(frozen=True)
 class Plan:
-    """What was learned of a test before its run.
+    """The properties of a test that are known before its run.
 
     :param test_type: a key of :data:`~thousandeyes_provider.api.result_types.TEST_TYPES`.
     :param account_group_id: the account group in force; ``None`` for the token's default.
     :param directions: the result types to wait for, and the ``direction`` of each query that a type takes (``None``:
         without the parameter).
-    :param rows_per_agent: how many rows of each result type an agent has; ``None`` when that is unknown.
+    :param rows_per_agent: rows per agent of each result type; ``None``: unknown.
     :param expected: the agents that should report.
     :param remembered: the newest round of each result type; ``None`` when there was none.
     :param round_length: how long the remembered round took, in seconds; ``None`` when that is unknown.
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def display_name(self) -> str:
-        """The name that people know the test by: of the test that it was made from, else its own."""
+        """The display name: that of the source test, or its own."""
         return self.from_test_name or self.test_name
 
 
@@ -65,7 +65,7 @@ class RunHandle:
         were lost, this is the time of the first call whose response was lost.
     :param accepted_at: when the response arrived.
     :param deadline: until when the results are waited for.
-    :param run_calls: how many times the call was sent.
+    :param run_calls: number of times that the run call was sent.
     """
 
     plan: Plan
@@ -88,7 +88,7 @@ class RunHandle:
         """The handle as a JSON object of at most :data:`MAX_HANDLE_BYTES`, for XCom and trigger arguments.
 
         A list of agents that is too long is replaced by a list of ids, or by the number of agents. ``expected_cut``
-        names what was left out: ``names`` or ``agents``.
+        names the omitted part: ``names`` or ``agents``.
         """
         agents = self.plan.expected.agents
         full = [{"agent_id": agent.agent_id, "agent_name": agent.agent_name} for agent in agents]
@@ -128,7 +128,7 @@ class RunHandle:
         """The handle that :meth:`to_json` returned.
 
         :param value: the JSON object. ``sent_at`` defaults to ``accepted_at``.
-        :raises ValueError: naming what is missing or wrong.
+        :raises ValueError: for a missing or invalid field, with its name.
         """
         if not isinstance(value, Mapping):
             raise ValueError(f"a run handle is a JSON object, not {type(value).__name__}")

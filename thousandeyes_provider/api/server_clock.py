@@ -14,7 +14,7 @@ and the servers behind one address differ."""
 
 @dataclass(frozen=True)
 class ServerClock:
-    """How far ThousandEyes' clock is ahead of the local one, as bounds.
+    """Bounds of the offset of ThousandEyes' clock from the local clock.
 
     ``Date`` is cut to whole seconds and set at some time between sending and receiving, so one response bounds the
     offset from below and from above. Further responses narrow the bounds.

@@ -26,7 +26,7 @@ def select_tests(
 ) -> list[dict[str, Any]]:
     """The tests that match every condition.
 
-    :param name: a name, regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param name: a name, regardless of case; ``*`` matches any characters, ``?`` exactly one.
     :param tags: tags, each ``key:value``, ``key`` or an id, regardless of case.
     :param known_tags: the tags that exist, with their assignments (docs/thousandeyes-api.md, "Tags").
     :param match_tags: ``all`` or ``any`` of the tags.
@@ -49,7 +49,7 @@ def select_tests(
 def matches_test(pattern: str, test_id: str, test_name: str) -> bool:
     """Whether a pattern means a test.
 
-    :param pattern: an id, or a name regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param pattern: an id, or a name regardless of case; ``*`` matches any characters, ``?`` exactly one.
     :param test_id: id of the test.
     :param test_name: name of the test; empty when it is not known.
     """

@@ -1,4 +1,4 @@
-"""What the commands do. Each is a function of the parsed arguments, and ends the process with its exit code.
+"""The actions of the commands: functions of the parsed arguments that exit with a status code.
 
 Results go to standard output, everything else to standard error.
 """
@@ -484,13 +484,13 @@ def _find_connection(conn_id: str) -> None:
         return
     from airflow.models.connection import Connection
 
-    # Without a database, or without such a connection, the hook reports what is missing.
+    # Without a database or connection, the hook reports the missing connection.
     with contextlib.suppress(Exception):
         os.environ[name] = Connection.get_connection_from_secrets(conn_id).as_json()
 
 
 def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
-    """A reader for the test, and what is known of the test."""
+    """Return a reader for the test, and the known properties of the test."""
     from thousandeyes_provider.hooks.results_reader import ResultsReader
 
     wanted = gate.checks.result_types
@@ -553,7 +553,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _show(args: Namespace, result: Any, empty: str) -> None:
-    """Print a result in the format that was asked for."""
+    """Print a result in the requested format."""
     if args.output == "json":
         _print(args, json.dumps(result, indent=2))
     elif args.output == "yaml":

@@ -25,7 +25,7 @@ class HistoryReader:
     """Read the rounds of a test over days.
 
     :param hook: the hook.
-    :param plan: what is known of the test: its result types and their directions.
+    :param plan: known properties of the test: its result types and their directions.
     :param expand: the ``expand`` parameter by result type.
     :param keep: nested fields to keep.
     :param cache: file to keep the portions in; ``None`` for none.
@@ -42,7 +42,7 @@ class HistoryReader:
     def read(self, days: int) -> History:
         """Read the last days.
 
-        :raises ThousandEyesError: when a read fails; what was read before stays in the cache file.
+        :raises ThousandEyesError: if a read fails. Earlier reads stay in the cache file.
         """
         now = int(self.hook.server_now())
         starts = range((now - days * 86400) // PORTION * PORTION, now + 1, PORTION)

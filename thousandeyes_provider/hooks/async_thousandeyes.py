@@ -19,7 +19,7 @@ from thousandeyes_provider.hooks.connection import ConnectionSettings
 from thousandeyes_provider.hooks.shared_account import SharedAccount
 
 CONNECTION_TTL = 5.0
-"""Seconds for which hooks that start share what one of them has read of a connection."""
+"""Seconds for which starting hooks share a connection that one of them has read."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -81,7 +81,7 @@ class BaseThousandEyesHook:
         self.server_clock = ServerClock()
         self.requests_sent = 0
         self.run_calls = 0
-        """How many calls that start a round (run, create) reached ThousandEyes."""
+        """Number of calls that start a round (run, create) and reached ThousandEyes."""
         self.throttled_seconds = 0.0
         """Seconds waited because of a 429."""
         self.paced_seconds = 0.0
@@ -200,7 +200,7 @@ class BaseThousandEyesHook:
         """The request of an operation for this connection and account group.
 
         :param label: its name in logs and errors; that of the operation when empty.
-        :raises ThousandEyesConfigurationError: when a part of the path is no id.
+        :raises ThousandEyesConfigurationError: for a part of the path that is not an id.
         """
         try:
             path = endpoint.fill(**(parts or {}))

@@ -58,7 +58,7 @@ class RunCall:
     :param sent_at: when the call that counts was sent, as a lower bound: the round cannot have started before. This is
         the first call whose response was lost, if a response was lost, else the accepted call.
     :param accepted_at: when the response arrived; ``sent_at`` when the response was lost.
-    :param sent: how many times the call was sent.
+    :param sent: number of times that the call was sent.
     """
 
     sent_at: float
@@ -164,7 +164,7 @@ class BlockingThousandEyesHook(BaseThousandEyesHook, BaseHook):
         :raises ThousandEyesRequestError: on 400 and other 4xx, and for a test that stays busy.
         :raises ThousandEyesServerError: on 5xx, also on the last attempt.
         :raises ThousandEyesConnectionError: when no response arrives, also on the last attempt.
-        :raises ThousandEyesConfigurationError: when ``test_id`` is no id, or the connection is not usable.
+        :raises ThousandEyesConfigurationError: for an invalid ``test_id`` or connection.
         """
         request = self.build(endpoints.RUN, f"run of test {test_id}", parts={"test_id": test_id})
 

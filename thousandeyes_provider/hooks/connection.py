@@ -38,7 +38,7 @@ class ConnectionSettings:
     :param verify: whether to check the server's certificate, or a file or folder of trusted authorities.
     :param cert: client certificate: one file, or certificate and key.
     :param trust_env: whether the environment's proxies and certificate bundle are used.
-    :param warnings: what is unexpected but no error.
+    :param warnings: anomalies that are not errors.
     """
 
     base_url: str
@@ -80,7 +80,7 @@ def proxies_of(settings: ConnectionSettings) -> dict[str, str]:
 
 
 def _passwords(proxy: str) -> list[str]:
-    """The password in the address of a proxy in all forms; the user name where there is no password.
+    """The password in the address of a proxy in all forms, or the user name without a password.
 
     Also of an address that no parser accepts: everything between the scheme and the last ``@`` counts.
     """
@@ -219,7 +219,7 @@ def _path(value: Any) -> str:
 
 
 def _json_text(value: Any, opening: str) -> Any:
-    """The value of a JSON text that begins with ``opening``; any other value as it is."""
+    """Return the value of a JSON text that starts with ``opening``; return any other value unchanged."""
     if isinstance(value, str) and value.strip().startswith(opening):
         return json.loads(value)
     return value

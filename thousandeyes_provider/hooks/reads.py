@@ -51,7 +51,7 @@ def get_test_results(
     Without a window or dates ThousandEyes returns the newest round.
 
     :param result_type: ``network``, ``http-server``, ...
-    :param window: how far to look back: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
+    :param window: period before now: a number with ``s`` (the default), ``m``, ``h``, ``d`` or ``w``.
     :param start_date: instead of ``window``: start of the range, ISO 8601 or a datetime (UTC without a zone).
     :param end_date: with ``start_date``: end of the range; now when left out.
     :param direction: ``to-target``, ``from-target`` or ``bidirectional``, for network measurements.
@@ -150,7 +150,7 @@ def list_tests(
 
         [{"from_test": test["testId"], "test_type": test["type"]} for test in hook.list_tests(tags="service:checkout")]
 
-    :param name: only tests of this name, regardless of case; ``*`` stands for any characters, ``?`` for one.
+    :param name: only tests of this name, regardless of case; ``*`` matches any characters, ``?`` exactly one.
     :param tags: only tests with these tags, each ``key:value``, ``key`` or the id of a tag, regardless of case.
         Instant tests carry no tags: tags choose scheduled tests.
     :param match_tags: whether a test needs all of the tags or any of them.
@@ -183,7 +183,7 @@ def find_created(
 
     :param name: its unique name.
     :param age: seconds since the creation was sent; called once ThousandEyes' clock is known.
-    :return: ``None`` when there is no test of that name.
+    :return: the test; ``None`` if no test has that name.
     :raises ThousandEyesError: when the tests cannot be listed.
     """
     for test in (yield from list_tests(hook)):

@@ -57,7 +57,7 @@ LATE_MEASUREMENTS = 900
 """Seconds that a read goes beyond its last round: agents measure up to minutes after the round began."""
 
 _TYPES_WITH_ROW_COUNT = ("dns-server", "agent-to-agent")
-"""Test types whose definition determines how many rows an agent has."""
+"""Test types whose definition determines the number of rows per agent."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _wanted_result_types(
 ) -> tuple[str, ...]:
     """The result types to wait for.
 
-    :raises ThousandEyesConfigurationError: when a test of this type does not have one of them.
+    :raises ThousandEyesConfigurationError: for a result type that a test of this type does not have.
     """
     wanted = tuple(result_types or result_types_of(test_type, test))
     unknown = [name for name in wanted if name not in TEST_TYPES[test_type].result_types]
@@ -128,7 +128,7 @@ def _wanted_result_types(
 def _learned_rows_per_agent(
     test_type: str, result_type: str, test: Mapping[str, Any], rows: Sequence[Row], settled: bool
 ) -> int | None:
-    """How many rows of a result type an agent has; ``None`` when only an unsettled round shows it."""
+    """Return the rows per agent of a result type; ``None`` if only an unsettled round has rows."""
     count = rows_per_agent(test_type, result_type, test, rows)
     return count if settled or count == rows_per_agent(test_type, result_type, test, ()) else None
 
@@ -419,7 +419,7 @@ class ResultsReader(RoundPoller):
         :param plan: the plan of our run: its directions.
         :param test_id: the test whose history is read: the one that was run, or another.
         :param result_types: the result types to read.
-        :param window: how far to reach back, for example ``24h``.
+        :param window: period before the run, for example ``24h``.
         :param end: the newest round to read, epoch seconds by ThousandEyes' clock.
         :raises ThousandEyesError: when a read fails.
         """

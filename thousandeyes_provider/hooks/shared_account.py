@@ -95,8 +95,8 @@ class RequestPacer:
     def take_turn(self, now: float, *, is_first: bool) -> None:
         """A run is sent now.
 
-        :param is_first: whether nobody was in line. Tasks that need no turn may then have started their runs just
-            before, and the next turn leaves room for these.
+        :param is_first: whether the line was empty. Tasks without a turn may then have started runs just before, so
+            the next turn is delayed accordingly.
         """
         self.next_run = now + self.turn_gap() * (1 + RUNS_WITHOUT_TURN if is_first else 1)
 

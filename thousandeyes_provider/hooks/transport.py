@@ -37,7 +37,7 @@ _TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.Timeo
 
 @dataclass
 class Progress:
-    """How far one request got.
+    """The progress of a request.
 
     :param connected: whether a connection was established: the tunnel of a proxy and TLS included. The request may
         have been carried out from then on.
@@ -89,7 +89,7 @@ def send(session: requests.Session, request: ApiRequest, timeout: float) -> Resp
 
     :param session: from :func:`open_session`.
     :param timeout: seconds until the whole response must have arrived. The resolver is not counted, nor are further
-        addresses of a host whose first ones do not answer.
+        addresses of a host whose first addresses do not respond.
     """
     progress = Progress()
     token = _progress.set(progress)
@@ -247,7 +247,7 @@ class _Response(http.client.HTTPResponse):
         while http.client.SWITCHING_PROTOCOLS < self.status < http.client.OK:
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
-        # urllib3 would log lines that are no headers, and they may hold secrets.
+        # urllib3 would log malformed header lines, which may contain secrets.
         self.headers.defects = []
         self.headers.set_payload("")
 

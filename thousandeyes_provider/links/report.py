@@ -35,8 +35,8 @@ class ThousandEyesReportLink(BaseOperatorLink):
 def report_links(version: str = airflow_version) -> tuple[ThousandEyesReportLink, ...]:
     """The link, for an Airflow that has report pages (3.1 and later); nothing for an older one.
 
-    A worker cannot know what is installed on the API server. Where the pages are missing there, Airflow shows its own
-    page for an address that it does not know.
+    A worker does not know the packages of the API server. If the pages are missing there, Airflow shows its page for
+    unknown addresses.
     """
     major, minor = version.split(".")[:2]
     return (ThousandEyesReportLink(),) if (int(major), int(minor)) >= (3, 1) else ()

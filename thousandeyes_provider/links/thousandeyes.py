@@ -49,7 +49,7 @@ class ThousandEyesSnapshotLink(PushedLink):
 def test_url(row_url: str | None) -> str | None:
     """Return the link to a test from the link of one of its rows: without round and agent.
 
-    :param row_url: the link of a row; ``None`` or empty when there is none.
+    :param row_url: the link of a row; ``None`` or empty without a link.
     """
     if not row_url:
         return None

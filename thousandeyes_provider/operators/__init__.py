@@ -1,1 +1,1 @@
-"""What a DAG author imports."""
+"""The operators: modules for DAG authors."""

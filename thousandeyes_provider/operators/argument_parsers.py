@@ -1,4 +1,4 @@
-"""Parsers of arguments: each returns the parsed value, or raises ``ValueError`` with what was expected.
+"""Parsers of arguments: each returns the parsed value, or raises ``ValueError`` with the expectation.
 
 DAG files are parsed all the time, so a parser imports what it needs when its argument is given.
 """
@@ -229,7 +229,7 @@ def read_structure(value: object) -> object:
 
 
 BLOCKING = "blocking"
-"""Key of an entry of ``overrides`` that is no argument of the run: whether the test can fail the suite."""
+"""Key in ``overrides`` that is not an argument of the run: whether the test can fail the suite."""
 
 
 def parse_texts(value: object) -> tuple[str, ...]:

@@ -53,10 +53,10 @@ ResultType = Literal[
 """The types of results."""
 
 OnFailed = Literal["fail", "retry", "skip", "warn"]
-"""What a failed verdict does to the task."""
+"""The effect of a failed verdict on the task."""
 
 OnInconclusive = Literal["fail", "skip", "warn"]
-"""What a run that could not be judged does to the task."""
+"""The effect of an inconclusive run on the task."""
 
 
 class AgentFilter(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""What the operators have in common as Airflow tasks: arguments, templates, links, deferring and errors.
+"""The common base of the operators: arguments, templates, links, deferral and errors.
 
 Everything that only a worker needs is imported when a task runs, since DAG files are parsed all the time.
 """
@@ -103,21 +103,21 @@ class BaseInstantTestOperator(JudgingOperator):
     :param expected_agents: agents that have to report: ids and names, or a number. By default the agents of the test's
         definition, else those of its newest round. When they are unknown, a round is complete after 60 s without a new
         row. Templated.
-    :param min_agents: how many agents are enough: a count (``4``) or a fraction of the expected (``0.8``); by default
-        all.
+    :param min_agents: number of agents that are sufficient: a count (``4``) or a fraction of the expected (``0.8``);
+        by default all.
     :param grace: seconds, or a timedelta, to wait for the other agents once ``min_agents`` have reported.
-    :param max_agent_errors: how many agents may report an error: a count, or a fraction (``0.2``) of those that
+    :param max_agent_errors: number of agents that may report an error: a count, or a fraction (``0.2``) of those that
         reported.
     :param checks: pass criteria, see the reference of checks: result type, metric, aggregate over the agents,
         comparison. Templated; may name a ``.json`` or ``.yaml`` file.
     :param compare_with: what ``change_*`` and ``delta_*`` compare with: the evidence of an earlier run, or
         ``{"test_id": …, "window": "24h"}`` for the recent history of a test. A baseline that is missing or incomplete
         fails the checks that need it. Templated.
-    :param confirm_failures: how many further runs, 0 to 5, have to confirm a failed verdict. It stands when the same
+    :param confirm_failures: number of further runs, 0 to 5, that must confirm a failed verdict. It is kept if the same
         check, or an error, fails again.
-    :param on_failed: what a failed verdict does to the task: ``fail``; ``retry``, fail and use Airflow's retries;
-        ``skip``; ``warn``, succeed with evidence that says failed.
-    :param on_inconclusive: what a run that could not be judged does to the task: ``fail``, ``skip`` or ``warn``; by
+    :param on_failed: effect of a failed verdict on the task: ``fail``; ``retry``, fail and use Airflow's retries;
+        ``skip``; ``warn``, succeed with a failed verdict in the evidence.
+    :param on_inconclusive: effect of an inconclusive run on the task: ``fail``, ``skip`` or ``warn``; by
         default ``[thousandeyes] on_inconclusive`` (fail). Airflow's retries come first; the policy applies to the last
         try. It does not cover configuration, permission, not-found and request errors.
     :param snapshot_on_failure: share a bad round privately in ThousandEyes for 30 days; the link is in the evidence and

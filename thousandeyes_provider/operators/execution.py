@@ -69,7 +69,7 @@ DEFER_MARGIN = 60.0
 class Deferral:
     """The task waits in the triggerer.
 
-    :param seconds: the time until the deadline of the trigger, which ends by itself.
+    :param seconds: time until the deadline of the trigger, which ends on its own.
     """
 
     trigger: BaseTrigger
@@ -83,13 +83,13 @@ class Deferral:
 
 
 Step = RunHandle | Done | Deferral | Ending | None
-"""What a task has reached: an accepted run, a finished wait for its round, a deferral, its end, or the next poke."""
+"""The stage of a task: an accepted run, a finished wait for its round, a deferral, its end, or the next poke."""
 
 
 class Execution(Generic[O]):
     """The parts of one execution, and what operators and sensor have in common.
 
-    :param plan: what the arguments say of the test.
+    :param plan: properties of the test from the arguments.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
     """
 
@@ -215,7 +215,7 @@ class Execution(Generic[O]):
         return event
 
     def _recall_wait(self, event: Json) -> QueuedRun | RunHandle:
-        """What the task waited for. Adds what the trigger has used to what the task has used."""
+        """Return the awaited record, with the trigger's usage added to that of the task."""
         record = self._xcoms.pull_wait()
         self._session.spent_before = record.spent + Spent.from_json(event)
         if "account_group_id" in event:
@@ -365,7 +365,7 @@ class RunExecution(Execution[StartOptions]):
         queued = self._recall(QueuedRun, known)
         if known["state"] == turns.TOO_LATE:
             raise self._no_turn(queued)
-        # Airflow 3 overwrites what the trigger logged as soon as the task is deferred again.
+        # Airflow 3 overwrites the log of the trigger when the task is deferred again.
         spent = Spent.from_json(known)
         self._log.info(
             "Turn to run the test after %.0f s (%.0f s of rate-limit waits)",

@@ -77,7 +77,7 @@ class StepReader:
             return {}
 
     def _keep_pace(self) -> bool:
-        """Wait as the quota asks for; ``False`` when there is no time for another read."""
+        """Wait as the quota requires. Return ``False`` if there is no time for another read."""
         gap = self._session.hook.polling_gap()
         if gap >= self._time_left():
             return False

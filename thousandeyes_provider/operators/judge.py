@@ -49,7 +49,7 @@ class Judged:
     """A judged round.
 
     :param done: the wait for it.
-    :param observed: what the evidence is made of.
+    :param observed: the data of the evidence.
     :param history_end: the newest round that it was compared with, at most, epoch seconds.
     """
 
@@ -161,12 +161,12 @@ class Judge:
         return {"test": url} if url else {}
 
     def _history_end(self, handle: RunHandle) -> float:
-        """Until when rounds are no rounds of this task, nor later than its run, epoch seconds."""
+        """Return the time after which rounds are not part of the history, epoch seconds."""
         source = self._options.compare_with or {}
         return min(handle.history_end(str(source.get("test_id"))), self._history_limit)
 
     def _baseline(self, handle: RunHandle, history_end: float) -> Baseline | None:
-        """What the checks compare with; a baseline that cannot be read fails the checks that need it."""
+        """The baseline of the checks. An unreadable baseline fails the checks that need it."""
         options = self._options
         if not options.checks.compares:
             return None
@@ -192,9 +192,9 @@ class Judge:
         """Compare a round with the failed run that it has to confirm.
 
         :param first: that run; ``None`` for the first run of the task.
-        :param confirmations: how many runs have to confirm a failure.
-        :return: the judged round, with the outcome of the confirmation, and what a further run has to confirm;
-            ``None`` when the verdict stands.
+        :param confirmations: number of runs that must confirm a failure.
+        :return: the judged round with the outcome of the confirmation, and the failure that a further run must confirm;
+            ``None``: the verdict is final.
         """
         if first is None:
             if not confirmations or not judged.has_failed:
@@ -247,7 +247,7 @@ class Judge:
         return replace(judged, evidence=result)
 
     def _with_snapshot(self, judged: Judged) -> Json:
-        """The evidence with the link of a private snapshot; without it when there is none."""
+        """Return the evidence with the link of the private snapshot, if there is one."""
         result, handle = judged.evidence, judged.done.handle
         hook = self._session.hook
         now = datetime.fromtimestamp(int(hook.server_now()), tz=UTC)

@@ -1,7 +1,7 @@
 """Modules that are imported with their first use.
 
-DAG files are parsed all the time, and most tasks give few of the arguments. A module that only one argument needs is
-imported when that argument is given.
+Airflow parses DAG files repeatedly, and most tasks pass few arguments. A module that a single argument needs is
+imported when that argument is passed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 class LazyModule:
-    """Stand in for a module: each attribute is read from the module, which is imported with the first one."""
+    """A stand-in for a module. The first access to an attribute imports the module."""
 
     def __init__(self, name: str) -> None:
         self._name = name

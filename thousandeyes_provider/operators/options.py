@@ -40,7 +40,7 @@ else:
 
 
 class TaskLog(Protocol):
-    """What is used of a task's log, which is a logger of Python or of Airflow."""
+    """The used methods of a task's log, which is a logger of Python or of Airflow."""
 
     def info(self, message: str, /, *args: object) -> object: ...
     def warning(self, message: str, /, *args: object) -> object: ...
@@ -109,7 +109,7 @@ class Options:
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Return what is wrong with arguments that are valid one by one.
+        """Return the problems of arguments that are valid individually.
 
         :param values: the parsed arguments; those that are not known yet are left out.
         """
@@ -419,7 +419,7 @@ def _check_bounds(name: str, value: object) -> None:
 
 
 def _definition_problems(test_type: str | None, definitions: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """What is wrong with the fields of definitions that are known; templates are left out."""
+    """Return the problems of the known fields of definitions; templates are skipped."""
     problems: list[str] = []
     for name, given in definitions.items() if test_type else ():
         try:
@@ -433,7 +433,7 @@ def _definition_problems(test_type: str | None, definitions: Mapping[str, Mappin
 
 def _problems(name: str, value: object, error: Exception) -> list[str]:
     if isinstance(error, DeclarationErrors):
-        # Each names its place and what is expected there.
+        # Each names its place and the expectation.
         return list(error.errors)
     if isinstance(error, parsers.ConfidentialArgument):
         return [f"{name}: {error}"]

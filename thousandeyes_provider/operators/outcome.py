@@ -46,7 +46,7 @@ class Ending:
     """How a task ends: with a value, or with an error to raise.
 
     :param error: the error; raised where it leaves the task, so that its traceback is short.
-    :param evidence: the evidence, whatever the ending; ``None`` when the task ends without one.
+    :param evidence: the evidence; ``None``: the task ends without evidence.
     """
 
     value: Json | None = None

@@ -1,13 +1,13 @@
-"""What a task has to know later: of its run in the next try, and of its wait when it resumes after a deferral.
+"""The state that a task stores: its run for the next try, and its wait for the resumption after a deferral.
 
-**Tries** (Airflow 3.3 and later). The task stores what is needed to wait for a run before the run call is sent, and
-again when the call was accepted. A try that follows a lost worker resumes that run. A task that a user cleared does
+**Tries** (Airflow 3.3 and later). The task stores the state of its wait before it sends the run call, and again when
+the call is accepted. A try that follows a lost worker resumes that run. A task that a user cleared does
 not: clearing changes ``max_tries`` of a task instance, a retry does not. (A task that is cleared while it runs restarts
 without that change, so it resumes.) There is no gap between storing and sending: a run that may have been sent is
 verified like one whose response was lost.
 
-**Deferrals**. A deferred task resumes as a new object in another process, and Airflow does not always return what was
-given to ``defer``, so the task stores what it needs in its one internal XCom.
+**Deferrals**. A deferred task resumes as a new object in another process, and Airflow does not always return the
+arguments of ``defer``, so the task stores them in its one internal XCom.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ XCOM_KEY = "thousandeyes_wait"
 
 
 class TaskStateStore(Protocol):
-    """What is used of Airflow's task state store."""
+    """The used methods of Airflow's task state store."""
 
     def get(self, key: str) -> object: ...
     def set(self, key: str, value: Json) -> object: ...
@@ -54,7 +54,7 @@ class RunStateStore:
     """The state store of a task instance. When it fails, the task goes on without it.
 
     :param durable: ``False``: nothing is stored.
-    :param fingerprint: what the task is asked to run, plain JSON.
+    :param fingerprint: the requested run as plain JSON.
     :param log: logs failures of the store.
     """
 
@@ -68,7 +68,7 @@ class RunStateStore:
 
     @property
     def is_active(self) -> bool:
-        """Whether a later try can read what is stored."""
+        """Whether a later try can read the stored state."""
         return self._store is not None
 
     def recall(self, result_types: Sequence[str]) -> StoredRun | None:
@@ -128,7 +128,7 @@ class RunStateStore:
 
 @dataclass(frozen=True)
 class Spent:
-    """What a task has used so far.
+    """The usage of a task so far.
 
     :param throttled_seconds: seconds spent on rate limits (429).
     :param paced_seconds: seconds spent on our own spacing of requests and runs.
@@ -161,8 +161,8 @@ class QueuedRun:
     """A run that is not accepted yet.
 
     :param since: since when the task waits for it, epoch seconds of this machine.
-    :param plan: what is known of the test; ``None`` before the first request.
-    :param run_calls: how many times the call was sent.
+    :param plan: known properties of the test; ``None`` before the first request.
+    :param run_calls: number of times that the run call was sent.
     :param limit: runs a minute, as a response stated it.
     :param not_before: when the rate limit that refused the call resets, epoch seconds of this machine.
     :param sent_since: when an earlier try may have sent the call at the earliest, epoch seconds of ThousandEyes' clock.
@@ -188,7 +188,7 @@ class QueuedRun:
     def from_json(cls, value: Mapping[str, object]) -> QueuedRun:
         """Return what :meth:`to_json` wrote.
 
-        :raises ValueError: naming what is wrong.
+        :raises ValueError: for an invalid value, with the reason.
         """
         since = number(value.get("since"))
         if since is None:
@@ -208,11 +208,11 @@ class QueuedRun:
 class FirstFailure:
     """A failed run that further runs have to confirm (``confirm_failures``).
 
-    :param remaining: how many runs still have to confirm it.
+    :param remaining: number of runs that must still confirm it.
     :param failed_positions: the positions of its failed checks.
     :param history_end: the newest round that it was compared with, at most, epoch seconds: what the further runs are
         compared with must not contain its round.
-    :param run: what the evidence shows of it: ``started_at``, ``rounds`` and ``links``.
+    :param run: facts of the run for the evidence: ``started_at``, ``rounds`` and ``links``.
     """
 
     remaining: int
@@ -233,7 +233,7 @@ class FirstFailure:
     def from_json(cls, value: object) -> FirstFailure:
         """Return what :meth:`to_json` wrote.
 
-        :raises ValueError: naming what is wrong.
+        :raises ValueError: for an invalid value, with the reason.
         """
         if not isinstance(value, Mapping):
             raise ValueError(f"the first failure is no object, but {type(value).__name__}")
@@ -257,7 +257,7 @@ class WaitRecord:
     """The state of a deferred task.
 
     :param waits_for: a queued run waits for its turn, an accepted run for its round.
-    :param spent: what the task had used when it was deferred.
+    :param spent: usage of the task before the deferral.
     :param first_failure: the failed run that this one has to confirm.
     """
 

@@ -36,7 +36,7 @@ LONG_WAIT = 5.0
 """Seconds of waiting after which the newest round is read again before a run is sent."""
 
 MAX_MINUTE_WAITS = 3
-"""How often a run is put off to the next minute, because another run started in this one."""
+"""Maximum number of waits for the next minute after another run in the same minute."""
 
 MIN_FINAL_POLL = 5.0
 """Seconds for the one poll of a task that resumes at its deadline or after it."""
@@ -59,7 +59,7 @@ class Session:
     """Reads of one task, and the wait for its round.
 
     :param xcoms: where links are pushed as soon as they are known.
-    :param plan: what the arguments say of the test.
+    :param plan: properties of the test from the arguments.
     :param poll_interval: seconds between two polls; ``None`` for the adaptive schedule.
     """
 
@@ -81,9 +81,9 @@ class Session:
         self.xcoms = xcoms
         self.reader = ResultsReader(hook, log, expand=expand)
         self.spent_before = Spent()
-        """What the task had used before it was deferred."""
+        """The usage of the task before it was deferred."""
         self.plan = plan
-        """What is known of the test so far."""
+        """The known properties of the test."""
         self.handle: RunHandle | None = None
         """The run, once it was accepted."""
         self.progress: RoundProgress | None = None
@@ -97,13 +97,13 @@ class Session:
 
     @property
     def spent(self) -> Spent:
-        """What the task has used so far, in all its processes."""
+        """The usage of the task so far, in all its processes."""
         hook = self.hook
         return self.spent_before + Spent(hook.requests_sent, hook.throttled_seconds, hook.paced_seconds)
 
     @property
     def run_calls(self) -> int:
-        """How many times the call that starts the round was sent, in all processes of the task."""
+        """Number of times that the call that starts the round was sent, in all processes of the task."""
         return self._calls_before + self.hook.run_calls
 
     @property
@@ -170,7 +170,7 @@ class Session:
         return plan
 
     def pace(self, duration: float) -> None:
-        """Sleep for some seconds that no rate limit asked for."""
+        """Sleep for a reason other than a rate limit."""
         self.hook.sleep(duration)
         self.hook.paced_seconds += duration
 
@@ -218,7 +218,7 @@ class Session:
     ) -> RoundProgress:
         """Return the progress of a run before its first poll.
 
-        :param sighting: what a trigger has seen of the round.
+        :param sighting: the rows of the round that a trigger has seen.
         :param deadline: when the wait ends, by the monotonic clock; that of the run when ``None``.
         """
         return round_progress.RoundProgress.for_run(
@@ -236,7 +236,7 @@ class Session:
     def wait(self, handle: RunHandle) -> Done:
         """Poll until the round is complete, enough of it has arrived, or the deadline has passed.
 
-        :raises ThousandEyesError: when a poll fails for good, or the last poll before the deadline failed.
+        :raises ThousandEyesError: if a poll fails permanently, or the last poll before the deadline failed.
         """
         progress, state, error = self.follow(handle), round_progress.WaitState.WAITING, None
         deadline = progress.deadline
@@ -255,9 +255,9 @@ class Session:
     def poll(
         self, handle: RunHandle, progress: RoundProgress, time_left: Callable[[], float] | None = None
     ) -> tuple[RoundProgress, ThousandEyesError | None]:
-        """Poll once, log what is new, and push the link of a round that appears.
+        """Poll once, log the news, and push the link of a round that appears.
 
-        :param time_left: returns the seconds until the deadline; ``None`` when there is none.
+        :param time_left: returns the seconds until the deadline; ``None``: no deadline.
         :return: the progress, and the error of a poll that failed in part.
         """
         result = self.reader.poll(handle.plan, handle.sent_at, time_left)

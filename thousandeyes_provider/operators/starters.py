@@ -69,7 +69,7 @@ class RoundStarter(ABC, Generic[O]):
 
     @cached_property
     def store(self) -> RunStateStore:
-        """What a later try has to know of the run."""
+        """The state of the run for a later try."""
         return RunStateStore(
             self._context,
             durable=setting("durable") and self.options.wait_for_results,
@@ -79,7 +79,7 @@ class RoundStarter(ABC, Generic[O]):
 
     @abstractmethod
     def _fingerprint(self) -> list[str | None]:
-        """Return what the task is asked to run, as plain JSON."""
+        """Return the requested run as plain JSON."""
 
     @abstractmethod
     def _start_first(self, queued: QueuedRun) -> QueuedRun | RunHandle:
@@ -87,7 +87,7 @@ class RoundStarter(ABC, Generic[O]):
 
     @abstractmethod
     def _verify(self) -> tuple[Plan, Json, list[str]]:
-        """Verify what the run needs, and start nothing.
+        """Verify the requirements of the run without starting it.
 
         :return: the plan, what else to report, and why the run would fail.
         """
@@ -95,7 +95,7 @@ class RoundStarter(ABC, Generic[O]):
     def start(self, queued: QueuedRun) -> QueuedRun | RunHandle:
         """Start a round; return the accepted run, or the queued one when it has to wait for its turn.
 
-        :param queued: what is known from before a wait for a turn, or of the run that is to be confirmed.
+        :param queued: state from before a wait for a turn, or of the run to confirm.
         """
         if queued.plan is None or not queued.plan.test_id:
             return self._start_first(queued)
@@ -130,7 +130,7 @@ class RoundStarter(ABC, Generic[O]):
     ) -> RunHandle:
         """Store and log a run that ThousandEyes accepted.
 
-        :param sent: how many times this process sent the call.
+        :param sent: number of times that this process sent the call.
         """
         handle = RunHandle(
             plan,
@@ -151,7 +151,7 @@ class RoundStarter(ABC, Generic[O]):
         return handle
 
     def _queued_again(self, queued: QueuedRun, plan: Plan, call: PausedCall) -> QueuedRun:
-        """Return what the task has to know when its turn comes after a rate limit."""
+        """Return the state for the turn of the task after a rate limit."""
         # The call was refused, so a later try has nothing to resume.
         self.store.forget()
         return replace(
@@ -176,7 +176,7 @@ class RoundStarter(ABC, Generic[O]):
         return max(queue_timeout_of(self.options) - (time.time() - queued.since), 0.0)
 
     def _announce(self, plan: Plan) -> None:
-        """Log what the task waits for, and check what would keep it from waiting before the run is sent."""
+        """Log the expected results and check the requirements of the wait, before the run is sent."""
         self.session.required_agents(plan)
         self.session.plan = plan
         self._log.info(
@@ -246,7 +246,7 @@ class RoundStarter(ABC, Generic[O]):
 
 @dataclass
 class _RunAttempt:
-    """One run call with its repetitions: what the hook asks while it sends the call.
+    """A run call with its repetitions, and the callbacks of the hook.
 
     :param plan: the plan, with the rounds that were the newest before the call that counts.
     :param response_lost: whether a response was lost: from then on a newer round may be ours.
@@ -265,7 +265,7 @@ class _RunAttempt:
         """Sleep out a pause, and remember the newest rounds again; ``False`` to wait in the triggerer instead."""
         refused = pause.throttled or pause.busy
         if not refused and not self.starter.options.wait_for_results:
-            # Nobody verifies whether the round has started.
+            # The start of the round is not verified.
             self.response_lost = True
         if not self.starter.wait_out(pause, response_lost=self.response_lost):
             return False
@@ -366,7 +366,7 @@ class Creation(RoundStarter[CreateOptions]):
         called_at = time.monotonic()
         self._read_clock()
         sent_since = hook.server_now() if queued.sent_since is None else queued.sent_since
-        # Stays when the call fails: the test may exist, and a later try looks for it by its name.
+        # Kept if the call fails: the test may exist, and a later try searches for its name.
         self.store.save_before_call(plan, sent_since)
         calls_before = hook.run_calls
         created = self._create(test_type, body, queued)
@@ -383,7 +383,7 @@ class Creation(RoundStarter[CreateOptions]):
         )
 
     def find_started(self, run: RunHandle) -> RunHandle | None:
-        """Look for the created test by its name; for a confirming run, poll for its round."""
+        """Search for the created test by its name; for a confirming run, poll for its round."""
         plan, hook = run.plan, self.session.hook
         if plan.test_id:
             return super().find_started(run)

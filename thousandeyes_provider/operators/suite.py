@@ -33,7 +33,7 @@ class SelectTestsOperator(BaseOperator):
 
     :param test_ids: ids of instant tests to rerun. Templated.
     :param from_tests: ids of tests whose settings are run once. Templated.
-    :param names: names of tests, regardless of case; ``*`` stands for any characters, ``?`` for one. A name without a
+    :param names: names of tests, regardless of case; ``*`` matches any characters, ``?`` exactly one. A name without a
         wildcard has to exist. Templated.
     :param tags: tags as ``key:value``, such as ``service:checkout``, or ``key`` for any value. Each has to exist; a tag
         that no test carries selects nothing. Templated.
@@ -119,10 +119,10 @@ class SuiteVerdictOperator(BaseOperator):
     :param results: outputs of tasks that judge a round, mapped or single, or a list of evidence. Templated.
     :param expected: what should have run: a number, test ids, or the output of :class:`SelectTestsOperator`. By default
         the task instances behind ``results``, as Airflow counts them. Templated.
-    :param min_passed: how many blocking tests have to pass: a count (``3``) or a fraction (``0.9``, rounded up); by
+    :param min_passed: number of blocking tests that must pass: a count (``3``) or a fraction (``0.9``, rounded up); by
         default all. Templated.
     :param non_blocking: tests that are reported and never fail the suite: ids, or names with wildcards. Templated.
-    :param on_failed: what a failed suite does to the task: ``fail``, ``skip`` or ``warn``. No retry is spent: it would
+    :param on_failed: effect of a failed suite on the task: ``fail``, ``skip`` or ``warn``. No retry is spent: it would
         judge the same evidence.
     :param on_inconclusive: what an inconclusive suite does to the task: ``fail``, ``skip`` or ``warn``; by default
         ``[thousandeyes] on_inconclusive`` (fail).
@@ -224,13 +224,13 @@ def instant_test_suite(
     ``select`` is a :class:`SelectTestsOperator`. ``run`` is one mapped task for each selected test: a
     ``RunInstantTestOperator`` for ``test_ids``, else a ``CreateInstantTestOperator`` with ``from_test``. Its bad
     verdicts only warn, so that the one red task is ``verdict``, a :class:`SuiteVerdictOperator`. A task that needs
-    its evidence takes ``gate.get_child_by_label("verdict").output``. The group cannot stand inside a mapped task group.
+    its evidence takes ``gate.get_child_by_label("verdict").output``. The group cannot be part of a mapped task group.
 
     :param group_id: id of the task group.
     :param test_ids: and the arguments up to ``overrides``: see :class:`SelectTestsOperator`. An entry of ``overrides``
         may also have ``"blocking": False``.
     :param min_passed: and the arguments up to ``report_path``: see :class:`SuiteVerdictOperator`.
-    :param dry_run: only select the tests and log what a run would take; the group is then ``select`` alone.
+    :param dry_run: only select the tests and log the cost of a run. The group then consists of ``select``.
     :param account_group_id: account group (``aid``) of all tasks.
     :param thousandeyes_conn_id: connection of all tasks.
     :param run_arguments: arguments of every run: those of the operator (``checks``, ``min_agents``, ``timeout``, …) and
@@ -263,7 +263,7 @@ def instant_test_suite(
             test_type=test_type,
             max_tests=max_tests,
             overrides=overrides,
-            # Airflow refuses an argument that stands both in partial() and in expand_kwargs().
+            # Airflow rejects an argument in both partial() and expand_kwargs().
             defaults={name: run_arguments.pop(name) for name in per_test & run_arguments.keys()},
             **connection,
         )

@@ -1,4 +1,4 @@
-"""What the operators of a suite do when they run. The operators import this module when they execute."""
+"""The execution of suite operators. The operators import this module when they execute."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _judge(
 
 
 def _instance_count(context: Context, task_ids: Sequence[str]) -> int | None:
-    """How many task instances the judged tasks have in this DAG run; ``None`` when no task is known."""
+    """Return the number of instances of the judged tasks in this DAG run; ``None``: no known task."""
     if not task_ids:
         return None
     instance: Any = context["ti"]

@@ -1,4 +1,4 @@
-"""What the rest of Airflow learns of a verdict: metrics, asset events and OpenLineage facets.
+"""Telemetry of verdicts: metrics, asset events and OpenLineage facets.
 
 Each function takes an evidence, of a run or of a suite, and never changes a verdict: a failure here is logged.
 """

@@ -54,11 +54,11 @@ class TaskXComs:
             self._instance.xcom_push(key=link.xcom_key, value=url)
 
     def push_wait(self, record: WaitRecord) -> None:
-        """Store what the task has to know when it resumes."""
+        """Store the state for the resumption of the task."""
         self._instance.xcom_push(key=XCOM_KEY, value=record.to_json())
 
     def pull_wait(self) -> WaitRecord:
-        """Return what the task stored before it was deferred.
+        """Return the state that the task stored before it was deferred.
 
         :raises ThousandEyesError: when it is missing or damaged.
         """

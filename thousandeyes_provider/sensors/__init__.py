@@ -1,1 +1,1 @@
-"""What a DAG author imports to wait on a run that another task started."""
+"""The sensor, which waits for a run of another task."""

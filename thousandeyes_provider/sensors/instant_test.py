@@ -47,15 +47,15 @@ class InstantTestResultsSensor(JudgingOperator, BaseSensorOperator):
 
     :param run: the run handle: the return value of the task that started the run. Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
-    :param min_agents: how many agents are enough; see
+    :param min_agents: number of agents that are sufficient; see
         :class:`~thousandeyes_provider.operators.base.BaseInstantTestOperator`, also for the arguments below.
     :param grace: seconds, or a timedelta, to wait for the other agents once ``min_agents`` have reported. With
         ``mode="reschedule"`` and ``min_agents`` it has to be 0, since nothing counts it between two pokes.
-    :param max_agent_errors: how many agents may report an error.
+    :param max_agent_errors: number of agents that may report an error.
     :param checks: pass criteria. Templated. They may name only result types that the run waits for.
     :param compare_with: what checks compare with. Templated.
-    :param on_failed: what a failed verdict does to the task: ``fail``, ``retry``, ``skip`` or ``warn``.
-    :param on_inconclusive: what a run that could not be judged does to the task: ``fail``, ``skip`` or ``warn``.
+    :param on_failed: effect of a failed verdict on the task: ``fail``, ``retry``, ``skip`` or ``warn``.
+    :param on_inconclusive: effect of an inconclusive run on the task: ``fail``, ``skip`` or ``warn``.
     :param snapshot_on_failure: share a bad round privately in ThousandEyes.
     :param report_path: where to write a report. Templated.
     :param deferrable: wait in the triggerer; by default Airflow's ``default_deferrable``.

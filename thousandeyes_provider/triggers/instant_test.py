@@ -39,9 +39,9 @@ class InstantTestResultsTrigger(BaseTrigger):
     :param run: the run handle, as :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator` returns
         it without waiting.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``; read in the triggerer, so no secret is stored.
-    :param poll_interval: seconds between two polls, when the quota does not ask for more; ``None`` for the adaptive
+    :param poll_interval: seconds between two polls, unless the quota requires more; ``None`` for the adaptive
         schedule.
-    :param min_agents: how many agents are enough, as a count; ``None`` for all.
+    :param min_agents: number of agents that are sufficient; ``None``: all.
     :param grace: seconds to wait for the other agents after that.
     :param run_limit: runs in a rate-limit window, from the response to the run call; it spaces the queued runs.
     :param round_clock_tolerance: seconds that the id of our round may be before the run call.

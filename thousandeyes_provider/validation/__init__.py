@@ -1,1 +1,1 @@
-"""Judging a round and saying what was found. Pure: no network, no Airflow."""
+"""Evaluation of rounds and presentation of the results, without network and Airflow."""

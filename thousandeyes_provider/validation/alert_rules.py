@@ -1,6 +1,6 @@
 """ThousandEyes alert rules as checks.
 
-An alert rule says what is bad, a check says what is good: ``((responseTime >= 500 ms))`` becomes ``less_than: 500``.
+An alert rule describes a failure, a check the expectation: ``((responseTime >= 500 ms))`` becomes ``less_than: 500``.
 The agents' condition (``minimumSources``) becomes a ``quorum``. A gate judges one round, so "X of Y rounds" has no
 counterpart for X above 1. What has no counterpart is listed with the reason.
 
@@ -116,7 +116,7 @@ class ConvertedRules:
         return arguments
 
     def to_yaml(self) -> str:
-        """As a YAML file; what was not converted is listed in comments at the top."""
+        """Return a YAML file. Comments at the top list the parts that were not converted."""
         import yaml  # type: ignore[import-untyped,unused-ignore]
 
         lines = [f"# Not converted: {' '.join(str(part).split())}" for part in self.unconverted]
@@ -177,7 +177,7 @@ def _convert(rule: Mapping[str, Any], test_type: str, agents: int, into: Convert
 
 
 def _sources(rule: Mapping[str, Any], agents: int) -> int:
-    """How many agents have to meet the condition before the alert fires."""
+    """Return the number of agents that must meet the condition for the alert to fire."""
     percent = whole_number(rule.get("minimumSourcesPct"))
     if percent:
         return max(math.ceil(agents * percent / 100), 1)
@@ -267,7 +267,7 @@ def _add(term: str, result_type: str, sources: int, agents: int, into: Converted
 
 
 def _comparison(operator: str, value: str, unit: str) -> dict[str, Any] | str:
-    """The comparison that holds when the alert's does not; a text says why there is none."""
+    """Return the negation of the alert's comparison, or the reason why it has none as text."""
     if operator in ("=~", "!~"):
         pattern = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "/" else None
         if operator == "=~" or pattern is None:

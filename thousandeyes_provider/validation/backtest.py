@@ -1,4 +1,4 @@
-"""What a gate would have done over the recent rounds of a test.
+"""The verdicts of a gate on the recent rounds of a test.
 
 Every round is judged by the code that judges a run (:func:`~thousandeyes_provider.validation.verdict.judge`), with the
 baseline that ``compare_with`` would have read at that time.
@@ -43,7 +43,7 @@ class Gate:
     :param compare_window: seconds that the baseline reaches back; ``None`` without ``compare_with``.
     :param min_agents: agents that are enough: a count, a fraction, or ``None`` for all.
     :param max_agent_errors: agents that may report an error: a count or a fraction.
-    :param confirm_failures: how many further runs have to confirm a failed run.
+    :param confirm_failures: number of further runs that must confirm a failed run.
     """
 
     checks: Checks = NO_CHECKS
@@ -118,8 +118,8 @@ class _Window:
 class RollingBaseline:
     """The baseline of each round, moved along the history: for each agent the median over the window before it.
 
-    It gives what :func:`~thousandeyes_provider.validation.baseline.baseline_from_rows` gives for the rows of that
-    window, without reading every row once a round.
+    The result equals that of :func:`~thousandeyes_provider.validation.baseline.baseline_from_rows` for the rows of that
+    window, without reading every row for every round.
 
     :param compared: the metrics to compare, each with its result type.
     :param window: seconds.
@@ -171,7 +171,7 @@ class JudgedRound:
     """A round that would not have passed, or that a check warned about.
 
     :param round_id: the round, epoch seconds.
-    :param verdict: what the operator would have returned.
+    :param verdict: verdict that the operator would have returned.
     :param checks: the checks that did not hold, as ``result type metric aggregate expected``.
     :param agents: names of the agents behind it, the worst first.
     :param reason: one line: the first of what failed, and how much more did.
@@ -478,7 +478,7 @@ def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
-    """How often each name occurs, the most frequent first."""
+    """Return the number of occurrences of each name, most frequent first."""
     return dict(Counter(names).most_common())
 
 

@@ -30,13 +30,13 @@ AgentValues = Mapping[str, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the checks of a round compare with.
+    """The baseline of the checks of a round.
 
     :param source: where the values come from: ``the run of test 7 at 2026-09-21T14:13:20Z``.
     :param values: the values by (result type, metric) and agent.
     :param agents: the agents by key, where their names are known.
     :param unusable: why nothing can be compared with it; empty when it is usable.
-    :param warning: what a person should know about it; empty for nothing.
+    :param warning: warning for the user; empty: none.
     :param countries: the countries of the agents by key, where known: two letters.
     """
 
@@ -67,7 +67,7 @@ class Baseline:
 def baseline_from_evidence(evidence: Any, *, test_id: str = "") -> Baseline:
     """Return the baseline of an earlier run.
 
-    The evidence is usable when that run was judged, whatever its verdict, and its samples are complete. Missing
+    The evidence is usable if that run was judged, with any verdict, and its samples are complete. Missing
     evidence, inconclusive runs, and samples that were cut for size are not usable; ``unusable`` has the reason.
 
     :param evidence: the evidence: a dict, or its text.

@@ -1,4 +1,4 @@
-"""The model of checks: what a declaration is parsed into, and the names that it may use."""
+"""The model of checks: the parsed form of a declaration, and its valid names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AGGREGATES = ("every", "any", "min", "max", "mean", "median", "p50", "p90", "p95
 """What turns the values of the agents into the compared value."""
 
 AGENT_BY_AGENT = ("every", "any")
-"""The aggregates that compare each agent by itself."""
+"""The aggregates that compare each agent separately."""
 
 UPPER_BOUNDS = ("less_than", "leq_to")
 LOWER_BOUNDS = ("greater_than", "geq_to")
@@ -32,7 +32,7 @@ WHERE_FIELDS = ("agentId", "agentName", "countryId")
 
 
 class Severity(StrEnum):
-    """What a failed check means for the verdict."""
+    """The effect of a failed check on the verdict."""
 
     ERROR = "error"
     """The verdict is ``failed``."""
@@ -110,7 +110,7 @@ class Check:
     :param tolerance: fraction by which a bound is widened, as in Airflow's SQL check operators; ``None`` for none.
     :param floor: smallest difference to the baseline that can fail, in the unit of the metric.
     :param quorum: for ``every``, the fraction of agents (more than 0, up to 1) that must pass.
-    :param severity: what a failure means for the verdict.
+    :param severity: effect of a failure on the verdict.
     :param where: the agents that it covers.
     :param unlisted: whether the metric may be one that this provider does not list.
     """

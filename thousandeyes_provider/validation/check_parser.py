@@ -81,7 +81,7 @@ def parse_checks(declaration: Any, *, literals_only: bool = False) -> Checks:
 
     :param declaration: result type → metric → aggregate → comparison, or a list of them; a comparison directly below a
         metric means ``every``. Dicts, or the text of one (JSON, or what a rendered template gives); the same goes for
-        every part of it. ``None`` and an empty declaration are no checks.
+        every part of it. ``None`` and an empty declaration mean no checks.
     :param literals_only: whether to leave out what is known only when the task runs: templates, the names of files,
         the output of other tasks.
     :raises DeclarationErrors: with every problem.
@@ -185,11 +185,11 @@ _BOUNDS: Mapping[str, tuple[str, float] | tuple[str, float, float]] = {
     "tolerance": ("a fraction from 0 to 1, such as 0.1 for 10 %", 0, 1),
     "quorum": ("a fraction of the agents, such as 0.8 for 80 %", MIN_QUORUM, 1),
 }
-"""What the options with a number expect, and the lowest and the highest number."""
+"""Option with a number to its expectation, and its lowest and highest value."""
 
 
 class _Target(NamedTuple):
-    """What a comparison is about.
+    """The metric, aggregate and position of a comparison.
 
     :param path: the position of the comparison in the declaration.
     :param aggregate: ``every`` when the declaration names none.
@@ -481,7 +481,7 @@ class _Parser:
         return [(key, part) for key, part in value.items() if isinstance(key, str)]
 
     def _structured(self, value: Any, path: str) -> Any:
-        """The dict or list that a text spells; the value itself when it is no text that looks like one."""
+        """Return the dict or list in a text; return any other value unchanged."""
         if not isinstance(value, str) or self._is_skipped(value) or not value.strip().startswith(("{", "[")):
             return value
         try:
@@ -502,7 +502,7 @@ class _Parser:
         return value is not None and not isinstance(value, plain)
 
     def _is_later(self, value: Any) -> bool:
-        """Whether the rules of a metric are skipped; they may say that the metric is not listed."""
+        """Return whether the rules of a metric are skipped. Skipped rules may permit an unlisted metric."""
         is_skipped = self._is_skipped(value)
         self._may_be_unlisted |= is_skipped and value is not _INVALID
         return is_skipped
@@ -541,7 +541,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 _INVALID = object()
-"""Stands for a part with an error that was already reported."""
+"""A placeholder for a part whose error was already reported."""
 
 
 def _looks_like_comparison(value: Mapping[Any, Any]) -> bool:

@@ -1,6 +1,6 @@
 """Evaluation of checks on the rows of a round, with the agents that fail each check.
 
-Every row of an agent (DNS servers, directions) is a value of its own.
+Every row of an agent (DNS servers, directions) is a separate value.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class AgentValue:
     def to_json(self, expected_text: str = "") -> dict[str, Any]:
         """Return the entry of a check row; ``actual`` is a list when the agent has several rows.
 
-        :param expected_text: how the line begins that a text of many lines should have.
+        :param expected_text: beginning of the expected line in a text of several lines.
         """
         values = (
             [_nearest_line(value, expected_text) for value in self.values] if expected_text else self.values
@@ -78,9 +78,9 @@ class CheckResult:
     """The result of one check.
 
     :param passed: whether the check passes.
-    :param agents: how many agents the check covers.
+    :param agents: number of agents that the check covers.
     :param actual: the compared value: the aggregate of all values; for ``every`` and ``any`` the number of agents that
-        pass; for ``count`` the number of agents with the metric. ``None`` when there is no value.
+        pass; for ``count`` the number of agents with the metric. ``None`` without a value.
     :param needed: for ``every`` and ``any``, the number of agents that must pass.
     :param failing_agents: the agents that fail the check, the worst first. For ``every`` and ``any`` these are the
         agents that do not pass; for another aggregate of a failed check, the agents whose own values would fail it.
@@ -193,7 +193,7 @@ class _Scope:
     :param metric: their values.
     :param positions: the positions of the agents that the check covers.
     :param before: the values in the baseline of the agents that the check covers.
-    :param counts_agents: whether the agents are counted, whatever their values are.
+    :param counts_agents: whether agents are counted regardless of their values.
     """
 
     reported: Sequence[AgentRows]
@@ -264,7 +264,7 @@ def _scope(check: Check, rows: RoundRows, baseline: Baseline | None, as_reported
     read = rows.values if as_reported else rows.numbers
     before = baseline.of(check.result_type, check.metric) if baseline else {}
     if baseline and matches:
-        # An agent whose country is not known may have been one of them.
+        # An agent with an unknown country may have matched.
         before = {
             key: values
             for key, values in before.items()
@@ -348,7 +348,7 @@ def _aggregated(judged: CheckResult, scope: _Scope, matched: _Matched) -> CheckR
 
 
 def _counted(judged: CheckResult, scope: _Scope, sides: _Sides) -> CheckResult:
-    """Evaluate ``count``: the agents with the metric now, and in the baseline, each side by itself."""
+    """Evaluate ``count``: the agents with the metric now and in the baseline, counted separately."""
     count = float(len(scope.known))
     compares = judged.check.compares
     before = float(len(sides.only_before) + len(sides.matched)) if compares else None
@@ -389,7 +389,7 @@ def _expected_text(check: Check) -> str:
 
 
 def _nearest_line(value: Any, expected_text: str) -> Any:
-    """The line of a text that begins like the expected one; the whole text when no line does."""
+    """Return the line that starts like the expected line, or else the whole text."""
     wanted = expected_text.casefold()
 
     def common_prefix(line: str) -> int:

@@ -32,7 +32,7 @@ MAX_ERRORS = 10
 """Errors of one agent; the others are counted."""
 
 MAX_SAMPLE_TEXT = 80
-"""Characters of a text sample; a longer text is no sample."""
+"""Maximum characters of a text sample. Longer texts are omitted."""
 
 MAX_LINK = 2000
 """Characters of a link; a longer link is left out, since a shortened link does not work."""
@@ -69,7 +69,7 @@ class Observed:
     :param sent_at: when the run call was sent; ``None`` when it was not.
     :param started_at: when ThousandEyes accepted the run; ``None`` when it did not.
     :param rounds: the round of each result type.
-    :param run_calls: how often the run call was sent.
+    :param run_calls: number of times that the run call was sent.
     :param requests: requests of the task in all.
     :param throttled_seconds: time spent on rate limits (429).
     :param paced_seconds: time spent on our own spacing of requests.
@@ -198,7 +198,7 @@ def _identity(observed: Observed) -> dict[str, Any]:
 
 
 def _agents(observed: Observed, cut: dict[str, int]) -> dict[str, Any]:
-    """The expected agents, and which of them reported."""
+    """The expected agents, and those that reported."""
     rows = observed.judgement.rows
     countries = {
         agent.key: agent.country_id
@@ -266,7 +266,7 @@ def _errors(reasons: Sequence[str]) -> list[str]:
 
 
 def _ok_count(reported: Sequence[Agent], judgement: Judgement) -> int:
-    """How many agents that reported have no error and fail no check of severity ``error``."""
+    """Number of reporting agents without an error and without a failed check of severity ``error``."""
     bad = {error.key for error in judgement.errors}
     for check in judgement.failed_checks:
         bad.update(agent_key(value.agent) for value in check.failing_agents)

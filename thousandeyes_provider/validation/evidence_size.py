@@ -1,4 +1,4 @@
-"""Shortening of evidence to the bytes that every XCom backend stores. ``cut`` counts what was left out of each list."""
+"""Shortening of evidence to the size that every XCom backend stores. ``cut`` counts omitted entries by list."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
 def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:
     """Join the first names with semicolons and count the others: ``Oslo; Rome and 3 more``.
 
-    :param limit: how many names to show.
-    :param count: how many there are in all, when ``names`` is itself shortened.
+    :param limit: maximum number of names.
+    :param count: total number, if ``names`` is itself shortened.
     """
     shown = names[:limit]
     more = (len(names) if count is None else count) - len(shown)
@@ -51,7 +51,7 @@ def verdict_label(verdict: Any) -> str:
 
 
 def left_out(evidence: Mapping[str, Any], name: str) -> int:
-    """Return how many entries of a list were left out of the evidence for its size."""
+    """Return the number of entries of a list that the evidence omits for its size."""
     return int(evidence.get("cut", {}).get(name, 0))
 
 

@@ -112,7 +112,7 @@ class History:
         return tuple(sorted(self._rows))
 
     def rows(self, round_id: int) -> Mapping[str, list[Row]]:
-        """The rows of one round by result type; empty when there is no such round."""
+        """Return the rows of a round by result type; empty for an unknown round."""
         return self._rows.get(round_id, {})
 
     def __iter__(self) -> Iterator[tuple[int, Mapping[str, list[Row]]]]:

@@ -74,7 +74,7 @@ def _json_text(value: Mapping[str, Any]) -> str:
 
 
 def _script_text(code: str) -> str:
-    """A script without the character sequences that end it, or begin a comment, in HTML.
+    """Escape character sequences in a script that end it or start a comment in HTML.
 
     In JavaScript they occur in texts only, where a backslash before ``/`` and ``!`` changes nothing.
     """

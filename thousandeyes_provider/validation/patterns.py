@@ -34,7 +34,7 @@ class _Group:
     :param repeats: unbounded repeats in it.
     :param ways: ways to match its bounded repeats and alternatives.
     :param starts: the first character of each alternative; empty for one that is not a literal character.
-    :param alternatives: how many alternatives it has.
+    :param alternatives: number of alternatives.
     :param tokens: its characters and sets in their order; a group is an empty text.
     :param atoms: the same, with an empty text for what is repeated.
     """
@@ -87,7 +87,7 @@ _TOKEN = re.compile(
 )
 
 _SET_OPERATION = re.compile(r"\[\[|\[\^?+.+?(--|&&|~~|\|\|)", re.DOTALL)
-"""What a later Python may read as a set in a set, or as a difference, intersection or union of sets."""
+"""Syntax that a later Python may parse as a nested set, or as a difference, intersection or union of sets."""
 
 
 def pattern_error(pattern: str) -> str:
@@ -132,7 +132,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
 
 @dataclass(frozen=True)
 class _Scanned:
-    """What a scan of a pattern shows.
+    """The result of a scan of a pattern.
 
     :param problem: an ambiguous set, or a repetition that takes exponential time; empty for none.
     :param degree: the power of the text length that bounds the time of a search.
@@ -149,7 +149,7 @@ def _scan(pattern: str) -> _Scanned:
     repeated: _Group | None = None  # the group that a quantifier would repeat; None for a single character
     atom = ""  # the token that a quantifier would repeat
     anchored: bool | None = None
-    multiline = re.search(r"\(\?[a-zA-Z]*[sm-]", pattern) is not None  # flags that change what a line end is
+    multiline = re.search(r"\(\?[a-zA-Z]*[sm-]", pattern) is not None  # flags that change line ends
     trailing = ""  # the token of an unbounded repeat at the end of the pattern
     for token in _TOKEN.finditer(pattern):
         kind, text, group = token.lastgroup, token.group(), groups[-1]

@@ -57,7 +57,7 @@ MAX_CONFIRMATIONS = 3
 """Repetitions of a failed run, at most: each takes as long as a run."""
 
 MARGIN = 1.25
-"""Room of a fixed limit above what was seen, where the change of the metric is judged as well."""
+"""Margin of a fixed limit above the observed values, if the change of the metric is checked as well."""
 
 MAX_GROWTH = 1.05
 """Growth of the level from the first half of the history to the second above which a fixed limit will not last."""
@@ -82,7 +82,7 @@ ALREADY_ERRORS = frozenset(("completion", "availability"))
 """Metrics of which the error table already judges every value below 100 %."""
 RESPONSE_CODE_LIMIT = 400
 LEAST_LIMIT = 1.0
-"""The smallest limit of a time in milliseconds or a loss in percent: below that, figures say little."""
+"""The smallest limit of a time in milliseconds or a loss in percent. Smaller values are not meaningful."""
 MIN_CHANGE = 0.05
 """The smallest limit of a change."""
 MIN_COMPARED = 5.0
@@ -159,7 +159,7 @@ def tail_limit(ordered: Sequence[float], rate: float) -> float:
     return threshold + mean_excess * max(math.log(count / (len(ordered) * rate)), 0.0)
 
 
-# -- what a check sees of a round ----------------------------------------------------------------------------------
+# -- values of a round -------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -199,7 +199,7 @@ class _Candidate:
             self.one_less[lag].append(badness[needed] if needed < len(badness) else math.inf)
 
     def needed(self, agents: int) -> int:
-        """How many of so many agents must be within the limit."""
+        """Return the number of agents that must be within the limit."""
         return max(math.ceil(self.quorum * agents - 1e-9), 1)
 
     def limit(self, repeats: int, rate: float, agents: int, until: int | None = None) -> float:
@@ -224,7 +224,7 @@ class _Candidate:
     def _tail(self, series: Sequence[float], rate: float) -> float:
         """The larger of the order statistic and the fit to the tail.
 
-        The first does not know what is beyond the largest values, the second does not know about gaps between them.
+        The first does not model values beyond the largest one, the second does not model gaps between values.
         """
         ordered = sorted(series, reverse=True)
         place = min(math.floor(rate * len(ordered)), len(ordered) - 1)
@@ -262,7 +262,7 @@ class _Candidate:
 
     @property
     def kind(self) -> str:
-        """What the notes call it."""
+        """The name in notes."""
         return f"{'change' if self.window else 'fixed'} limit for {self.result_type} {self.metric}"
 
 
@@ -674,7 +674,7 @@ class _Proposer:
         return ProposedCheck(candidate.result_type, candidate.metric, comparison, why)
 
     def _note_spells(self, choice: _Choice) -> None:
-        """Say how often slow rounds may come in a row: so few days cannot exclude some."""
+        """Note the observed and the highest plausible frequency of spells of slow rounds."""
         alarms = choice.alarms
         starts = [
             start for start in episodes(alarms) if any(0 < place - start <= EPISODE_GAP for place in alarms)
@@ -688,7 +688,7 @@ class _Proposer:
         )
 
     def _note_day_and_night(self, choice: _Choice) -> None:
-        """Say where the time of day matters for a fixed limit."""
+        """Note fixed limits that depend on the time of day."""
         for candidate, limit in choice.limits:
             if candidate.window or not candidate.is_time:
                 continue

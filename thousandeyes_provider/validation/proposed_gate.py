@@ -51,17 +51,17 @@ class Proposal:
     """A proposed gate.
 
     :param history: what it was learned from.
-    :param rate: the false-alarm rate that was asked for, per round.
+    :param rate: requested false-alarm rate per round.
     :param checks: the checks.
     :param window: seconds that the baseline reaches back; ``None`` when no check compares.
-    :param confirm_failures: how often a failed run is repeated.
+    :param confirm_failures: number of repetitions of a failed run.
     :param min_agents: agents that are enough.
     :param max_agent_errors: agents that may report an error.
     :param expected_rate: false alarms per round, as counted in the history.
     :param promised: whether the history supports ``rate``.
     :param slowdowns: the slowdowns that it catches; ``None`` without a check of a time.
     :param comments: the reason of each argument, by its name.
-    :param notes: what a person has to know, one sentence each.
+    :param notes: notes for the user, one sentence each.
     """
 
     history: History
@@ -94,7 +94,7 @@ class Proposal:
         return proposed
 
     def summary(self) -> list[str]:
-        """What a person reads: one sentence a line."""
+        """The text for the user, one sentence per line."""
         history, rounds = self.history, self.history.rounds
         span = f", {iso_time(rounds[0])} to {iso_time(rounds[-1])}" if rounds else ""
         current = sum(presence.is_current for presence in history.agents.values())

@@ -28,14 +28,14 @@ from thousandeyes_provider.validation.summary import (
 )
 
 FORMATS: Mapping[str, str] = {".xml": "junit", ".md": "markdown", ".html": "html"}
-"""What a report is, by the ending of its file."""
+"""File suffix to report format."""
 
 
 def report_format(path: str) -> str:
     """Return the format of a report, ``junit``, ``markdown`` or ``html``, by the ending of its file in any case.
 
     :param path: path or address of the file; ``?`` and ``#`` end it.
-    :raises ValueError: when the ending is none of :data:`FORMATS`.
+    :raises ValueError: for a suffix that is not in :data:`FORMATS`.
     """
     file_name = re.split(r"[?#]", path.strip(), maxsplit=1)[0].lower().rpartition("/")[2]
     stem, _, ending = file_name.rpartition(".")
@@ -147,13 +147,13 @@ def junit_case(name: str, classname: str) -> ElementTree.Element:
 
 
 def junit_outcome(case: ElementTree.Element, kind: str, type_: str, lines: Sequence[str]) -> None:
-    """Give a test case its outcome.
+    """Set the outcome of a test case.
 
     :param kind: ``failure``, ``error`` or ``skipped``.
     :param type_: the type of a failure or an error.
     :param lines: what happened; the first line is the message.
     """
-    # Jenkins' schema has no attributes for what was skipped.
+    # Jenkins' schema has no attributes for skipped cases.
     attributes = {} if kind == "skipped" else {"message": xml_text(lines[0]), "type": type_}
     ElementTree.SubElement(case, kind, attributes).text = xml_text("\n".join(lines))
 

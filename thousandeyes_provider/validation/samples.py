@@ -120,7 +120,7 @@ class RoundRows:
 
 
 def by_agent(result_type: str, rows: Iterable[Row]) -> tuple[AgentRows, ...]:
-    """Group the rows of a result type by agent, sorted by agent key, whatever order they came in."""
+    """Group the rows of a result type by agent, sorted by agent key."""
     rows = list(rows)
     keys = [one_line(row_identity(row)) for row in rows]
     if len(single := dict(zip(keys, rows, strict=True))) == len(rows):

@@ -69,7 +69,7 @@ def failed_step(
     :param test: the definition of the test; for an API test it has the text of the assertions.
     :param console_logs: the response of ``…/console-logs``, for a web transaction.
     :return: ``kind`` (``request``, ``page`` or ``component``), ``name``, ``message``; where known also ``number`` (from
-        1), ``url`` without query, ``failed`` (how many components failed), ``console`` (the last lines with an error).
+        1), ``url`` without query, ``failed`` (number of failed components), ``console`` (the last error lines).
     """
     for row in objects_in(details.get("results")):
         if result_type == "api":

@@ -1,4 +1,4 @@
-"""One verdict for many tests: the evidence of each, how many have to pass, and which of them only report.
+"""The verdict of a suite: the evidence of its tests, the required passes, and non-blocking tests.
 
 Evidence is matched by test id and never by position, because a run that left no evidence leaves a gap and no empty
 entry.
@@ -43,7 +43,7 @@ MAX_NAME = 80
 class SuiteRules:
     """What makes a suite pass.
 
-    :param min_passed: how many blocking tests have to pass: a count from 1 (``int``), a fraction of them (``float``,
+    :param min_passed: number of blocking tests that must pass: a count from 1 (``int``), a fraction of them (``float``,
         0.0 to 1.0, rounded up), or ``None`` for all.
     :param non_blocking: tests that are reported and never fail the suite: ids, and names with the wildcards ``*`` and
         ``?``, regardless of case.
@@ -57,7 +57,7 @@ class SuiteRules:
         return not any(matches_test(pattern, test_id, test_name) for pattern in self.non_blocking)
 
     def required(self, blocking: int) -> int:
-        """How many of ``blocking`` tests have to pass."""
+        """Return the number of ``blocking`` tests that must pass."""
         if self.min_passed is None:
             return blocking
         if isinstance(self.min_passed, float):
@@ -130,7 +130,7 @@ def suite_evidence(
     :param evidences: the evidence of each run, in any order.
     :param judged_at: now, epoch seconds.
     :param expected_ids: the tests that were selected, by test id (or by the id of the test that a run was made from).
-    :param expected_count: how many runs there should be, where the ids are not known.
+    :param expected_count: expected number of runs, if the ids are unknown.
     :param shadow: whether the suite only reports.
     :return: the evidence of the suite, at most 48 KiB of JSON.
     """
@@ -231,7 +231,7 @@ def _worst_agent(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     """Name and reason of the agent that explains the verdict of a run; ``None`` when every agent is ok."""
     try:
         problem = worst_agent(evidence)
-    except (AttributeError, KeyError, TypeError):  # an XCom that somebody else wrote
+    except (AttributeError, KeyError, TypeError):  # an XCom from other code
         return None
     return None if problem is None else {"agent_name": problem.label, "reason": problem.reason}
 

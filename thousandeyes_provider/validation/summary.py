@@ -171,7 +171,7 @@ def _cause(evidence: Evidence) -> str:
 
 
 def _result_counts(evidence: Evidence) -> str:
-    """``4 of 5 agents ok, 1 of 3 checks failed``; how many reported for an inconclusive run."""
+    """``4 of 5 agents ok, 1 of 3 checks failed``; the number of reporting agents for an inconclusive run."""
     agents = evidence["agents"]
     total = agents["expected_count"]
     if evidence["verdict"] in ("passed", "failed"):
@@ -271,7 +271,7 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:
-    """Return names and values of what is known of a run besides its test."""
+    """Return names and values of the facts of a run, without its test."""
     facts = [
         ("account group", evidence["account_group_id"] or "the token's default"),
         ("time", _times(evidence)),
@@ -458,12 +458,12 @@ def test_label(evidence: Evidence) -> str:
 
 
 def display_name(evidence: Evidence) -> str:
-    """Return the name that people know the test by: of the test that it was made from, else its own."""
+    """Return the display name: that of the source test, or its own."""
     return str((evidence.get("from_test") or {}).get("test_name") or evidence.get("test_name") or "")
 
 
 def agent_counts(evidence: Evidence) -> str:
-    """Return how many agents reported, are missing and have an error."""
+    """Return the numbers of agents that reported, are missing and have an error."""
     allowed = evidence["agents"]["allowed_errors"]
     parts = [_reported_count(evidence)]
     if missing := _total(evidence, "agents.missing"):
@@ -474,7 +474,7 @@ def agent_counts(evidence: Evidence) -> str:
 
 
 def check_counts(evidence: Evidence) -> str:
-    """Return how many checks failed: ``1 of 3 checks failed, 1 warning``; empty without checks."""
+    """Return the number of failed checks: ``1 of 3 checks failed, 1 warning``; empty without checks."""
     states = [check_state(check) for check in evidence["checks"]]
     if not states:
         return ""
@@ -492,7 +492,7 @@ def _baseline_label(evidence: Evidence) -> str:
 
 
 def cut_label(evidence: Evidence) -> str:
-    """Return what was left out of the evidence for its size; empty for nothing."""
+    """Return the parts that the evidence omits for its size; empty: none."""
     return ", ".join(f"{count} of {name}" for name, count in evidence.get("cut", {}).items())
 
 
@@ -505,7 +505,7 @@ def _requests(evidence: Evidence) -> str:
 
 
 def _confirmation(evidence: Evidence) -> str:
-    """What a confirmation run shows; empty when there was none."""
+    """Return the result of a confirmation run; empty without one."""
     if "confirms" not in evidence:
         return ""
     first = f"the run at {evidence['confirms']['started_at']}"

@@ -1,4 +1,4 @@
-"""The verdict on a round: how many agents may report an error before the run fails, and the checks."""
+"""The verdict on a round: allowed agent errors and checks."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class AgentError:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the rows of a round show.
+    """The judgement of the rows of a round.
 
-    :param judged: how many agents have rows that can be judged.
-    :param allowed: how many of them may have an error.
+    :param judged: number of agents with rows that can be judged.
+    :param allowed: number of these agents that may have an error.
     :param errors: the agents with an error; those with most errors first.
     :param checks: the result of each check.
-    :param baseline: what the checks compared with; ``None`` when they compared with nothing.
+    :param baseline: baseline of the checks; ``None``: no comparison.
     :param rows: the rows, with the values that were read.
     """
 
@@ -99,9 +99,9 @@ def judge(
 
     Which rows are errors: `docs/thousandeyes-api.md`, "Result types and errors".
 
-    :param max_agent_errors: how many agents may have an error: a count (``int``), or a fraction of the judged agents
-        (``float``, rounded down).
-    :param baseline: what the checks compare with.
+    :param max_agent_errors: number of agents that may have an error: a count (``int``), or a fraction of the judged
+        agents (``float``, rounded down).
+    :param baseline: baseline of the checks.
     """
     of_round = RoundRows(rows)
     judged: set[str] = set()
