@@ -13,7 +13,7 @@ DESCRIPTION = "ThousandEyes tests as gates: list, check, run, backtest and propo
 ACTIONS = "thousandeyes_provider.cli.actions"
 
 
-class Option(NamedTuple):
+class CommandOption(NamedTuple):
     """An option: its flags and the arguments of ``ArgumentParser.add_argument``."""
 
     flags: tuple[str, ...]
@@ -31,12 +31,12 @@ class Command(NamedTuple):
 
     name: str
     help: str
-    options: tuple[Option, ...]
+    options: tuple[CommandOption, ...]
     example: str
 
 
-def _option(*flags: str, **arguments: Any) -> Option:
-    return Option(flags, arguments)
+def _option(*flags: str, **arguments: Any) -> CommandOption:
+    return CommandOption(flags, arguments)
 
 
 _CONNECTION = (
@@ -70,7 +70,7 @@ _RULES = _option(
 )
 
 
-def _days(default: int) -> Option:
+def _days(default: int) -> CommandOption:
     return _option(
         "--days", type=int, default=default, metavar="N", help="days to read (default: %(default)s)"
     )

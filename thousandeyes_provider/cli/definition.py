@@ -7,7 +7,7 @@ Airflow calls :func:`get_thousandeyes_cli_commands` on every ``airflow`` call, s
 from __future__ import annotations
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
-from thousandeyes_provider.cli.commands import ACTIONS, COMMANDS, DESCRIPTION, GROUP, Option
+from thousandeyes_provider.cli.commands import ACTIONS, COMMANDS, DESCRIPTION, GROUP, CommandOption
 
 
 def get_thousandeyes_cli_commands() -> list[CLICommand]:
@@ -31,5 +31,5 @@ def get_thousandeyes_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _arg(option: Option) -> Arg:
+def _arg(option: CommandOption) -> Arg:
     return Arg(option.flags, **option.arguments)  # type: ignore[no-untyped-call,unused-ignore]

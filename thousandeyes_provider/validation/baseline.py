@@ -147,7 +147,8 @@ def baseline_from_rows(rows: Mapping[str, Iterable[Row]], checks: Checks, source
     if not rounds:
         return _unusable(source, "has no rounds")
     first, last = iso_time(min(rounds)), iso_time(max(rounds))
-    span = f"{source}, {len(rounds)} rounds from {first} to {last}"
+    count = "1 round" if len(rounds) == 1 else f"{len(rounds)} rounds"
+    span = f"{source}, {count} from {first} to {last}"
     if not values:
         return _unusable(span, "has no values to compare with")
     return Baseline(span, values, agents, countries=countries)

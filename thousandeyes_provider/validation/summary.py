@@ -92,7 +92,7 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
     agents with an error, when there are more of them than ``max_agent_errors`` allows; agents by the number of failed
     checks; agents with a tolerated error; agents by the number of warnings; missing agents.
     """
-    found = {
+    by_severity = {
         "FAILED": _agents_of_checks(evidence, "FAILED"),
         "error": [(agent, error_reason(agent)) for agent in evidence["failed_agents"]],
         "warning": _agents_of_checks(evidence, "warning"),
@@ -104,7 +104,7 @@ def agents_by_severity(evidence: Evidence) -> list[AgentProblem]:
     counts: dict[str, Counter[str]] = {}
     problems: dict[str, AgentProblem] = {}
     for problem in order:  # the first reason of an agent is shown
-        for agent, reason in found[problem]:
+        for agent, reason in by_severity[problem]:
             key = _key(agent)
             counts.setdefault(key, Counter())[problem] += 1
             problems.setdefault(key, AgentProblem(key, agent_label(agent), reason))

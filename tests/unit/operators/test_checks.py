@@ -239,7 +239,7 @@ class TestConfirmation:
         with pytest.raises(InstantTestFailed, match="before 100 ms"):
             worker.rerun(test_id, checks=checks, compare_with=compare_with, confirm_failures=2)
         assert simulator.run_calls(test_id) == 3
-        assert ", 1 rounds from" in worker.evidence["baseline"]["source"]
+        assert ", 1 round from" in worker.evidence["baseline"]["source"]
 
     def test_rounds_of_earlier_tries_are_not_part_of_the_history(self, simulator, worker):
         checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}

@@ -190,14 +190,14 @@ class TestHistory:
             {HTTP: {"responseTime": {"change_leq_to": 0.2}}, "network": {"loss": {"leq_to": 1}}}
         )
         before = baseline_from_rows({"network": [row(1, loss=0)]}, checks, "history")
-        assert before.unusable.startswith("history, 1 rounds from ")
+        assert before.unusable.startswith("history, 1 round from ")
 
     @pytest.mark.parametrize("round_id", [float(AT), str(AT)])
     def test_round_ids_as_text_are_the_same_round(self, round_id):
         before = baseline_from_rows(
             {HTTP: [row(1, 5), row(2, 5, round_id), row(3, 5, [AT])]}, CHECKS, "history"
         )
-        assert ", 1 rounds from " in before.source
+        assert ", 1 round from " in before.source
 
     @pytest.mark.parametrize("rows", [{}, {HTTP: []}, {"network": [row(1, 5)]}])
     def test_no_rounds_are_not_usable(self, rows):
@@ -207,5 +207,5 @@ class TestHistory:
 
     def test_rounds_without_values_are_not_usable(self):
         before = baseline_from_rows({HTTP: [row(1)]}, CHECKS, "history")
-        assert before.unusable.startswith("history, 1 rounds from 2026-09-21T14:13:20Z")
+        assert before.unusable.startswith("history, 1 round from 2026-09-21T14:13:20Z")
         assert before.unusable.endswith("has no values to compare with")
