@@ -90,8 +90,12 @@ class Server(Listener):
         return self.runs + self.snapshots + len(self.created)
 
     def serve(self, connection):
-        if self.context is not None:
-            connection = self.context.wrap_socket(connection, server_side=True)
+        if self.context is None:
+            return self.serve_requests(connection)
+        with self.context.wrap_socket(connection, server_side=True) as encrypted:
+            return self.serve_requests(encrypted)
+
+    def serve_requests(self, connection):
         while (request := read_request(connection)) is not None:
             method, path = request[0].split(b" ", 2)[:2]
             status, content = self.respond(method.decode(), path.decode().split("?")[0], request[1])
