@@ -154,6 +154,13 @@ class TestResuming:
             triggerer.operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
         assert triggerer.evidence["verdict"] in ("incomplete", "no_results")
 
+    def test_a_deferral_that_ended_just_before_the_deadline_counts_as_timed_out(self, simulator, triggerer):
+        test_id = simulator.add_test("http-server", delays=500)
+        deferral_of(triggerer, test_id, timeout=4)
+        with pytest.raises(InstantTestNoResults):
+            triggerer.operator.resume_execution("__fail__", {"error": "Trigger timeout"}, triggerer.context)
+        assert triggerer.evidence["verdict"] == "no_results"
+
     def test_a_trigger_that_failed_before_the_deadline_leaves_evidence_and_the_failure(
         self, simulator, triggerer
     ):
