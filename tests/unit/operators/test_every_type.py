@@ -92,7 +92,7 @@ class TestEachType:
         assert named(row["failing_agents"]) == [SINGAPORE]
 
     def test_an_incomplete_round_names_the_missing_agents(self, judge, test_type):
-        evidence = judge(test_type, silent=[ASHBURN], expected=InstantTestIncomplete, timeout=1)
+        evidence = judge(test_type, silent=[ASHBURN], expected=InstantTestIncomplete, timeout=2)
         assert evidence["verdict"] == "incomplete"
         assert named(evidence["agents"]["missing"]) == [ASHBURN]
         assert sorted(named(evidence["agents"]["reported"])) == sorted([FRANKFURT, SINGAPORE])

@@ -362,7 +362,7 @@ class TestCompleteness:
     def test_an_agent_that_missed_the_newest_round_is_expected(self, simulator, worker_alone):
         test_id = simulator.add_test("http-server", next_runs=[{"silent": [ZURICH]}])
         with pytest.raises(InstantTestIncomplete):
-            worker_alone.rerun(test_id, timeout=1)
+            worker_alone.rerun(test_id, timeout=2)
         known = {"test_type": "http-server", "expected_agents": [ZURICH, VIENNA]}
         assert worker_alone.rerun(test_id, **known)["verdict"] == "passed"
 
@@ -377,7 +377,7 @@ class TestCompleteness:
         test_id = simulator.add_test("http-server", switches={"typed_lookup": "404"})
         known = {"test_type": "http-server", "expected_agents": ["Singapor"]}
         with pytest.raises(InstantTestIncomplete):
-            worker_alone.rerun(test_id, timeout=1, **known)
+            worker_alone.rerun(test_id, timeout=2, **known)
         assert f"Test {test_id}: expected_agents not verified" in capsys.readouterr().out + caplog.text
 
     def test_agents_of_an_unfinished_round_are_not_expected(self, simulator, worker, monkeypatch):

@@ -97,7 +97,7 @@ def test_bad_agent_fails(worker, add_test):
 
 def test_silent_agent_is_incomplete(worker, add_test):
     with pytest.raises(InstantTestIncomplete):
-        worker.rerun(add_test(next_runs=[{"silent": [ZURICH]}]), timeout=0.8)
+        worker.rerun(add_test(next_runs=[{"silent": [ZURICH]}]), timeout=2)
     assert [agent["agent_name"] for agent in worker.evidence["agents"]["missing"]] == [ZURICH]
 
 
