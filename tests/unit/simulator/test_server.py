@@ -84,7 +84,7 @@ def test_the_date_header_uses_the_simulators_clock(simulator: Simulator, offset:
 
 
 def test_an_exhausted_window_ends_at_its_reset(simulator: Simulator) -> None:
-    simulator.set_switches(instant_limit=1)
+    simulator.set_switches(instant_limit=1, quota_windows="first-request")
     assert run(simulator).status_code == 200
     refused = run(simulator)
     assert refused.status_code == 429
