@@ -22,10 +22,8 @@ class ConfigOption:
     """One option of the section.
 
     :param type: type of the value as Airflow names it: ``float``, ``integer``, ``boolean`` or ``string``.
-    :param default: value when the option is not set.
     :param description: purpose of the option, with its unit.
     :param expected: description of valid values, for errors.
-    :param is_valid: whether a parsed value is in range.
     """
 
     type: Literal["float", "integer", "boolean", "string"]
@@ -138,7 +136,6 @@ def setting(name: Literal["on_inconclusive"]) -> str: ...
 def setting(name: str) -> float | int | bool | str:
     """Return the value of an option in the configuration of this process.
 
-    :param name: name of the option.
     :return: the value in the option's type; the default when the option is not set.
     :raises ThousandEyesConfigurationError: when the value is not valid; nothing is sent.
     """

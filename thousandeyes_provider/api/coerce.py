@@ -147,7 +147,6 @@ def closest(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | Non
 
     Case, spaces and hyphens do not count.
 
-    :param value: the value to parse.
     :param choices: the valid names.
     :param aliases: lower-case names from other tools to the corresponding choice.
     """

@@ -67,7 +67,6 @@ def read_definition(
     ``agentId`` or ``agentName``; see :func:`with_agent_ids`.
 
     :param test_type: one of the twelve types.
-    :param definition: the definition.
     :param name: its name in errors.
     :param partial: whether required fields may be missing, as in what overrides an existing definition.
     :param known: whether a value is final; other values (templates) are not checked.

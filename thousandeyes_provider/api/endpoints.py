@@ -79,10 +79,8 @@ class Endpoint:
 class ApiRequest:
     """One request, ready to be sent as often as needed.
 
-    :param endpoint: the operation.
     :param label: name for logs and errors.
     :param url: address, with its query.
-    :param body: JSON body.
     """
 
     endpoint: Endpoint

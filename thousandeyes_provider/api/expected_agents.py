@@ -87,10 +87,7 @@ class ExpectedAgents:
         return cls(source, listed, len(listed)) if listed else UNKNOWN
 
     def problems_with(self, agents: Collection[Agent]) -> list[str]:
-        """Return why these agents cannot be all of a test.
-
-        :param agents: the agents of the test.
-        """
+        """Return why these agents cannot be all of a test."""
         is_known = is_among(agents)
         absent = [agent for agent in self.agents if not is_known(agent)]
         # A suggestion compares a name with those of all agents.

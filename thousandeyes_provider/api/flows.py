@@ -45,7 +45,6 @@ class Pause:
     """Wait before the next attempt. The driver replies whether to go on.
 
     :param request: the request that is sent again afterwards.
-    :param attempt: attempts so far.
     :param instead: sleeps it out in place of the driver.
     """
 
@@ -76,11 +75,7 @@ Flow = Generator[Send | Pause | Notice | Reconnect, Any, T]
 
 
 class RequestAbandoned(Exception):
-    """A request is given up.
-
-    :param outcome: its last outcome.
-    :param decision: why nothing more is sent.
-    """
+    """A request is given up."""
 
     def __init__(self, request: ApiRequest, outcome: Response | NoResponse, decision: GiveUp) -> None:
         super().__init__(request, outcome, decision)
@@ -110,8 +105,6 @@ def no_deadline() -> float:
 class Exchange:
     """A request and the attempts at it so far.
 
-    :param attempts: the attempts, and their limits.
-    :param clock: local time and randomness.
     :param time_left: seconds until the caller's deadline; no wait ends later.
     """
 

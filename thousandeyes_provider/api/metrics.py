@@ -28,7 +28,6 @@ class Metric:
     """A value that rows of a result type have.
 
     :param name: the field, dotted into the row.
-    :param kind: the kind of its values.
     :param unit: ``ms``, ``us``, ``%``, ``Mbps``, ``B``, ``B/s``, ``days``; empty for none.
     :param derived: computes the metric from a row, for metrics of this provider; it returns ``None`` for a row
         without a value.

@@ -23,7 +23,6 @@ class Response:
 
     :param headers: header fields, names in lower case.
     :param body: the whole body, decoded from any content encoding.
-    :param url: address of the request.
     """
 
     status: int

@@ -49,8 +49,6 @@ class Accept:
 class Wait:
     """Wait, then send again.
 
-    :param seconds: how long.
-    :param reason: why, in a few words.
     :param throttled: whether a rate limit (429) refused the request. Nothing was carried out.
     :param busy: whether a busy test (409) refused the run. Nothing was carried out.
     """
@@ -65,7 +63,6 @@ class Wait:
 class GiveUp:
     """Raise an error: nothing more is sent.
 
-    :param reason: why, in a few words.
     :param reset: the rate limit whose reset is too far ahead, if that is the reason.
     """
 
@@ -95,7 +92,6 @@ class Attempts:
     :param kind: effect of sending the request twice.
     :param retry_limit: attempts, at least 1. Sends that a rate limit or a busy test refused do not count.
     :param queue_timeout: seconds that the request may wait for rate limits and a busy test in total.
-    :param failures: failed attempts so far.
     :param refusals: refusals by a rate limit or a busy test so far.
     :param queued: seconds waited for those so far.
     """

@@ -132,8 +132,6 @@ class RoundProgress:
     :param remembered: the newest round of each result type before the run.
     :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock, as a lower bound.
     :param expected: the agents that should report.
-    :param deadline: when the wait ends.
-    :param schedule: the seconds between two polls.
     :param started: ``sent_at`` on the clock of the other times.
     :param min_agents: number of expected agents that are sufficient; ``None``: all.
     :param grace: seconds to wait for the others after that.

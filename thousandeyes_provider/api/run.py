@@ -64,7 +64,6 @@ class RunHandle:
     :param sent_at: when the run call was sent, as a lower bound: the round cannot have started before. When responses
         were lost, this is the time of the first call whose response was lost.
     :param accepted_at: when the response arrived.
-    :param deadline: until when the results are waited for.
     :param run_calls: number of times that the run call was sent.
     """
 

@@ -50,7 +50,6 @@ def matches_test(pattern: str, test_id: str, test_name: str) -> bool:
     """Whether a pattern means a test.
 
     :param pattern: an id, or a name regardless of case; ``*`` matches any characters, ``?`` exactly one.
-    :param test_id: id of the test.
     :param test_name: name of the test; empty when it is not known.
     """
     return pattern == test_id or name_matcher(pattern)(test_name)

@@ -26,7 +26,6 @@ def base_url(host: str | None, schema: str | None = None, port: int | None = Non
     :param host: a host name or address, which may carry a scheme, a port and a path;
         ``https://api.thousandeyes.com`` when empty.
     :param schema: ``https`` or ``http``; the scheme of ``host``, else ``https``, when empty.
-    :param port: port of the host.
     :return: scheme, host, port and path without a slash at the end. ``/v7`` when ``host`` has no path.
     :raises ValueError: naming the wrong field. The message does not repeat ``host``, which may hold a secret.
     """

@@ -25,7 +25,6 @@ class Command(NamedTuple):
 
     :param name: its name, which is also that of the function in :mod:`thousandeyes_provider.cli.actions`.
     :param help: one line.
-    :param options: its options.
     :param example: arguments of an example call, without the program.
     """
 

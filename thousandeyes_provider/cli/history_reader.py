@@ -24,7 +24,6 @@ PORTION = 6 * 3600
 class HistoryReader:
     """Read the rounds of a test over days.
 
-    :param hook: the hook.
     :param plan: known properties of the test: its result types and their directions.
     :param expand: the ``expand`` parameter by result type.
     :param keep: nested fields to keep.

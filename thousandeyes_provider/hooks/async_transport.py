@@ -33,8 +33,6 @@ LARGE_BODY = 64 * 1024
 class AsyncSession:
     """An ``aiohttp`` session with the options of each request.
 
-    :param client: the session.
-    :param proxy: the proxy for the API, if there is one.
     :param ssl: how to check the server's certificate; ``False``: not at all.
     """
 

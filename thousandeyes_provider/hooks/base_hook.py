@@ -112,7 +112,6 @@ class BaseThousandEyesHook:
     def read_settings(self, connection: Any, extra: Any) -> ConnectionSettings:
         """Parse and check an Airflow connection. Reads the files of certificates.
 
-        :param connection: the connection.
         :param extra: its extra as Airflow parsed it, which masks secrets by name and drops invalid JSON.
         :raises ThousandEyesConfigurationError: when a field is invalid.
         """

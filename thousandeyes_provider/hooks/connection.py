@@ -29,7 +29,6 @@ class ConnectionSettings:
     """The settings of a connection, with defaults filled in.
 
     :param base_url: scheme, host, port and path that the paths of operations are appended to.
-    :param token: the bearer token.
     :param account_group_id: account group for every request; ``None`` for the token's default.
     :param timeout: seconds for one request, from the first byte sent to the last received.
     :param retry_limit: attempts for one request, at least 1.

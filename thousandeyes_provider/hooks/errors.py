@@ -29,8 +29,6 @@ _BY_CLASS = {4: ThousandEyesRequestError, 5: ThousandEyesServerError}
 def error_for(abandoned: RequestAbandoned, conn_id: str, redact: Callable[..., str]) -> ThousandEyesError:
     """The exception for a request that is given up.
 
-    :param abandoned: the request, its last outcome and the reason.
-    :param conn_id: id of the connection, for the message.
     :param redact: makes a text fit to be shown, ``(text, limit)``.
     """
     request, outcome, decision = abandoned.request, abandoned.outcome, abandoned.decision

@@ -142,8 +142,6 @@ def _with_direction(rows: Sequence[Row], direction: str | None) -> list[Row]:
 class RoundPoller:
     """Poll the rounds of a test, with either hook.
 
-    :param hook: the hook that sends the requests.
-    :param log: where the reader logs.
     :param pace: the pace that the quota allowed after the last response.
     :param expand: the ``expand`` parameter by result type.
     :param has_reconnected: whether the connection was read again because ThousandEyes refused its token.
@@ -161,7 +159,6 @@ class RoundPoller:
         A 404 means that there are no rows yet. Any other failed query is a warning, and its result type is left out.
         At the first 401 the connection is read again, in case its token was renewed.
 
-        :param plan: the result types and their directions.
         :param sent_at: when the run call was sent, epoch seconds by ThousandEyes' clock.
         :param time_left: seconds until the deadline; no retry waits longer.
         :raises ThousandEyesAuthError: on 403, and on a second 401.
@@ -418,7 +415,6 @@ class ResultsReader(RoundPoller):
 
         :param plan: the plan of our run: its directions.
         :param test_id: the test whose history is read: the one that was run, or another.
-        :param result_types: the result types to read.
         :param window: period before the run, for example ``24h``.
         :param end: the newest round to read, epoch seconds by ThousandEyes' clock.
         :raises ThousandEyesError: when a read fails.

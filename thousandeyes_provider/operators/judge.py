@@ -48,8 +48,6 @@ SNAPSHOT_QUEUE_TIMEOUT = 30.0
 class Judged:
     """A judged round.
 
-    :param done: the wait for it.
-    :param observed: the data of the evidence.
     :param history_end: the newest round that it was compared with, at most, epoch seconds.
     """
 

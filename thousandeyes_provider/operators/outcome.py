@@ -115,7 +115,6 @@ class Conclusion:
         """End a task with a bad verdict; ``shadow`` in the evidence lets it succeed.
 
         :param argument: the argument that sets the policy, for the log.
-        :param error: the error of a task that fails.
         """
         log, shadow, summary = self.task.log, evidence.get("shadow"), evidence["summary"]
         if shadow or policy == "warn":

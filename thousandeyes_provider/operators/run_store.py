@@ -55,7 +55,6 @@ class RunStateStore:
 
     :param durable: ``False``: nothing is stored.
     :param fingerprint: the requested run as plain JSON.
-    :param log: logs failures of the store.
     """
 
     def __init__(

@@ -44,11 +44,7 @@ MIN_FINAL_POLL = 5.0
 
 @dataclass(frozen=True)
 class Done:
-    """The wait for a round is over.
-
-    :param state: how the wait ended.
-    :param progress: what arrived.
-    """
+    """The wait for a round is over."""
 
     handle: RunHandle
     state: WaitState

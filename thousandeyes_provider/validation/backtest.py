@@ -39,7 +39,6 @@ MAX_CONFIRMATIONS = 5
 class Gate:
     """The arguments of an operator that decide about a round.
 
-    :param checks: the parsed checks.
     :param compare_window: seconds that the baseline reaches back; ``None`` without ``compare_with``.
     :param min_agents: agents that are enough: a count, a fraction, or ``None`` for all.
     :param max_agent_errors: agents that may report an error: a count or a fraction.
@@ -207,7 +206,6 @@ class Incident:
     """Something that ThousandEyes reported: an alert or an event.
 
     :param kind: ``alert`` or ``event``.
-    :param title: what it is called.
     :param start: epoch seconds.
     :param end: epoch seconds; infinite while it is active.
     """
@@ -222,8 +220,6 @@ class Incident:
 class Backtest:
     """The outcome of a backtest.
 
-    :param history: the rounds.
-    :param gate: the arguments they were judged by.
     :param judged: the verdicts, oldest first.
     :param incidents: alerts and events of the period.
     :param notes: what could not be read.
@@ -334,8 +330,6 @@ def backtest(
     is a gap of the history, not a verdict. The rounds after a failed round stand for the runs that have to confirm it,
     with the baseline of the failed round.
 
-    :param history: the rounds.
-    :param gate: the operator's arguments.
     :param incidents: alerts and events to compare the failures with.
     :param notes: what could not be read, for the output.
     """
@@ -368,7 +362,6 @@ def judge_rounds(history: History, gate: Gate) -> Iterator[JudgedRound]:
 def confirm(first: JudgedRound, further: Iterable[JudgedRound]) -> JudgedRound:
     """The verdict on a round after the runs that have to confirm its failure (``confirm_failures``).
 
-    :param first: the round.
     :param further: the verdicts on those runs, read while they confirm it.
     """
     if first.verdict is not Verdict.FAILED:

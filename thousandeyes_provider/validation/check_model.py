@@ -44,7 +44,6 @@ class Severity(StrEnum):
 class Where:
     """The agents that a check covers; all agents when no field is given.
 
-    :param agent_ids: ids of agents.
     :param agent_names: names of agents, in any case; ``*`` matches any characters, ``?`` matches one.
     :param country_ids: two-letter country codes, in any case.
     """

@@ -158,7 +158,6 @@ def check_conflicts(
 ) -> list[str]:
     """Return the problems that checks have with other arguments of the task.
 
-    :param checks: parsed checks.
     :param test_type: the type of the test; ``None`` when it is not known yet.
     :param has_compare_with: whether the task has ``compare_with``; ``None`` when it is not known yet.
     """

@@ -77,7 +77,6 @@ class AgentValue:
 class CheckResult:
     """The result of one check.
 
-    :param passed: whether the check passes.
     :param agents: number of agents that the check covers.
     :param actual: the compared value: the aggregate of all values; for ``every`` and ``any`` the number of agents that
         pass; for ``count`` the number of agents with the metric. ``None`` without a value.

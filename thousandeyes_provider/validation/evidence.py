@@ -73,7 +73,6 @@ class Observed:
     :param requests: requests of the task in all.
     :param throttled_seconds: time spent on rate limits (429).
     :param paced_seconds: time spent on our own spacing of requests.
-    :param expected: the expected agents.
     :param reported: the agents that sent every row.
     :param missing: the expected agents with missing rows.
     :param arrived_at: when the last row of an agent was first seen, by

@@ -26,7 +26,6 @@ _UNUSED = frozenset(("agent", "_links", "date", "startTime", "endTime", "roundId
 class AgentPresence:
     """An agent over the history.
 
-    :param agent: the agent.
     :param first: its first round, epoch seconds.
     :param last: its last round, epoch seconds.
     :param rounds: number of rounds in which it reported.
@@ -43,9 +42,6 @@ class AgentPresence:
 class History:
     """The rounds of one test over a period. Rounds, agents and gaps stay as ThousandEyes reported them.
 
-    :param test_id: the test.
-    :param test_type: one of the twelve test types.
-    :param test_name: its name, where known.
     :param keep: nested fields to keep (``headers``, ``sslCertificates``); other objects are dropped, since a history of
         100,000 rows has to fit into memory.
     """
@@ -65,7 +61,6 @@ class History:
     ) -> int:
         """Add rows. Periods of several calls must not overlap: two rows of an agent in one round both count.
 
-        :param result_type: the result type of all rows.
         :param rows: in any order.
         :param since: rounds before this time are ignored, epoch seconds.
         :param until: rounds from this time on are ignored.

@@ -40,7 +40,6 @@ _PAGE = """<!doctype html>
 def html_report(evidence: Mapping[str, Any], script: Path = SCRIPT) -> str:
     """Return the evidence as an HTML page.
 
-    :param evidence: the evidence of a run or of a suite.
     :param script: the built page.
     :raises FileNotFoundError: when the page is not built.
     """

@@ -34,7 +34,6 @@ class _Group:
     :param repeats: unbounded repeats in it.
     :param ways: ways to match its bounded repeats and alternatives.
     :param starts: the first character of each alternative; empty for one that is not a literal character.
-    :param alternatives: number of alternatives.
     :param tokens: its characters and sets in their order; a group is an empty text.
     :param atoms: the same, with an empty text for what is repeated.
     """

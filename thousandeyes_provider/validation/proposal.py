@@ -92,7 +92,6 @@ MIN_COMPARED = 5.0
 def propose(history: History, *, rate: float = DEFAULT_RATE) -> Proposal:
     """Propose a gate for a test.
 
-    :param history: its recent rounds.
     :param rate: false alarms per round to stay below, such as ``1 / 500``.
     :raises ValueError: when the rate is not between 0 and 0.5.
     """
@@ -140,7 +139,6 @@ def rate_upper(exceeded: Sequence[int], rounds: int) -> float:
     """The upper confidence bound of a rate per round when exceedances come in runs.
 
     :param exceeded: places of the rounds beyond the limit.
-    :param rounds: number of rounds.
     """
     runs = len(episodes(exceeded))
     length = len(exceeded) / runs if runs else 1.0
@@ -207,7 +205,6 @@ class _Candidate:
 
         It also holds at :data:`OUTAGE_RATE` when one of the agents is lost.
 
-        :param agents: agents of the test.
         :param until: learn from so many rounds; from all when ``None``.
         """
         if self.fixed is not None:

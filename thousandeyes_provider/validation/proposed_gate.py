@@ -22,8 +22,6 @@ REGRESSION = 0.3
 class ProposedCheck:
     """One proposed comparison.
 
-    :param result_type: the result type.
-    :param metric: the metric.
     :param comparison: the comparison with its options, as in ``checks``, under ``every``.
     :param why: the reason in one line, with the rounds that it was learned from and in which it would have failed.
     """
@@ -52,11 +50,7 @@ class Proposal:
 
     :param history: what it was learned from.
     :param rate: requested false-alarm rate per round.
-    :param checks: the checks.
     :param window: seconds that the baseline reaches back; ``None`` when no check compares.
-    :param confirm_failures: number of repetitions of a failed run.
-    :param min_agents: agents that are enough.
-    :param max_agent_errors: agents that may report an error.
     :param expected_rate: false alarms per round, as counted in the history.
     :param promised: whether the history supports ``rate``.
     :param slowdowns: the slowdowns that it catches; ``None`` without a check of a time.

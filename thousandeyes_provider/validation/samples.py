@@ -45,10 +45,7 @@ class AgentRows(NamedTuple):
 
 @dataclass(frozen=True)
 class MetricValues:
-    """The values of a metric in a round.
-
-    :param values: the values of each agent.
-    """
+    """The values of a metric in a round."""
 
     values: Sequence[Values]
 

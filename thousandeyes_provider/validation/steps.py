@@ -35,8 +35,6 @@ class FailedAt:
     """An agent whose details show the failed step.
 
     :param key: the agent, as a key of ``Observed.steps``.
-    :param agent_id: its id.
-    :param result_type: the result type of the details.
     """
 
     key: str

@@ -55,7 +55,6 @@ def suite_report(
     """Return the evidence of a suite as the text of a report.
 
     :param format_: ``junit``, ``markdown`` or ``html``.
-    :param name: name of the suite.
     """
     if format_ == "junit":
         return suite_junit(evidence, runs, name=name)

@@ -52,7 +52,6 @@ class Judgement:
     :param judged: number of agents with rows that can be judged.
     :param allowed: number of these agents that may have an error.
     :param errors: the agents with an error; those with most errors first.
-    :param checks: the result of each check.
     :param baseline: baseline of the checks; ``None``: no comparison.
     :param rows: the rows, with the values that were read.
     """
@@ -101,7 +100,6 @@ def judge(
 
     :param max_agent_errors: number of agents that may have an error: a count (``int``), or a fraction of the judged
         agents (``float``, rounded down).
-    :param baseline: baseline of the checks.
     """
     of_round = RoundRows(rows)
     judged: set[str] = set()
