@@ -142,15 +142,15 @@ class ResultType:
     """A type of results, as in ``/test-results/{testId}/{name}``.
 
     :param name: its name in the API.
-    :param metrics: the numeric fields that summarize a row, the most important first, with their units (``ms``, ``%``,
-        ``""``). The evidence shows them when no check names a metric.
+    :param metrics: the numeric fields that summarize a row, the most important first. The evidence shows them when no
+        check names a metric.
     :param error_of: returns why a row is an error, or ``None``; ``None`` instead of a function when rows are counted
         but not judged.
     :param row_keys: the fields that identify several rows of one agent (DNS servers, directions).
     """
 
     name: str
-    metrics: tuple[tuple[str, str], ...]
+    metrics: tuple[str, ...]
     error_of: Callable[[Row], str | None] | None
     row_keys: tuple[str, ...] = ()
 
@@ -165,60 +165,60 @@ RESULT_TYPES: Mapping[str, ResultType] = {
     for result_type in (
         ResultType(
             "network",
-            (("loss", "%"), ("avgLatency", "ms"), ("jitter", "ms")),
+            ("loss", "avgLatency", "jitter"),
             lambda row: _detailed(row, "errorDetails", _absent(row, "loss"), _lost_everything(row)),
             ("direction", "server"),
         ),
         ResultType("path-vis", (), None, ("direction",)),
         ResultType(
             "http-server",
-            (("responseTime", "ms"), ("totalTime", "ms")),
+            ("responseTime", "totalTime"),
             lambda row: _typed(row, "errorDetails", _absent(row, "responseTime")),
         ),
         ResultType(
             "page-load",
-            (("pageLoadTime", "ms"), ("domLoadTime", "ms"), ("responseTime", "ms")),
+            ("pageLoadTime", "domLoadTime", "responseTime"),
             lambda row: _absent(row, "pageLoadTime"),
         ),
         ResultType(
             "web-transactions",
-            (("transactionTime", "ms"),),
+            ("transactionTime",),
             lambda row: _typed(row, "errorDetails", _absent(row, "transactionTime")),
         ),
         ResultType(
             "api",
-            (("apiTransactionTime", "ms"), ("completion", "%")),
+            ("apiTransactionTime", "completion"),
             lambda row: _typed(
                 row, "errorDetails", _absent(row, "completion"), _below(row, "completion", 100)
             ),
         ),
         ResultType(
             "ftp-server",
-            (("responseTime", "ms"), ("totalTime", "ms")),
+            ("responseTime", "totalTime"),
             lambda row: _typed(row, "errorDetails", _absent(row, "responseTime")),
         ),
         ResultType(
             "dns-server",
-            (("resolutionTime", "ms"),),
+            ("resolutionTime",),
             lambda row: _detailed(row, "errorDetails", _no_mappings(row)),
             ("serverId", "server"),
         ),
         ResultType(
             "dns-trace",
-            (("finalQueryTime", "ms"), ("queries", "")),
+            ("finalQueryTime", "queries"),
             lambda row: _detailed(row, "errorDetails", _no_mappings(row)),
         ),
         ResultType("dnssec", (), _dnssec_error),
         ResultType(
             "sip-server",
-            (("availability", "%"), ("totalTime", "ms")),
+            ("availability", "totalTime"),
             lambda row: _typed(
                 row, "problemDetail", _below(row, "availability", 100), _absent(row, *_SIP_MEASUREMENTS)
             ),
         ),
         ResultType(
             "rtp-server",
-            (("mos", ""), ("loss", "%"), ("latency", "ms"), ("pdv", "ms")),
+            ("mos", "loss", "latency", "pdv"),
             lambda row: _detailed(row, "errorDetail", _absent(row, "mos"), _lost_everything(row)),
         ),
     )

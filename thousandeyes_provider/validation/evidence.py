@@ -298,7 +298,7 @@ def _judged_metrics(judgement: Judgement) -> Iterator[tuple[str, str]]:
         named = [
             result.check.metric for result in judgement.checks if result.check.result_type == result_type
         ]
-        for metric in dict.fromkeys(named or [name for name, _ in RESULT_TYPES[result_type].metrics]):
+        for metric in dict.fromkeys(named or RESULT_TYPES[result_type].metrics):
             yield result_type, metric
 
 

@@ -388,7 +388,7 @@ class _Proposer:
         metrics = [
             (result_type, name, -1 if name in LOWER_IS_WORSE else 1)
             for result_type in self.result_types
-            for name, _ in RESULT_TYPES[result_type].metrics
+            for name in RESULT_TYPES[result_type].metrics
             if name not in ALREADY_ERRORS and self._measures(result_type, name)
         ]
         floors = self._floors([(kind, name) for kind, name, _ in metrics if unit_of(kind, name) == "ms"])

@@ -35,9 +35,8 @@ def test_every_result_type_has_a_table():
 
 
 @pytest.mark.parametrize("result_type", RESULT_TYPES)
-def test_summary_metrics_are_listed_with_the_same_units(result_type):
-    for name, unit in RESULT_TYPES[result_type].metrics:
-        assert (kind_of(result_type, name), unit_of(result_type, name)) == (Kind.NUMBER, unit)
+def test_summary_metrics_are_listed_numbers(result_type):
+    assert {kind_of(result_type, name) for name in RESULT_TYPES[result_type].metrics} <= {Kind.NUMBER}
 
 
 @pytest.mark.parametrize("failed", [False, True])

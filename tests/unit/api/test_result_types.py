@@ -115,7 +115,7 @@ class TestGoodRows:
 
     @pytest.mark.parametrize("result_type", GOOD)
     def test_a_negative_measurement_is_no_value(self, result_type):
-        measured = {name: -1 for name, _ in RESULT_TYPES[result_type].metrics}
+        measured = dict.fromkeys(RESULT_TYPES[result_type].metrics, -1)
         row = {name: value for name, value in (good(result_type) | measured).items() if name != "mappings"}
         assert row_error(result_type, row) or not measured
 

@@ -75,7 +75,8 @@ ANYTHING = st.recursive(
 
 def fields_of(result_type):
     """Return the fields of this result type that the provider reads: metrics, errors and row keys."""
-    return [name for name, _ in RESULT_TYPES[result_type].metrics] + [
+    return [
+        *RESULT_TYPES[result_type].metrics,
         *("errorType", "errorDetails", "errorDetail", "problemDetail", "mappings", "isValid"),
         *RESULT_TYPES[result_type].row_keys,
         *("headers", "sslCertificates", "healthScore", "availability", "_links"),
@@ -92,7 +93,7 @@ def rows_of(draw, result_type):
     hostile_rows = []
     for _ in range(draw(st.integers(0, 4))):
         row = {"roundId": AT, "date": "2026-09-21T14:13:20Z", "agent": draw(agents), "_links": {}}
-        row |= {name: 5.0 for name, _ in RESULT_TYPES[result_type].metrics}
+        row |= dict.fromkeys(RESULT_TYPES[result_type].metrics, 5.0)
         for name in draw(st.lists(parts, max_size=3)):
             row[name] = draw(ANYTHING)
         wrong = draw(st.sampled_from(["nothing"] * 4 + ["agent", "inside", "round", "start", "absent"]))
@@ -137,7 +138,7 @@ def checks_on(result_type):
             "max": [{"change_leq_to": 0.2, "floor": 1}, {"delta_leq_to": 5, "severity": "warn"}],
             "any": {"one_of": [5, "5"]},
         }
-        for name, _ in RESULT_TYPES[result_type].metrics
+        for name in RESULT_TYPES[result_type].metrics
     }
     rules["errorType"] = {
         "every": [{"contains": "no", "unlisted": True}, {"equal_to": "None", "unlisted": True}]
