@@ -24,8 +24,8 @@ from thousandeyes_provider.validation.baseline import Baseline
 from thousandeyes_provider.validation.check_model import NO_CHECKS, Checks
 from thousandeyes_provider.validation.check_parser import check_conflicts, parse_checks
 from thousandeyes_provider.validation.evaluation import CheckResult
-from thousandeyes_provider.validation.history import History, agent_key_of
-from thousandeyes_provider.validation.samples import by_agent, numbers_of
+from thousandeyes_provider.validation.history import History
+from thousandeyes_provider.validation.samples import by_agent, numbers_of, row_identity
 from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge, parse_allowed_errors
 
 MAX_AGENTS_NAMED = 3
@@ -391,7 +391,7 @@ def judge_round(
     warned = tuple(
         _title(result) for result in judgement.checks if not result.passed and not result.fails_verdict
     )
-    reported = set.intersection(*({agent_key_of(row) for row in of_type} for of_type in rows.values()))
+    reported = set.intersection(*({row_identity(row) for row in of_type} for of_type in rows.values()))
     missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
     present = len(expected) - len(missing)
     needed = gate.min_agents
@@ -465,7 +465,7 @@ def _link(rows: Mapping[str, Sequence[Row]], worst: Sequence[Agent]) -> str:
     links: dict[str, str] = {}
     for of_type in rows.values():
         for row in of_type:
-            links.setdefault(agent_key_of(row), app_link(row) or "")
+            links.setdefault(row_identity(row), app_link(row) or "")
     keys = [*(agent.agent_id or agent.agent_name for agent in worst), *links]
     return next((links[key] for key in keys if links.get(key)), "")
 

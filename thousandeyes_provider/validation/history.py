@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from thousandeyes_provider.api.expected_agents import Agent
+from thousandeyes_provider.api.expected_agents import Agent, agent_of
 from thousandeyes_provider.api.result_types import Row
-from thousandeyes_provider.api.rounds import agent_id_of, agent_name_of, app_link, round_of
+from thousandeyes_provider.api.rounds import app_link, round_of
 from thousandeyes_provider.validation.aggregates import median
+from thousandeyes_provider.validation.samples import row_identity
 
 ABSENT_ROUNDS = 12
 """Rounds without a row, up to the end of the history, after which an agent counts as gone."""
@@ -28,14 +29,12 @@ class AgentPresence:
 
     :param first: its first round, epoch seconds.
     :param last: its last round, epoch seconds.
-    :param rounds: number of rounds in which it reported.
     :param is_current: whether it still reported near the end of the history.
     """
 
     agent: Agent
     first: int
     last: int
-    rounds: int
     is_current: bool
 
 
@@ -151,15 +150,15 @@ class History:
         seen: dict[str, list[int]] = {}
         named: dict[str, Agent] = {}
         for round_id in self.rounds:
-            of_round = {agent_key_of(row): row for rows in self._rows[round_id].values() for row in rows}
+            of_round = {row_identity(row): row for rows in self._rows[round_id].values() for row in rows}
             for key, row in of_round.items():
                 seen.setdefault(key, []).append(round_id)
-                named[key] = Agent(agent_id_of(row), agent_name_of(row))
+                named[key] = agent_of(row)
         # The last round in which an agent that still belongs to the test has reported at least once.
         absent = min(max(ABSENT_ROUNDS, round(ABSENT_SHARE * len(self.rounds))), len(self.rounds))
         recent = self.rounds[-absent] if self.rounds else 0
         return {
-            key: AgentPresence(named[key], rounds[0], rounds[-1], len(rounds), rounds[-1] >= recent)
+            key: AgentPresence(named[key], rounds[0], rounds[-1], rounds[-1] >= recent)
             for key, rounds in seen.items()
         }
 
@@ -170,11 +169,6 @@ class History:
             for key, presence in self.agents.items()
             if presence.first <= round_id and (presence.is_current or round_id <= presence.last)
         )
-
-
-def agent_key_of(row: Row) -> str:
-    """What identifies the agent of a row: its id, else its name."""
-    return agent_id_of(row) or agent_name_of(row)
 
 
 def _is_plain(value: Any) -> bool:

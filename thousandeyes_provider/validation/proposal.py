@@ -28,7 +28,7 @@ from thousandeyes_provider.validation import formatting
 from thousandeyes_provider.validation.aggregates import median, relative_change
 from thousandeyes_provider.validation.backtest import RollingBaseline
 from thousandeyes_provider.validation.baseline import Baseline
-from thousandeyes_provider.validation.history import ABSENT_ROUNDS, History, agent_key_of
+from thousandeyes_provider.validation.history import ABSENT_ROUNDS, History
 from thousandeyes_provider.validation.proposed_gate import (
     CONFIDENCE,
     REGRESSION,
@@ -39,7 +39,7 @@ from thousandeyes_provider.validation.proposed_gate import (
     percent,
     window_text,
 )
-from thousandeyes_provider.validation.samples import by_agent, numbers_of, plain
+from thousandeyes_provider.validation.samples import by_agent, numbers_of, plain, row_identity
 
 DEFAULT_RATE = 1 / 500
 """False alarms per round that a proposal aims at."""
@@ -324,9 +324,9 @@ class _Proposer:
             bad, reported = set(), set()
             for result_type in self.result_types:
                 for row in rows.get(result_type, ()):
-                    reported.add(agent_key_of(row))
+                    reported.add(row_identity(row))
                     if row_error(result_type, row) is not None:
-                        bad.add(agent_key_of(row))
+                        bad.add(row_identity(row))
             silent = sum(key not in reported for key in self.history.expected(round_id))
             counts.append((round_id, len(bad), silent, 2 * len(bad) > len(reported)))
         failing = [False, *(most for *_, most in counts), False]
