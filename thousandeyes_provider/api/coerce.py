@@ -173,9 +173,9 @@ def closest_names(value: str, choices: Iterable[str], *, limit: int = 3, cutoff:
     return [by_spelling[spelling] for spelling in spellings]
 
 
-def did_you_mean(value: Any, choices: Iterable[str], aliases: Mapping[str, str] | None = None) -> str:
-    """Return ``; did you mean 'name'?``; empty when no choice is close. For the arguments see :func:`closest`."""
-    name = closest(value, choices, aliases)
+def did_you_mean(value: Any, choices: Iterable[str]) -> str:
+    """Return ``; did you mean 'name'?``; empty when no choice is close."""
+    name = closest(value, choices)
     return f"; did you mean {name!r}?" if name else ""
 
 

@@ -79,23 +79,16 @@ def read_definition(
     return body
 
 
-def definition_warnings(
-    test_type: str,
-    definition: Mapping[str, Any],
-    *,
-    name: str = "definition",
-    known: Callable[[Any], bool] = lambda value: True,
-) -> list[str]:
+def definition_warnings(test_type: str, definition: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each part of a definition that the API description does not have.
 
     These are unknown fields, values outside a range or a list of choices, and fields of scheduled tests. They are sent
-    as they are. At most :data:`MAX_WARNINGS` are listed, with the number of the others. For the arguments see
-    :func:`read_definition`.
+    as they are. At most :data:`MAX_WARNINGS` are listed, with the number of the others.
     """
-    reader = _Reader(test_type, [], [], True, known)
-    _read_top(definition, name, reader)
+    reader = _Reader(test_type, [], [], True, lambda value: True)
+    _read_top(definition, "definition", reader)
     more = len(reader.warnings) - MAX_WARNINGS
-    return reader.warnings[:MAX_WARNINGS] + ([f"{name}: {more} more warnings"] if more > 0 else [])
+    return reader.warnings[:MAX_WARNINGS] + ([f"definition: {more} more warnings"] if more > 0 else [])
 
 
 def with_agent_ids(body: Mapping[str, Any], agents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
