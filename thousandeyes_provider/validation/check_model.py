@@ -162,14 +162,10 @@ class Checks:
         """Whether a check needs a baseline."""
         return any(check.compares for check in self.checks)
 
-    def metrics(self, result_type: str) -> tuple[str, ...]:
-        """Return the metrics of a result type that the checks name, in their order."""
-        return tuple(dict.fromkeys(check.metric for check in self.checks if check.result_type == result_type))
-
     def expand_for(self, result_type: str) -> tuple[str, ...]:
         """Return the values of ``expand=`` that a request needs for the metrics of the checks."""
-        values = (expand_of(result_type, metric) for metric in self.metrics(result_type))
-        return tuple(sorted({value for value in values if value}))
+        of_type = (check for check in self.checks if check.result_type == result_type)
+        return tuple(sorted({value for check in of_type if (value := expand_of(result_type, check.metric))}))
 
 
 NO_CHECKS = Checks()

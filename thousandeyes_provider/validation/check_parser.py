@@ -86,20 +86,11 @@ def parse_checks(declaration: Any, *, literals_only: bool = False) -> Checks:
         the output of other tasks.
     :raises DeclarationErrors: with every problem.
     """
-    checks, errors = read_checks(declaration, literals_only=literals_only)
-    if errors:
-        raise DeclarationErrors(errors)
-    return checks
-
-
-def read_checks(declaration: Any, *, literals_only: bool = False) -> tuple[Checks, list[str]]:
-    """Parse a declaration of checks as :func:`parse_checks` does, but return the problems.
-
-    :return: the valid checks, and each problem with its path.
-    """
     parser = _Parser(literals_only)
     checks = tuple(parser.declaration(declaration))
-    return (Checks(checks) if checks else NO_CHECKS), parser.errors
+    if parser.errors:
+        raise DeclarationErrors(parser.errors)
+    return Checks(checks) if checks else NO_CHECKS
 
 
 def is_simple(declaration: Any, test_type: Any = None) -> bool:

@@ -22,7 +22,6 @@ from thousandeyes_provider.validation.check_parser import (
     check_conflicts,
     is_simple,
     parse_checks,
-    read_checks,
 )
 
 CHECKS = {
@@ -146,13 +145,12 @@ class TestReading:
     def test_where_takes_a_value_or_a_list(self, given_where, where):
         assert only({"leq_to": 1, "where": given_where}).where == where
 
-    def test_result_types_metrics_and_expand_values(self):
+    def test_result_types_and_expand_values(self):
         checks = parse_checks(CHECKS)
         assert checks.result_types == ("http-server", "network")
         assert checks.expand_for("http-server") == ("certificate", "header")
         assert checks.expand_for("network") == ()
         assert parse_checks(http({"leq_to": 1})).expand_for("http-server") == ()
-        assert checks.metrics("network") == ("loss", "avgLatency")
 
     @pytest.mark.parametrize("name", ["change_leq_to", "change_geq_to", "delta_leq_to", "delta_geq_to"])
     def test_comparisons_that_need_a_baseline(self, name):
@@ -268,11 +266,6 @@ class TestConflicts:
         assert check_conflicts(checks, test_type="page-load", has_compare_with=True) == []
         assert check_conflicts(checks, test_type=None) == []
 
-    def test_valid_checks_are_returned_beside_the_errors(self):
-        checks, parsed = read_checks(http({"p95": {"leq_to": 800}, "max": {"lt": 9}}))
-        assert [check.path for check in checks.checks] == [f'{TIME}["p95"]']
-        assert len(parsed) == 1
-
 
 class TestSimpleChecks:
     """Simple checks are not parsed when the DAG is parsed."""
@@ -299,9 +292,9 @@ class TestSimpleChecks:
     )
     def test_simple_checks_have_no_errors(self, declaration, test_type):
         if is_simple(declaration, test_type):
-            checks, problems = read_checks(declaration)
-            assert problems == []
-            assert check_conflicts(checks, test_type=test_type, has_compare_with=False) == []
+            assert (
+                check_conflicts(parse_checks(declaration), test_type=test_type, has_compare_with=False) == []
+            )
 
     @pytest.mark.parametrize("aggregate", AGGREGATES)
     @pytest.mark.parametrize(
