@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from thousandeyes_provider.api.coerce import (
     LARGEST_COUNT,
     boolean,
+    count_or_fraction,
     did_you_mean,
     parse_structure,
     seconds,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api import expected_agents, result_types, rounds, run
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
-    from thousandeyes_provider.validation import check_model, check_parser, reports, suite_evidence, verdict
+    from thousandeyes_provider.validation import check_model, check_parser, reports, verdict
     from thousandeyes_provider.validation.check_model import Checks
 else:
     expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
@@ -32,7 +33,6 @@ else:
     check_model = LazyModule("thousandeyes_provider.validation.check_model")
     check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
     reports = LazyModule("thousandeyes_provider.validation.reports")
-    suite_evidence = LazyModule("thousandeyes_provider.validation.suite_evidence")
     verdict = LazyModule("thousandeyes_provider.validation.verdict")
 
 Json = dict[str, Any]
@@ -285,6 +285,9 @@ def parse_expected(value: object) -> int | tuple[str, ...] | None:
     raise ValueError("expected a number, a list of test ids, or the output of SelectTestsOperator")
 
 
-def parse_min_passed(value: object) -> int | float | None:
-    """Parse a count of tests, or a fraction of them; ``None`` for all."""
-    return suite_evidence.parse_min_passed(value)
+def parse_min_passed(value: object) -> int | float:
+    """Parse a count of tests, or a fraction (with a point) of them."""
+    parsed = count_or_fraction(value)
+    if not parsed:
+        raise ValueError(f"expected a count from 1 or a fraction above 0.0 and up to 1.0, got {value!r}")
+    return parsed

@@ -260,7 +260,7 @@ class SuiteOptions(Options):
     # What is no evidence counts as a run without.
     results: object = option(lambda value: value)
     expected: int | tuple[str, ...] | None = option(parsers.parse_expected)
-    min_passed: int | float | None = option(parsers.parse_min_passed)
+    min_passed: int | float | None = optional(parsers.parse_min_passed)
     non_blocking: tuple[str, ...] = option(parsers.parse_texts)
     on_failed: Literal["fail", "skip", "warn"] = option(parsers.one_of("fail", "skip", "warn"))
     on_inconclusive: OnInconclusive | None = optional(parsers.one_of("fail", "skip", "warn"))

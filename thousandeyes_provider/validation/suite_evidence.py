@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import count_or_fraction, inner_value, share, whole_number
+from thousandeyes_provider.api.coerce import inner_value, share, whole_number
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
 from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten_list, size_of
@@ -63,19 +63,6 @@ class SuiteRules:
         if isinstance(self.min_passed, float):
             return share(self.min_passed, blocking)
         return self.min_passed
-
-
-def parse_min_passed(value: object) -> int | float | None:
-    """Parse ``min_passed``: ``None``, a count from 1, or a fraction (with a point) above 0.0 and up to 1.0.
-
-    :raises ValueError: for any other value.
-    """
-    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
-        return None
-    parsed = count_or_fraction(value)
-    if not parsed:
-        raise ValueError(f"expected a count from 1 or a fraction above 0.0 and up to 1.0, got {value!r}")
-    return parsed
 
 
 def collect_evidence(results: Any) -> list[Mapping[str, Any]]:

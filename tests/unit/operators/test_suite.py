@@ -7,6 +7,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskGroup, task_group
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesHook
+from thousandeyes_provider.operators.options import SuiteOptions, parse_options
 from thousandeyes_provider.operators.suite import (
     SelectTestsOperator,
     SuiteVerdictOperator,
@@ -168,6 +169,23 @@ class TestRefused:
             group = task_group(build)
             with pytest.raises(ThousandEyesConfigurationError, match="mapped task group"):
                 group.expand(test_id=["1", "2"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, None), ("", None), ("None", None), (3, 3), ("3", 3), (0.8, 0.8), ("0.8", 0.8), (1.0, 1.0)],
+)
+def test_min_passed_is_a_count_or_a_fraction(given, expected):
+    task = SuiteVerdictOperator(task_id="verdict", results=[], min_passed=given)
+    assert parse_options(task, SuiteOptions, {}).min_passed == expected
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0, 1.5, "1.5", True, [], "most"])
+def test_other_values_of_min_passed_are_refused(value):
+    with pytest.raises(
+        ThousandEyesConfigurationError, match=r"expected a count from 1 or a fraction above 0\.0"
+    ):
+        SuiteVerdictOperator(task_id="verdict", results=[], min_passed=value)
 
 
 def test_a_suite_is_a_group_of_three_tasks():

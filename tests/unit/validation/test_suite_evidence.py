@@ -18,7 +18,6 @@ from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES
 from thousandeyes_provider.validation.suite_evidence import (
     SuiteRules,
     collect_evidence,
-    parse_min_passed,
     suite_evidence,
 )
 from thousandeyes_provider.validation.suite_reports import (
@@ -270,23 +269,8 @@ class TestCollecting:
         assert collect_evidence(results) == []
 
 
-@pytest.mark.parametrize(
-    ("given_value", "expected"),
-    [(None, None), ("", None), ("None", None), (3, 3), ("3", 3), (0.8, 0.8), ("0.8", 0.8), (1.0, 1.0)],
-)
-def test_min_passed_is_a_count_or_a_fraction(given_value, expected):
-    assert parse_min_passed(given_value) == expected
-
-
 def test_a_tiny_fraction_still_needs_a_passed_test():
-    tiny = SuiteRules(parse_min_passed("0.000000000001"))
-    assert judged([run("1", "failed"), run("2", "failed")], tiny)["verdict"] == "failed"
-
-
-@pytest.mark.parametrize("value", [0, -1, 0.0, 1.5, "1.5", True, [], "most"])
-def test_other_values_of_min_passed_are_refused(value):
-    with pytest.raises(ValueError, match=r"expected a count from 1 or a fraction above 0\.0 and up to 1\.0"):
-        parse_min_passed(value)
+    assert judged([run("1", "failed"), run("2", "failed")], SuiteRules(1e-12))["verdict"] == "failed"
 
 
 # -- reports ----------------------------------------------------------------------------------------------------------
