@@ -146,7 +146,7 @@ class RunHandle:
                 rows_per_agent=_by_result_type(value, "rows_per_agent", _row_count, default=1),
                 expected=_expected(value.get("expected_agents"), value.get("expected_source", "unknown")),
                 remembered=_by_result_type(value, "remembered", _round),
-                round_length=_seconds(value.get("round_length")),
+                round_length=bounded_seconds(value.get("round_length")),
                 test_name=short_text(value.get("test_name")),
                 test_link=str(value.get("test_link", "")),
                 from_test=short_text(value.get("from_test")),
@@ -167,13 +167,14 @@ def _check(name: str, value: Any, is_valid: object, expected: str) -> None:
         raise ValueError(f"{name} of the run handle must be {expected}, got {shorten(repr(value), 91)}")
 
 
-def _seconds(value: Any) -> float | None:
+def bounded_seconds(value: Any) -> float | None:
+    """Return seconds, 0 or more, that a date can have; ``None`` for anything else."""
     seconds = number(value)
     return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
 
 
 def _time(name: str, value: Any) -> float:
-    seconds = _seconds(value)
+    seconds = bounded_seconds(value)
     _check(name, value, seconds is not None, "epoch seconds")
     return seconds or 0.0
 

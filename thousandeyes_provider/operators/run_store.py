@@ -18,8 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, cast
 
 from thousandeyes_provider.api.coerce import number, whole_number
-from thousandeyes_provider.api.rounds import YEAR_10000
-from thousandeyes_provider.api.run import Plan, RunHandle
+from thousandeyes_provider.api.run import Plan, RunHandle, bounded_seconds
 from thousandeyes_provider.exceptions import ThousandEyesError
 from thousandeyes_provider.operators.options import Json, TaskLog
 
@@ -198,7 +197,7 @@ class QueuedRun:
             plan=None if plan is None else RunHandle.from_json(plan).plan,
             run_calls=max(whole_number(value.get("run_calls")) or 0, 0),
             limit=number(value.get("limit")),
-            not_before=_time(value.get("not_before")),
+            not_before=bounded_seconds(value.get("not_before")),
             sent_since=number(value.get("sent_since")),
         )
 
@@ -294,12 +293,6 @@ class WaitRecord:
             )
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ThousandEyesError(f"{damaged}: {error}") from None
-
-
-def _time(value: object) -> float | None:
-    """Return epoch seconds that a date can have; ``None`` for anything else."""
-    epoch = number(value)
-    return epoch if epoch is not None and 0 <= epoch < YEAR_10000 else None
 
 
 def _unsent(plan: Plan, now: float) -> RunHandle:
