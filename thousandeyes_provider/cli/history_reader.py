@@ -47,17 +47,17 @@ class HistoryReader:
         starts = range((now - days * 86400) // PORTION * PORTION, now + 1, PORTION)
         history = History(self.plan.test_id, self.plan.test_type, self.plan.test_name, keep=self.keep)
         wanted = [(name, start) for start in starts for name in self.plan.directions]
-        with _Cache(self.cache, self._description()) as cache:
-            for done, (result_type, start) in enumerate(wanted):
-                self.progress(done, len(wanted))
-                rows = cache.portions.pop((result_type, start), None)
-                is_new = rows is None
-                if rows is None:
-                    rows = self._portion(result_type, start)
-                history.add(result_type, rows, since=start, until=start + PORTION)
-                # The portion of now is still growing.
-                if is_new and start + PORTION + LATE_MEASUREMENTS < self.hook.server_now():
-                    cache.write(result_type, start, history.export(result_type, start, start + PORTION))
+        cache = _Cache(self.cache, self._description())
+        for done, (result_type, start) in enumerate(wanted):
+            self.progress(done, len(wanted))
+            rows = cache.portions.pop((result_type, start), None)
+            is_new = rows is None
+            if rows is None:
+                rows = self._portion(result_type, start)
+            history.add(result_type, rows, since=start, until=start + PORTION)
+            # The portion of now is still growing.
+            if is_new and start + PORTION + LATE_MEASUREMENTS < self.hook.server_now():
+                cache.write(result_type, start, history.export(result_type, start, start + PORTION))
         self.progress(len(wanted), len(wanted))
         return history
 
@@ -97,31 +97,25 @@ class _Cache:
 
     def __init__(self, path: Path | None, description: Mapping[str, Any]) -> None:
         self._path = path
-        self._header = json.dumps({"thousandeyes_history": 1, **description}) + "\n"
         self.portions: dict[tuple[str, int], list[dict[str, Any]]] = {}
-
-    def __enter__(self) -> _Cache:
-        if self._path is None:
-            return self
-        if not self._path.exists() or not self._path.stat().st_size:
-            self._append(self._header)
-            return self
+        header = {"thousandeyes_history": 1, **description}
+        if path is None:
+            return
+        if not path.exists() or not path.stat().st_size:
+            self._append(header)
+            return
         whole = 0
-        for line, size in self._lines(self._path):
+        for line, size in self._lines(path):
             if whole:
                 self.portions[line["result_type"], line["start"]] = line["rows"]
-            elif line != json.loads(self._header):
+            elif line != header:
                 break
             whole += size
         if not whole:
             raise ThousandEyesConfigurationError(
-                f"--cache {self._path}: not the history of this test with these checks; name another file"
+                f"--cache {path}: not the history of this test with these checks; name another file"
             )
-        os.truncate(self._path, whole)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
+        os.truncate(path, whole)
 
     @staticmethod
     def _lines(path: Path) -> Iterator[tuple[Any, int]]:
@@ -135,16 +129,16 @@ class _Cache:
 
     def write(self, result_type: str, start: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append a portion."""
-        if self._path is not None:
-            self._append(json.dumps({"result_type": result_type, "start": start, "rows": rows}) + "\n")
+        self._append({"result_type": result_type, "start": start, "rows": rows})
 
-    def _append(self, line: str) -> None:
+    def _append(self, content: Mapping[str, Any]) -> None:
         """Append a line as a whole, or not at all."""
-        assert self._path is not None
+        if self._path is None:
+            return
         with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             size = file.tell()
             try:
-                file.write(line.encode())
+                file.write(json.dumps(content).encode() + b"\n")
                 file.flush()
             except BaseException:
                 file.truncate(size)
