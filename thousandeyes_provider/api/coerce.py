@@ -6,7 +6,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import translate
 from typing import Any
@@ -25,6 +25,9 @@ MAX_DEPTH = 50
 
 MAX_VALUES = 100_000
 """Maximum number of values in a structure. Each alias counts with all its values."""
+
+SEPARATOR = "; "
+"""Separates agents in a list: their names contain commas."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -100,6 +103,17 @@ def printable(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """Return ``text`` with at most ``limit`` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:
+    """Join the first names with semicolons and count the others: ``Oslo; Rome and 3 more``.
+
+    :param limit: maximum number of names.
+    :param count: total number, if ``names`` is itself shortened.
+    """
+    shown = names[:limit]
+    more = (len(names) if count is None else count) - len(shown)
+    return SEPARATOR.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def name_matcher(pattern: str) -> Callable[[str], bool]:

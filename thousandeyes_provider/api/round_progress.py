@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from thousandeyes_provider.api.coerce import number, whole_number
+from thousandeyes_provider.api.coerce import join_truncated, number, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, ExpectedAgents, agent_of, is_among
 from thousandeyes_provider.api.poll_schedule import Arrivals, PollSchedule, QuotaPace
 from thousandeyes_provider.api.response import iso_time
@@ -41,9 +41,6 @@ MAX_OTHER_ROUNDS = 20
 
 MAX_ARRIVAL_TIMES = 50
 """Agents whose arrival times a :class:`TriggerSighting` carries; the event is logged in full."""
-
-MAX_LISTED = 8
-"""Agents that a log line names."""
 
 
 class WaitState(Enum):
@@ -447,8 +444,8 @@ class RoundProgress:
         of = "" if self.expected.count is None else f" of {self.expected.count}"
         noun = "agent" if (self.expected.count or reported) == 1 else "agents"
         line = f"{reported}{of} {noun} reported"
-        line += f" (new: {_listed(new)})" if new else ""
-        return line + (f"; missing: {_listed(missing)}" if missing else "")
+        line += f" (new: {join_truncated(list(map(str, new)))})" if new else ""
+        return line + (f"; missing: {join_truncated(list(map(str, missing)))}" if missing else "")
 
     # -- counting ------------------------------------------------------------------------------------------------
 
@@ -562,9 +559,3 @@ def _distinct(rows: Sequence[Row]) -> tuple[Row, ...]:
     if len(rows) == 1:
         return tuple(rows)
     return tuple({row_content(row): row for row in rows}.values())
-
-
-def _listed(agents: Sequence[Agent]) -> str:
-    """Return the names of some agents and the number of the others."""
-    names = "; ".join(map(str, agents[:MAX_LISTED]))
-    return f"{names} and {len(agents) - MAX_LISTED} more" if len(agents) > MAX_LISTED else names

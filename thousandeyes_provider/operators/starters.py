@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from thousandeyes_provider.api.coerce import short_text
+from thousandeyes_provider.api.coerce import join_truncated, short_text
 from thousandeyes_provider.api.expected_agents import (
     Agent,
     expected_from_rows,
@@ -40,7 +40,6 @@ from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import CreateOptions, Json, RunOptions, StartOptions
 from thousandeyes_provider.operators.run_store import QueuedRun, RunStateStore
 from thousandeyes_provider.operators.session import LONG_WAIT, Session
-from thousandeyes_provider.validation.formatting import join_truncated
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
-from thousandeyes_provider.api.coerce import did_you_mean
+from thousandeyes_provider.api.coerce import did_you_mean, join_truncated
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import matches_test, select_tests
 from thousandeyes_provider.config import setting
@@ -28,7 +28,6 @@ from thousandeyes_provider.operators.options import (
 )
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
 from thousandeyes_provider.operators.xcoms import TaskXComs
-from thousandeyes_provider.validation.formatting import join_truncated
 from thousandeyes_provider.validation.reports import report_format
 from thousandeyes_provider.validation.suite_evidence import SuiteRules, collect_evidence, suite_evidence
 from thousandeyes_provider.validation.suite_reports import suite_report, suite_table_lines

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from thousandeyes_provider.api.coerce import whole_number
+from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, share_or_count
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
@@ -399,7 +399,7 @@ def judge_round(
     if not any(rows.values()):
         return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
     if present < needed or not judgement.judged:
-        names = formatting.join_truncated(missing, MAX_AGENTS_NAMED)
+        names = join_truncated(missing, MAX_AGENTS_NAMED)
         reason = f"{present} of {len(expected)} agents reported, {needed} needed"
         reason += f"; missing: {names}" if missing else ""
         return JudgedRound(round_id, Verdict.INCOMPLETE, (), missing, reason, _link(rows, ()))
@@ -479,7 +479,7 @@ def _rows(entries: Iterable[Mapping[str, Any]], *columns: str) -> list[dict[str,
     """Some columns of JSON objects for a table; lists become text."""
     return [
         {
-            column: formatting.SEPARATOR.join(value) if isinstance(value := entry[column], list) else value
+            column: SEPARATOR.join(value) if isinstance(value := entry[column], list) else value
             for column in columns
         }
         for entry in entries

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from thousandeyes_provider.api.coerce import printable, shorten
+from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, printable, shorten
 from thousandeyes_provider.api.metrics import unit_of
 
 MAX_TEXT = 200
 """Characters of any text that the API or a DAG supplies; a longer text ends in an ellipsis."""
-
-SEPARATOR = "; "
-"""Separates agents in a list: their names contain commas."""
 
 CheckRow = Mapping[str, Any]
 """A row of ``checks`` in the evidence."""
@@ -32,17 +29,6 @@ def one_line(text: str, longest: int = MAX_TEXT) -> str:
     if len(text) <= longest and text.isprintable() and "  " not in text and text == text.strip():
         return text
     return shorten(" ".join(printable(text[: 4 * longest]).split()), longest)
-
-
-def join_truncated(names: Sequence[str], limit: int = 8, count: int | None = None) -> str:
-    """Join the first names with semicolons and count the others: ``Oslo; Rome and 3 more``.
-
-    :param limit: maximum number of names.
-    :param count: total number, if ``names`` is itself shortened.
-    """
-    shown = names[:limit]
-    more = (len(names) if count is None else count) - len(shown)
-    return SEPARATOR.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def verdict_label(verdict: Any) -> str:

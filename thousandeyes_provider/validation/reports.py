@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
+from thousandeyes_provider.api.coerce import SEPARATOR
 from thousandeyes_provider.validation.formatting import (
-    SEPARATOR,
     agent_label,
     check_expectation,
     check_sentence,

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import shorten
+from thousandeyes_provider.api.coerce import SEPARATOR, shorten
 from thousandeyes_provider.api.metrics import unit_of
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.validation.formatting import (
-    SEPARATOR,
     agent_label,
     agent_reason,
     check_agents,
