@@ -6,7 +6,7 @@ Each function takes an evidence, of a run or of a suite, and never changes a ver
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from thousandeyes_provider.validation import formatting
@@ -44,8 +44,7 @@ def record_metrics(evidence: Mapping[str, Any], *, operator: BaseOperator) -> No
         if not is_suite:
             tags["test_type"] = str(evidence.get("test_type"))
         Stats.incr(f"{PREFIX}.verdict.{evidence['verdict']}", tags=tags)
-        elapsed = _elapsed(evidence)
-        if elapsed is not None:
+        if (elapsed := formatting.elapsed(evidence)) is not None:
             Stats.timing(f"{PREFIX}.time_to_verdict", elapsed, tags=tags)
         if not is_suite:  # the runs of a suite have reported theirs
             throttled = timedelta(seconds=float(evidence.get("throttled_seconds") or 0))
@@ -141,11 +140,3 @@ def _suite_tests(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for row in evidence["tests"]
     ]
-
-
-def _elapsed(evidence: Mapping[str, Any]) -> timedelta | None:
-    """From the accepted run to the verdict; ``None`` when there was no run."""
-    started, finished = evidence.get("started_at"), evidence.get("finished_at")
-    if not started or not finished:
-        return None
-    return max(datetime.fromisoformat(finished) - datetime.fromisoformat(started), timedelta(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, printable, shorten
@@ -39,6 +40,14 @@ def verdict_label(verdict: Any) -> str:
 def left_out(evidence: Mapping[str, Any], name: str) -> int:
     """Return the number of entries of a list that the evidence omits for its size."""
     return int(evidence.get("cut", {}).get(name, 0))
+
+
+def elapsed(evidence: Mapping[str, Any]) -> timedelta | None:
+    """Return the time from the accepted run to the verdict, or that of a suite; ``None`` when nothing was run."""
+    started, finished = evidence.get("started_at"), evidence.get("finished_at")
+    if not started or not finished:
+        return None
+    return max(datetime.fromisoformat(finished) - datetime.fromisoformat(started), timedelta(0))
 
 
 # -- agents and values -----------------------------------------------------------------------------------------------

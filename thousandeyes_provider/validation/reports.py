@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +12,7 @@ from thousandeyes_provider.validation.formatting import (
     agent_label,
     check_expectation,
     check_sentence,
+    elapsed,
     left_out,
     missing_reason,
 )
@@ -199,10 +199,8 @@ def _check_case(check: Mapping[str, Any]) -> ElementTree.Element:
 
 def duration(evidence: Mapping[str, Any]) -> int:
     """Return the whole seconds of a run or a suite; 0 when it did not start."""
-    start, end = evidence["started_at"], evidence["finished_at"]
-    if start is None:
-        return 0
-    return max(int((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()), 0)
+    took = elapsed(evidence)
+    return int(took.total_seconds()) if took else 0
 
 
 def xml_text(text: str) -> str:

@@ -20,12 +20,10 @@ from thousandeyes_provider.validation.reports import (
     skip_outcome,
 )
 from thousandeyes_provider.validation.suite_evidence import worst_reason
-from thousandeyes_provider.validation.summary import test_label, text_columns
+from thousandeyes_provider.validation.summary import test_label, text_columns, verdict_level
 
 MAX_TABLE_TESTS = 40
 """Tests in a table; the worst come first."""
-
-_LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
 
 
 def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
@@ -36,7 +34,7 @@ def suite_table_lines(evidence: Mapping[str, Any]) -> list[tuple[int, str]]:
     """
     shown = evidence["tests"][:MAX_TABLE_TESTS]
     columns = text_columns([("test", "id", "", "verdict", "result"), *map(_cells, shown)])
-    lines = [(_LEVELS.get(evidence["verdict"], logging.WARNING), str(evidence["summary"]))]
+    lines = [(verdict_level(evidence), str(evidence["summary"]))]
     lines += [(logging.INFO, fact) for fact in text_columns(_facts(evidence)[1:])]
     lines += [(logging.INFO, ""), *zip([logging.INFO, *map(_level, shown)], columns, strict=True)]
     if (more := len(evidence["tests"]) + left_out(evidence, "tests") - len(shown)) > 0:

@@ -257,8 +257,7 @@ def table_lines(evidence: Evidence) -> list[tuple[int, str]]:
     Failed checks and agents are ``logging.ERROR``, warnings and missing agents ``logging.WARNING``, the rest is
     ``logging.INFO``.
     """
-    level = _LEVELS.get(evidence["verdict"], logging.WARNING)
-    lines = [(level, str(evidence["summary"])), *_info(text_columns(facts(evidence)))]
+    lines = [(verdict_level(evidence), str(evidence["summary"])), *_info(text_columns(facts(evidence)))]
     if warning := (evidence.get("baseline") or {}).get("warning"):
         lines.append((logging.WARNING, f"warning: {warning}"))
     lines += [(logging.INFO, ""), *_check_lines(evidence), *_agent_lines(evidence)]
@@ -284,7 +283,11 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-_LEVELS = {"passed": logging.INFO, "failed": logging.ERROR}
+def verdict_level(evidence: Evidence) -> int:
+    """Return the log level of the headline of a run or a suite."""
+    return {"passed": logging.INFO, "failed": logging.ERROR}.get(evidence["verdict"], logging.WARNING)
+
+
 _CHECK_LEVELS = {"FAILED": logging.ERROR, "warning": logging.WARNING, "ok": logging.INFO}
 _AGENT_LEVELS = {
     "ERROR": logging.ERROR,
