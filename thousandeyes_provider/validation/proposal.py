@@ -88,6 +88,8 @@ MIN_CHANGE = 0.05
 MIN_COMPARED = 5.0
 """Milliseconds: times that are usually shorter are not compared with those before."""
 
+_TOO_OFTEN = "it would fail too often with any value."
+
 
 def propose(history: History, *, rate: float = DEFAULT_RATE) -> Proposal:
     """Propose a gate for a test.
@@ -493,7 +495,7 @@ class _Proposer:
             rate *= 0.7
         supported = poisson_upper(0) * length / rounds
         # A limit that nothing exceeds judges nothing.
-        notes += [_too_often(candidate) for candidate, limit in limits if math.isinf(limit)]
+        notes += [f"No {candidate.kind}: {_TOO_OFTEN}" for candidate, limit in limits if math.isinf(limit)]
         limits = [(candidate, limit) for candidate, limit in limits if math.isfinite(limit)]
         return _Choice(
             repeats, limits, max_errors, alarms, supported, self._slowdowns(limits, repeats), notes
@@ -523,7 +525,7 @@ class _Proposer:
             if power[id(candidate)] >= 0:
                 reason = self._instability(candidate, repeats)
             elif candidate.fixed is None:
-                reason = "it would fail too often with any value."
+                reason = _TOO_OFTEN
             else:
                 reason = f"codes from {RESPONSE_CODE_LIMIT} on are usual here."
             if reason:
@@ -744,7 +746,3 @@ def _changes(
             moved = [(relative_change(now, old), abs(now - old) >= floor) for now, old in pairs]
             changes.append(max(change if counts else min(change, 0.0) for change, counts in moved))
     return sorted(changes) if len(changes) > changes.count(math.inf) else []
-
-
-def _too_often(candidate: _Candidate) -> str:
-    return f"No {candidate.kind}: it would fail too often with any value."

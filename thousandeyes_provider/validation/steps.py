@@ -6,7 +6,7 @@ its console log, the components of a page. See `docs/thousandeyes-api.md`, "Deta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,22 +119,22 @@ def _request_definition(
     """The definition of a request: by its name, else by its position."""
     definitions = objects_in(test.get("requests"))
     named = [definition for definition in definitions if definition.get("name") == request.get("name")]
-    if named:
-        return named[0]
-    if position is not None and 0 < position <= len(definitions):
-        return definitions[position - 1]
-    return {}
+    return named[0] if named else _at(definitions, position)
+
+
+def _at(definitions: Sequence[Mapping[str, Any]], position: int | None) -> Mapping[str, Any]:
+    """The definition at a position, counted from 1; empty when there is none."""
+    return definitions[position - 1] if position is not None and 0 < position <= len(definitions) else {}
 
 
 def _assertion_text(assertion: Mapping[str, Any], definition: Mapping[str, Any]) -> str:
     """``assertion failed: status-code is 200``; its number when the definition does not have it."""
     position = whole_number(assertion.get("step"))
-    definitions = objects_in(definition.get("assertions"))
-    if position is not None and 0 < position <= len(definitions):
-        parts = (definitions[position - 1].get(name) for name in ("name", "operator", "value"))
-        text = " ".join(one_line(str(part), MAX_NAME) for part in parts if isinstance(part, str | int))
-        if text:
-            return f"assertion failed: {text}"
+    defined = _at(objects_in(definition.get("assertions")), position)
+    parts = (defined.get(name) for name in ("name", "operator", "value"))
+    text = " ".join(one_line(str(part), MAX_NAME) for part in parts if isinstance(part, str | int))
+    if text:
+        return f"assertion failed: {text}"
     return f"assertion {position} failed" if position is not None else "assertion failed"
 
 
