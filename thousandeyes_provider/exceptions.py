@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -125,36 +125,19 @@ class _WithoutRetry(AirflowFailException):
         return _rebuild, (plain, self.args, self.__dict__)
 
 
-class _ConfigurationFailure(ThousandEyesConfigurationError, _WithoutRetry):
-    pass
-
-
-class _AuthFailure(ThousandEyesAuthError, _WithoutRetry):
-    pass
-
-
-class _NotFoundFailure(ThousandEyesNotFoundError, _WithoutRetry):
-    pass
-
-
-class _RequestFailure(ThousandEyesRequestError, _WithoutRetry):
-    pass
-
-
-class _InstantTestFailure(InstantTestFailed, _WithoutRetry):
-    pass
-
+MISTAKES: tuple[type[ThousandEyesError], ...] = (
+    ThousandEyesConfigurationError,
+    ThousandEyesAuthError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRequestError,
+)
+"""Errors that a person has to correct. Any other error makes a run inconclusive: ``on_inconclusive`` covers it."""
 
 _FINAL: Mapping[type[ThousandEyesError], type[ThousandEyesError]] = {
-    ThousandEyesConfigurationError: _ConfigurationFailure,
-    ThousandEyesAuthError: _AuthFailure,
-    ThousandEyesNotFoundError: _NotFoundFailure,
-    ThousandEyesRequestError: _RequestFailure,
-    InstantTestFailed: _InstantTestFailure,
+    plain: cast("type[ThousandEyesError]", type(plain.__name__, (plain, _WithoutRetry), {}))
+    for plain in (*MISTAKES, InstantTestFailed)
 }
-for _plain, _final in _FINAL.items():
-    # Logs show the documented name.
-    _final.__name__ = _final.__qualname__ = _plain.__name__
+"""The subclass of each permanent error that Airflow does not retry. Logs show the documented name."""
 
 
 def without_retry(error: ThousandEyesError) -> ThousandEyesError:

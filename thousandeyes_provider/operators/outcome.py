@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from thousandeyes_provider.config import setting
 from thousandeyes_provider.exceptions import (
+    MISTAKES,
     InstantTestFailed,
     InstantTestIncomplete,
     InstantTestNoResults,
-    ThousandEyesAuthError,
-    ThousandEyesConfigurationError,
     ThousandEyesError,
-    ThousandEyesNotFoundError,
-    ThousandEyesRequestError,
     without_retry,
 )
 from thousandeyes_provider.operators import telemetry
@@ -24,14 +21,6 @@ from thousandeyes_provider.operators.xcoms import TaskXComs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
-
-MISTAKES = (
-    ThousandEyesConfigurationError,
-    ThousandEyesAuthError,
-    ThousandEyesNotFoundError,
-    ThousandEyesRequestError,
-)
-"""Errors that a person has to correct. Any other error makes a run inconclusive: ``on_inconclusive`` covers it."""
 
 ERRORS = {
     "failed": InstantTestFailed,
