@@ -166,11 +166,6 @@ class BaseThousandEyesHook:
         """ThousandEyes' clock, epoch seconds, as a lower bound; the local one before the first response."""
         return self.server_clock.time_at(self.clock.now())
 
-    @property
-    def knows_the_time(self) -> bool:
-        """Whether a response has shown ThousandEyes' clock."""
-        return self.server_clock.is_known
-
     def quota(self) -> Mapping[str, RateLimit]:
         """The rate limits in the newest response, by bucket."""
         return self._quotas

@@ -486,7 +486,7 @@ class Creation(RoundStarter[CreateOptions]):
     def _read_clock(self) -> None:
         """Send any read, so that the stored time is by ThousandEyes' clock, however wrong this machine's clock is."""
         hook = self.session.hook
-        if self.store.is_active and not hook.knows_the_time:
+        if self.store.is_active and not hook.server_clock.is_known:
             # The creation raises the same error.
             with suppress(ThousandEyesError):
                 groups = hook.list_account_groups()

@@ -95,7 +95,7 @@ class TestOperations:
 
     def test_closing_twice_is_allowed(self, hook):
         hook.list_tests()
-        assert hook.knows_the_time
+        assert hook.server_clock.is_known
         hook.close()
         hook.close()
 
