@@ -81,6 +81,17 @@ def count_or_fraction(value: Any) -> int | float | None:
     return parsed if parsed is not None and 0 <= parsed <= (1 if is_fraction else LARGEST_COUNT) else None
 
 
+def parse_allowed_errors(value: object) -> int | float:
+    """Parse ``max_agent_errors``: a count (whole number), or a fraction (0.0 to 1.0, with a point).
+
+    :raises ValueError: for anything else.
+    """
+    parsed = count_or_fraction(value)
+    if parsed is None:
+        raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
+    return parsed
+
+
 def share(fraction: float, of: int) -> int:
     """Return a fraction of a count, rounded up: at least 1 for a fraction above 0."""
     # A share of 3.0000000000000004 things is 3 of them.

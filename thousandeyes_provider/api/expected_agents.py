@@ -223,18 +223,19 @@ def rows_per_agent(
     return count
 
 
-def share_or_count(value: Any, of: int | None, name: str) -> int | None:
-    """Parse a number of agents: a count (whole number), or a fraction of ``of`` (0 to 1, with a decimal point).
+def share_or_count(value: Any, of: int | None) -> int | None:
+    """Parse ``min_agents``: a count (whole number), or a fraction of ``of`` (0 to 1, with a decimal point).
 
     :param value: ``1`` is one agent, ``1.0`` is all agents. Text is parsed in the same way.
     :param of: the number of agents that a fraction refers to; ``None`` when it is unknown.
-    :param name: the name of the argument, for the error.
     :return: the count, fractions rounded up; ``None`` for a fraction of an unknown number.
     :raises ValueError: when it is neither.
     """
     parsed = count_or_fraction(value)
     if parsed is None:
-        raise ValueError(f"{name} must be a number of agents or a fraction from 0.0 to 1.0, got {value!r}")
+        raise ValueError(
+            f"min_agents must be a number of agents or a fraction from 0.0 to 1.0, got {value!r}"
+        )
     if isinstance(parsed, int):
         return parsed
     return None if of is None else share(parsed, of)

@@ -423,13 +423,13 @@ class RoundProgress:
             for row in self._tally.rows_of(name)
         )
 
-    def describe_other_rounds(self, limit: int = 3) -> str:
-        """The newest rounds that are not ours, for the evidence of an inconclusive run.
+    def describe_other_rounds(self) -> str:
+        """The three newest rounds that are not ours, for the evidence of an inconclusive run.
 
         Empty when our round has rows and ThousandEyes shows nothing of other runs.
         """
         if self.other_rounds:
-            newest = [other.describe(rows) for other, rows in self.other_rounds.items()][-limit:]
+            newest = [other.describe(rows) for other, rows in self.other_rounds.items()][-3:]
             more = len(self.other_rounds) - len(newest)
             return "; ".join([*newest, *([f"and {more} more"] if more else [])])
         if self.rounds():

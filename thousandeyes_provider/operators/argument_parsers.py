@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from thousandeyes_provider.api.coerce import (
-    LARGEST_COUNT,
     boolean,
     count_or_fraction,
     did_you_mean,
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api import expected_agents, result_types, rounds, run
     from thousandeyes_provider.api.expected_agents import ExpectedAgents
     from thousandeyes_provider.api.run import RunHandle
-    from thousandeyes_provider.validation import check_model, check_parser, reports, verdict
+    from thousandeyes_provider.validation import check_model, check_parser, reports
     from thousandeyes_provider.validation.check_model import Checks
 else:
     expected_agents = LazyModule("thousandeyes_provider.api.expected_agents")
@@ -33,7 +32,6 @@ else:
     check_model = LazyModule("thousandeyes_provider.validation.check_model")
     check_parser = LazyModule("thousandeyes_provider.validation.check_parser")
     reports = LazyModule("thousandeyes_provider.validation.reports")
-    verdict = LazyModule("thousandeyes_provider.validation.verdict")
 
 Json = dict[str, Any]
 """A JSON object: evidence, a run handle, a definition."""
@@ -97,16 +95,9 @@ def parse_expected_agents(value: object) -> ExpectedAgents | None:
 
 def parse_min_agents(value: object) -> int | float | str:
     """Parse a count of agents (1 or more) or a fraction. The value is returned as given: a fraction needs a total."""
-    if expected_agents.share_or_count(value, 1000, "min_agents") == 0:
+    if expected_agents.share_or_count(value, 1000) == 0:
         raise ValueError("expected at least one agent")
     return cast("int | float | str", value)
-
-
-def parse_max_agent_errors(value: object) -> int | float:
-    """Parse a count of agents, or a fraction of those that report."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
-        return value
-    return verdict.parse_allowed_errors(value)
 
 
 def parse_run(value: object) -> RunHandle:

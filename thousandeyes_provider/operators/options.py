@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar, cast, da
 
 from jinja2 import TemplateError
 
-from thousandeyes_provider.api.coerce import check_structure, did_you_mean, shorten
+from thousandeyes_provider.api.coerce import check_structure, did_you_mean, parse_allowed_errors, shorten
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
 from thousandeyes_provider.operators import argument_parsers as parsers
@@ -122,7 +122,7 @@ class JudgeOptions(Options):
     thousandeyes_conn_id: str = option(parsers.parse_conn_id)
     min_agents: int | float | str | None = optional(parsers.parse_min_agents)
     grace: float = option(parsers.parse_duration)
-    max_agent_errors: int | float = option(parsers.parse_max_agent_errors)
+    max_agent_errors: int | float = option(parse_allowed_errors)
     checks: Checks = option(parsers.parse_checks, may_name_file=True)
     compare_with: Json | None = option(parsers.parse_compare_with, may_name_file=True)
     on_failed: OnFailed = option(parsers.one_of("fail", "retry", "skip", "warn"))

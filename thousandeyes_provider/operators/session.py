@@ -132,7 +132,7 @@ class Session:
         required, total = self._options.min_agents, plan.expected.count
         if required is None:
             return None
-        count = share_or_count(required, total, "min_agents")
+        count = share_or_count(required, total)
         if count is None:
             raise ThousandEyesConfigurationError(
                 f"{self.label}: min_agents={required!r} is a fraction, but the number of agents is unknown; "

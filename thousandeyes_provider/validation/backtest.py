@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, whole_number
+from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, parse_allowed_errors, whole_number
 from thousandeyes_provider.api.expected_agents import Agent, share_or_count
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
@@ -26,7 +26,7 @@ from thousandeyes_provider.validation.check_parser import check_conflicts, parse
 from thousandeyes_provider.validation.evaluation import CheckResult
 from thousandeyes_provider.validation.history import History
 from thousandeyes_provider.validation.samples import by_agent, numbers_of, row_identity
-from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge, parse_allowed_errors
+from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge
 
 MAX_AGENTS_NAMED = 3
 """Agents named in the reason of one round."""
@@ -68,7 +68,7 @@ class Gate:
             raise ValueError("; ".join(problems))
         min_agents, confirm_failures = arguments.get("min_agents"), arguments.get("confirm_failures", 0)
         if min_agents is not None:
-            share_or_count(min_agents, None, "min_agents")
+            share_or_count(min_agents, None)
         repeats = whole_number(confirm_failures)
         if repeats is None or not 0 <= repeats <= MAX_CONFIRMATIONS:
             raise ValueError(
@@ -395,7 +395,7 @@ def judge_round(
     missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
     present = len(expected) - len(missing)
     needed = gate.min_agents
-    needed = len(expected) if needed is None else share_or_count(needed, len(expected), "min_agents") or 0
+    needed = len(expected) if needed is None else share_or_count(needed, len(expected)) or 0
     if not any(rows.values()):
         return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
     if present < needed or not judgement.judged:

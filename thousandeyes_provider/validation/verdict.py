@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from thousandeyes_provider.api.coerce import count_or_fraction
 from thousandeyes_provider.api.expected_agents import Agent
 from thousandeyes_provider.api.result_types import RESULT_TYPES, Row, row_error
 from thousandeyes_provider.api.round_progress import RoundProgress, WaitState
@@ -158,14 +157,3 @@ def same_failure(failed: Collection[int], second: Judgement) -> bool:
     if not second.judged or second.too_many_errors:
         return True
     return not set(failed).isdisjoint(second.failed_positions)
-
-
-def parse_allowed_errors(value: object) -> int | float:
-    """Parse ``max_agent_errors``: a count (whole number), or a fraction (0.0 to 1.0, with a point).
-
-    :raises ValueError: for anything else.
-    """
-    parsed = count_or_fraction(value)
-    if parsed is None:
-        raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
-    return parsed

@@ -209,18 +209,18 @@ class TestShareOrCount:
         ],
     )
     def test_count_or_fraction_rounded_up(self, value, of, expected):
-        assert share_or_count(value, of, "min_agents") == expected
+        assert share_or_count(value, of) == expected
 
     @pytest.mark.parametrize(
         "value", [-1, "-1", 1.5, "1.5", -0.1, "-0.1", True, None, "", "half", "50%", float("nan"), [1]]
     )
     def test_any_other_value_is_refused_with_its_name(self, value):
         with pytest.raises(ValueError, match=r"^min_agents must be a number of agents or a fraction"):
-            share_or_count(value, 5, "min_agents")
+            share_or_count(value, 5)
 
     @given(st.floats(0, 1), st.integers(1, 10_000))
     def test_fraction_is_rounded_up_to_at_most_all(self, fraction, of):
-        count = share_or_count(fraction, of, "min_agents")
+        count = share_or_count(fraction, of)
         assert 0 <= count <= of
         assert count >= fraction * of - 1e-6
 

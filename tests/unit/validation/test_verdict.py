@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandeyes_provider.api.coerce import parse_allowed_errors
 from thousandeyes_provider.validation.baseline import baseline_from_evidence
 from thousandeyes_provider.validation.check_parser import parse_checks
-from thousandeyes_provider.validation.verdict import judge, parse_allowed_errors, same_failure
+from thousandeyes_provider.validation.verdict import judge, same_failure
 
 HTTP = "http-server"
 
