@@ -1,9 +1,9 @@
 """Widen the release of an API when its canary passes, and withdraw the canary when it fails.
 
-Use it when a bad canary is an everyday result and not an incident. ``on_failed="skip"`` ends the task skipped, so that
-nothing downstream runs and nobody is paged; ``withdraw`` runs only then (``all_skipped``). A private snapshot keeps the
-failed round for a later look; its link is in the log. An inconclusive run fails the task: a person decides, and
-``withdraw`` does not run.
+Use it when a failed canary is an everyday result and not an incident. ``on_failed="skip"`` skips the task and
+everything downstream, so that nobody is paged; only ``withdraw`` runs (``all_skipped``). A private snapshot preserves
+the failed round; its link is in the log. An inconclusive run fails the task: a person decides, and ``withdraw`` does
+not run.
 
 To adapt: ``test_id``, the tasks, and the limits in ``checks``.
 """

@@ -1,8 +1,8 @@
 """Run a test before and after a deployment, and roll back when the new version is slower than the old one.
 
 Use it for applications without a fixed limit for "slow". Each agent is compared with itself. The median may be 20 %
-slower and a single agent 50 %; differences below 20 ms always pass. Without a usable run before, nothing is deployed,
-because nothing could be compared. An inconclusive run after the deployment holds the release.
+slower and a single agent 50 %; differences below 20 ms always pass. When the run before is inconclusive,
+nothing is deployed. An inconclusive run after the deployment holds the release.
 
 To adapt: ``test_id``, the tasks, and the two limits.
 """
@@ -22,7 +22,7 @@ with DAG(
     before = RunInstantTestOperator(
         task_id="before",
         test_id="{{ params.test_id }}",
-        on_failed="warn",  # a release must be possible that repairs the current version
+        on_failed="warn",  # a release that repairs the current version must be possible
     )
 
     @task

@@ -52,7 +52,7 @@ with DAG(
 
     @task
     def hold(ti=None):
-        """Runs when the run was inconclusive: keeps the version where it is and notifies a person."""
+        """Runs when the run was inconclusive: keeps the deployed version and notifies a person."""
         evidence = ti.xcom_pull(task_ids="validate")
         print("Release on hold:", evidence["summary"] if evidence else "validation ended without a verdict")
 

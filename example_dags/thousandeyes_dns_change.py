@@ -1,6 +1,6 @@
 """Move a name to a new address, and retire the old address once all resolvers return the new one.
 
-A *dns-trace* test queries the authoritative servers from the root down. A wrong answer there does not repair itself,
+A *dns-trace* test queries the authoritative servers from the root down. A wrong answer there does not expire,
 so the record is restored. A *dns-server* test queries resolvers, which may return the old address until its time to
 live expires: ``on_failed="retry"`` spends Airflow's retries, one every five minutes for half an hour. The record is
 restored only when the verdict is ``failed``; an inconclusive run holds the change.

@@ -1,11 +1,11 @@
 """Ask a person when a gate is inconclusive (Airflow 3.1 and later).
 
-A good round promotes the release and a bad round rolls it back. When the run could not be judged, because agents are
-missing or ThousandEyes did not respond, nobody is woken up by a rollback: the task ``ask`` shows the headline in
-Airflow's *Required Actions* and waits for a decision. *Run again* starts a second gate, which has to pass. Without a
-decision within two hours the release is held: ``hold`` runs, and nothing else happens. Airflow records who decided.
+A passed run promotes the release and a failed run rolls it back. When the run is inconclusive, because agents are
+missing or ThousandEyes did not respond, the task ``ask`` shows the headline in Airflow's *Required Actions* and waits
+for a decision. *Run again* starts a second gate, which must pass. Without a decision within two hours, ``hold`` runs
+and the release stays where it is. Airflow records who decided.
 
-To adapt it, change ``test_id``, what ``promote``, ``roll_back`` and ``hold`` do, and how long to wait for a decision.
+To adapt: ``test_id``, the tasks ``promote``, ``roll_back`` and ``hold``, and ``response_timeout``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def human_decision():
         schedule=None,
         tags=["thousandeyes"],
         params={"test_id": Param("202703", type="string", description="Instant test of the application")},
-        # Text of the API is data: without the filter, an agent's name could add markup to the request.
+        # Without the filter, markup in the name of an agent would change the request.
         user_defined_filters={"markdown": escape_markdown},
         doc_md=__doc__,
     ):
@@ -57,7 +57,7 @@ def human_decision():
 
         @task.branch
         def route(evidence):
-            """Promote a good round, roll back a bad one, and ask about anything else."""
+            """Promote a passed run, roll back a failed one, and ask about an inconclusive one."""
             return {"passed": "promote", "failed": "roll_back"}.get(evidence["verdict"], "ask")
 
         ask = HITLBranchOperator(
@@ -74,7 +74,7 @@ def human_decision():
             defaults="Hold",
             response_timeout=timedelta(hours=2),
         )
-        # Nothing loops in a DAG, so that a further run is a task of its own. It has to pass.
+        # A DAG has no loops, so the second run is a separate task. It must pass.
         validate_again = RunInstantTestOperator(
             task_id="validate_again", test_id="{{ params.test_id }}", deferrable=True
         )
@@ -85,7 +85,7 @@ def human_decision():
 
         @task(trigger_rule="none_failed_min_one_success")
         def roll_back():
-            """Bring back the version before. Runs for a bad round, or because a person decided so."""
+            """Restore the previous version. Runs when the verdict is ``failed`` or a person chose it."""
 
         @task
         def hold():

@@ -30,7 +30,7 @@ with DAG(
 
     @task
     def selected(params=None):
-        """The test ids. A list from the hook works as well."""
+        """Return the ids of the tests."""
         return params["test_ids"]
 
     before = RunInstantTestOperator.partial(

@@ -1,9 +1,9 @@
 """Create a preview environment, test it from outside, and remove it.
 
 Use it for pull requests: the address is new each time, so there is no test to rerun. The environment is a setup task
-and its removal a teardown task. It is removed whatever the verdict, and ``validate`` decides the state of the DAG run.
-The test is created for the address that ``create_environment`` returns. Its name contains the DAG, task and run, and
-it stays in ThousandEyes with its results.
+and its removal a teardown task. It is removed regardless of the verdict, and ``validate`` decides the state of the DAG
+run. The test is created for the address that ``create_environment`` returns. Its name contains the DAG, task and run,
+and it stays in ThousandEyes with its results.
 
 To adapt: the two tasks, ``agents`` (ids or names), and the limits in ``checks``.
 """

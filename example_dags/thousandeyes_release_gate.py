@@ -1,7 +1,7 @@
 """Gate a release on many tests: promote, roll back or hold, on one verdict.
 
-The suite reruns every test in ``test_ids``. It passes when all of them pass, and fails when one of them fails. A test
-that could not be judged makes it inconclusive, unless another one fails. Both policies are ``warn``, so that ``route``
+The suite reruns every test in ``test_ids``. It passes when all of them pass, and fails when one of them fails. An
+inconclusive test makes the suite inconclusive, unless another test fails. Both policies are ``warn``, so that ``route``
 decides: it rolls back only when the verdict is ``failed``. The DAG run fails when the release is not promoted.
 
 To adapt: ``test_ids``, and the tasks that deploy, promote, roll back and notify.
@@ -55,7 +55,7 @@ with DAG(
 
     @task
     def hold():
-        """Runs when the suite is inconclusive: keeps the version where it is and notifies a person."""
+        """Runs when the suite is inconclusive: keeps the deployed version and notifies a person."""
         raise AirflowFailException("The release is on hold")
 
     deploy() >> gate

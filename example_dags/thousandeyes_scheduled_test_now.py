@@ -1,8 +1,8 @@
 """Run the settings of a scheduled test once against a new release, and compare with the history of that test.
 
 ``from_test`` copies agents, headers and timeouts of an existing test. ``overrides`` changes the address to the release
-before it receives traffic. ``compare_with`` uses the last 24 hours of the scheduled test as the baseline, so that
-nobody has to choose a limit. The scheduled test itself does not change. Traffic is switched only after a passing run.
+before it receives traffic. ``compare_with`` uses the last 24 hours of the scheduled test as the baseline, so no
+fixed limit is needed. The scheduled test itself does not change. Traffic is switched only after a passing run.
 
 To adapt: ``test_id``, ``url``, and the limits in ``checks``.
 """

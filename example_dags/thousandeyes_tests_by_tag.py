@@ -1,10 +1,10 @@
 """Gate a release on all tests with a tag, with one verdict.
 
-A team tags the tests of its service in ThousandEyes and keeps no list of ids in the DAG. A test that gets the tag
-tomorrow is judged tomorrow. A scheduled test cannot be run, so each mapped task runs its settings once as an instant
-test. ``gate.verdict`` is the one task that fails, with a headline that names the bad tests.
+A team tags the tests of its service in ThousandEyes and needs no list of ids in the DAG. Each run selects the tests
+that carry the tag at that time. A scheduled test cannot be started on demand, so each mapped task runs its settings
+once as an instant test. Only ``gate.verdict`` fails, with a headline that names the failed tests.
 
-To adapt it, change ``tag``, the limits in ``checks``, and what ``promote`` does.
+To adapt: ``tag``, the limits in ``checks``, and ``promote``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Move traffic to another carrier, and move it back when the branches are not served well.
+"""Move traffic to another carrier, and move it back when latency or loss at the branches is too high.
 
 Use it for planned work on a circuit. An *agent-to-server* test measures loss and latency from the branches. Acceptable
 latency depends on distance, so each region has its own limit (``where``). One offline branch must not block the change:
