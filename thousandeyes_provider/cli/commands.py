@@ -1,6 +1,6 @@
-"""The commands with their options, as plain data: Airflow's command line and our own are both made from it.
+"""The commands and their options as plain data, from which Airflow's command line and our own are both built.
 
-Airflow imports this module on every call, so it imports nothing.
+Airflow imports this module on every call, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -45,22 +45,23 @@ _CONNECTION = (
         default="thousandeyes_default",
         help="Airflow connection (default: %(default)s)",
     ),
-    _option("--account-group-id", metavar="AID", help="account group; the connection's when left out"),
+    _option("--account-group-id", metavar="AID", help="account group (default: that of the connection)"),
     _option(
-        "--output", choices=("table", "json", "yaml"), default="table", help="format (default: %(default)s)"
+        "--output",
+        choices=("table", "json", "yaml"),
+        default="table",
+        help="output format (default: %(default)s)",
     ),
 )
 _TEST = _option("test_id", metavar="TEST_ID", help="id of the test")
-_TEST_TYPE = _option(
-    "--test-type", metavar="TYPE", help="type of the test; read from ThousandEyes when left out"
-)
+_TEST_TYPE = _option("--test-type", metavar="TYPE", help="type of the test (default: read from ThousandEyes)")
 _GATE = _option(
     "--gate",
     metavar="FILE",
     help="YAML or JSON file with operator arguments (checks, compare_with, min_agents, …) or with checks alone",
 )
 _CACHE = _option(
-    "--cache", metavar="FILE", help="keep what was read in this file; an interrupted call resumes from it"
+    "--cache", metavar="FILE", help="store the rounds in this file; an interrupted command resumes from it"
 )
 _RULES = _option(
     "--from-alert-rules",
@@ -71,7 +72,11 @@ _RULES = _option(
 
 def _days(default: int) -> CommandOption:
     return _option(
-        "--days", type=int, default=default, metavar="N", help="days to read (default: %(default)s)"
+        "--days",
+        type=int,
+        default=default,
+        metavar="N",
+        help="days of history to read (default: %(default)s)",
     )
 
 
@@ -101,16 +106,16 @@ COMMANDS: tuple[Command, ...] = (
         ),
         "agents --name 'Frankfurt*'",
     ),
-    Command("quota", "Show the rate limits and what is left of them", _CONNECTION, "quota --output json"),
+    Command("quota", "Show the rate limits and the remaining quota", _CONNECTION, "quota --output json"),
     Command(
         "check",
-        "Judge the newest round of a test; no test is run. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
+        "Evaluate the newest round of a test; no test is run. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
         (*_CONNECTION, _TEST, _TEST_TYPE, _GATE),
         "check 281474976710706 --gate gate.yaml",
     ),
     Command(
         "run",
-        "Run an instant test and judge its round. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
+        "Run an instant test and evaluate its round. Exit code: 0 passed, 1 failed, 2 inconclusive or error",
         (
             *_CONNECTION,
             _TEST,
@@ -121,7 +126,7 @@ COMMANDS: tuple[Command, ...] = (
                 type=float,
                 default=600,
                 metavar="S",
-                help="seconds to wait (default: %(default)s)",
+                help="seconds to wait for the results (default: %(default)s)",
             ),
             _option("--report", metavar="PATH", help="write a report: .xml (JUnit), .md or .html"),
         ),
@@ -129,7 +134,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "backtest",
-        "Judge the recent rounds of a test: how often would a gate have failed?",
+        "Evaluate a gate on the recent rounds of a test and list the rounds that would have failed",
         (
             *_CONNECTION,
             _TEST,
@@ -138,7 +143,7 @@ COMMANDS: tuple[Command, ...] = (
             _RULES,
             _days(14),
             _CACHE,
-            _option("--report", metavar="FILE", help="write an HTML report with a picture of the rounds"),
+            _option("--report", metavar="FILE", help="write an HTML report with a chart of the rounds"),
         ),
         "backtest 281474976710706 --gate gate.yaml --days 14 --report backtest.html",
     ),
@@ -157,11 +162,9 @@ COMMANDS: tuple[Command, ...] = (
                 type=int,
                 default=500,
                 metavar="N",
-                help="at most one false alarm in so many rounds (default: %(default)s)",
+                help="allow at most one false alarm in N rounds (default: %(default)s)",
             ),
-            _option(
-                "--write", metavar="FILE", help="write the YAML file here; standard output when left out"
-            ),
+            _option("--write", metavar="FILE", help="write the YAML to this file (default: standard output)"),
         ),
         "propose 281474976710706 --write gate.yaml",
     ),
@@ -171,7 +174,10 @@ COMMANDS: tuple[Command, ...] = (
         (
             _option("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"),
             _option(
-                "--port", type=int, default=0, help="port to listen on; 0: a free one (default: %(default)s)"
+                "--port",
+                type=int,
+                default=0,
+                help="port to listen on; 0 selects a free port (default: %(default)s)",
             ),
             _option(
                 "--speed", type=float, default=1, help="divides simulated durations (default: %(default)s)"

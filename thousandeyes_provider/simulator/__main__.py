@@ -41,7 +41,7 @@ def _epilog() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m thousandeyes_provider.simulator",
-        description="A local ThousandEyes v7 API. Prints its base URL and serves until it is interrupted.",
+        description="Serve a local ThousandEyes v7 API until interrupted. Prints the base URL.",
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
