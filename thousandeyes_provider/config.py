@@ -67,7 +67,7 @@ OPTIONS: Mapping[str, ConfigOption] = {
     "on_inconclusive": ConfigOption(
         "string",
         "fail",
-        "What ends a task whose run was not judged: fail, skip or warn. "
+        "How an inconclusive run ends the task: fail, skip or warn. "
         "Default of the operators' argument of this name.",
         "one of fail, skip, warn",
         lambda value: value in ("fail", "skip", "warn"),
@@ -107,7 +107,7 @@ def provider_config() -> dict[str, Any]:
     """Return the entry ``config`` of the provider's declaration."""
     return {
         SECTION: {
-            "description": "Settings of the ThousandEyes provider that an organization decides once.",
+            "description": "Settings of the ThousandEyes provider for a whole deployment.",
             "options": {
                 name: {
                     "description": option.description,

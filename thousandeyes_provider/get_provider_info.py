@@ -1,8 +1,8 @@
 """What Airflow reads when it discovers this provider.
 
-Airflow calls `get_provider_info` in every process that looks at providers, so this module imports nothing
-but the standard library. The connection form is declared here and nowhere else: Airflow 3.2 and later draw
-it from the declaration, earlier versions through `ThousandEyesHook.get_connection_form_widgets`.
+Airflow calls `get_provider_info` in every process that lists providers, so this module imports only the standard
+library and `config`. The connection form is declared only here: Airflow 3.2 and later read this declaration, earlier
+versions call `ThousandEyesHook.get_connection_form_widgets`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from thousandeyes_provider.config import provider_config
 CONNECTION_TYPE = "thousandeyes"
 CONNECTION_LABEL = "ThousandEyes"
 
-# The extra fields of the connection, by their names in `extra`. An empty field stores null on Airflow 3 and
-# nothing on 2.11, so a number has no default here: it is the hook that knows the default, and the
-# description that tells it. A switch has one, since null would be drawn as "off".
+# The extra fields of the connection, by their names in `extra`. An empty field stores null on Airflow 3 and nothing on
+# 2.11, so numbers have no default here: the hook applies it and the description names it. Booleans have a default,
+# since the form shows null as "off".
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "account_group_id": {
         "label": "Account group ID",
-        "description": "Account group of every request, unless a task names another. Empty: the token's own.",
+        "description": "Account group of every request, unless a task sets another. Empty: the token's default.",
         "schema": {"type": ["string", "null"]},
     },
     "timeout": {
@@ -30,12 +30,12 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "retry_limit": {
         "label": "Attempts per request",
-        "description": "How often one request is sent at most; waits for a rate limit do not count. Empty: 5.",
+        "description": "Maximum number of attempts for one request; rate-limit waits do not count. Empty: 5.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "queue_timeout": {
         "label": "Rate limit timeout",
-        "description": "Seconds that one request may spend waiting out rate limits. Empty: 300.",
+        "description": "Seconds that one request may wait for rate limits. Empty: 300.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "proxies": {
@@ -60,7 +60,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "allow_http": {
         "label": "Allow plain http",
-        "description": "Whether the token may travel unencrypted to a host that is not loopback: true or false "
+        "description": "Whether the token may be sent unencrypted to hosts other than this machine: true or false "
         "(the default).",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
