@@ -102,11 +102,11 @@ class _Judged(ThousandEyesError):
 
 
 class InstantTestFailed(_Judged):
-    """The verdict on the round is failed."""
+    """The round does not meet the criteria."""
 
 
 class InstantTestInconclusive(_Judged):
-    """The run has no verdict, so it neither passes nor fails the deployment."""
+    """The run neither passed nor failed, so nothing is known about the deployment."""
 
 
 class InstantTestIncomplete(InstantTestInconclusive):
@@ -114,7 +114,7 @@ class InstantTestIncomplete(InstantTestInconclusive):
 
 
 class InstantTestNoResults(InstantTestInconclusive):
-    """There was no fresh round at the deadline."""
+    """No new round appeared before the deadline."""
 
 
 class _WithoutRetry(AirflowFailException):

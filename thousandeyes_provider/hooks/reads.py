@@ -152,11 +152,11 @@ def list_tests(
 
     :param name: only tests of this name, regardless of case; ``*`` matches any characters, ``?`` exactly one.
     :param tags: only tests with these tags, each ``key:value``, ``key`` or the id of a tag, regardless of case.
-        Instant tests carry no tags: tags choose scheduled tests.
+        Instant tests carry no tags: tags select scheduled tests.
     :param match_tags: whether a test needs all of the tags or any of them.
     :param test_type: only tests of this type.
     :return: the tests; an empty list when a tag is on no test.
-    :raises ThousandEyesConfigurationError: when no such tag exists; the message has similar tags.
+    :raises ThousandEyesConfigurationError: when no such tag exists; the message lists similar tags.
     """
     if test_type is not None:
         one_of("test_type", test_type, TEST_TYPES)

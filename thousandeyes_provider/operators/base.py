@@ -99,10 +99,11 @@ class BaseInstantTestOperator(JudgingOperator):
 
     :param account_group_id: account group (``aid``); by default the one of the connection, else the token's. Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
-    :param result_types: result types to wait for and to judge; by default those of the test type.
+    :param result_types: result types to wait for and to evaluate; by default those that the checks name, else those of
+        the test type.
     :param expected_agents: agents that have to report: ids and names, or a number. By default the agents of the test's
-        definition, else those of its newest round. When they are unknown, a round is complete after 60 s without a new
-        row. Templated.
+        definition, else those of its newest round when it is at least 5 minutes old. When they are unknown, a round is
+        complete after 60 s without a new row. Templated.
     :param min_agents: number of agents that are sufficient: a count (``4``) or a fraction of the expected (``0.8``);
         by default all.
     :param grace: seconds, or a timedelta, to wait for the other agents once ``min_agents`` have reported.
@@ -120,16 +121,16 @@ class BaseInstantTestOperator(JudgingOperator):
     :param on_inconclusive: effect of an inconclusive run on the task: ``fail``, ``skip`` or ``warn``; by
         default ``[thousandeyes] on_inconclusive`` (fail). Airflow's retries come first; the policy applies to the last
         try. It does not cover configuration, permission, not-found and request errors.
-    :param snapshot_on_failure: share a bad round privately in ThousandEyes for 30 days; the link is in the evidence and
-        among the links of the task.
-    :param report_path: where to write a report, any place that Airflow's ``ObjectStoragePath`` reaches: JUnit for
-        ``.xml``, Markdown for ``.md``. Templated.
+    :param snapshot_on_failure: share a failed round privately in ThousandEyes for 30 days; the link is in the evidence
+        and among the links of the task.
+    :param report_path: path or URL of a report, as Airflow's ``ObjectStoragePath`` supports it: JUnit for ``.xml``,
+        Markdown for ``.md``, a page for ``.html``. Templated.
     :param wait_for_results: ``False`` returns the run handle once the run is accepted, for a sensor to wait on. A run
         whose response was lost is then sent again without verification.
-    :param dry_run: verify everything that a run needs, and start nothing. The task fails when a run would.
+    :param dry_run: verify everything that a run needs, and start none. The task fails when the run could not start.
     :param poll_interval: seconds, or a timedelta, between two polls; by default adaptive. Polls are further apart when
         the organization's quota runs short.
-    :param timeout: seconds, or a timedelta, from when the run was accepted until its results must be there.
+    :param timeout: seconds, or a timedelta, from when the run was accepted until its results must be complete.
     :param queue_timeout: seconds, or a timedelta, to wait for rate limits and a busy test before the run is accepted;
         by default ``[thousandeyes] queue_timeout`` (3600 s).
     :param deferrable: wait in the triggerer instead of a worker; by default Airflow's ``default_deferrable``. A worker

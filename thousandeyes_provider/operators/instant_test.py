@@ -1,4 +1,4 @@
-"""Instant tests as steps of a pipeline: run a test again, or create one, and judge the round of this run."""
+"""Instant tests as tasks of a pipeline: rerun a test, or create one, and evaluate the round of this run."""
 
 from __future__ import annotations
 
@@ -32,30 +32,31 @@ SHARED_TEMPLATE_FIELDS = (
 
 
 class RunInstantTestOperator(BaseInstantTestOperator):
-    """Run a ThousandEyes instant test again, wait for the results of its agents, and fail when they are bad.
+    """Rerun a ThousandEyes instant test, wait for the results of its agents, and fail when they miss the criteria.
 
-    Only the round of this run is judged: no measurement that was taken before the run was sent. A rate limit (429)
+    Only the round of this run is evaluated: no measurement that was taken before the run was sent. A rate limit (429)
     makes the task wait until its announced reset. After a lost response to the run call (5xx, a lost connection) the
     task polls for the round, and sends the run again only when no round has started.
 
     The return value is the *evidence*, a JSON object with verdict, agents, checks, metrics and links. It is in XCom
-    also when the task fails.
+    even when the task fails.
 
     :param test_id: the instant test to run. Templated.
-    :param test_type: its type, such as ``http-server``; by default read from ThousandEyes, which takes one to a few
-        more requests. Templated.
+    :param test_type: its type, such as ``http-server``; by default read from ThousandEyes, which takes further
+        requests. Templated.
     :param kwargs: the arguments of :class:`~thousandeyes_provider.operators.base.BaseInstantTestOperator` and of
         every Airflow operator.
-    :raises InstantTestFailed: the round is bad. No task retry is spent unless ``on_failed="retry"``.
+    :raises InstantTestFailed: the round does not meet the criteria. No task retry is spent unless
+        ``on_failed="retry"``.
     :raises InstantTestIncomplete: agents were missing at the deadline.
-    :raises InstantTestNoResults: there was no fresh round at the deadline.
+    :raises InstantTestNoResults: no new round appeared before the deadline.
     :raises ThousandEyesAuthError: 401 or 403. No task retry is spent; likewise for the next three.
     :raises ThousandEyesNotFoundError: 404, the test does not exist in this account group.
     :raises ThousandEyesRequestError: another 4xx.
     :raises ThousandEyesConfigurationError: an argument or the connection is not valid.
     :raises ThousandEyesRateLimitError: a rate limit lasts longer than ``queue_timeout``.
-    :raises ThousandEyesServerError: 5xx, also on the last attempt.
-    :raises ThousandEyesConnectionError: no usable response, also on the last attempt.
+    :raises ThousandEyesServerError: 5xx on the last attempt.
+    :raises ThousandEyesConnectionError: no usable response on the last attempt.
     """
 
     template_fields: Sequence[str] = ("test_id", "test_type", *SHARED_TEMPLATE_FIELDS)
@@ -106,24 +107,24 @@ def _mask_secrets(value: object) -> object:
 
 
 class CreateInstantTestOperator(BaseInstantTestOperator):
-    """Create a ThousandEyes instant test, which runs it at once, wait for its results, and fail when they are bad.
+    """Create and run a ThousandEyes instant test, wait for its results, and fail when they miss the criteria.
 
-    Use it for a target that did not exist before, such as a preview environment, and with ``from_test`` to run the
-    settings of an existing test once against another target. Waiting, judging and the return value are those of
+    Use it for a new target, such as a preview environment, and with ``from_test`` to run the settings of an existing
+    test once against another target. Waiting, evaluation and the return value are those of
     :class:`RunInstantTestOperator`. The created test stays in ThousandEyes.
 
     After a lost response to the call (5xx, a lost connection) the task looks for the test by its unique name before the
     call is sent again. Secrets in the definition are masked in logs and rendered fields. Take them from a connection or
-    a variable (``{{ conn.ftp.password }}``): the text of a DAG file is stored as it is.
+    a variable (``{{ conn.ftp.password }}``): Airflow stores the literal values of a DAG file in plain text.
 
     :param test_type: one of ``agent-to-agent``, ``agent-to-server``, ``api``, ``dns-server``, ``dns-trace``,
         ``dnssec``, ``ftp-server``, ``http-server``, ``page-load``, ``sip-server``, ``voice``, ``web-transactions``.
         With ``from_test`` it is read from ThousandEyes by default. Templated.
     :param definition: the body of ``POST /tests/{type}/instant`` as the API documents it: a dict, a ``.json`` or
         ``.yaml`` file, or a model of the official SDK. ``agents`` may be ids or names; numbers may be text. Without
-        ``testName`` the name is made of DAG, task, run and map index. Templated: write ``{% raw %}`` around the API's
-        own ``{{variables}}``.
-    :param from_test: in place of ``definition``: the id of a test, scheduled or instant, whose settings are taken over,
+        ``testName`` the name consists of DAG, task, run, map index and, from the second on, try. Templated: write
+        ``{% raw %}`` around the API's own ``{{variables}}``.
+    :param from_test: in place of ``definition``: the id of a test, scheduled or instant, whose settings are copied,
         without its schedule, alerts, tags and sharing. Templated.
     :param overrides: fields of a definition that replace those of ``from_test``: objects are merged, lists replaced,
         and null removes a field. Credentials belong here, since the API does not return them. Templated.

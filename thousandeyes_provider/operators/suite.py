@@ -1,4 +1,4 @@
-"""Many tests with one verdict: select tests, run each as a mapped task, and judge the runs together."""
+"""Many tests with one verdict: select tests, run each as a mapped task, and evaluate the runs together."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class SelectTestsOperator(BaseOperator):
     :param test_ids: ids of instant tests to rerun. Templated.
     :param from_tests: ids of tests whose settings are run once. Templated.
     :param names: names of tests, regardless of case; ``*`` matches any characters, ``?`` exactly one. A name without a
-        wildcard has to exist. Templated.
-    :param tags: tags as ``key:value``, such as ``service:checkout``, or ``key`` for any value. Each has to exist; a tag
+        wildcard must exist. Templated.
+    :param tags: tags as ``key:value``, such as ``service:checkout``, or ``key`` for any value. Each must exist; a tag
         that no test carries selects nothing. Templated.
-    :param match_tags: whether a test has to carry ``all`` of the tags or ``any`` of them.
+    :param match_tags: whether a test must carry ``all`` of the tags or ``any`` of them.
     :param exclude: ids and names of tests to leave out, with wildcards; together with ``test_ids`` only ids. Templated.
     :param test_type: select only tests of this type.
     :param max_tests: largest number of tests, from 1 to Airflow's ``[core] max_map_length``, which is the default. More
@@ -109,27 +109,27 @@ class SelectTestsOperator(BaseOperator):
 
 
 class SuiteVerdictOperator(BaseOperator):
-    """Judge many runs together: one verdict, one evidence, one report.
+    """Evaluate many runs together: one verdict, one evidence, one report.
 
     The suite passes when enough blocking tests passed, and fails when it cannot reach that number, even if every test
     without a verdict had passed. Otherwise it is inconclusive, and so is a suite that is empty or smaller than what was
     selected. Runs are matched by test id. The task runs when every upstream task is done, also after failed and
     skipped ones; it starts no run itself.
 
-    :param results: outputs of tasks that judge a round, mapped or single, or a list of evidence. Templated.
+    :param results: outputs of tasks that evaluate a round, mapped or single, or a list of evidence. Templated.
     :param expected: what should have run: a number, test ids, or the output of :class:`SelectTestsOperator`. By default
         the task instances behind ``results``, as Airflow counts them. Templated.
     :param min_passed: number of blocking tests that must pass: a count (``3``) or a fraction (``0.9``, rounded up); by
         default all. Templated.
-    :param non_blocking: tests that are reported and never fail the suite: ids, or names with wildcards. Templated.
+    :param non_blocking: tests that are reported but never fail the suite: ids, or names with wildcards. Templated.
     :param on_failed: effect of a failed suite on the task: ``fail``, ``skip`` or ``warn``. No retry is spent: it would
-        judge the same evidence.
-    :param on_inconclusive: what an inconclusive suite does to the task: ``fail``, ``skip`` or ``warn``; by default
+        evaluate the same evidence.
+    :param on_inconclusive: effect of an inconclusive suite on the task: ``fail``, ``skip`` or ``warn``; by default
         ``[thousandeyes] on_inconclusive`` (fail).
-    :param shadow: report the verdict and never block; by default ``[thousandeyes] shadow`` (false). The evidence has
-        the verdict all the same.
-    :param report_path: where to write a report of all tests: JUnit for ``.xml``, Markdown for ``.md``. Templated.
-    :param trigger_rule: Airflow's; ``all_done``, so that the suite is judged after bad runs as well.
+    :param shadow: report the verdict in the evidence and never block; by default ``[thousandeyes] shadow`` (false).
+    :param report_path: path or URL of a report of all tests: JUnit for ``.xml``, Markdown for ``.md``, a page for
+        ``.html``. Templated.
+    :param trigger_rule: Airflow's; ``all_done``, so that the suite is evaluated after failed runs as well.
     """
 
     template_fields: Sequence[str] = ("results", "expected", "min_passed", "non_blocking", "report_path")
@@ -166,7 +166,7 @@ class SuiteVerdictOperator(BaseOperator):
         check_literals(self, SuiteOptions)
 
     def execute(self, context: Context) -> Json | None:
-        """Judge the suite.
+        """Evaluate the suite.
 
         :raises InstantTestFailed: the suite failed.
         :raises InstantTestInconclusive: the suite has no verdict.
@@ -222,9 +222,9 @@ def instant_test_suite(
         deploy >> gate >> promote
 
     ``select`` is a :class:`SelectTestsOperator`. ``run`` is one mapped task for each selected test: a
-    ``RunInstantTestOperator`` for ``test_ids``, else a ``CreateInstantTestOperator`` with ``from_test``. Its bad
-    verdicts only warn, so that the one red task is ``verdict``, a :class:`SuiteVerdictOperator`. A task that needs
-    its evidence takes ``gate.get_child_by_label("verdict").output``. The group cannot be part of a mapped task group.
+    ``RunInstantTestOperator`` for ``test_ids``, else a ``CreateInstantTestOperator`` with ``from_test``. A failed
+    or inconclusive test only warns there; ``verdict``, a :class:`SuiteVerdictOperator`, is the task that fails. Its
+    evidence is ``gate.get_child_by_label("verdict").output``. The group cannot be part of a mapped task group.
 
     :param group_id: id of the task group.
     :param test_ids: and the arguments up to ``overrides``: see :class:`SelectTestsOperator`. An entry of ``overrides``

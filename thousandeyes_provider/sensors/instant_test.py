@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 
 
 class InstantTestResultsSensor(JudgingOperator, BaseSensorOperator):
-    """Wait for the round of a run that was started with ``wait_for_results=False``, and judge it.
+    """Wait for the round of a run that was started with ``wait_for_results=False``, and evaluate it.
 
     ``timeout``, ``poke_interval``, ``soft_fail`` and ``mode`` are those of every sensor; ``timeout`` counts from the
     start of the sensor. The return value is the evidence, as that of
     :class:`~thousandeyes_provider.operators.instant_test.RunInstantTestOperator`, and so are the errors. An operator
-    with ``deferrable=True`` needs no sensor and is the better choice where nothing has to happen between the two.
+    with ``deferrable=True`` needs no sensor and is the better choice unless other tasks must run in between.
 
     :param run: the run handle: the return value of the task that started the run. Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
     :param min_agents: number of agents that are sufficient; see
         :class:`~thousandeyes_provider.operators.base.BaseInstantTestOperator`, also for the arguments below.
     :param grace: seconds, or a timedelta, to wait for the other agents once ``min_agents`` have reported. With
-        ``mode="reschedule"`` and ``min_agents`` it has to be 0, since nothing counts it between two pokes.
+        ``mode="reschedule"`` and ``min_agents`` it must be 0, since nothing measures it between two pokes.
     :param max_agent_errors: number of agents that may report an error.
     :param checks: pass criteria. Templated. They may name only result types that the run waits for.
     :param compare_with: what checks compare with. Templated.
     :param on_failed: effect of a failed verdict on the task: ``fail``, ``retry``, ``skip`` or ``warn``.
     :param on_inconclusive: effect of an inconclusive run on the task: ``fail``, ``skip`` or ``warn``.
-    :param snapshot_on_failure: share a bad round privately in ThousandEyes.
-    :param report_path: where to write a report. Templated.
+    :param snapshot_on_failure: share a failed round privately in ThousandEyes.
+    :param report_path: path or URL of a report. Templated.
     :param deferrable: wait in the triggerer; by default Airflow's ``default_deferrable``.
     """
 
