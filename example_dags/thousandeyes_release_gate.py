@@ -49,7 +49,7 @@ with DAG(
 
     @task
     def roll_back(params=None):
-        """Runs only when the verdict is ``failed``. Replace the first line; the second keeps the DAG run red."""
+        """Runs only when the verdict is ``failed``. Replace ``print``; the exception fails the DAG run."""
         print(f"Rolled back version {params['version']}")
         raise AirflowFailException("The release was rolled back")
 

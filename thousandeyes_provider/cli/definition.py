@@ -15,7 +15,7 @@ def get_thousandeyes_cli_commands() -> list[CLICommand]:
     return [
         GroupCommand(
             name=GROUP,
-            help="Run and judge ThousandEyes tests",
+            help="Run and evaluate ThousandEyes tests",
             description=DESCRIPTION,
             subcommands=tuple(
                 ActionCommand(
