@@ -263,6 +263,14 @@ def parse_overrides(value: object) -> dict[str, Json]:
     return overrides
 
 
+def parse_blocking(value: object) -> tuple[tuple[str, bool], ...]:
+    """Parse whether tests can fail the suite, by test id or name; empty when not given."""
+    blocking = parse_arguments(value)
+    if not all(isinstance(flag, bool) for flag in blocking.values()):
+        raise ValueError("expected True or False for each test id or name")
+    return tuple(blocking.items())
+
+
 def parse_expected(value: object) -> int | tuple[str, ...] | None:
     """Parse what should have run: a number, ids, or arguments of runs; ``None`` when not given."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):

@@ -262,6 +262,7 @@ class SuiteOptions(Options):
     expected: int | tuple[str, ...] | None = option(parsers.parse_expected)
     min_passed: int | float | None = optional(parsers.parse_min_passed)
     non_blocking: tuple[str, ...] = option(parsers.parse_texts)
+    blocking: tuple[tuple[str, bool], ...] = option(parsers.parse_blocking)
     on_failed: Literal["fail", "skip", "warn"] = option(parsers.one_of("fail", "skip", "warn"))
     on_inconclusive: OnInconclusive | None = optional(parsers.one_of("fail", "skip", "warn"))
     shadow: bool | None = optional(parsers.parse_bool)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.links.report import report_links
-from thousandeyes_provider.operators.argument_parsers import BLOCKING
+from thousandeyes_provider.operators.argument_parsers import BLOCKING, parse_overrides
 from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
 from thousandeyes_provider.operators.lazy import LazyModule
 from thousandeyes_provider.operators.options import SelectOptions, SuiteOptions, check_literals
@@ -122,6 +122,9 @@ class SuiteVerdictOperator(BaseOperator):
     :param min_passed: number of blocking tests that must pass: a count (``3``) or a fraction (``0.9``, rounded up); by
         default all. Templated.
     :param non_blocking: tests that are reported but never fail the suite: ids, or names with wildcards. Templated.
+    :param blocking: whether single tests can fail the suite, by id or by name with wildcards:
+        ``{"Checkout*": False, "Checkout payment": True}``. Where several fit, the later wins. Takes precedence over
+        ``non_blocking``.
     :param on_failed: effect of a failed suite on the task: ``fail``, ``skip`` or ``warn``. No retry is spent: it would
         evaluate the same evidence.
     :param on_inconclusive: effect of an inconclusive suite on the task: ``fail``, ``skip`` or ``warn``; by default
@@ -143,6 +146,7 @@ class SuiteVerdictOperator(BaseOperator):
         expected: int | Sequence[object] | XComArg | str | None = None,
         min_passed: int | float | str | None = None,
         non_blocking: Sequence[str | int] | XComArg | str | None = None,
+        blocking: Mapping[str, bool] | None = None,
         on_failed: Literal["fail", "skip", "warn"] = "fail",
         on_inconclusive: OnInconclusive | None = None,
         shadow: bool | None = None,
@@ -155,6 +159,7 @@ class SuiteVerdictOperator(BaseOperator):
         self.expected = expected
         self.min_passed = min_passed
         self.non_blocking = non_blocking
+        self.blocking = blocking
         self.on_failed = on_failed
         self.on_inconclusive = on_inconclusive
         self.shadow = shadow
@@ -204,7 +209,7 @@ def instant_test_suite(
     max_tests: int | None = None,
     overrides: Mapping[str, Mapping[str, object]] | None = None,
     min_passed: int | float | str | None = None,
-    non_blocking: Sequence[str | int] = (),
+    non_blocking: Sequence[str | int] | XComArg | str | None = None,
     on_failed: Literal["fail", "skip", "warn"] = "fail",
     on_inconclusive: OnInconclusive | None = None,
     shadow: bool | None = None,
@@ -228,7 +233,7 @@ def instant_test_suite(
 
     :param group_id: id of the task group.
     :param test_ids: and the arguments up to ``overrides``: see :class:`SelectTestsOperator`. An entry of ``overrides``
-        may also have ``"blocking": False``.
+        may also have ``"blocking"``: whether the test can fail the suite. It takes precedence over ``non_blocking``.
     :param min_passed: and the arguments up to ``report_path``: see :class:`SuiteVerdictOperator`.
     :param dry_run: only select the tests and log the cost of a run. The group then consists of ``select``.
     :param account_group_id: account group (``aid``) of all tasks.
@@ -241,11 +246,11 @@ def instant_test_suite(
         raise ThousandEyesConfigurationError(
             f"instant_test_suite {group_id!r}: {', '.join(sorted(misplaced))} cannot be set for the runs of a suite"
         )
-    per_test = {name for arguments in (overrides or {}).values() for name in arguments} - {BLOCKING}
-    non_blocking = [
-        *non_blocking,
-        *(test for test, arguments in (overrides or {}).items() if arguments.get(BLOCKING) is False),
-    ]
+    try:
+        per_test = parse_overrides(overrides)
+    except ValueError as error:
+        raise ThousandEyesConfigurationError(f"instant_test_suite {group_id!r}: overrides: {error}") from None
+    overridden = {name for arguments in per_test.values() for name in arguments}
     connection: Json = {
         "account_group_id": account_group_id,
         "thousandeyes_conn_id": thousandeyes_conn_id,
@@ -264,7 +269,7 @@ def instant_test_suite(
             max_tests=max_tests,
             overrides=overrides,
             # Airflow rejects an argument in both partial() and expand_kwargs().
-            defaults={name: run_arguments.pop(name) for name in per_test & run_arguments.keys()},
+            defaults={name: run_arguments.pop(name) for name in overridden & run_arguments.keys()},
             **connection,
         )
         if dry_run:
@@ -275,6 +280,9 @@ def instant_test_suite(
             expected=select.output,
             min_passed=min_passed,
             non_blocking=non_blocking,
+            blocking={
+                test: arguments[BLOCKING] for test, arguments in per_test.items() if BLOCKING in arguments
+            },
             on_failed=on_failed,
             on_inconclusive=on_inconclusive,
             shadow=shadow,

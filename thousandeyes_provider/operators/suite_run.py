@@ -180,7 +180,7 @@ def _judge(
         expected_count = _instance_count(context, source_task_ids)
     evidence = suite_evidence(
         runs,
-        SuiteRules(options.min_passed, options.non_blocking),
+        SuiteRules(options.min_passed, options.non_blocking, options.blocking),
         judged_at=time.time(),
         expected_ids=expected_ids,
         expected_count=expected_count,

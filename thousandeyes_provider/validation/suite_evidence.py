@@ -47,14 +47,26 @@ class SuiteRules:
         0.0 to 1.0, rounded up), or ``None`` for all.
     :param non_blocking: tests that are reported and never fail the suite: ids, and names with the wildcards ``*`` and
         ``?``, regardless of case.
+    :param blocking: tests in the same form, and whether they can fail the suite. The last one that fits a test takes
+        precedence, also over ``non_blocking``.
     """
 
     min_passed: int | float | None = None
     non_blocking: tuple[str, ...] = ()
+    blocking: tuple[tuple[str, bool], ...] = ()
 
     def is_blocking(self, test_id: str, test_name: str) -> bool:
-        """Whether the verdict of a test counts."""
-        return not any(matches_test(pattern, test_id, test_name) for pattern in self.non_blocking)
+        """Whether the verdict of a test counts.
+
+        :param test_name: empty when it is not known. Then the test counts if it may have the name of a blocking test.
+        """
+        rules = (*((pattern, False) for pattern in self.non_blocking), *self.blocking)
+        is_blocking = True
+        for pattern, blocks in rules:
+            may_fit = blocks and not test_name and not pattern.isdecimal()
+            if may_fit or matches_test(pattern, test_id, test_name):
+                is_blocking = blocks
+        return is_blocking
 
     def required(self, blocking: int) -> int:
         """Return the number of ``blocking`` tests that must pass."""

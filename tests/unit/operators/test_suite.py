@@ -15,6 +15,17 @@ from thousandeyes_provider.operators.suite import (
 )
 
 
+def evidence_of(test_id, name, verdict):
+    return {
+        "verdict": verdict,
+        "test_id": test_id,
+        "test_name": name,
+        "agents": {},
+        "checks": [],
+        "failed_agents": [],
+    }
+
+
 @pytest.fixture
 def select(worker_alone):
     """A function that selects tests and returns the arguments of the runs."""
@@ -149,6 +160,7 @@ class TestRefused:
             ({"on_failed": "retry"}, "on_failed=.*fail, skip, warn"),
             ({"shadow": "maybe"}, "shadow=.*"),
             ({"report_path": "gate.pdf"}, "report_path=.*"),
+            ({"blocking": {"1": "no"}}, "blocking=.*expected True or False for each"),
         ],
     )
     def test_invalid_arguments_of_the_verdict_are_refused_when_the_dag_is_parsed(self, arguments, message):
@@ -196,6 +208,46 @@ def test_a_suite_is_a_group_of_three_tasks():
     assert isinstance(gate, TaskGroup)
     assert set(dag.task_ids) == {"gate.select", "gate.run", "gate.verdict"}
     assert dag.get_task("gate.select").defaults == {"timeout": 60}
+
+
+class TestBlockingOverrides:
+    def verdict(self, **arguments):
+        with DAG("dag", schedule=None) as dag:
+            instant_test_suite("gate", names="*", **arguments)
+        return dag.get_task("gate.verdict")
+
+    @pytest.mark.parametrize(
+        ("blocking", "verdict"), [({"Pay*": True}, "failed"), ({"Pay*": True, "payment": False}, "passed")]
+    )
+    def test_the_last_override_that_fits_takes_precedence(self, worker_alone, blocking, verdict):
+        overrides = {"*": {"blocking": False}, "Search": {"blocking": True}}
+        overrides |= {pattern: {"blocking": flag} for pattern, flag in blocking.items()}
+        operator = self.verdict(overrides=overrides, on_failed="warn")
+        tests = {"11": ("Payment", "failed"), "12": ("Search", "passed"), "13": ("Ads", "failed")}
+        operator.results = [evidence_of(test_id, name, value) for test_id, (name, value) in tests.items()]
+        operator.expected = list(tests)
+        assert worker_alone.execute(operator)["verdict"] == verdict
+
+    @pytest.mark.parametrize("non_blocking", ["Pay*", ["Pay*"], '["Pay*"]', "Pay*, Ads"])
+    def test_non_blocking_tests_may_be_a_text(self, worker_alone, non_blocking):
+        operator = self.verdict(non_blocking=non_blocking)
+        operator.results = [evidence_of("11", "Payment", "failed"), evidence_of("12", "Search", "passed")]
+        operator.expected = ["11", "12"]
+        result = worker_alone.execute(operator)
+        assert {row["test_name"]: row["blocking"] for row in result["tests"]} == {
+            "Payment": False,
+            "Search": True,
+        }
+
+    def test_non_blocking_tests_may_be_the_output_of_a_task(self):
+        with DAG("dag", schedule=None) as dag:
+            flaky = SelectTestsOperator(task_id="flaky", names="Flaky*").output
+            instant_test_suite("gate", names="*", non_blocking=flaky, overrides={"1": {"blocking": False}})
+        assert "flaky" in dag.get_task("gate.verdict").upstream_task_ids
+
+    def test_invalid_overrides_are_refused(self):
+        with pytest.raises(ThousandEyesConfigurationError, match=r"'gate': overrides: .*'blocking' is True"):
+            self.verdict(overrides={"1": {"blocking": "no"}})
 
 
 def test_the_verdict_has_openlineage_facets(worker_alone):

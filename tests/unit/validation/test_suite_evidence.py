@@ -145,6 +145,33 @@ class TestNonBlockingTests:
         assert [row["blocking"] for row in result["tests"]] == [True, False]
         assert result["counts"] == {"passed": 1, "failed": 1}
 
+    @pytest.mark.parametrize(
+        ("blocking", "expected"),
+        [
+            ((("Test *", False),), "passed"),
+            ((("Test *", False), ("test 2", True)), "failed"),
+            ((("test 2", True), ("Test *", False)), "passed"),
+        ],
+    )
+    def test_the_last_rule_that_fits_takes_precedence(self, blocking, expected):
+        rules = SuiteRules(None, blocking=(*blocking, ("1", True)))
+        assert judged([run("1"), run("2", "failed")], rules)["verdict"] == expected
+
+    def test_a_rule_for_one_test_takes_precedence_over_non_blocking(self):
+        rules = SuiteRules(None, ("*",), (("2", True),))
+        assert judged([run("1", "failed"), run("2", "failed")], rules)["verdict"] == "failed"
+        assert judged([run("1", "failed"), run("2")], rules)["verdict"] == "passed"
+
+    @pytest.mark.parametrize(
+        ("blocking", "expected"),
+        [((("*", False), ("Checkout", True)), "incomplete"), ((("*", False), ("1", True)), "passed")],
+    )
+    def test_a_test_of_unknown_name_is_blocking_if_it_may_be(self, blocking, expected):
+        result = judged(
+            [run("1")], SuiteRules(None, blocking=(*blocking, ("1", True))), expected_ids=["1", "2"]
+        )
+        assert result["verdict"] == expected
+
     def test_a_suite_of_non_blocking_tests_is_inconclusive(self):
         result = judged([run("1")], SuiteRules(non_blocking=("*",)))
         assert (result["verdict"], result["reason"]) == ("no_results", "the suite has no blocking test")
