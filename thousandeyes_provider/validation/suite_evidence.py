@@ -133,7 +133,9 @@ def suite_evidence(
     :param shadow: whether the suite only reports.
     :return: the evidence of the suite, at most 48 KiB of JSON.
     """
-    rows = sorted((_row(evidence, rules) for evidence in evidences), key=_rank)
+    rows = _without_surplus(
+        sorted((_row(evidence, rules) for evidence in evidences), key=_rank), expected_ids or ()
+    )
     missing = _missing_ids(rows, expected_ids)
     expected = max(len(rows) + len(missing), expected_count or 0)
     unnamed = expected - len(rows) - len(missing)
@@ -244,10 +246,28 @@ def _worst_check(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def _without_surplus(rows: Sequence[dict[str, Any]], expected_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows, each selected test at most as often as it was selected; the first, worst rows count."""
+    selected = Counter(map(str, expected_ids))
+    seen: Counter[str] = Counter()
+    kept = []
+    for row in rows:
+        test_id = _selected_id(row)
+        seen[test_id] += 1
+        if test_id not in selected or seen[test_id] <= selected[test_id]:
+            kept.append(row)
+    return kept
+
+
+def _selected_id(row: Mapping[str, Any]) -> str:
+    """The id by which the test of a row was selected."""
+    return str(row.get("from_test") or row["test_id"])
+
+
 def _missing_ids(rows: Sequence[Mapping[str, Any]], expected_ids: Sequence[str] | None) -> list[str]:
     """The selected tests without the evidence of a run, as often as a test was selected."""
     left = Counter(str(test_id) for test_id in expected_ids or ())
-    left.subtract(str(row.get("from_test") or row["test_id"]) for row in rows)
+    left.subtract(map(_selected_id, rows))
     return sorted(left.elements())
 
 

@@ -111,6 +111,22 @@ class TestInconclusiveTests:
         result = judged([run("1")], SuiteRules(), expected_ids=["1", "1"])
         assert result["missing"] == ["1"]
 
+    def test_a_second_run_of_one_test_does_not_replace_another(self):
+        result = judged([run("1"), run("1")], SuiteRules(2), expected_ids=["1", "2"])
+        assert (result["verdict"], result["missing"], result["counts"]) == (
+            "incomplete",
+            ["2"],
+            {"passed": 1},
+        )
+
+    def test_the_worst_of_surplus_runs_counts(self):
+        result = judged([run("1"), run("1", "failed")], SuiteRules(1), expected_ids=["1"])
+        assert (result["verdict"], result["counts"], result["expected_count"]) == ("failed", {"failed": 1}, 1)
+
+    def test_a_run_of_a_test_that_was_not_selected_counts(self):
+        result = judged([run("1"), run("2", "failed")], SuiteRules(), expected_ids=["1"])
+        assert (result["verdict"], result["expected_count"]) == ("failed", 2)
+
     def test_a_run_made_from_a_scheduled_test_counts_for_that_test(self):
         result = judged(
             [run("900", from_test={"test_id": "1", "test_name": "One"})], SuiteRules(), expected_ids=["1"]
