@@ -103,12 +103,20 @@ def _evidence_in(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
 def _is_evidence(value: Mapping[str, Any]) -> bool:
     return (
         value.get("verdict") in tuple(Verdict)
-        and bool(value.get("test_id"))
+        and isinstance(value.get("from_test") or {}, Mapping)
+        and bool(selected_id(value))
         and isinstance(value.get("agents"), Mapping)
         and isinstance(value.get("checks"), list)
         and isinstance(value.get("failed_agents"), list)
-        and isinstance(value.get("from_test", {}), Mapping)
     )
+
+
+def selected_id(evidence: Mapping[str, Any]) -> str:
+    """Return the id by which the test of a run was selected: that of the test that the run was made from, or its own.
+
+    A run whose creation failed has no id of its own.
+    """
+    return str(inner_value(evidence, "from_test", "test_id") or evidence.get("test_id") or "")
 
 
 def suite_evidence(
@@ -206,16 +214,16 @@ def _verdict(counts: Mapping[str, int], absent: int, rules: SuiteRules) -> tuple
 
 def _row(evidence: Mapping[str, Any], rules: SuiteRules) -> dict[str, Any]:
     """The row of a test in the suite: verdict, worst agent and worst check."""
-    test_id, test_name = str(evidence["test_id"]), display_name(evidence)
-    source_id = str((evidence.get("from_test") or {}).get("test_id") or "")
+    source_id, test_name = selected_id(evidence), display_name(evidence)
+    test_id = str(evidence.get("test_id") or source_id)
     row: dict[str, Any] = {
         "test_id": test_id,
         "test_name": test_name[:MAX_NAME],
         "test_type": evidence.get("test_type"),
         "verdict": str(evidence["verdict"]),
-        "blocking": rules.is_blocking(source_id or test_id, test_name),
+        "blocking": rules.is_blocking(source_id, test_name),
     }
-    if source_id:
+    if inner_value(evidence, "from_test", "test_id"):
         row["from_test"] = source_id
     if row["verdict"] != Verdict.PASSED:
         row["summary"] = str(evidence.get("summary") or "")
@@ -252,22 +260,17 @@ def _without_surplus(rows: Sequence[dict[str, Any]], expected_ids: Sequence[str]
     seen: Counter[str] = Counter()
     kept = []
     for row in rows:
-        test_id = _selected_id(row)
+        test_id = row.get("from_test") or row["test_id"]
         seen[test_id] += 1
         if test_id not in selected or seen[test_id] <= selected[test_id]:
             kept.append(row)
     return kept
 
 
-def _selected_id(row: Mapping[str, Any]) -> str:
-    """The id by which the test of a row was selected."""
-    return str(row.get("from_test") or row["test_id"])
-
-
 def _missing_ids(rows: Sequence[Mapping[str, Any]], expected_ids: Sequence[str] | None) -> list[str]:
     """The selected tests without the evidence of a run, as often as a test was selected."""
     left = Counter(str(test_id) for test_id in expected_ids or ())
-    left.subtract(map(_selected_id, rows))
+    left.subtract(row.get("from_test") or row["test_id"] for row in rows)
     return sorted(left.elements())
 
 

@@ -19,7 +19,7 @@ from thousandeyes_provider.validation.reports import (
     report,
     skip_outcome,
 )
-from thousandeyes_provider.validation.suite_evidence import worst_reason
+from thousandeyes_provider.validation.suite_evidence import selected_id, worst_reason
 from thousandeyes_provider.validation.summary import test_label, text_columns, verdict_level
 
 MAX_TABLE_TESTS = 40
@@ -66,12 +66,12 @@ def suite_junit(evidence: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], 
 
     A case of a test that is not blocking is skipped where it did not pass. A run without evidence is an error.
     """
-    blocking = {row["test_id"]: row["blocking"] for row in evidence["tests"]}
+    blocking = {row.get("from_test") or row["test_id"]: row["blocking"] for row in evidence["tests"]}
     cases = []
     properties = _facts(evidence)
     for run in runs:
         label = test_label(run)
-        is_blocking = blocking.get(str(run["test_id"]), True)
+        is_blocking = blocking.get(selected_id(run), True)
         properties.append((f"{label}: blocking", "true" if is_blocking else "false"))
         properties += [(f"{label}: {kind}", link) for kind, link in run["links"].items()]
         for case in junit_cases(run):

@@ -188,6 +188,21 @@ class TestNonBlockingTests:
         )
         assert result["verdict"] == expected
 
+    def test_a_failed_creation_is_named_by_the_test_that_it_was_made_from(self):
+        reason = {"test_id": "", "from_test": {"test_id": "7", "test_name": "Flaky search"}}
+        runs = collect_evidence([run("1"), run("2", "error") | reason])
+        result = judged(runs, SuiteRules(), expected_ids=["1", "7"])
+        assert (result["verdict"], result["missing"]) == ("incomplete", [])
+        assert [(row["test_id"], row["test_name"]) for row in result["tests"]] == [
+            ("7", "Flaky search"),
+            ("1", "Test 1"),
+        ]
+        assert "rate limit" in result["tests"][0]["summary"]
+        result = judged(runs, SuiteRules(None, ("Flaky*",)), expected_ids=["1", "7"])
+        assert result["verdict"] == "passed"
+        document = ElementTree.fromstring(suite_junit(result, runs, name="gate"))
+        assert document.findall(".//error") == []
+
     def test_a_suite_of_non_blocking_tests_is_inconclusive(self):
         result = judged([run("1")], SuiteRules(non_blocking=("*",)))
         assert (result["verdict"], result["reason"]) == ("no_results", "the suite has no blocking test")
