@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 from thousandeyes_provider.api.coerce import boolean, closest, number, objects_in
@@ -175,7 +176,7 @@ _COMMON = frozenset(metric.name for metric in _OF_EVERY_ROW)
 def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...]]:
     """Return the function that reads a metric from a row: one value, several when the name leads into a list, or none.
 
-    Null, objects, a time below zero and a negative ``healthScore`` do not count as values
+    Null, objects, a number that is not finite, a time below zero and a negative ``healthScore`` do not count as values
     (`docs/thousandeyes-api.md`, "Result types and errors"). A list of plain values at the end of the name is one text
     with an entry per line.
 
@@ -185,7 +186,9 @@ def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...
     metric = METRICS[result_type].get(name)
     derived = metric.derived if metric is not None else None
     # A time below zero and a negative health score mean "no value".
-    is_signless = (metric is not None and metric.unit == "ms") or name.rpartition(".")[2] == "healthScore"
+    is_signless = (metric is not None and metric.unit in ("ms", "us")) or name.rpartition(".")[
+        2
+    ] == "healthScore"
     parts = name.split(".") if derived is None and "." in name else None
 
     def is_void(value: Any) -> bool:
@@ -194,7 +197,7 @@ def metric_reader(result_type: str, name: str) -> Callable[[Row], tuple[Any, ...
 
     def read(row: Row) -> tuple[Any, ...]:
         value = row.get(name)
-        if type(value) is float or type(value) is int:
+        if type(value) is int or (type(value) is float and isfinite(value)):
             return () if is_signless and value < 0 else (value,)
         if value is None and parts is not None:
             inner = [_plain(part) for part in _inside(row, parts)]
@@ -248,4 +251,6 @@ def _plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, list):
         entries = [entry for entry in value if isinstance(entry, str) or number(entry) is not None]
         return "\n".join(map(str, entries)) if entries else None
-    return value if isinstance(value, (str, int, float)) else None
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if isinstance(value, (str, int)) else None

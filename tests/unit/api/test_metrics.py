@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from thousandeyes_provider.api.metrics import (
@@ -17,6 +19,7 @@ from thousandeyes_provider.api.result_types import RESULT_TYPES
 from thousandeyes_provider.simulator.rows import Measured, measured_row
 
 HTTP = "http-server"
+TOTAL_TIME_US = "dnsServerMeasurement.usedDnsResponse.timing.totalTimeUs"
 CERTIFICATES = {
     "sslCertificates": [
         {
@@ -28,6 +31,10 @@ CERTIFICATES = {
         {"daysUntilExpiry": None},
     ]
 }
+
+
+def dns_time(microseconds):
+    return {"dnsServerMeasurement": {"usedDnsResponse": {"timing": {"totalTimeUs": microseconds}}}}
 
 
 def test_every_result_type_has_a_table():
@@ -56,6 +63,12 @@ def test_every_field_of_the_simulator_is_listed(result_type, failed):
         (HTTP, "responseTime", {"responseTime": -1}, ()),
         (HTTP, "responseTime", {"responseTime": "-0.5"}, ()),
         (HTTP, "responseTime", {"responseTime": 0}, (0,)),
+        (HTTP, "responseTime", {"responseTime": math.nan}, ()),
+        (HTTP, "responseTime", {"responseTime": 10**400}, (10**400,)),
+        (HTTP, "a.b", {"a": [{"b": math.inf}, {"b": 1.5}]}, (1.5,)),
+        ("network", "loss", {"loss": -1}, (-1,)),
+        (HTTP, TOTAL_TIME_US, dns_time(-1), ()),
+        (HTTP, TOTAL_TIME_US, dns_time(250), (250,)),
         (
             "path-vis",
             "pathTraces.responseTime",
