@@ -228,11 +228,16 @@ def parse_structure(text: str, *, yaml: bool = False) -> Any:
         check_structure(value)
         return value
     try:
-        value = ast.literal_eval(text.strip())
+        tree = ast.parse(text.strip(), mode="eval")
+        value = ast.literal_eval(tree)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         if not yaml:
             raise ValueError(not_json) from None
         value = _parse_yaml(text)
+    else:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                _unique_keys([(ast.literal_eval(key), None) for key in node.keys if key is not None])
     check_structure(value)
     return value
 
@@ -266,13 +271,17 @@ def check_structure(value: Any) -> None:
             open_levels.pop()
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"duplicate key {json.dumps(key)} in one object")
+            raise ValueError(f"duplicate key {_quoted(key)} in one object")
         result[key] = value
     return result
+
+
+def _quoted(key: Any) -> str:
+    return json.dumps(key) if isinstance(key, str) else repr(key)
 
 
 def _parse_yaml(text: str) -> Any:
@@ -299,14 +308,19 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _check_yaml_node(node: Any, sizes: dict[int, int], depth: int = 0) -> int:
-    """Return the number of values below a YAML node with all aliases expanded, which merge keys (``<<``) do."""
+    """Return the number of values below a YAML node with all aliases expanded, which merge keys (``<<``) do.
+
+    :raises ValueError: when there are too many values or levels, or when an object has a key twice.
+    """
     if depth > MAX_DEPTH:
         raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
     known = sizes.get(id(node))
     if known is not None:
         return known
     size = 1
-    if not isinstance(node.value, str):
+    if node.id == "mapping":
+        _check_yaml_keys(node)
+    if node.id != "scalar":
         for part in node.value:
             for inner in part if isinstance(part, tuple) else (part,):
                 size += _check_yaml_node(inner, sizes, depth + 1)
@@ -314,3 +328,16 @@ def _check_yaml_node(node: Any, sizes: dict[int, int], depth: int = 0) -> int:
         raise ValueError(f"more than {MAX_VALUES} values, aliases included")
     sizes[id(node)] = size
     return size
+
+
+def _check_yaml_keys(mapping: Any) -> None:
+    """Refuse a mapping with a key twice: YAML would drop the first. The merge key ``<<`` loses nothing."""
+    keys = set()
+    for key, _ in mapping.value:
+        if key.id != "scalar" or key.tag == "tag:yaml.org,2002:merge":
+            continue
+        if (key.tag, key.value) in keys:
+            raise ValueError(
+                f"duplicate key {_quoted(key.value)} in one object, line {key.start_mark.line + 1}"
+            )
+        keys.add((key.tag, key.value))

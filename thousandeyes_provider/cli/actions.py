@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from thousandeyes_provider.api.coerce import inner_value
+from thousandeyes_provider.api.coerce import inner_value, parse_structure
 from thousandeyes_provider.api.expected_agents import type_implied_by
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES
@@ -505,11 +505,11 @@ def _gate_arguments(args: Namespace) -> dict[str, Any]:
     if not args.gate:
         return {}
     try:
-        content = yaml.safe_load(Path(args.gate).read_text())
+        content = parse_structure(Path(args.gate).read_text(), yaml=True)
     except OSError as error:
         raise ValueError(f"--gate {args.gate}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--gate {args.gate}: neither YAML nor JSON: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"--gate {args.gate}: {error}") from None
     if not isinstance(content, Mapping):
         raise ValueError(
             f"--gate {args.gate}: expected operator arguments or checks, got {type(content).__name__}"

@@ -217,6 +217,8 @@ class TestStructures:
         [
             ("a: 1\nb: [x, y]", {"a": 1, "b": ["x", "y"]}),
             ("base: &b {x: 1}\nother: {<<: *b, y: 2}", {"base": {"x": 1}, "other": {"x": 1, "y": 2}}),
+            ("base: &b {x: 1}\nother: {<<: *b, <<: {y: 2}}", {"base": {"x": 1}, "other": {"x": 1, "y": 2}}),
+            ("a: 0\n1: b\n'1': c", {"a": 0, 1: "b", "1": "c"}),
             ("plain text", "plain text"),
             ("", None),
         ],
@@ -242,6 +244,10 @@ class TestStructures:
             ("? {a: 1}\n: 2", "neither JSON nor YAML: while constructing a mapping"),
             ("!!python/object:os.system x", "neither JSON nor YAML: could not determine a constructor"),
             ('{"a": 1, "a": 2}', 'duplicate key "a" in one object'),
+            ("[{'a': 1, 'a': 2}]", 'duplicate key "a" in one object'),
+            ("{1: 'a', 1.0: 'b'}", "duplicate key 1.0 in one object"),
+            ("a: {b: 1}\nc: 2\na: 3", 'duplicate key "a" in one object, line 3'),
+            ("a:\n- b: 1\n  b: 2", 'duplicate key "b" in one object, line 3'),
         ],
         ids=lambda text: text[:20],
     )

@@ -318,7 +318,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("checks: [", "neither YAML nor JSON"),
+            ("checks: [", "neither JSON nor YAML"),
+            (
+                "checks:\n  http-server:\n    totalTime: {leq_to: 1}\n    totalTime: {leq_to: 9}\n",
+                'gate.yaml: duplicate key "totalTime" in one object, line 4',
+            ),
             ("- 1", "expected operator arguments or checks"),
             ("retries: 3", "unknown argument retries"),
             ("checks: {http-server: {responseTime: {leq_to: fast}}}", "expected a number"),
