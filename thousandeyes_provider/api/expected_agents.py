@@ -98,7 +98,21 @@ class ExpectedAgents:
         ]
         if not self.agents and self.count is not None and self.count > len(set(agents)):
             problems.append(f"{self.count} agents, but the test has {len(set(agents))}")
-        return problems
+        return problems + self.ambiguous_names(agents)
+
+    def ambiguous_names(self, agents: Iterable[Agent]) -> list[str]:
+        """Return a problem for each name without an id that several agents have: one report would count for all.
+
+        :param agents: agents of the test.
+        """
+        ids_by_name: dict[str, set[str]] = defaultdict(set)
+        for agent in agents:
+            ids_by_name[agent.folded_name()].add(agent.agent_id)
+        return [
+            f"{len(ids)} agents are named {agent.agent_name!r} (ids {', '.join(sorted(ids))}): use their ids"
+            for agent in self.agents
+            if not agent.agent_id and len(ids := ids_by_name[agent.folded_name()] - {""}) > 1
+        ]
 
 
 UNKNOWN = ExpectedAgents("unknown")

@@ -287,6 +287,23 @@ class TestProblemsWith:
     def test_agents_that_the_test_does_not_have_are_named(self, expected, problems):
         assert expected_from_argument(expected).problems_with(self.AGENTS) == problems
 
+    @pytest.mark.parametrize(
+        ("expected", "problems"),
+        [
+            (["rome", "Oslo"], ["2 agents are named 'rome' (ids 2, 3): use their ids"]),
+            (["2", "3"], []),
+            (["2", "1"], []),
+            (3, []),
+        ],
+    )
+    def test_a_name_of_several_agents_is_refused_with_their_ids(self, expected, problems):
+        agents = [*self.AGENTS, Agent("3", "ROME "), Agent("2", "Rome"), Agent("", "Rome")]
+        assert expected_from_argument(expected).problems_with(agents) == problems
+
+    def test_agents_of_a_definition_may_share_a_name(self):
+        agents = (Agent("1", "Rome"), Agent("2", "Rome"))
+        assert ExpectedAgents.of("test", agents).problems_with(agents) == []
+
     def test_ten_thousand_unknown_agents_are_fast(self):
         wrong = expected_from_argument([f"Osl{number}" for number in range(10_000)])
         problems = wrong.problems_with(self.AGENTS)
