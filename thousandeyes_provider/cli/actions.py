@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from thousandeyes_provider.api.coerce import inner_value, parse_structure
-from thousandeyes_provider.api.expected_agents import type_implied_by
+from thousandeyes_provider.api.expected_agents import Agent, agent_of, type_implied_by
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES
-from thousandeyes_provider.api.rounds import app_link, round_of
+from thousandeyes_provider.api.rounds import app_link, newest_round, round_of
 from thousandeyes_provider.api.run import Plan
+from thousandeyes_provider.cli.commands import BACKTEST_DAYS, PROPOSE_DAYS, PROPOSE_ONE_IN
 from thousandeyes_provider.validation.alert_rules import ConvertedRules, checks_from_rules
 from thousandeyes_provider.validation.backtest import Backtest, Gate, Incident, incidents_from, judge_round
 from thousandeyes_provider.validation.backtest import backtest as judge_history
@@ -216,10 +217,14 @@ def check(args: Namespace) -> int:
     arguments = _gate_arguments(args)
     gate = Gate.from_arguments(arguments)
     reader, plan = _plan(args, gate)
-    rows = {name: list(newest_rows) for name, newest_rows in reader.newest.items()}
-    newest = max((at for row in chain(*rows.values()) if (at := round_of(row))), default=None)
+    newest = newest_round(chain(*reader.newest.values()))
     if newest is None:
         raise ValueError(f"test {args.test_id} has no {' or '.join(plan.directions)} rounds")
+    # A result type that has no rows of this round yet must not be judged by its round before.
+    rows = {
+        name: [row for row in of_type if round_of(row) == newest] for name, of_type in reader.newest.items()
+    }
+    _check_names(args, gate, (agent_of(row) for row in chain(*reader.newest.values())))
     baseline = None
     if gate.checks.compares and arguments.get("compare_with"):
         source = arguments["compare_with"]
@@ -227,7 +232,7 @@ def check(args: Namespace) -> int:
             plan, str(source["test_id"]), gate.checks.result_types, str(source["window"]), newest - 1
         )
         baseline = baseline_from_rows(before, gate.checks, f"the {source['window']} before")
-    judged = judge_round(newest, rows, gate, plan.expected.agents, baseline)
+    judged = judge_round(newest, rows, gate, plan.expected, baseline)
     links = (app_link(row) for of_type in rows.values() for row in of_type)
     summary = {
         "verdict": judged.verdict.value,
@@ -314,6 +319,12 @@ def backtest(args: Namespace) -> int:
     if args.report and not args.report.endswith(".html"):
         raise ValueError(f"--report {args.report}: expected a file name that ends with .html")
     arguments = _gate_arguments(args)
+    if args.from_alert_rules and (
+        given := [name for name in ("checks", "max_agent_errors") if name in arguments]
+    ):
+        raise ValueError(
+            f"--from-alert-rules: not allowed with {' and '.join(given)} in --gate {args.gate}: the rules replace them"
+        )
     reader, plan = _plan(args, Gate.from_arguments(arguments))
     if args.from_alert_rules:
         converted = _alert_rule_checks(reader.hook, plan)
@@ -322,7 +333,8 @@ def backtest(args: Namespace) -> int:
         arguments = {**arguments, **converted.arguments()}
         reader, plan = _plan(args, Gate.from_arguments(arguments))
     gate = Gate.from_arguments(arguments)
-    history = _read_history(args, reader, plan)
+    history = _read_history(args, reader, plan, BACKTEST_DAYS)
+    _check_names(args, gate, (presence.agent for presence in history.agents.values()))
     incidents, notes = _incidents(reader.hook, plan, history)
     source = str((arguments.get("compare_with") or {}).get("test_id", plan.test_id))
     if source != plan.test_id:
@@ -343,8 +355,13 @@ def backtest(args: Namespace) -> int:
 @_command
 def propose(args: Namespace) -> int:
     """Propose a gate from the rounds of the last days."""
-    if args.one_in < 2:
-        raise ValueError(f"--one-in {args.one_in}: expected a whole number from 2")
+    if args.from_alert_rules:
+        history_options = {"--days": args.days, "--cache": args.cache, "--one-in": args.one_in}
+        if given := [option for option, value in history_options.items() if value is not None]:
+            raise ValueError(f"{given[0]}: not allowed with --from-alert-rules, which reads no history")
+    one_in = PROPOSE_ONE_IN if args.one_in is None else args.one_in
+    if one_in < 2:
+        raise ValueError(f"--one-in {one_in}: expected a whole number from 2")
     reader, plan = _plan(args, Gate())
     if args.from_alert_rules:
         converted = _alert_rule_checks(reader.hook, plan)
@@ -354,7 +371,7 @@ def propose(args: Namespace) -> int:
             "unconverted": [str(part) for part in converted.unconverted],
         }
     else:
-        proposal = propose_gate(_read_history(args, reader, plan), rate=1 / args.one_in)
+        proposal = propose_gate(_read_history(args, reader, plan, PROPOSE_DAYS), rate=1 / one_in)
         text, summary = proposal.to_yaml(), proposal.summary()
         result = proposal.to_json()
     if args.write:
@@ -369,11 +386,12 @@ def propose(args: Namespace) -> int:
     return PASSED
 
 
-def _read_history(args: Namespace, reader: ResultsReader, plan: Plan) -> History:
+def _read_history(args: Namespace, reader: ResultsReader, plan: Plan, default_days: int) -> History:
     from thousandeyes_provider.cli.history_reader import HistoryReader
 
-    if args.days < 1:
-        raise ValueError(f"--days {args.days}: expected a whole number from 1")
+    days = default_days if args.days is None else args.days
+    if days < 1:
+        raise ValueError(f"--days {days}: expected a whole number from 1")
     nested = {"header": "headers", "certificate": "sslCertificates"}
     history_reader = HistoryReader(
         reader.hook,
@@ -383,11 +401,11 @@ def _read_history(args: Namespace, reader: ResultsReader, plan: Plan) -> History
         cache=Path(args.cache) if args.cache else None,
     )
     with _progress(history_reader, f"Test {plan.test_id}"):
-        history = history_reader.read(args.days)
+        history = history_reader.read(days)
     if not len(history):
-        days = "day" if args.days == 1 else f"{args.days} days"
+        period = "day" if days == 1 else f"{days} days"
         raise ValueError(
-            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {days}"
+            f"test {plan.test_id} has no {' or '.join(plan.directions)} rounds in the last {period}"
         )
     return history
 
@@ -497,7 +515,15 @@ def _plan(args: Namespace, gate: Gate) -> tuple[ResultsReader, Plan]:
     expand = {name: fields for name in wanted if (fields := gate.checks.expand_for(name))}
     reader = ResultsReader(_hook(args), log, expand=expand)
     test_type = args.test_type or type_implied_by(wanted)
-    return reader, reader.plan(args.test_id, test_type=test_type, result_types=wanted or None, expected=None)
+    return reader, reader.plan(
+        args.test_id, test_type=test_type, result_types=wanted or None, expected=gate.expected_agents
+    )
+
+
+def _check_names(args: Namespace, gate: Gate, agents: Iterable[Agent]) -> None:
+    """Refuse names in ``expected_agents`` that several agents of the test have."""
+    if gate.expected_agents and (problems := gate.expected_agents.ambiguous_names(agents)):
+        raise ValueError(f"--gate {args.gate}: expected_agents: {'; '.join(problems)}")
 
 
 def _gate_arguments(args: Namespace) -> dict[str, Any]:

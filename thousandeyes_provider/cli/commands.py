@@ -12,6 +12,9 @@ GROUP = "thousandeyes"
 DESCRIPTION = "ThousandEyes tests as gates: list, check, run, backtest and propose."
 ACTIONS = "thousandeyes_provider.cli.actions"
 
+BACKTEST_DAYS, PROPOSE_DAYS, PROPOSE_ONE_IN = 14, 28, 500
+"""Defaults of ``--days`` and ``--one-in``. The parsed options are ``None`` when left out, to refuse useless ones."""
+
 
 class CommandOption(NamedTuple):
     """An option: its flags and the arguments of ``ArgumentParser.add_argument``."""
@@ -71,13 +74,7 @@ _RULES = _option(
 
 
 def _days(default: int) -> CommandOption:
-    return _option(
-        "--days",
-        type=int,
-        default=default,
-        metavar="N",
-        help="days of history to read (default: %(default)s)",
-    )
+    return _option("--days", type=int, metavar="N", help=f"days of history to read (default: {default})")
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -141,7 +138,7 @@ COMMANDS: tuple[Command, ...] = (
             _TEST_TYPE,
             _GATE,
             _RULES,
-            _days(14),
+            _days(BACKTEST_DAYS),
             _CACHE,
             _option("--report", metavar="FILE", help="write an HTML report with a chart of the rounds"),
         ),
@@ -155,14 +152,13 @@ COMMANDS: tuple[Command, ...] = (
             _TEST,
             _TEST_TYPE,
             _RULES,
-            _days(28),
+            _days(PROPOSE_DAYS),
             _CACHE,
             _option(
                 "--one-in",
                 type=int,
-                default=500,
                 metavar="N",
-                help="allow at most one false alarm in N rounds (default: %(default)s)",
+                help=f"allow at most one false alarm in N rounds (default: {PROPOSE_ONE_IN})",
             ),
             _option("--write", metavar="FILE", help="write the YAML to this file (default: standard output)"),
         ),

@@ -14,7 +14,14 @@ from functools import cached_property
 from typing import Any
 
 from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, parse_allowed_errors, whole_number
-from thousandeyes_provider.api.expected_agents import Agent, share_or_count
+from thousandeyes_provider.api.expected_agents import (
+    Agent,
+    ExpectedAgents,
+    agent_of,
+    expected_from_argument,
+    is_among,
+    share_or_count,
+)
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import TEST_TYPES, Row
 from thousandeyes_provider.api.rounds import app_link, epoch_seconds, row_key, window_seconds
@@ -43,6 +50,7 @@ class Gate:
     :param min_agents: agents that are enough: a count, a fraction, or ``None`` for all.
     :param max_agent_errors: agents that may report an error: a count or a fraction.
     :param confirm_failures: number of further runs that must confirm a failed run.
+    :param expected_agents: the agents that should report; ``None``: those of the test.
     """
 
     checks: Checks = NO_CHECKS
@@ -50,6 +58,7 @@ class Gate:
     min_agents: int | float | None = None
     max_agent_errors: int | float = 0
     confirm_failures: int = 0
+    expected_agents: ExpectedAgents | None = None
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Gate:
@@ -78,12 +87,17 @@ class Gate:
             max_agent_errors = parse_allowed_errors(arguments.get("max_agent_errors", 0))
         except ValueError as error:
             raise ValueError(f"max_agent_errors: {error}") from None
+        try:
+            expected_agents = expected_from_argument(arguments.get("expected_agents"))
+        except ValueError as error:
+            raise ValueError(f"expected_agents: {error}") from None
         return cls(
             checks=checks,
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
             max_agent_errors=max_agent_errors,
             confirm_failures=repeats,
+            expected_agents=expected_agents,
         )
 
     def result_types(self, test_type: str) -> tuple[str, ...]:
@@ -326,9 +340,9 @@ def backtest(
 ) -> Backtest:
     """Judge every round of a history as the operator would have.
 
-    The agents expected in a round are those that belonged to the test at that time. A round that is missing as a whole
-    is a gap of the history, not a verdict. The rounds after a failed round stand for the runs that have to confirm it,
-    with the baseline of the failed round.
+    The agents expected in a round are those of ``expected_agents``, else those that belonged to the test at that time.
+    A round that is missing as a whole is a gap of the history, not a verdict. The rounds after a failed round stand for
+    the runs that have to confirm it, with the baseline of the failed round.
 
     :param incidents: alerts and events to compare the failures with.
     :param notes: what could not be read, for the output.
@@ -347,7 +361,9 @@ def judge_rounds(history: History, gate: Gate) -> Iterator[JudgedRound]:
     def judged(round_id: int, before: Baseline | None) -> JudgedRound:
         of_round = history.rows(round_id)
         rows = {name: of_round.get(name, []) for name in gate.result_types(history.test_type)}
-        expected = [history.agents[key].agent for key in history.expected(round_id)]
+        expected = gate.expected_agents or ExpectedAgents.of(
+            "remembered", (history.agents[key].agent for key in history.expected(round_id))
+        )
         return judge_round(round_id, rows, gate, expected, before)
 
     for place, round_id in enumerate(history.rounds):
@@ -378,29 +394,37 @@ def judge_round(
     round_id: int,
     rows: Mapping[str, Sequence[Row]],
     gate: Gate,
-    expected: Sequence[Agent],
+    expected: ExpectedAgents,
     before: Baseline | None = None,
 ) -> JudgedRound:
     """The verdict on one round.
 
     :param rows: its rows of every result type that the operator waits for.
-    :param expected: the agents that should report.
+    :param expected: the agents that should report. When they are unknown, the round is inconclusive unless
+        ``min_agents`` is a count.
     :param before: the baseline of the round.
     """
     judgement = judge(rows, gate.max_agent_errors, gate.checks, before)
     warned = tuple(
         _title(result) for result in judgement.checks if not result.passed and not result.fails_verdict
     )
-    reported = set.intersection(*({row_identity(row) for row in of_type} for of_type in rows.values()))
-    missing = tuple(str(agent) for agent in expected if (agent.agent_id or agent.agent_name) not in reported)
-    present = len(expected) - len(missing)
-    needed = gate.min_agents
-    needed = len(expected) if needed is None else share_or_count(needed, len(expected)) or 0
+    reported_by_type = [{row_identity(row): row for row in of_type} for of_type in rows.values()]
+    reported = set.intersection(*map(set, reported_by_type))
+    has_reported = is_among(agent_of(reported_by_type[0][key]) for key in reported)
+    missing = tuple(str(agent) for agent in expected.agents if not has_reported(agent))
+    present = len(expected.agents) - len(missing) if expected.agents else len(reported)
+    needed = expected.count
+    if gate.min_agents is not None:
+        needed = share_or_count(gate.min_agents, expected.count)
     if not any(rows.values()):
         return JudgedRound(round_id, Verdict.NO_RESULTS, (), missing, f"no {' or '.join(rows)} rows")
+    if needed is None:
+        reason = f"{present} agents reported, but the expected agents are unknown; set expected_agents"
+        return JudgedRound(round_id, Verdict.INCOMPLETE, (), (), reason, _link(rows, ()))
     if present < needed or not judgement.judged:
         names = join_truncated(missing, MAX_AGENTS_NAMED)
-        reason = f"{present} of {len(expected)} agents reported, {needed} needed"
+        total = "" if expected.count is None else f" of {expected.count}"
+        reason = f"{present}{total} agents reported, {needed} needed"
         reason += f"; missing: {names}" if missing else ""
         return JudgedRound(round_id, Verdict.INCOMPLETE, (), missing, reason, _link(rows, ()))
     if judgement.passed:

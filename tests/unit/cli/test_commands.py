@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from types import ModuleType
 
 import pytest
@@ -116,6 +117,59 @@ class TestJudging:
             yaml.safe_dump({"checks": changed, "compare_with": {"test_id": checkout, "window": "6h"}})
         )
         assert command("check", checkout, "--gate", path)[0] == 0
+
+    def test_check_judges_no_result_type_by_an_earlier_round(self, simulator, command, tmp_path):
+        test_id = simulator.add_test("page-load", agents=AGENTS, history=[400])
+        simulator.run(test_id, delays={"http-server": 0, "page-load": 4000})
+        time.sleep(0.1)
+        path = tmp_path / "gate.yaml"
+        path.write_text(
+            "http-server: {responseTime: {leq_to: 9000}}\npage-load: {pageLoadTime: {leq_to: 90000}}\n"
+        )
+        code, out, _ = command("check", test_id, "--gate", path, "--output", "json")
+        (judged,) = json.loads(out)
+        assert (code, judged["verdict"]) == (2, "incomplete")
+        assert judged["reason"].startswith("0 of 3 agents reported, 3 needed; missing:")
+
+    def test_check_of_a_round_in_progress_needs_the_expected_agents(self, simulator, command, tmp_path):
+        test_id = simulator.add_test(
+            "http-server", agents=AGENTS, history=[], switches={"typed_lookup": "404"}
+        )
+        simulator.run(test_id, delays={"Singapore": 4000, "Ashburn, VA": 0, "Frankfurt, Germany": 0})
+        time.sleep(0.1)
+        code, out, _ = command("check", test_id, "--output", "json")
+        (judged,) = json.loads(out)
+        assert (code, judged["verdict"]) == (2, "incomplete")
+        assert (
+            judged["reason"] == "2 agents reported, but the expected agents are unknown; set expected_agents"
+        )
+        path = tmp_path / "gate.yaml"
+        for arguments, expected_code in (
+            ("expected_agents: 2", 0),
+            ("expected_agents: 3", 2),
+            ("expected_agents: ['ashburn, va', 'Frankfurt, Germany']", 0),
+            ("expected_agents: ['ashburn, va', Singapore]", 2),
+            ("min_agents: 2", 0),
+            ("min_agents: 3", 2),
+            ("min_agents: 0.5", 2),
+        ):
+            path.write_text(arguments)
+            assert command("check", test_id, "--gate", path)[0] == expected_code, arguments
+
+    @pytest.mark.parametrize("name", ["check", "backtest", "run"])
+    def test_a_name_of_several_agents_is_refused(self, simulator, command, tmp_path, name):
+        ids = [simulator.add_agent(spelling).agent_id for spelling in (f"Oslo {name}", f"OSLO {name}")]
+        test_id = simulator.add_test("http-server", agents=ids, history=[400])
+        path = tmp_path / "gate.yaml"
+        path.write_text(f"expected_agents: [oslo {name}]")
+        code, _, err = command(name, test_id, "--gate", path)
+        assert code == 2
+        assert (
+            f"expected_agents: 2 agents are named 'oslo {name}' (ids {', '.join(ids)}): use their ids" in err
+        )
+        assert simulator.run_calls(test_id) == 0
+        path.write_text(f"expected_agents: {ids}")
+        assert command(name, test_id, "--gate", path)[0] == 0
 
     def test_run_passes_with_the_evidence(self, simulator, command, checkout, gate, tmp_path):
         report = tmp_path / "junit.xml"
@@ -254,6 +308,21 @@ class TestAlerts:
         assert "would have failed 144 of 144 rounds (100 %) in 1 episode" in out
         assert "not converted: Automatic" in err
 
+    @pytest.mark.parametrize("option", ["--days", "--one-in", "--cache"])
+    def test_options_of_a_history_are_refused_with_alert_rules(self, command, scheduled, tmp_path, option):
+        value = tmp_path / "cache" if option == "--cache" else 28
+        code, _, err = command("propose", scheduled, "--from-alert-rules", option, value)
+        message = f"error: {option}: not allowed with --from-alert-rules, which reads no history\n"
+        assert (code, err) == (2, message)
+
+    @pytest.mark.parametrize("name", ["checks", "max_agent_errors"])
+    def test_what_alert_rules_set_is_refused_in_a_gate(self, command, scheduled, tmp_path, name):
+        path = tmp_path / "gate.yaml"
+        path.write_text(yaml.safe_dump({name: GATE[name]}))
+        code, _, err = command("backtest", scheduled, "--from-alert-rules", "--gate", path)
+        expected = f"--from-alert-rules: not allowed with {name} in --gate {path}: the rules replace them"
+        assert (code, err) == (2, f"error: {expected}\n")
+
     @pytest.mark.parametrize("name", ["backtest", "propose"])
     def test_a_test_without_alert_rules_is_an_error(self, command, scheduled, name):
         code, _, err = command(name, scheduled, "--from-alert-rules")
@@ -327,6 +396,7 @@ class TestErrors:
             ("retries: 3", "unknown argument retries"),
             ("checks: {http-server: {responseTime: {leq_to: fast}}}", "expected a number"),
             ("max_agent_errors: -1", "max_agent_errors"),
+            ("expected_agents: 0", "expected_agents: must be at least 1 agent, got 0"),
             ("checks: {http-server: {responseTime: {change_leq_to: 0.2}}}", "needs compare_with"),
             ("compare_with: {window: 2h}", "compare_with: expected {'test_id': …, 'window': '24h'}"),
         ],

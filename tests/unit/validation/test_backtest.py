@@ -118,6 +118,15 @@ class TestVerdicts:
         assert judged(built, **LIMIT, min_agents=2).inconclusive == []
         assert judged(built, **LIMIT, min_agents=0.6).inconclusive == []
 
+    @pytest.mark.parametrize(
+        ("expected", "verdict"),
+        [(2, "passed"), (3, "incomplete"), (["agent 1", "3"], "passed"), (["Agent 2", "3"], "incomplete")],
+    )
+    def test_expected_agents_replace_those_of_the_history(self, expected, verdict):
+        built = history(4, r2a2=None)
+        outcome = judged(built, **LIMIT, expected_agents=expected)
+        assert outcome.judged[2].verdict.value == verdict
+
     def test_a_round_without_rows_of_a_required_type_has_no_results(self):
         built = History("7", "page-load")
         built.add("http-server", [row(0)])
