@@ -38,11 +38,12 @@ class SelectTestsOperator(BaseOperator):
     :param tags: tags as ``key:value``, such as ``service:checkout``, or ``key`` for any value. Each must exist; a tag
         that no test carries selects nothing. Templated.
     :param match_tags: whether a test must carry ``all`` of the tags or ``any`` of them.
-    :param exclude: ids and names of tests to leave out, with wildcards; together with ``test_ids`` only ids. Templated.
+    :param exclude: ids and names of tests to leave out, with wildcards; together with ``test_ids`` only ids. A name or
+        id without a wildcard must exist. Templated.
     :param test_type: select only tests of this type.
     :param max_tests: largest number of tests, from 1 to Airflow's ``[core] max_map_length``, which is the default. More
         tests are an error, before anything is run.
-    :param overrides: arguments of single tests, by id or by name with wildcards. Where several fit, the later wins:
+    :param overrides: arguments of single tests, by id or by name as in ``exclude``. Where several fit, the later wins:
         ``{"Checkout*": {"checks": {…}}, "281474976710706": {"min_agents": 3}}``. Templated.
     :param defaults: arguments of every run that ``overrides`` may replace. Templated.
     :param account_group_id: account group (``aid``) of the tests. Templated.

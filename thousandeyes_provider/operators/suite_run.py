@@ -53,10 +53,12 @@ def select(task: BaseOperator, context: Context) -> tuple[list[Json], ThousandEy
         options = parse_options(task, SelectOptions, context)
         key = "test_id" if options.test_ids else "from_test"
         if options.test_ids:
-            tests: list[Mapping[str, Any]] = [{"testId": test_id} for test_id in options.test_ids]
+            tests = _instant_tests(task, options)
         else:
             hook = ThousandEyesHook(options.thousandeyes_conn_id, options.account_group_id)
             tests = _scheduled_tests(task, options, hook)
+        for argument, pattern in _patterns_without_match(options, tests):
+            task.log.warning("%s: %r matches none of the %d selected tests", argument, pattern, len(tests))
         tests = [test for test in tests if not _fits_any(options.exclude, test)]
         _check_size(task, options, len(tests))
         minutes = math.ceil(len(tests) / RUNS_PER_MINUTE)
@@ -77,6 +79,19 @@ def select(task: BaseOperator, context: Context) -> tuple[list[Json], ThousandEy
             hook.close()
 
 
+def _instant_tests(task: BaseOperator, options: SelectOptions) -> list[Mapping[str, Any]]:
+    """The instant tests to rerun. Only their ids are known, so every pattern has to match one."""
+    tests: list[Mapping[str, Any]] = [{"testId": test_id} for test_id in options.test_ids]
+    problems = [
+        f"{argument}: no id {pattern!r} in test_ids, whose names are not known"
+        f"{did_you_mean(pattern, options.test_ids)}"
+        for argument, pattern in _patterns_without_match(options, tests)
+    ]
+    if problems:
+        raise ThousandEyesConfigurationError(f"{task_label(task)}: {'; '.join(problems)}")
+    return tests
+
+
 def _scheduled_tests(
     task: BaseOperator, options: SelectOptions, hook: ThousandEyesHook
 ) -> list[Mapping[str, Any]]:
@@ -91,7 +106,12 @@ def _scheduled_tests(
     problems += [
         _unknown("names", name, names.values())
         for name in options.names
-        if not set("*?") & set(name) and name.casefold() not in names
+        if not _has_wildcard(name) and name.casefold() not in names
+    ]
+    problems += [
+        _unknown(argument, pattern, (*names.values(), *by_id))
+        for argument, pattern in _patterns_without_match(options, listed)
+        if not _has_wildcard(pattern)
     ]
     if problems:
         raise ThousandEyesConfigurationError(f"{task_label(task)}: {'; '.join(problems)}")
@@ -122,6 +142,22 @@ def _scheduled_tests(
 
 def _unknown(argument: str, value: str, known: Iterable[str]) -> str:
     return f"{argument}: no test {value!r} in GET /tests{did_you_mean(value, known)}"
+
+
+def _has_wildcard(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def _patterns_without_match(
+    options: SelectOptions, tests: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str]]:
+    """The ids and names in exclude and overrides that mean none of the tests, each after its argument."""
+    return [
+        (argument, pattern)
+        for argument, patterns in (("exclude", options.exclude), ("overrides", options.overrides))
+        for pattern in patterns
+        if not any(_fits_any((pattern,), test) for test in tests)
+    ]
 
 
 def _fits_any(patterns: Sequence[str], test: Mapping[str, Any]) -> bool:

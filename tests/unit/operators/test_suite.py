@@ -95,6 +95,28 @@ class TestSelection:
         }
         assert not any("blocking" in run for run in runs)
 
+    def test_all_tests_to_rerun_can_have_overrides(self, select):
+        assert select(test_ids=["1", "2"], overrides={"*": {"grace": 5}, "2": {"grace": 9}}) == [
+            {"test_id": "1", "grace": 5},
+            {"test_id": "2", "grace": 9},
+        ]
+
+    @pytest.mark.parametrize(
+        ("arguments", "warning"),
+        [
+            ({"exclude": "Ads*"}, "exclude: 'Ads*' matches none of the 2 selected tests"),
+            (
+                {"overrides": {"Search": {"grace": 5}}},
+                "overrides: 'Search' matches none of the 2 selected tests",
+            ),
+        ],
+    )
+    def test_a_pattern_that_matches_no_selected_test_is_logged(
+        self, services, select, log, arguments, warning
+    ):
+        assert len(select(tags="service:checkout", **arguments)) == 2
+        assert warning in log()
+
     def test_a_type_without_an_instant_form_is_skipped_with_a_warning(self, select, log, monkeypatch):
         tests = [
             {"testId": "1", "testName": "Good", "type": "http-server"},
@@ -114,6 +136,22 @@ class TestRefused:
             ({"tags": "service:chekout"}, r"service:chekout.*service:checkout"),
             ({"names": ["Serch"]}, r"names: no test 'Serch' in GET /tests; did you mean 'Search'\?"),
             ({"from_tests": ["1"]}, r"from_tests: no test '1' in GET /tests"),
+            (
+                {"names": "*", "overrides": {"Serch": {"min_agents": 1}}},
+                r"overrides: no test 'Serch' in GET /tests; did you mean 'Search'\?",
+            ),
+            (
+                {"names": "*", "overrides": {"999": {}}, "exclude": "Chekout"},
+                r"exclude: no test 'Chekout' .*'Checkout'\?; overrides: no test '999' in GET /tests",
+            ),
+            (
+                {"test_ids": "202703", "overrides": {"20270S": {"min_agents": 1}}},
+                r"overrides: no id '20270S' in test_ids, whose names are not known; did you mean '202703'\?",
+            ),
+            (
+                {"test_ids": "202703", "overrides": {"Checkout*": {}}, "exclude": ["202704"]},
+                r"exclude: no id '202704' in test_ids.*; overrides: no id 'Checkout\*' in test_ids",
+            ),
             ({"tags": "service", "max_tests": 2}, r"3 tests selected, max_tests allows 2; nothing was run"),
         ],
     )
