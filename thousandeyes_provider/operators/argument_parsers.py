@@ -47,6 +47,11 @@ class ConfidentialArgument(ValueError):
     """The value of the argument is not repeated in the error, because it may hold a password."""
 
 
+def is_absent(value: object) -> bool:
+    """Whether a value is ``None``, or the text that a template makes of it."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
 def parse_test_id(value: object) -> str:
     """Parse the id of a test."""
     text = str(value).strip()
@@ -224,18 +229,28 @@ BLOCKING = "blocking"
 
 
 def parse_texts(value: object) -> tuple[str, ...]:
-    """Parse ids, names or tags: a list, a JSON list, or a text with commas; empty when not given."""
+    """Parse ids, names or tags: a list, a JSON list, or a text with commas; empty when not given.
+
+    Only a text with commas may have empty entries. In a list they are templates that rendered to nothing.
+    """
     if value is None:
         return ()
     if isinstance(value, str):
         text = value.strip()
-        value = read_structure(text) if text.startswith("[") else text.split(",")
+        if not text.startswith("["):
+            return tuple(
+                dict.fromkeys(entry for item in text.split(",") if not is_absent(entry := item.strip()))
+            )
+        value = read_structure(text)
     if not isinstance(value, Iterable) or isinstance(value, Mapping | bytes | str):
         raise ValueError("expected a list of texts")
-    texts = list(value)
-    if not all(isinstance(text, str | int) and not isinstance(text, bool) for text in texts):
-        raise ValueError("expected a list of texts")
-    return tuple(dict.fromkeys(text for item in texts if (text := str(item).strip()) not in ("", "None")))
+    entries = list(value)
+    for number, entry in enumerate(entries, 1):
+        if is_absent(entry):
+            raise ValueError(f"entry {number} is empty; expected an id, a name or a tag")
+        if isinstance(entry, bool) or not isinstance(entry, str | int):
+            raise ValueError("expected a list of texts")
+    return tuple(dict.fromkeys(str(entry).strip() for entry in entries))
 
 
 def parse_max_tests(value: object) -> int:

@@ -85,8 +85,7 @@ def optional(parse: Callable[[object], T], *, may_name_file: bool = False) -> T 
     """Declare an option that is ``None``, or what a template makes of it, when the argument is not given."""
 
     def parse_optional(value: object) -> T | None:
-        is_absent = value is None or (isinstance(value, str) and value.strip() in ("", "None"))
-        return None if is_absent else parse(value)
+        return None if parsers.is_absent(value) else parse(value)
 
     return option(parse_optional, may_name_file=may_name_file)
 

@@ -11,7 +11,7 @@ with DAG("suite_of_reruns", schedule=None, params={"test_ids": [], "non_blocking
     gate = instant_test_suite(
         "gate",
         test_ids="{{ params.test_ids }}",
-        non_blocking=["{{ params.non_blocking | join(',') }}"],
+        non_blocking="{{ params.non_blocking | join(',') }}",
         report_path="{{ params.report | default('') }}",
         **QUICK,
     )

@@ -77,6 +77,14 @@ class TestSelection:
         runs = select(**arguments)
         assert {run["from_test"] for run in runs} == {services[name] for name in names}
 
+    @pytest.mark.parametrize("absent", [None, "", "None", " , "])
+    def test_an_absent_argument_selects_nothing(self, services, select, absent):
+        runs = select(names="Search", tags=absent, from_tests=absent, exclude=absent, test_ids=absent)
+        assert [run["from_test"] for run in runs] == [services["Search"]]
+
+    def test_a_text_with_commas_may_have_empty_entries(self, select):
+        assert select(test_ids="1,, 2,None,") == [{"test_id": "1"}, {"test_id": "2"}]
+
     def test_ids_are_added_to_what_a_tag_selects(self, services, select):
         runs = select(from_tests=[services["Search"]], tags="service:checkout")
         assert {run["from_test"] for run in runs} == set(services.values())
@@ -177,6 +185,13 @@ class TestRefused:
             ({"test_ids": ["1"], "max_tests": 0}, "max_tests=.*1 or more"),
             ({"test_ids": {"a": 1}}, "test_ids=.*expected a list of texts"),
             ({"test_ids": [True]}, "test_ids=.*expected a list of texts"),
+            (
+                {"test_ids": ["202703", "None"]},
+                "test_ids=.*entry 2 is empty; expected an id, a name or a tag",
+            ),
+            ({"names": "Shop*", "tags": [""]}, "tags=.*entry 1 is empty"),
+            ({"from_tests": '["1", null]'}, "from_tests=.*entry 2 is empty"),
+            ({"names": "*", "exclude": ["1", " "]}, "exclude=.*entry 2 is empty"),
             ({"tags": ["a:b"], "match_tags": "some"}, "match_tags=.*all, any"),
             (
                 {"test_ids": ["1"], "overrides": {"1": {"blocking": "no"}}},
