@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -34,11 +34,14 @@ class AsyncSession:
     """An ``aiohttp`` session with the options of each request.
 
     :param ssl: how to check the server's certificate; ``False``: not at all.
+    :param token: the bearer token. It is no header of the session: ``aiohttp`` also sends those to the proxy, and
+        ``Authorization`` as ``Proxy-Authorization``.
     """
 
     client: aiohttp.ClientSession
-    proxy: str | None
+    proxy: str | None = field(repr=False)
     ssl: ssl.SSLContext | bool
+    token: str = field(repr=False)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -54,14 +57,14 @@ async def open_session(settings: ConnectionSettings, connections: int) -> AsyncS
     context = await asyncio.to_thread(_context, settings) if settings.base_url.startswith("https") else True
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
-        headers={**HEADERS, "Authorization": f"Bearer {settings.token}"},
+        headers=HEADERS,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None),  # each request has its own
         trace_configs=[_recording()],
     )
-    return AsyncSession(client, _proxy(settings), context)
+    return AsyncSession(client, _proxy(settings), context, settings.token)
 
 
 async def send(session: AsyncSession, request: ApiRequest, timeout: float) -> Response | NoResponse:
@@ -83,6 +86,7 @@ async def _send(session: AsyncSession, request: ApiRequest, progress: Progress) 
     async with session.client.request(
         request.endpoint.method,
         yarl.URL(request.url, encoded=True),  # its parts are quoted already
+        headers={"Authorization": f"Bearer {session.token}"},
         json=request.body,
         proxy=session.proxy,
         ssl=session.ssl,

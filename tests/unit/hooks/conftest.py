@@ -110,7 +110,7 @@ def either(connect_either):
 
 
 class Peer:
-    """A small HTTP server or proxy that returns an empty list of tests and records requests."""
+    """A small HTTP server or proxy that returns an empty list of tests, opens no tunnel, and records requests."""
 
     def __init__(self, context=None):
         self.requests = []
@@ -123,6 +123,10 @@ class Peer:
                 handler.send_header("Content-Length", str(len(body)))
                 handler.end_headers()
                 handler.wfile.write(body)
+
+            def do_CONNECT(handler):
+                self.requests.append((handler.path, dict(handler.headers)))
+                handler.send_error(502)
 
             def log_message(self, *_):
                 pass

@@ -291,6 +291,25 @@ class TestProxiesAndCertificates:
         assert hook.list_tests() == []
         assert len(proxy.requests) == 2
 
+    @pytest.mark.parametrize("user", ["", "user:pa55word@"])
+    def test_a_proxy_never_gets_the_token_of_a_tunnel(self, connect_either, proxy, user):
+        fields = {"conn_type": "thousandeyes", "host": "https://te.example", "password": "secret-token"}
+        extra = {"proxies": f"http://{user}127.0.0.1:{proxy.port}", "retry_limit": 1, "timeout": 3}
+        with pytest.raises(ThousandEyesConnectionError, match="could not connect"):
+            connect_either(fields={**fields, "extra": extra}).list_tests()
+        ((path, headers),) = proxy.requests
+        assert path == "te.example:443"
+        assert headers.get("Proxy-Authorization") == ("Basic dXNlcjpwYTU1d29yZA==" if user else None)
+        assert "secret-token" not in str(headers)
+
+    def test_a_plain_request_has_no_credentials_for_the_proxy(self, connect_either, proxy):
+        fields = {"conn_type": "thousandeyes", "host": "http://te.example", "password": "secret-token"}
+        extra = {"allow_http": True, "proxies": f"http://127.0.0.1:{proxy.port}"}
+        assert connect_either(fields={**fields, "extra": extra}).list_tests() == []
+        ((_, headers),) = proxy.requests
+        assert headers["Authorization"] == "Bearer secret-token"
+        assert "Proxy-Authorization" not in headers
+
     @pytest.mark.parametrize("trusted", [True, False])
     def test_the_proxy_of_the_environment_is_used_by_default(
         self, simulator, connect_either, proxy, monkeypatch, trusted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import io
+import re
 import socket
 import ssl
 import time
@@ -17,7 +18,8 @@ import urllib3
 from aiohttp.client_reqrep import ConnectionKey
 
 from thousandeyes_provider.api.response import NoResponse
-from thousandeyes_provider.hooks import transport
+from thousandeyes_provider.hooks import async_transport, transport
+from thousandeyes_provider.hooks.connection import ConnectionSettings
 
 PLACE = ConnectionKey("te.example", 443, True, True, None, None, None)
 REFUSED = OSError(111, "Connection refused")
@@ -103,6 +105,19 @@ def test_a_custom_request_may_have_no_timeout(simulator, hook):
     assert session.headers["X-Ours"] == "1"
     answer = session.get(f"{hook.settings.base_url}/tests", timeout=None)
     assert len(answer.json()["tests"]) == 12
+
+
+def test_the_repr_of_a_session_has_neither_token_nor_proxy_password():
+    settings = ConnectionSettings(
+        "http://te.example/v7", "t0ken", proxies={"http": "http://user:pa55word@proxy.example"}
+    )
+
+    async def shown():
+        session = await async_transport.open_session(settings, 1)
+        await session.close()
+        return repr(session)
+
+    assert not {"t0ken", "pa55word"} & set(re.findall(r"\w+", asyncio.run(shown())))
 
 
 def test_reading_stops_at_the_deadline():
