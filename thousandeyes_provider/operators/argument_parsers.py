@@ -132,12 +132,10 @@ def parse_compare_with(value: object) -> Json | None:
         raise ValueError(f"expected {expected}")
     if "verdict" in value:
         return dict(value)
-    unknown = [name for name in value if name not in ("test_id", "window", "test_type")]
-    if unknown or "test_id" not in value or "window" not in value:
+    if set(value) != {"test_id", "window"}:
         raise ValueError(f"expected {expected}")
-    parse_test_id(value["test_id"])
     rounds.window_seconds(value["window"])
-    return dict(value)
+    return {"test_id": parse_test_id(value["test_id"]), "window": value["window"]}
 
 
 def parse_definition(value: object) -> Json | None:

@@ -133,12 +133,11 @@ Checks = TypedDict(
 """Checks by result type."""
 
 
-class HistoryBaseline(TypedDict, total=False):
+class HistoryBaseline(TypedDict):
     """The recent history of a test, for ``compare_with``."""
 
-    test_id: Required[str | int]
-    window: Required[str]
-    test_type: str
+    test_id: str | int
+    window: str
 
 
 Duration = float | timedelta

@@ -126,6 +126,18 @@ class TestComparison:
             with pytest.raises(InstantTestFailed, match="130"):
                 worker.rerun(test_id, checks=self.CHECKS, compare_with=json.dumps(before))
 
+    def test_a_test_id_with_spaces_does_not_add_the_own_round_to_the_history(self, simulator, worker):
+        history = [{"ago": 3600, "metrics": {"responseTime": 100}}]
+        test_id = simulator.add_test(
+            "http-server",
+            history=history,
+            metrics={"responseTime": 1000},
+            switches={"round_ids": "minute"},
+        )
+        checks = {"http-server": {"responseTime": {"change_leq_to": 2.0}}}
+        with pytest.raises(InstantTestFailed, match="before 100 ms"):
+            worker.rerun(test_id, checks=checks, compare_with={"test_id": f" {test_id} ", "window": "24h"})
+
     @pytest.mark.parametrize(("now", "verdict"), [(105, "passed"), (130, "failed")])
     def test_compare_with_the_history_of_a_test(self, simulator, worker, now, verdict):
         history = [{"ago": ago, "metrics": {"responseTime": 100}} for ago in (300, 600, 900)]
@@ -164,6 +176,8 @@ class TestComparison:
             {"test_id": "1"},
             {"window": "1h"},
             {"test_id": "1", "windw": "1h"},
+            {"test_id": "1", "window": "1h", "test_type": "http-server"},
+            {"test_id": " ", "window": "1h"},
             [1],
             {"test_id": "1", "window": "yesterday"},
         ],
