@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from thousandeyes_provider.api import round_progress
     from thousandeyes_provider.api.round_progress import RoundProgress
     from thousandeyes_provider.operators import judge as judging
-    from thousandeyes_provider.operators.judge import Judge
+    from thousandeyes_provider.operators.judge import Judge, Judged
     from thousandeyes_provider.triggers import instant_test as results_trigger
     from thousandeyes_provider.triggers import turns
 else:
@@ -109,6 +109,8 @@ class Execution(Generic[O]):
         self._log = task.log
         self._first_failure: FirstFailure | None = None
         """The failed run that the present one has to confirm."""
+        self._judged: Judged | None = None
+        """The round whose verdict is final."""
         self._xcoms = TaskXComs(task, context)
         self._hook = BlockingThousandEyesHook(options.thousandeyes_conn_id, plan.account_group_id)
         self._session = Session(
@@ -236,19 +238,22 @@ class Execution(Generic[O]):
 
     def _conclude(self, done: Done) -> Step:
         """End the task with the verdict on its round."""
-        return self._conclusion.of_run(self._judge.finish(self._judge.judge(done)))
+        self._judged = self._judge.judge(done)
+        return self._conclusion.of_run(self._judge.finish(self._judged))
 
     def _end_with(self, error: ThousandEyesError) -> Ending:
-        if isinstance(error, ThousandEyesConfigurationError) and self._session.handle is None:
+        was_sent = self._session.handle is not None or self._first_failure is not None
+        if isinstance(error, ThousandEyesConfigurationError) and not was_sent:
             # Nothing was sent: the error is complete.
             return Ending(error=final(error, self._task))
-        evidence = self._judge.evidence_of_error(str(error))
+        evidence = self._judge.evidence_of_error(str(error), self._first_failure)
         self._judge.publish(evidence)
         return self._conclusion.of_error(error, evidence)
 
     def _keep_evidence(self) -> None:
         try:
-            evidence = self._judge.evidence_of_timeout()
+            judged = self._judged
+            evidence = judged.evidence if judged else self._judge.evidence_of_timeout(self._first_failure)
             self._xcoms.push_index(evidence)
             self._xcoms.push_evidence(evidence)
         except Exception as error:
@@ -396,6 +401,7 @@ class RunExecution(Execution[StartOptions]):
         """Judge the round, and run the test again where a failure has to be confirmed."""
         judge, first = self._judge, self._first_failure
         judged, failure = judge.confirm(judge.judge(done, first), first, self._options.confirm_failures)
+        self._judged = None if failure else judged
         if failure is not None:
             self._first_failure = failure
             self._log.warning(

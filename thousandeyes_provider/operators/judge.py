@@ -20,7 +20,7 @@ from thousandeyes_provider.links.thousandeyes import (
     test_url,
 )
 from thousandeyes_provider.operators.failed_steps import StepReader
-from thousandeyes_provider.operators.options import Json, JudgeOptions, TaskLog
+from thousandeyes_provider.operators.options import Json, JudgeOptions, StartOptions, TaskLog
 from thousandeyes_provider.operators.run_store import FirstFailure
 from thousandeyes_provider.operators.session import Done, Session
 from thousandeyes_provider.validation.baseline import (
@@ -92,23 +92,40 @@ class Judge:
         observed = self._observed(verdict, judgement, states)
         return Judged(done, judgement, observed, evidence(observed), history_end)
 
-    def evidence_of_error(self, reason: str) -> Json:
-        """Return the evidence of a run that an error ended, without a further request."""
-        observed = self._observed(Verdict.ERROR, self._judgement_so_far(), {})
-        return evidence(replace(observed, reason=reason))
+    def evidence_of_error(self, reason: str, first: FirstFailure | None = None) -> Json:
+        """Return the evidence of a run that an error ended, without a further request.
 
-    def evidence_of_timeout(self) -> Json:
-        """Return the evidence of a run that Airflow ended, without a further request."""
+        :param first: the failed run that it had to confirm.
+        """
+        observed = self._observed(Verdict.ERROR, self._judgement_so_far(), {})
+        return _with_first_failure(evidence(replace(observed, reason=reason)), first)
+
+    def evidence_of_timeout(self, first: FirstFailure | None = None) -> Json:
+        """Return the evidence of a run that Airflow ended, without a further request.
+
+        The verdict is inconclusive when it needs a baseline, which is not read, or a confirming run.
+
+        :param first: the failed run that it had to confirm.
+        """
         if self._session.handle is None or self._session.progress is None:
-            return self.evidence_of_error("Airflow ended the task before its run was accepted")
-        judgement = self._judgement_so_far()
+            return self.evidence_of_error("Airflow ended the task before its run was accepted", first)
+        options, judgement = self._options, self._judgement_so_far()
         verdict = verdict_of(WaitState.WAITING, self._session.progress, judgement)
-        return evidence(self._observed(verdict, judgement, {}))
+        is_undecided = options.checks.compares or first is not None
+        if verdict is Verdict.FAILED and isinstance(options, StartOptions):
+            is_undecided = is_undecided or options.confirm_failures > 0
+        if is_undecided and verdict in (Verdict.PASSED, Verdict.FAILED):
+            verdict = Verdict.INCOMPLETE
+        return _with_first_failure(evidence(self._observed(verdict, judgement, {})), first)
 
     def _judgement_so_far(self) -> Judgement:
-        progress = self._session.progress
+        options, progress = self._options, self._session.progress
         rows = progress.rows() if progress else {}
-        return judge(rows, self._options.max_agent_errors, self._options.checks) if rows else NOT_JUDGED
+        if not rows:
+            return NOT_JUDGED
+        unread = Baseline("compare_with", unusable="the task ended before the baseline was read")
+        baseline = unread if options.checks.compares else None
+        return judge(rows, options.max_agent_errors, options.checks, baseline)
 
     def _observed(
         self, verdict: Verdict, judgement: Judgement, states: Mapping[Agent, str | None]
@@ -202,12 +219,15 @@ class Judge:
             return judged, FirstFailure(confirmations, positions, judged.history_end, shown)
         same = same_failure(first.failed_positions, judged.judgement)
         if judged.has_failed and not same:
-            self._log.warning("A different check failed than in the first run: the failure is not confirmed")
+            self._log.warning("No check failed in every run so far: the failure is not confirmed")
         confirming = replace(judged, evidence=confirmed(judged.evidence, first.run, same=same))
         remaining = first.remaining - 1
         if not confirming.has_failed or not remaining:
             return confirming, None
-        return confirming, replace(first, remaining=remaining)
+        positions = first.failed_positions
+        if not judged.judgement.too_many_errors:
+            positions = tuple(sorted({*positions} & {*judged.judgement.failed_positions}))
+        return confirming, replace(first, remaining=remaining, failed_positions=positions)
 
     # -- after the verdict ---------------------------------------------------------------------------------------
 
@@ -269,6 +289,11 @@ class Judge:
             return result
         self._session.xcoms.push_link(ThousandEyesSnapshotLink, link)
         return {**result, "links": {**result["links"], "snapshot": link}}
+
+
+def _with_first_failure(result: Json, first: FirstFailure | None) -> Json:
+    """The evidence of an inconclusive run, with the failed run that it had to confirm."""
+    return confirmed(result, first.run, same=False) if first else result
 
 
 def write_report(path: str, text: Callable[[], str], log: TaskLog) -> None:

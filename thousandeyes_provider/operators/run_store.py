@@ -207,7 +207,7 @@ class FirstFailure:
     """A failed run that further runs have to confirm (``confirm_failures``).
 
     :param remaining: number of runs that must still confirm it.
-    :param failed_positions: the positions of its failed checks.
+    :param failed_positions: the positions of the checks that failed in it and in every run that confirmed it so far.
     :param history_end: the newest round that it was compared with, at most, epoch seconds: what the further runs are
         compared with must not contain its round.
     :param run: facts of the run for the evidence: ``started_at``, ``rounds`` and ``links``.

@@ -382,10 +382,14 @@ def confirm(first: JudgedRound, further: Iterable[JudgedRound]) -> JudgedRound:
     """
     if first.verdict is not Verdict.FAILED:
         return first
+    failed = {*first.checks}
     for again in further:
         if again.verdict in (Verdict.INCOMPLETE, Verdict.NO_RESULTS):
             return replace(again, round_id=first.round_id)
-        if not {*first.checks, "max_agent_errors"} & {*again.checks}:
+        if "max_agent_errors" in again.checks:
+            continue
+        failed &= {*again.checks}
+        if not failed:
             return JudgedRound(first.round_id, Verdict.PASSED, warned=first.warned, unconfirmed=True)
     return first
 

@@ -514,8 +514,9 @@ def _confirmation(evidence: Evidence) -> str:
     if evidence["verdict"] == "failed":
         return f"Failure confirmed: {first} failed as well"
     if evidence.get("unconfirmed"):
-        return f"Failure not confirmed: {first} failed another check"
-    return f"Failure not confirmed: {first} failed, this run did not"
+        return f"Failure not confirmed: no check failed in every run since {first}"
+    this = "did not" if evidence["verdict"] == "passed" else "was not judged"
+    return f"Failure not confirmed: {first} failed, this run {this}"
 
 
 def _total(evidence: Evidence, name: str) -> int:

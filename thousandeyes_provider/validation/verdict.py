@@ -151,7 +151,7 @@ def same_failure(failed: Collection[int], second: Judgement) -> bool:
     It does when a check that failed fails again, when too many agents have an error in the second run, or when
     nothing could be judged. Failures of different checks are not the same.
 
-    :param failed: :attr:`Judgement.failed_positions` of the first run.
+    :param failed: :attr:`Judgement.failed_positions` of the first run, as far as every later run confirmed them.
     :param second: the judgement of the second run, by the same checks.
     """
     if not second.judged or second.too_many_errors:

@@ -13,9 +13,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
+    ThousandEyesAuthError,
     ThousandEyesConfigurationError,
     ThousandEyesNotFoundError,
+    ThousandEyesServerError,
 )
+from thousandeyes_provider.hooks.blocking_hook import BlockingThousandEyesHook
 from thousandeyes_provider.operators import judge
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.sensors.instant_test import InstantTestResultsSensor
@@ -243,6 +246,56 @@ class TestConfirmation:
         )
         evidence = worker.rerun(test_id, confirm_failures=1, checks=checks)
         assert (evidence["verdict"], evidence["unconfirmed"]) == ("passed", True)
+
+    def test_a_check_has_to_fail_in_every_run(self, simulator, worker):
+        checks = {"http-server": {"responseTime": {"leq_to": 500}, "connectTime": {"leq_to": 500}}}
+        slow = [{"responseTime": 900, "connectTime": 900}, {"responseTime": 900}, {"connectTime": 900}]
+        fast = {"responseTime": 100, "connectTime": 10}
+        test_id = simulator.add_test(
+            "http-server", next_runs=[{"metrics": {**fast, **metrics}} for metrics in slow]
+        )
+        evidence = worker.rerun(test_id, confirm_failures=2, checks=checks)
+        assert (evidence["verdict"], evidence["unconfirmed"]) == ("passed", True)
+        assert simulator.run_calls(test_id) == 3
+
+    def test_too_many_errors_between_two_failures_of_a_check_confirm_it(self, simulator, worker):
+        slow = {"metrics": {"responseTime": 2000}}
+        test_id = simulator.add_test("http-server", next_runs=[slow, {"outcomes": "error"}, slow])
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, confirm_failures=2, checks=self.SLOW)
+
+    @pytest.mark.parametrize(
+        ("status", "error"), [(500, ThousandEyesServerError), (403, ThousandEyesAuthError)]
+    )
+    def test_an_error_of_the_confirming_run_keeps_the_first_failure(
+        self, simulator, worker, connection, status, error
+    ):
+        connection(retry_limit=1)
+        test_id = simulator.add_test("http-server", outcomes="error")
+        simulator.fail("run", status=status, skip=1, times=None)
+        with pytest.raises(error):
+            worker.rerun(test_id, test_type="http-server", confirm_failures=1, timeout=1)
+        (first,) = simulator.rounds(test_id)[-1:]
+        assert worker.evidence["verdict"] == "error"
+        assert worker.evidence["confirms"]["rounds"] == {"http-server": first.round_id}
+        assert "failed, this run was not judged" in worker.evidence["summary"]
+
+    def test_an_unusable_connection_of_the_confirming_run_keeps_the_first_failure(
+        self, simulator, worker, monkeypatch
+    ):
+        test_id = simulator.add_test("http-server", outcomes="error")
+        run = BlockingThousandEyesHook.run_instant_test
+
+        def refuse_second(hook, *arguments, **more):
+            if simulator.run_calls(test_id):
+                raise ThousandEyesConfigurationError("the connection was changed")
+            return run(hook, *arguments, **more)
+
+        monkeypatch.setattr(BlockingThousandEyesHook, "run_instant_test", refuse_second)
+        with pytest.raises(ThousandEyesConfigurationError, match="the connection was changed"):
+            worker.rerun(test_id, test_type="http-server", confirm_failures=1)
+        assert worker.evidence["verdict"] == "error"
+        assert worker.evidence["confirms"]["rounds"]
 
     def test_the_failed_round_is_not_part_of_the_history_of_confirming_runs(self, simulator, worker):
         checks = {"http-server": {"responseTime": {"change_leq_to": 0.5}}}

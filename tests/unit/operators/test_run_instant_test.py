@@ -26,6 +26,7 @@ from thousandeyes_provider.exceptions import (
     ThousandEyesRequestError,
     ThousandEyesServerError,
 )
+from thousandeyes_provider.operators import judge
 from thousandeyes_provider.operators.instant_test import RunInstantTestOperator
 from thousandeyes_provider.simulator import Simulator
 from thousandeyes_provider.simulator.service import Service
@@ -557,6 +558,81 @@ class TestDeadline:
             worker.rerun(test_id, timeout=60, deferrable=False)
         assert worker.evidence["verdict"] == "incomplete"
         assert len(worker.evidence["agents"]["reported"]) == 4
+
+    @pytest.fixture
+    def timed_out(self, worker_alone, monkeypatch):
+        """A function that runs a test until a condition holds, when Airflow ends the task; returns the evidence."""
+
+        def timed_out(is_over, test_id, **arguments):
+            def sleep(seconds):
+                if is_over():
+                    raise AirflowTaskTimeout("execution_timeout")
+                time.sleep(min(seconds, 0.2))
+
+            replace_sleep(monkeypatch, sleep)
+            with pytest.raises(AirflowTaskTimeout):
+                worker_alone.rerun(test_id, test_type="http-server", timeout=60, **arguments)
+            return worker_alone.evidence
+
+        return timed_out
+
+    @pytest.mark.parametrize(
+        ("behavior", "arguments", "verdict"),
+        [
+            ({"outcomes": {ASHBURN: "error"}}, {}, "failed"),
+            ({}, {"checks": {"http-server": {"responseTime": {"leq_to": 100_000}}}}, "passed"),
+            ({"outcomes": {ASHBURN: "error"}}, {"confirm_failures": 1}, "incomplete"),
+            ({}, {"confirm_failures": 1}, "passed"),
+            (
+                {},
+                {
+                    "checks": {"http-server": {"responseTime": {"change_leq_to": 5.0}}},
+                    "compare_with": {"test_id": "1", "window": "1h"},
+                },
+                "incomplete",
+            ),
+        ],
+    )
+    def test_a_timeout_of_airflow_during_the_grace_time(
+        self, simulator, worker_alone, timed_out, behavior, arguments, verdict
+    ):
+        test_id = simulator.add_test("http-server", silent=[SINGAPORE], delays=1, **behavior)
+        polls = iter(range(9))
+        is_over = lambda: simulator.run_calls(test_id) and next(polls) == 4  # noqa: E731
+        evidence = timed_out(is_over, test_id, min_agents=3, **arguments)
+        assert len(evidence["agents"]["reported"]) == 4
+        assert evidence["verdict"] == verdict
+        assert worker_alone.pushed["thousandeyes_verdict"]["verdict"] == verdict
+        if "compare_with" in arguments:
+            assert evidence["checks"][0]["reason"] == "the task ended before the baseline was read"
+
+    @pytest.mark.parametrize("min_agents", [None, 3])
+    def test_a_timeout_of_airflow_during_the_confirmation_keeps_the_first_failure(
+        self, simulator, timed_out, min_agents
+    ):
+        runs = [{"outcomes": "error"}, {"silent": [SINGAPORE]}]
+        test_id = simulator.add_test("http-server", delays=1, next_runs=runs)
+        polls = iter(range(9))
+        is_over = lambda: simulator.run_calls(test_id) == 2 and next(polls) == 4  # noqa: E731
+        evidence = timed_out(is_over, test_id, confirm_failures=1, min_agents=min_agents)
+        first, second = simulator.rounds(test_id)[-2:]
+        assert evidence["verdict"] == "incomplete"
+        assert evidence["confirms"]["rounds"] == {"http-server": first.round_id}
+        assert evidence["rounds"] == {"http-server": second.round_id}
+
+    @pytest.mark.parametrize("confirm_failures", [0, 1])
+    def test_a_timeout_of_airflow_after_the_verdict_keeps_it(
+        self, simulator, worker_alone, monkeypatch, confirm_failures
+    ):
+        def time_out(*_):
+            raise AirflowTaskTimeout("execution_timeout")
+
+        monkeypatch.setattr(judge, "write_report", time_out)
+        test_id = simulator.add_test("http-server", outcomes="error")
+        with pytest.raises(AirflowTaskTimeout):
+            worker_alone.rerun(test_id, report_path="report.md", confirm_failures=confirm_failures)
+        assert worker_alone.evidence["verdict"] == "failed"
+        assert ("confirms" in worker_alone.evidence) == (confirm_failures > 0)
 
 
 class TestErrors:

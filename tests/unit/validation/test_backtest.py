@@ -97,6 +97,16 @@ class TestVerdicts:
         )
         assert outcome.to_json()["unconfirmed"] == 4
 
+    def test_one_check_must_fail_in_every_repetition(self):
+        built = history(
+            r5a2={"responseTime": 450, "numRedirects": 5},
+            r6a2={"responseTime": 450},
+            r7a2={"numRedirects": 5},
+        )
+        checks = {"http-server": {"responseTime": {"leq_to": 200}, "numRedirects": {"every": {"leq_to": 1}}}}
+        assert judged(built, checks=checks, confirm_failures=2).failed == []
+        assert len(judged(built, checks=checks, confirm_failures=1).failed) == 1
+
     def test_repetitions_are_compared_with_the_baseline_of_the_failed_round(self):
         slow = {f"r{place}a{agent}": {"responseTime": 150} for place in range(15, 20) for agent in "123"}
         check = {"checks": {"http-server": {"responseTime": {"change_leq_to": 0.3}}}}

@@ -388,7 +388,16 @@ class TestChecks:
                 True,
                 "Failure not confirmed: the run at 2026-09-21T14:10:00Z failed, this run did not",
             ),
-            ("failed", False, "Failure not confirmed: the run at 2026-09-21T14:10:00Z failed another check"),
+            (
+                "failed",
+                False,
+                "Failure not confirmed: no check failed in every run since the run at 2026-09-21T14:10:00Z",
+            ),
+            (
+                "incomplete",
+                True,
+                "Failure not confirmed: the run at 2026-09-21T14:10:00Z failed, this run was not judged",
+            ),
         ],
     )
     def test_the_result_of_a_confirmation_run_is_shown(self, verdict, same, words):
