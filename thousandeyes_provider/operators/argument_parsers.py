@@ -14,6 +14,7 @@ from thousandeyes_provider.api.coerce import (
     did_you_mean,
     parse_structure,
     seconds,
+    shorten,
     whole_number,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
@@ -262,17 +263,24 @@ def parse_arguments(value: object) -> Json:
     """Parse arguments of a run by name; empty when not given."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise ValueError("expected a dict of arguments by name")
+    if not isinstance(value, Mapping):
+        raise ConfidentialArgument(f"expected a dict of arguments by name, got {type(value).__name__}")
+    for name in value:
+        if not isinstance(name, str):
+            raise ConfidentialArgument(f"expected names as text, got {shorten(repr(name), 80)}")
     return dict(value)
 
 
 def parse_overrides(value: object) -> dict[str, Json]:
     """Parse arguments by test id or name; empty when not given."""
-    overrides = {test: parse_arguments(arguments) for test, arguments in parse_arguments(value).items()}
-    for test, arguments in overrides.items():
-        if not isinstance(arguments.get(BLOCKING, True), bool):
-            raise ValueError(f"{test!r}: {BLOCKING!r} is True or False")
+    overrides: dict[str, Json] = {}
+    for test, arguments in parse_arguments(value).items():
+        try:
+            overrides[test] = parse_arguments(arguments)
+        except ConfidentialArgument as error:
+            raise ConfidentialArgument(f"{test!r}: {error}") from None
+        if not isinstance(overrides[test].get(BLOCKING, True), bool):
+            raise ConfidentialArgument(f"{test!r}: {BLOCKING!r} is True or False")
     return overrides
 
 
@@ -294,7 +302,7 @@ def parse_expected(value: object) -> int | tuple[str, ...] | None:
             return tuple(str(item.get("from_test") or item.get("test_id") or "") for item in items)
         if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
             return tuple(map(str, items))  # a test that is run twice is expected twice
-    raise ValueError("expected a number, a list of test ids, or the output of SelectTestsOperator")
+    raise ConfidentialArgument("expected a number, a list of test ids, or the output of SelectTestsOperator")
 
 
 def parse_min_passed(value: object) -> int | float:

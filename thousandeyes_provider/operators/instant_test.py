@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from thousandeyes_provider.operators.argument_parsers import parse_definition, plain_definition
@@ -76,8 +76,14 @@ class RunInstantTestOperator(BaseInstantTestOperator):
         check_literals(self, RunOptions, self.unknown_arguments)
 
 
-class _MaskedDefinition:
-    """An argument that is a definition. Setting it masks its secrets in logs and rendered fields."""
+class MaskedArgument:
+    """An argument with secrets. Setting it, which rendering does too, masks them in logs and rendered fields.
+
+    :param mask: masks the secrets of a value, and returns the value that is stored.
+    """
+
+    def __init__(self, mask: Callable[[object], object]) -> None:
+        self._mask = mask
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"_{name}"
@@ -86,10 +92,10 @@ class _MaskedDefinition:
         return getattr(task, self._name, None)
 
     def __set__(self, task: object, value: object) -> None:
-        setattr(task, self._name, _mask_secrets(value))
+        setattr(task, self._name, self._mask(value))
 
 
-def _mask_secrets(value: object) -> object:
+def mask_definition(value: object) -> object:
     """Return a definition as plain data, with its secrets masked in logs and rendered fields from now on."""
     value = plain_definition(value)
     if value is None or hasattr(value, "resolve"):
@@ -149,8 +155,8 @@ class CreateInstantTestOperator(BaseInstantTestOperator):
     }
     default_label = "{{ test_name | default(task.from_test or ti.map_index, true) }}"
     options_class = CreateOptions
-    definition = _MaskedDefinition()
-    overrides = _MaskedDefinition()
+    definition = MaskedArgument(mask_definition)
+    overrides = MaskedArgument(mask_definition)
 
     def __init__(
         self,

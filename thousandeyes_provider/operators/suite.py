@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.links.report import report_links
-from thousandeyes_provider.operators.argument_parsers import BLOCKING, parse_overrides
-from thousandeyes_provider.operators.instant_test import CreateInstantTestOperator, RunInstantTestOperator
+from thousandeyes_provider.operators.argument_parsers import BLOCKING, parse_expected, parse_overrides
+from thousandeyes_provider.operators.instant_test import (
+    CreateInstantTestOperator,
+    MaskedArgument,
+    RunInstantTestOperator,
+    mask_definition,
+)
 from thousandeyes_provider.operators.lazy import LazyModule
-from thousandeyes_provider.operators.options import SelectOptions, SuiteOptions, check_literals
+from thousandeyes_provider.operators.options import SelectOptions, SuiteOptions, check_literals, is_literal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,6 +26,34 @@ if TYPE_CHECKING:
 else:
     suite_run = LazyModule("thousandeyes_provider.operators.suite_run")
     telemetry = LazyModule("thousandeyes_provider.operators.telemetry")
+
+
+def _mask_arguments(value: object) -> object:
+    """Return arguments of a run, with the secrets of its definition masked in logs and rendered fields from now on."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: mask_definition(argument) if name in ("definition", "overrides") else argument
+        for name, argument in value.items()
+    }
+
+
+def _mask_overrides(value: object) -> object:
+    """Return arguments of runs by test, with the secrets of their definitions masked from now on."""
+    if not isinstance(value, Mapping):
+        return value
+    return {test: _mask_arguments(arguments) for test, arguments in value.items()}
+
+
+def _without_arguments(value: object) -> object:
+    """Return the ids of selected tests without the arguments of their runs, which a rendered field would show."""
+    if not isinstance(value, list | tuple) or not is_literal(value):
+        return value
+    try:
+        return parse_expected(value)
+    except ValueError:
+        # The error is raised when the arguments are checked.
+        return value
 
 
 class SelectTestsOperator(BaseOperator):
@@ -44,7 +77,8 @@ class SelectTestsOperator(BaseOperator):
     :param max_tests: largest number of tests, from 1 to Airflow's ``[core] max_map_length``, which is the default. More
         tests are an error, before anything is run.
     :param overrides: arguments of single tests, by id or by name as in ``exclude``. Where several fit, the later wins:
-        ``{"Checkout*": {"checks": {…}}, "281474976710706": {"min_agents": 3}}``. Templated.
+        ``{"Checkout*": {"checks": {…}}, "281474976710706": {"min_agents": 3}}``. The return value in XCom holds them
+        as they are, credentials included. Templated.
     :param defaults: arguments of every run that ``overrides`` may replace. Templated.
     :param account_group_id: account group (``aid``) of the tests. Templated.
     :param thousandeyes_conn_id: connection of type ``thousandeyes``. Templated.
@@ -62,6 +96,8 @@ class SelectTestsOperator(BaseOperator):
         "thousandeyes_conn_id",
     )
     ui_color = "#e8f4fa"
+    overrides = MaskedArgument(_mask_overrides)
+    defaults = MaskedArgument(_mask_arguments)
 
     def __init__(
         self,
@@ -139,6 +175,7 @@ class SuiteVerdictOperator(BaseOperator):
     template_fields: Sequence[str] = ("results", "expected", "min_passed", "non_blocking", "report_path")
     ui_color = "#e8f4fa"
     operator_extra_links = report_links()
+    expected = MaskedArgument(_without_arguments)
 
     def __init__(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import ClassVar
+
 import pytest
 
 from airflow.providers.common.compat.sdk import DAG, TaskGroup, task_group
@@ -195,9 +198,14 @@ class TestRefused:
             ({"tags": ["a:b"], "match_tags": "some"}, "match_tags=.*all, any"),
             (
                 {"test_ids": ["1"], "overrides": {"1": {"blocking": "no"}}},
-                "overrides=.*'blocking' is True or False",
+                "overrides: '1': 'blocking' is True or False",
             ),
-            ({"test_ids": ["1"], "overrides": [1]}, "overrides=.*expected a dict"),
+            (
+                {"test_ids": ["1"], "overrides": [1]},
+                "overrides: expected a dict of arguments by name, got list",
+            ),
+            ({"test_ids": ["1"], "overrides": {"1": 7}}, "overrides: '1': expected a dict .*, got int"),
+            ({"test_ids": ["1"], "overrides": {1: {}}}, "overrides: expected names as text, got 1"),
         ],
     )
     def test_invalid_arguments_are_refused_when_the_dag_is_parsed(self, arguments, message):
@@ -208,8 +216,8 @@ class TestRefused:
         ("arguments", "message"),
         [
             ({"min_passed": 1.5}, "min_passed"),
-            ({"expected": -1}, "expected=.*"),
-            ({"expected": [None]}, "expected=.*"),
+            ({"expected": -1}, "expected: expected a number, a list of test ids"),
+            ({"expected": [None]}, "expected: expected a number, a list of test ids"),
             ({"on_failed": "retry"}, "on_failed=.*fail, skip, warn"),
             ({"shadow": "maybe"}, "shadow=.*"),
             ({"report_path": "gate.pdf"}, "report_path=.*"),
@@ -261,6 +269,69 @@ def test_a_suite_is_a_group_of_three_tasks():
     assert isinstance(gate, TaskGroup)
     assert set(dag.task_ids) == {"gate.select", "gate.run", "gate.verdict"}
     assert dag.get_task("gate.select").defaults == {"timeout": 60}
+
+
+class TestSecrets:
+    """Definitions in overrides and defaults hold credentials."""
+
+    SECRET = "hunter2-S3cret"
+    DEFINITION: ClassVar = {"password": SECRET, "customHeaders": {"root": {"X-Key": "k3y-S3cret"}}}
+
+    @pytest.fixture
+    def masked(self, monkeypatch):
+        """The values that Airflow was asked to mask."""
+        from thousandeyes_provider.hooks import base_hook
+
+        outcome = []
+        monkeypatch.setattr(base_hook, "mask_secret", outcome.append)
+        return outcome
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"overrides": {"1": {"overrides": DEFINITION, "blocking": "no"}}},
+            {"overrides": {1: {"overrides": DEFINITION}}},
+            {"overrides": {"1": [DEFINITION]}},
+            {"defaults": [{"overrides": DEFINITION}]},
+        ],
+    )
+    def test_errors_do_not_repeat_them(self, arguments):
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            SelectTestsOperator(task_id="select", test_ids=["1"], **arguments)
+        assert self.SECRET not in str(failure.value)
+
+    def test_errors_of_the_verdict_do_not_repeat_them(self):
+        with pytest.raises(ThousandEyesConfigurationError) as failure:
+            SuiteVerdictOperator(
+                task_id="v", results=[], expected=[{"from_test": "1", "overrides": self.DEFINITION}, "2"]
+            )
+        assert self.SECRET not in str(failure.value)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"overrides": {"*": {"overrides": DEFINITION, "grace": 5}}},
+            {"defaults": {"overrides": DEFINITION}},
+            {"defaults": {"overrides": json.dumps(DEFINITION)}},
+        ],
+    )
+    def test_selection_masks_them(self, select, masked, arguments):
+        (run,) = select(test_ids=["1"], **arguments)
+        assert run["overrides"] == self.DEFINITION
+        assert self.SECRET in masked
+
+    def test_rendered_overrides_are_masked(self, masked):
+        operator = SelectTestsOperator(
+            task_id="select", test_ids=["1"], overrides={"1": {"overrides": {"password": "{{ params.p }}"}}}
+        )
+        assert masked == []
+        operator.overrides = {"1": {"overrides": {"password": self.SECRET}}}
+        assert masked == [self.SECRET]
+
+    def test_the_verdict_keeps_only_the_ids_of_the_selection(self):
+        operator = SuiteVerdictOperator(task_id="verdict", results=[], expected="{{ params.selected }}")
+        operator.expected = [{"from_test": "1", "overrides": self.DEFINITION}, {"test_id": "2"}]
+        assert operator.expected == ("1", "2")
 
 
 class TestBlockingOverrides:
