@@ -293,8 +293,16 @@ def parse_blocking(value: object) -> tuple[tuple[str, bool], ...]:
 
 
 def parse_expected(value: object) -> int | tuple[str, ...] | None:
-    """Parse what should have run: a number, ids, or arguments of runs; ``None`` when not given."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+    """Parse what should have run: a number, ids, or arguments of runs, also as text; ``None`` when not given."""
+    expected = "expected a number, a list of test ids, or the output of SelectTestsOperator"
+    if is_absent(value):
+        return None
+    if isinstance(value, str):
+        try:
+            value = parse_structure(value)
+        except ValueError:
+            raise ConfidentialArgument(expected) from None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         items = list(value)
@@ -302,7 +310,17 @@ def parse_expected(value: object) -> int | tuple[str, ...] | None:
             return tuple(str(item.get("from_test") or item.get("test_id") or "") for item in items)
         if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
             return tuple(map(str, items))  # a test that is run twice is expected twice
-    raise ConfidentialArgument("expected a number, a list of test ids, or the output of SelectTestsOperator")
+    raise (ValueError if isinstance(value, int | float) else ConfidentialArgument)(expected)
+
+
+def parse_results(value: object) -> object:
+    """Parse outputs of tasks; a text is the output of a task, or a list of them."""
+    if not isinstance(value, str) or is_absent(value):
+        return value
+    try:
+        return parse_structure(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected the evidence of runs, such as the output of a task") from None
 
 
 def parse_min_passed(value: object) -> int | float:

@@ -257,7 +257,7 @@ class SuiteOptions(Options):
     """The options of :class:`~thousandeyes_provider.operators.suite.SuiteVerdictOperator`."""
 
     # What is no evidence counts as a run without.
-    results: object = option(lambda value: value)
+    results: object = option(parsers.parse_results)
     expected: int | tuple[str, ...] | None = option(parsers.parse_expected)
     min_passed: int | float | None = optional(parsers.parse_min_passed)
     non_blocking: tuple[str, ...] = option(parsers.parse_texts)

@@ -47,7 +47,7 @@ def _mask_overrides(value: object) -> object:
 
 def _without_arguments(value: object) -> object:
     """Return the ids of selected tests without the arguments of their runs, which a rendered field would show."""
-    if not isinstance(value, list | tuple) or not is_literal(value):
+    if not isinstance(value, list | tuple | str) or not is_literal(value):
         return value
     try:
         return parse_expected(value)

@@ -6,13 +6,12 @@ entry.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thousandeyes_provider.api.coerce import inner_value, share, whole_number
+from thousandeyes_provider.api.coerce import inner_value, parse_structure, share, whole_number
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.test_search import matches_test
 from thousandeyes_provider.validation.evidence_size import MAX_EVIDENCE_BYTES, shorten_list, size_of
@@ -80,8 +79,9 @@ class SuiteRules:
 def collect_evidence(results: Any) -> list[Mapping[str, Any]]:
     """Return the evidence among the results of tasks, in any nesting.
 
-    :param results: an evidence, ``None``, a JSON text, or an iterable of these, such as the output of a mapped task.
-        Anything without a verdict and a test id is left out: it belongs to a run without evidence.
+    :param results: an evidence, ``None``, the text of one as JSON or as a template renders it, or an iterable of these,
+        such as the output of a mapped task. Anything without a verdict and a test id is left out: it belongs to a run
+        without evidence.
     """
     return list(_evidence_in(results, depth=0))
 
@@ -89,8 +89,8 @@ def collect_evidence(results: Any) -> list[Mapping[str, Any]]:
 def _evidence_in(value: Any, depth: int) -> Iterator[Mapping[str, Any]]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_structure(value)
+        except ValueError:
             return
     if isinstance(value, Mapping):
         if _is_evidence(value):

@@ -216,8 +216,10 @@ class TestRefused:
         ("arguments", "message"),
         [
             ({"min_passed": 1.5}, "min_passed"),
-            ({"expected": -1}, "expected: expected a number, a list of test ids"),
+            ({"expected": -1}, "expected=-1: expected a number, a list of test ids"),
             ({"expected": [None]}, "expected: expected a number, a list of test ids"),
+            ({"expected": "many"}, "expected: expected a number, a list of test ids"),
+            ({"expected": "True"}, "expected=.*: expected a number, a list of test ids"),
             ({"on_failed": "retry"}, "on_failed=.*fail, skip, warn"),
             ({"shadow": "maybe"}, "shadow=.*"),
             ({"report_path": "gate.pdf"}, "report_path=.*"),
@@ -227,6 +229,16 @@ class TestRefused:
     def test_invalid_arguments_of_the_verdict_are_refused_when_the_dag_is_parsed(self, arguments, message):
         with pytest.raises(ThousandEyesConfigurationError, match=message):
             SuiteVerdictOperator(task_id="verdict", results=[], **arguments)
+
+    def test_unreadable_results_are_refused(self, worker_alone):
+        operator = SuiteVerdictOperator(
+            task_id="verdict", results="{{ params.runs }}", on_inconclusive="warn"
+        )
+        operator.results = "[{'verdict': "
+        with pytest.raises(
+            ThousandEyesConfigurationError, match=r"results=.*not JSON.*expected the evidence"
+        ):
+            worker_alone.execute(operator)
 
     def test_arguments_that_the_suite_sets_are_refused(self):
         with pytest.raises(
@@ -269,6 +281,26 @@ def test_a_suite_is_a_group_of_three_tasks():
     assert isinstance(gate, TaskGroup)
     assert set(dag.task_ids) == {"gate.select", "gate.run", "gate.verdict"}
     assert dag.get_task("gate.select").defaults == {"timeout": 60}
+
+
+class TestRenderedText:
+    """Airflow renders a template to the text of a Python value, unless the DAG renders native objects."""
+
+    @pytest.mark.parametrize("as_text", [str, json.dumps])
+    @pytest.mark.parametrize("expected", ["1", "['11']", '["11"]', "[{'from_test': '11'}]", "None", ""])
+    def test_results_and_expected_are_read(self, worker_alone, as_text, expected):
+        operator = SuiteVerdictOperator(
+            task_id="verdict", results="{{ params.runs }}", expected="{{ params.n }}", on_failed="warn"
+        )
+        operator.results = as_text([evidence_of("11", "Payment", "failed")])
+        operator.expected = expected
+        result = worker_alone.execute(operator)
+        assert (result["verdict"], result["expected_count"]) == ("failed", 1)
+
+    @pytest.mark.parametrize("results", ["", "None", "[]"])
+    def test_absent_results_are_inconclusive(self, worker_alone, results):
+        operator = SuiteVerdictOperator(task_id="verdict", results=results, on_inconclusive="warn")
+        assert worker_alone.execute(operator)["verdict"] == "no_results"
 
 
 class TestSecrets:

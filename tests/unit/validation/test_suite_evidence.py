@@ -294,6 +294,8 @@ class TestCollecting:
             [[run("1")], None],
             (run("1") for _ in range(1)),
             json.dumps([run("1")]),
+            str([run("1")]),
+            [str(run("1")), "None"],
             [
                 run("1"),
                 {"test_id": "2", "accepted_at": 1.0},
@@ -302,7 +304,16 @@ class TestCollecting:
                 {"verdict": "fine", "test_id": "3"},
             ],
         ],
-        ids=["single", "list", "nested", "generator", "JSON", "with other values"],
+        ids=[
+            "single",
+            "list",
+            "nested",
+            "generator",
+            "JSON",
+            "rendered",
+            "rendered entries",
+            "with other values",
+        ],
     )
     def test_evidence_is_collected_from_any_nesting(self, results):
         assert [evidence["test_id"] for evidence in collect_evidence(results)] == ["1"]
