@@ -323,14 +323,19 @@ class _Proposer:
         """
         counts: list[tuple[int, int, int, bool]] = []
         for round_id, rows in self.history:
-            bad, reported = set(), set()
-            for result_type in self.result_types:
-                for row in rows.get(result_type, ()):
-                    reported.add(row_identity(row))
-                    if row_error(result_type, row) is not None:
-                        bad.add(row_identity(row))
-            silent = sum(key not in reported for key in self.history.expected(round_id))
-            counts.append((round_id, len(bad), silent, 2 * len(bad) > len(reported)))
+            bad = {
+                row_identity(row)
+                for result_type in self.result_types
+                for row in rows.get(result_type, ())
+                if row_error(result_type, row) is not None
+            }
+            reported_by_type = [
+                set(map(row_identity, rows[name])) for name in self.result_types if rows.get(name)
+            ]
+            # An agent has reported when it has a row of every result type, as in a run.
+            complete = set.intersection(*reported_by_type) if reported_by_type else set()
+            silent = sum(key not in complete for key in self.history.expected(round_id))
+            counts.append((round_id, len(bad), silent, 2 * len(bad) > len(set().union(*reported_by_type))))
         failing = [False, *(most for *_, most in counts), False]
         outages = 0
         for place, (round_id, bad_agents, silent, most) in enumerate(counts):
@@ -568,8 +573,9 @@ class _Proposer:
             )
         before, after = median(candidate.base[0][:half]), median(candidate.base[0][half:])
         if candidate.is_time and not candidate.window and after > MAX_GROWTH * before:
+            growth = f"by {percent(after / before - 1)}" if before else "above 0"
             return (
-                f"its level rose by {percent(after / before - 1)} from the first half of the history to the second, so "
+                f"its level rose {growth} from the first half of the history to the second, so "
                 "a fixed limit would not last."
             )
         return ""
@@ -604,7 +610,7 @@ class _Proposer:
         most = self.agents // 2 if self.agents > 3 else min(self.agents - 1, 1)
         mean = sum(counts) / max(len(counts), 1)
         for allowed in range(min(1, most), most):
-            counted = sum(count >= allowed for count in sustained([counts], repeats)) / len(counts)
+            counted = sum(count >= allowed for count in sustained([counts], repeats)) / max(len(counts), 1)
             one_by_one = (1 - poisson_at_most(allowed - 1, mean)) ** (repeats + 1)
             if max(counted, one_by_one) <= OUTAGE_RATE:
                 return allowed

@@ -175,6 +175,12 @@ class TestPromises:
         assert any("100 are needed" in note for note in proposal.notes)
         assert yaml.safe_load(proposal.to_yaml()) == proposal.arguments()
 
+    @pytest.mark.parametrize("rounds", [1, 3])
+    def test_a_history_shorter_than_a_baseline_gives_no_limits(self, rounds):
+        proposal = propose(history(rounds=rounds))
+        assert (proposal.checks, proposal.promised) == ((), False)
+        assert any("History too short: 0 usable rounds" in note for note in proposal.notes)
+
     def test_an_empty_history_gives_no_limits(self):
         proposal = propose(History("7", "api"))
         assert (proposal.checks, proposal.promised, proposal.min_agents) == ((), False, None)
@@ -196,6 +202,17 @@ class TestNotes:
         proposal = propose(history(rounds=1200, level=lambda place: 1 + place / 8500))
         assert any("level rose by" in note for note in proposal.notes)
         assert all("change_leq_to" in check.comparison for check in proposal.checks)
+
+    def test_a_level_that_rises_from_zero_gets_no_fixed_limit(self):
+        chance = random.Random(1)
+
+        def jitter(place):
+            usual = 0.0 if place < 300 else 0.3
+            values = {n: 3 * chance.random() if chance.random() < 0.3 else usual for n in range(5)}
+            return {f"agent_{n}": {"jitter": value} for n, value in values.items()}
+
+        notes = propose(history("agent-to-server", rounds=600, changes=jitter)).notes
+        assert any("network jitter: its level rose above 0 from the first half" in note for note in notes)
 
     def test_noisy_agents_need_repeated_runs(self):
         chance = random.Random(5)
@@ -253,6 +270,17 @@ class TestNotes:
         }
         proposal = propose(history(rounds=900, changes=lambda place: often.get(place, {})))
         assert any(re.match(r"Agents are often silent: \d\d of \d+ rounds", note) for note in proposal.notes)
+
+    def test_an_agent_without_one_result_type_is_silent(self):
+        built, chance = History("7", "page-load", "Checkout"), random.Random(1)
+        for place in range(400):
+            round_id = START + 600 * place
+            pages = rows_of("page-load", round_id, 6, chance)
+            built.add("page-load", pages[2:] if place % 10 == 0 else pages)
+            built.add("http-server", rows_of("http-server", round_id, 6, chance))
+        arguments = propose(built).arguments()
+        assert arguments["min_agents"] <= 4
+        assert backtest(built, Gate.from_arguments(arguments)).inconclusive == []
 
     def test_a_metric_that_two_of_five_agents_often_lack_does_not_fail_the_gate(self):
         chance = random.Random(3)
