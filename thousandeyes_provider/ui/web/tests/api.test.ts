@@ -240,8 +240,35 @@ describe("the newest gates", () => {
     );
     let gates: readonly Gate[] = [];
     await readGates(api, (read) => (gates = read));
-    expect(gates[0]?.content?.suite?.counts.get("passed")).toBe(399);
+    expect(gates[0]?.content?.suites[0]?.counts.get("passed")).toBe(399);
     expect(requests.length).toBe(6);
+  });
+
+  it("contain every suite, and the test whose creation failed", async () => {
+    const run = "api/v2/dags/dag/dagRuns/run/taskInstances";
+    const names = ["first", "second", "create"];
+    const failed = { verdict: "error", test_id: "", test_name: "Checkout" };
+    const suite = (verdict: string) => ({ verdict, tests: [{ test_id: "1", verdict, task_id: verdict }] });
+    const values = [suite("passed"), suite("failed"), failed];
+    const api = airflow({
+      "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries[0]": { xcom_entries: [], total_entries: 0 },
+      "api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries[-1]": {
+        xcom_entries: names.map((name) => entry(name, -1)),
+        total_entries: 3,
+      },
+      [`${run}/~/xcomEntries`]: { xcom_entries: names.map((name) => entry(name, -1)), total_entries: 3 },
+      ...Object.fromEntries(
+        names.flatMap((name, index) => [
+          [`${run}/${name}/xcomEntries/thousandeyes_verdict`, xcom({ ...values[index], tests: undefined })],
+          [`${run}/${name}/xcomEntries/return_value`, xcom(values[index])],
+        ]),
+      ),
+    });
+    let gates: readonly Gate[] = [];
+    await readGates(api, (read) => (gates = read));
+    const content = gates[0]?.content;
+    expect(content?.suites.map(({ verdict }) => verdict).sort()).toEqual(["failed", "passed"]);
+    expect(content?.rows.map(({ verdict }) => verdict).sort()).toEqual(["error", "failed", "passed"]);
   });
 
   it("are those of the last days if Airflow does not sort", async () => {

@@ -4,7 +4,7 @@ import { renderToStaticMarkup } from "react-dom/server";
 import { describe, expect, it } from "vitest";
 import { parseEvidence } from "../src/model/evidence";
 import { SHADOW_TEXT } from "../src/model/format";
-import { parseSuite } from "../src/model/suite";
+import { parseSuite, rowOfEvidence } from "../src/model/suite";
 import { trendOf } from "../src/model/trend";
 import { GateReport } from "../src/pages/GateReport";
 import { headlineOf, RunReport } from "../src/pages/RunReport";
@@ -104,6 +104,22 @@ describe("the report of a gate", () => {
     ]);
     expect(markup.match(/scope="row"/g)?.length).toBe(2);
     expect(markup).toContain("77");
+  });
+
+  it("with a failed test outside of its suite has failed", () => {
+    const suite = parseSuite({ verdict: "passed", tests: [{ test_id: "1", verdict: "passed" }] });
+    const alone = rowOfEvidence(parseEvidence(EVIDENCE), "verify", -1);
+    const markup = renderToStaticMarkup(
+      <GateReport
+        title="Gate"
+        rows={[...suite.rows, alone]}
+        suites={[suite]}
+        linksOf={() => null}
+        Link={Link}
+      />,
+    );
+    expect(markup).toContain("te-banner te-tone-failed");
+    expect(markup).toContain("2 of 2");
   });
 
   it("renders any gate without active content", () => {

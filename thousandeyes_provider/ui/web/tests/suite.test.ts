@@ -5,6 +5,8 @@ import { parseCheck, parseEvidence, VERDICTS } from "../src/model/evidence";
 import { actualText } from "../src/model/format";
 import {
   filterRows,
+  gateCounts,
+  gateVerdict,
   mergePatterns,
   parseSuite,
   patternsOf,
@@ -150,6 +152,27 @@ describe("filtering", () => {
 
   it("keeps the selected verdicts", () => {
     expect(filterRows(rows, "", new Set(["passed"] as const)).map(({ key }) => key)).toEqual(["b"]);
+  });
+});
+
+describe("a gate with a suite and further tests", () => {
+  const suite = parseSuite({
+    verdict: "passed",
+    counts: { passed: 900 },
+    tests: [{ test_id: "1", verdict: "passed" }],
+    cut: { tests: 899 },
+  });
+
+  it("has the worst verdict of the suite and of the further tests", () => {
+    expect(gateVerdict([suite], suite.rows)).toBe("passed");
+    expect(gateVerdict([suite], [...suite.rows, row({ verdict: "failed" })])).toBe("failed");
+    const nonBlocking = parseSuite({ verdict: "passed", tests: [{ verdict: "failed", blocking: false }] });
+    expect(gateVerdict([nonBlocking], nonBlocking.rows)).toBe("passed");
+  });
+
+  it("counts the tests that the evidence of the suite omits", () => {
+    const counts = gateCounts([suite], [...suite.rows, row({ verdict: "failed" })]);
+    expect(Object.fromEntries(counts)).toEqual({ passed: 900, failed: 1 });
   });
 });
 

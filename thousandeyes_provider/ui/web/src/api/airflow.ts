@@ -191,9 +191,9 @@ export interface Gate {
 
 export interface GateContent {
   readonly tests: number;
-  /** Empty if there are too many tests to read for a list of gates. */
+  /** Empty if there are too many tests to read for a list of gates and no suite. */
   readonly rows: readonly GateRow[];
-  readonly suite: SuiteEvidence | null;
+  readonly suites: readonly SuiteEvidence[];
 }
 
 const MAX_GATES = 25;
@@ -244,7 +244,7 @@ async function readGateContent(
   // The entry of a suite, which is not mapped, may be on another page than those of its tests.
   const reads = isWhole ? entries : (await read({ map_index: -1 })).found;
   const rows: GateRow[] = [];
-  let suite: SuiteEvidence | null = null;
+  const suites: { taskId: string; suite: SuiteEvidence }[] = [];
   await Promise.all(
     reads.map(async (entry) => {
       const value = await api.xcom(entry, INDEX_KEY);
@@ -253,12 +253,17 @@ async function readGateContent(
         rows.push(rowOfIndex(value, entry.taskId, entry.mapIndex));
         return;
       }
-      // The index entry of a suite has no test id.
+      // Neither the index entry of a suite nor that of a failed creation has a test id.
       const evidence = await api.xcom(entry, EVIDENCE_KEY);
-      if (isSuiteEvidence(evidence)) suite = parseSuite(evidence);
+      if (isSuiteEvidence(evidence)) suites.push({ taskId: entry.taskId, suite: parseSuite(evidence) });
+      else rows.push(rowOfIndex(value, entry.taskId, entry.mapIndex));
     }),
   );
-  return { tests: total, rows: isWhole ? rows : [], suite };
+  return {
+    tests: total,
+    rows: isWhole || suites.length > 0 ? mergeRows(suites, rows) : [],
+    suites: suites.map(({ suite }) => suite),
+  };
 }
 
 /**

@@ -25,6 +25,8 @@ export interface Strip {
 /** A test of a gate. */
 export interface GateRow {
   readonly key: string;
+  /** Whether a suite has evaluated the test. */
+  readonly inSuite: boolean;
   readonly verdict: Verdict;
   readonly testId: string;
   readonly testName: string;
@@ -98,6 +100,7 @@ function parseRow(value: unknown, index: number, runTaskId: string): GateRow {
   const agent = asObject(raw.worst_agent);
   return {
     key: `suite ${index}`,
+    inSuite: true,
     verdict: asVerdict(raw.verdict),
     testId: asText(raw.test_id),
     testName: asText(raw.test_name),
@@ -124,6 +127,7 @@ export function rowOfEvidence(evidence: RunEvidence, taskId: string | null, mapI
   const agent = failed ?? failing ?? missing;
   return {
     key: `${taskId ?? "file"} ${mapIndex}`,
+    inSuite: false,
     verdict: evidence.verdict,
     testId: evidence.testId,
     testName: evidence.testName,
@@ -211,7 +215,28 @@ export const SEVERITY: readonly Verdict[] = [
   "passed",
 ];
 
-/** The verdict of a gate without a suite: the worst of its tests. */
+/** The verdict of a gate: the worst of its suites and of its tests without a suite. */
+export function gateVerdict(suites: readonly SuiteEvidence[], rows: readonly GateRow[]): Verdict {
+  const alone = rows.filter((row) => !row.inSuite);
+  return worstVerdict([...suites, ...alone].map(({ verdict }) => verdict));
+}
+
+/** The tests of a gate by verdict, including those that the evidence of a suite omits. */
+export function gateCounts(
+  suites: readonly SuiteEvidence[],
+  rows: readonly GateRow[],
+): ReadonlyMap<Verdict, number> {
+  const total = new Map<Verdict, number>();
+  for (const counts of [
+    ...suites.map((suite) => suite.counts),
+    countVerdicts(rows.filter((row) => !row.inSuite)),
+  ]) {
+    for (const [verdict, count] of counts) total.set(verdict, (total.get(verdict) ?? 0) + count);
+  }
+  return total;
+}
+
+/** The worst of some verdicts. */
 export function worstVerdict(verdicts: Iterable<Verdict>): Verdict {
   const present = new Set(verdicts);
   return SEVERITY.find((verdict) => present.has(verdict)) ?? "unknown";

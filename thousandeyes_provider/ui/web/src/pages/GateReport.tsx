@@ -13,7 +13,7 @@ import { GateTable, type GateTableProps } from "../components/GateTable";
 import { WorstTests } from "../components/WorstTests";
 import type { Verdict } from "../model/evidence";
 import { counted, durationText, SHADOW_TEXT, shortSummary, timeText, VERDICT_NAMES } from "../model/format";
-import { countVerdicts, SEVERITY, worstVerdict, type GateRow, type SuiteEvidence } from "../model/suite";
+import { gateCounts, gateVerdict, SEVERITY, type GateRow, type SuiteEvidence } from "../model/suite";
 
 export interface GateReportProps extends Pick<GateTableProps, "linksOf" | "Link"> {
   readonly title: string;
@@ -25,10 +25,9 @@ export interface GateReportProps extends Pick<GateTableProps, "linksOf" | "Link"
 }
 
 export function GateReport({ title, rows, suites, links, progress, linksOf, Link }: GateReportProps) {
-  const counts = React.useMemo(() => countVerdicts(rows), [rows]);
+  const counts = React.useMemo(() => gateCounts(suites, rows), [suites, rows]);
   const suite = suites.length === 1 ? suites[0] : undefined;
-  const verdict =
-    suites.length > 0 ? worstVerdict(suites.map((one) => one.verdict)) : worstVerdict(counts.keys());
+  const verdict = gateVerdict(suites, rows);
   return (
     <>
       <div className={`te-banner te-tone-${verdict}`}>
@@ -43,7 +42,7 @@ export function GateReport({ title, rows, suites, links, progress, linksOf, Link
           </p>
         ))}
         <CountsBar counts={counts} />
-        <Facts facts={factsOf(counts, rows, suite)} />
+        <Facts facts={factsOf(counts, rows, suites)} />
         {links ? <div className="te-links">{links}</div> : null}
         {progress ? (
           <p className="te-muted te-small" role="status">
@@ -69,15 +68,19 @@ export function GateReport({ title, rows, suites, links, progress, linksOf, Link
 function factsOf(
   counts: ReadonlyMap<Verdict, number>,
   rows: readonly GateRow[],
-  suite: SuiteEvidence | undefined,
+  suites: readonly SuiteEvidence[],
 ): Fact[] {
+  const suite = suites.length === 1 ? suites[0] : undefined;
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const alone = rows.filter((row) => !row.inSuite).length;
+  const expected = suites.reduce((sum, one) => sum + one.expectedCount, alone);
   const facts: Fact[] = SEVERITY.filter((verdict) => counts.has(verdict)).map((verdict) => ({
     name: VERDICT_NAMES[verdict],
     value: String(counts.get(verdict)),
   }));
   facts.push({
     name: "Tests",
-    value: suite ? `${rows.length} of ${suite.expectedCount}` : String(rows.length),
+    value: suites.length > 0 ? `${total} of ${expected}` : String(total),
   });
   if (suite) {
     if (suite.minPassed) facts.push({ name: "Required to pass", value: suite.minPassed });

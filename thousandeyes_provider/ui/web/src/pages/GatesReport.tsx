@@ -3,7 +3,7 @@ import * as React from "react";
 import type { Gate } from "../api/airflow";
 import { Card, CountsBar, VerdictBadge } from "../components/basics";
 import { counted, runName, shortSummary, shortTimeText } from "../model/format";
-import { countVerdicts, worstVerdict } from "../model/suite";
+import { gateCounts, gateVerdict } from "../model/suite";
 
 export interface GatesReportProps {
   readonly gates: readonly Gate[];
@@ -46,10 +46,13 @@ function GateItem({
   readonly Link: GatesReportProps["Link"];
 }) {
   const { content } = gate;
-  const suite = content?.suite ?? null;
-  const counts = suite ? suite.counts : countVerdicts(content?.rows ?? []);
-  const verdict = suite ? suite.verdict : counts.size > 0 ? worstVerdict(counts.keys()) : null;
-  const worst = content?.rows.find((row) => row.verdict === verdict);
+  const suites = content?.suites ?? [];
+  const rows = content?.rows ?? [];
+  const counts = gateCounts(suites, rows);
+  const verdict = suites.length + rows.length > 0 ? gateVerdict(suites, rows) : null;
+  const suite = suites.find((one) => one.verdict === verdict);
+  const worst = rows.find((row) => row.verdict === verdict);
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
   return (
     <tr>
       <td className="te-fit">
@@ -67,7 +70,7 @@ function GateItem({
         </div>
       </th>
       <td data-label="Tests" style={{ minWidth: 140 }}>
-        {content ? counted(suite ? suite.rows.length : content.tests, "test") : ""}
+        {content ? counted(suites.length > 0 ? total : content.tests, "test") : ""}
         {counts.size > 0 ? <CountsBar counts={counts} /> : null}
       </td>
       <td data-label="Summary">
