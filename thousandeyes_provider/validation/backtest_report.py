@@ -32,7 +32,8 @@ _PAGE = """<!doctype html>
 body {{ font: 14px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #1d2433 }}
 svg {{ width: 100%; height: auto }}
 svg text {{ font-size: 11px; fill: #56617a }}
-.passed {{ fill: #b9dfc6 }} .failed {{ fill: #c62828 }} .inconclusive {{ fill: #e08a00 }} .gap {{ fill: #ffffff }}
+.passed {{ fill: #b9dfc6 }} .failed {{ fill: #c62828 }} .inconclusive {{ fill: #e08a00 }} .baseline {{ fill: #d8dde8 }}
+.gap {{ fill: #ffffff }}
 table {{ border-collapse: collapse }}
 td, th {{ border-bottom: 1px solid #d8dde8; padding: 4px 12px 4px 0; text-align: left; vertical-align: top }}
 </style>
@@ -66,7 +67,7 @@ def backtest_report(outcome: Backtest) -> str:
 
 def _picture(outcome: Backtest) -> Iterator[str]:
     """A row for each day; a mark for each round that would not have passed."""
-    rounds, interval = outcome.history.rounds, outcome.history.interval
+    rounds, interval = outcome.history.rounds, outcome.history.interval or 60.0
     first, last = rounds[0] // DAY, rounds[-1] // DAY
     height = ROW * (last - first + 1) + ROW
     yield (
@@ -75,7 +76,10 @@ def _picture(outcome: Backtest) -> Iterator[str]:
     )
     for day in range(first, last + 1):
         yield f'<text x="0" y="{ROW * (day - first) + 12}">{iso_time(day * DAY)[:10]}</text>'
-    yield from _marks(first, "passed", rounds[0], rounds[-1] + interval)
+    end = rounds[-1] + interval
+    first_judged = outcome.judged[0].round_id if outcome.judged else end
+    yield from _marks(first, "baseline", rounds[0], first_judged, "baseline only")
+    yield from _marks(first, "passed", first_judged, end)
     for start, end in outcome.history.gaps:
         yield from _marks(first, "gap", start + interval, end)
     for kind, judged_rounds in (("inconclusive", outcome.inconclusive), ("failed", outcome.failed)):
@@ -88,7 +92,7 @@ def _picture(outcome: Backtest) -> Iterator[str]:
             f'<text x="{LABEL + WIDTH * hour / 24:g}" y="{height - 3}" text-anchor="{anchor}">{hour:02d} h</text>'
         )
     yield "</svg>"
-    yield "<p>Green: passed. Red: failed. Orange: inconclusive. White: no round.</p>"
+    yield "<p>Green: passed. Red: failed. Orange: inconclusive. Gray: baseline only. White: no round.</p>"
 
 
 def _marks(first: int, kind: str, start: float, end: float, title: str = "") -> Iterator[str]:

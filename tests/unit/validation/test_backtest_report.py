@@ -49,6 +49,19 @@ class TestPicture:
     def test_a_gap_in_the_history_is_white(self):
         assert marks(report(r8="gap", r9="gap"), "gap") == ["gap"]
 
+    def test_rounds_that_are_baseline_only_are_not_shown_as_passed(self):
+        changes = {"checks": {"http-server": {"responseTime": {"change_leq_to": 0.5}}}}
+        page = report(10, gate={**changes, "compare_with": {"test_id": "7", "window": "6h"}})
+        width = re.compile(r'<rect class="(baseline|passed)" .*? width="([0-9.]+)"')
+        assert width.findall(page) == [("baseline", "240.0"), ("passed", "160.0")]
+        assert "Gray: baseline only." in page
+        assert marks(report(), "baseline") == []
+        page = report(3, gate={**changes, "compare_with": {"test_id": "7", "window": "6h"}})
+        assert (len(marks(page, "baseline")), marks(page, "passed")) == (1, [])
+
+    def test_a_single_round_is_shown(self):
+        assert len(marks(report(rounds=1, r0=450), "failed")) == 1
+
     def test_a_round_at_midnight_is_drawn_on_both_days(self):
         page = report(rounds=5, interval=DAY // 2 + 7200, r1=450)
         assert len(marks(page, "failed")) == 2
