@@ -80,6 +80,7 @@ describe("the report of a run", () => {
 
   it.each([
     [{ test_id: "1", deadline: 3 }, /sensor/],
+    [{ dry_run: true, test_id: "1" }, /dry run/],
     ["s3://bucket/key", /custom XCom backend/],
   ])("says why %j is none", async (value, reason) => {
     const api = airflow({

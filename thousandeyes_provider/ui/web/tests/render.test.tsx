@@ -59,6 +59,8 @@ describe("the report of a run", () => {
     expect(markup).toContain("No results");
     expect(markup).toContain("no new round");
     expect(draw({ verdict: "error", reason: "rate limit exceeded" })).toContain("rate limit exceeded");
+    expect(draw({ verdict: "error", checks: [] })).toContain("not evaluated");
+    expect(draw({ verdict: "passed", checks: [] })).toContain("none declared");
   });
 
   it("escapes text", () => {

@@ -57,6 +57,7 @@ export async function readRun(api: Api, task: TaskPlace): Promise<RunReport> {
 
 function whyNoEvidence(value: unknown): string {
   if (value === undefined) return "This task has not pushed evidence.";
+  if (asObject(value).dry_run === true) return "This task was a dry run: it started no test.";
   if (isObject(value)) {
     return "This task started a run and does not wait for its results. The evidence is in the task that does: the sensor.";
   }

@@ -105,6 +105,8 @@ function Banner({ evidence, links }: { readonly evidence: RunEvidence; readonly 
       : null;
   const expected = evidence.expectedCount === null ? "" : ` of ${evidence.expectedCount}`;
   const bad = agentStatuses(evidence).filter(({ state }) => isBad(state)).length;
+  // The evidence of a round that was not evaluated has no checks, declared or not.
+  const isJudged = evidence.verdict === "passed" || evidence.verdict === "failed";
   const facts: Fact[] = [
     { name: "Agents reported", value: `${evidence.reportedCount}${expected}` },
     { name: "Failing agents", value: String(bad) },
@@ -113,7 +115,9 @@ function Banner({ evidence, links }: { readonly evidence: RunEvidence; readonly 
       value:
         evidence.checks.length > 0
           ? `${evidence.checks.filter((check) => check.passed).length} of ${evidence.checks.length}`
-          : "none declared",
+          : isJudged
+            ? "none declared"
+            : "not evaluated",
     },
     { name: "Duration", value: seconds === null ? "unknown" : durationText(Math.max(0, seconds)) },
     { name: "Finished", value: timeText(evidence.finishedAt) },
