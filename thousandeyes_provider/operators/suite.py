@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, XComArg
+from thousandeyes_provider.api.coerce import did_you_mean
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 from thousandeyes_provider.links.report import report_links
 from thousandeyes_provider.operators.argument_parsers import BLOCKING, parse_expected, parse_overrides
@@ -73,7 +74,7 @@ class SelectTestsOperator(BaseOperator):
     :param match_tags: whether a test must carry ``all`` of the tags or ``any`` of them.
     :param exclude: ids and names of tests to leave out, with wildcards; together with ``test_ids`` only ids. A name or
         id without a wildcard must exist. Templated.
-    :param test_type: select only tests of this type.
+    :param test_type: select only tests of this type; an error if ``from_tests`` names a test of another type.
     :param max_tests: largest number of tests, from 1 to Airflow's ``[core] max_map_length``, which is the default. More
         tests are an error, before anything is run.
     :param overrides: arguments of single tests, by id or by name as in ``exclude``. Where several fit, the later wins:
@@ -271,7 +272,8 @@ def instant_test_suite(
 
     :param group_id: id of the task group.
     :param test_ids: and the arguments up to ``overrides``: see :class:`SelectTestsOperator`. An entry of ``overrides``
-        may also have ``"blocking"``: whether the test can fail the suite. It takes precedence over ``non_blocking``.
+        may have the arguments of the run's operator, without those of Airflow, and ``"blocking"``: whether the test can
+        fail the suite, which takes precedence over ``non_blocking``.
     :param min_passed: and the arguments up to ``report_path``: see :class:`SuiteVerdictOperator`.
     :param dry_run: only select the tests and log the cost of a run. The group then consists of ``select``.
     :param account_group_id: account group (``aid``) of all tasks.
@@ -289,11 +291,23 @@ def instant_test_suite(
     except ValueError as error:
         raise ThousandEyesConfigurationError(f"instant_test_suite {group_id!r}: overrides: {error}") from None
     overridden = {name for arguments in per_test.values() for name in arguments}
+    operator = CreateInstantTestOperator if test_ids is None else RunInstantTestOperator
     connection: Json = {
         "account_group_id": account_group_id,
         "thousandeyes_conn_id": thousandeyes_conn_id,
     }
-    operator = CreateInstantTestOperator if test_ids is None else RunInstantTestOperator
+    for_all_runs = RESERVED | connection.keys() | {"definition"}
+    available = [
+        *sorted({option.name for option in operator.options_class.declared} - for_all_runs),
+        BLOCKING,
+    ]
+    if unavailable := sorted(overridden.difference(available)):
+        raise ThousandEyesConfigurationError(
+            f"instant_test_suite {group_id!r}: overrides cannot set "
+            f"{', '.join(f'{name!r}{did_you_mean(name, available)}' for name in unavailable)}; expected some of "
+            f"{', '.join(available)}"
+        )
+    run_arguments.setdefault("deferrable", True)
     with TaskGroup(group_id) as group:
         select = SelectTestsOperator(
             task_id="select",
@@ -336,7 +350,7 @@ def _mapped_runs(
     arguments: Json,
 ) -> XComArg:
     """Create the mapped task of a suite, one run for each selected test, and return its outputs."""
-    arguments = {"deferrable": True, **arguments, "on_failed": "warn", "on_inconclusive": "warn"}
+    arguments = {**arguments, "on_failed": "warn", "on_inconclusive": "warn"}
     try:
         return operator.partial(task_id="run", **arguments).expand_kwargs(selected).output
     except NotImplementedError:

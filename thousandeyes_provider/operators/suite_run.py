@@ -109,6 +109,12 @@ def _scheduled_tests(
         if not _has_wildcard(name) and name.casefold() not in names
     ]
     problems += [
+        f"from_tests: test {test_id} {by_id[test_id].get('testName')!r} is of type {by_id[test_id].get('type')}, "
+        f"but test_type={options.test_type!r}"
+        for test_id in options.from_tests
+        if options.test_type and test_id in by_id and by_id[test_id].get("type") != options.test_type
+    ]
+    problems += [
         _unknown(argument, pattern, (*names.values(), *by_id))
         for argument, pattern in _patterns_without_match(options, listed)
         if not _has_wildcard(pattern)

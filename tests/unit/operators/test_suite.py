@@ -146,7 +146,7 @@ class TestRefused:
         [
             ({"tags": "service:chekout"}, r"service:chekout.*service:checkout"),
             ({"names": ["Serch"]}, r"names: no test 'Serch' in GET /tests; did you mean 'Search'\?"),
-            ({"from_tests": ["1"]}, r"from_tests: no test '1' in GET /tests"),
+            ({"from_tests": "1"}, r"from_tests: no test '1' in GET /tests"),
             (
                 {"names": "*", "overrides": {"Serch": {"min_agents": 1}}},
                 r"overrides: no test 'Serch' in GET /tests; did you mean 'Search'\?",
@@ -163,10 +163,16 @@ class TestRefused:
                 {"test_ids": "202703", "overrides": {"Checkout*": {}}, "exclude": ["202704"]},
                 r"exclude: no id '202704' in test_ids.*; overrides: no id 'Checkout\*' in test_ids",
             ),
+            (
+                {"from_tests": "{Checkout page}", "test_type": "http-server"},
+                r"from_tests: test \d+ 'Checkout page' is of type page-load, but test_type='http-server'",
+            ),
             ({"tags": "service", "max_tests": 2}, r"3 tests selected, max_tests allows 2; nothing was run"),
         ],
     )
     def test_invalid_selections_are_refused(self, services, select, arguments, message):
+        if "from_tests" in arguments:
+            arguments = {**arguments, "from_tests": arguments["from_tests"].format(**services)}
         with pytest.raises(ThousandEyesConfigurationError, match=message):
             select(**arguments)
 
@@ -246,6 +252,22 @@ class TestRefused:
         ):
             instant_test_suite("gate", test_ids=["1"], wait_for_results=False)
 
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"max_agent_error": 1}, r"'max_agent_error'; did you mean 'max_agent_errors'\?"),
+            (
+                {"account_group_id": "7"},
+                "overrides cannot set 'account_group_id'.*; expected some of checks, ",
+            ),
+            ({"retries": 2}, "overrides cannot set 'retries'"),
+            ({"on_failed": "fail", "definition": {}}, "overrides cannot set 'definition', 'on_failed'"),
+        ],
+    )
+    def test_overrides_that_a_run_cannot_have_are_refused(self, arguments, message):
+        with DAG("dag", schedule=None), pytest.raises(ThousandEyesConfigurationError, match=message):
+            instant_test_suite("gate", from_tests=["1"], overrides={"1": arguments})
+
     def test_a_mapped_group_is_refused(self):
         def build(test_id):
             instant_test_suite("gate", test_ids=[test_id])
@@ -281,6 +303,17 @@ def test_a_suite_is_a_group_of_three_tasks():
     assert isinstance(gate, TaskGroup)
     assert set(dag.task_ids) == {"gate.select", "gate.run", "gate.verdict"}
     assert dag.get_task("gate.select").defaults == {"timeout": 60}
+
+
+@pytest.mark.parametrize(
+    ("given", "default"), [({}, {"deferrable": True}), ({"deferrable": False}, {"deferrable": False})]
+)
+def test_single_runs_may_wait_on_the_worker(given, default):
+    with DAG("dag", schedule=None) as dag:
+        instant_test_suite("gate", from_tests=["1"], overrides={"1": {"deferrable": False}}, **given)
+    assert dag.get_task("gate.select").defaults == default
+    run = dag.get_task("gate.run").unmap({"from_test": "1", "deferrable": False})
+    assert run.deferrable is False
 
 
 class TestRenderedText:
