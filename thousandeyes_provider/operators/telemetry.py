@@ -100,11 +100,13 @@ def _run_tests(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
     agents = evidence["agents"]
     errors = len(evidence["failed_agents"])
     judged = evidence["verdict"] in ("passed", "failed")
+    # A failure that was not confirmed has the verdict passed.
+    fail = "skip" if evidence.get("unconfirmed") else "fail"
     name = f"{evidence['test_name'] or evidence['test_id']}"
     tests = [
         {
             "name": f"{name}: agents without an error",
-            "status": "skip" if not judged else "fail" if errors > agents["allowed_errors"] else "pass",
+            "status": "skip" if not judged else fail if errors > agents["allowed_errors"] else "pass",
             "severity": "error",
             "type": "agent_errors",
             "expected": f"at most {agents['allowed_errors']} agents with an error",
@@ -115,7 +117,7 @@ def _run_tests(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
     tests += [
         {
             "name": f"{name}: {formatting.check_subject(check)}",
-            "status": "skip" if not judged else "pass" if check["passed"] else "fail",
+            "status": "skip" if not judged else "pass" if check["passed"] else fail,
             "severity": check["severity"],
             "type": f"{check['result_type']}.{check['metric']}",
             "expected": formatting.check_expectation(check),

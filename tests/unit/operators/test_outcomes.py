@@ -525,6 +525,15 @@ class TestTelemetry:
         lineage = worker.operator.get_openlineage_facets_on_complete(None)
         assert [test.status for test in lineage.run_facets["test"].tests] == ["pass", "pass"]
 
+    def test_openlineage_receives_no_failure_that_is_not_confirmed(self, simulator, worker):
+        pytest.importorskip("airflow.providers.openlineage")
+        checks = {"http-server": {"responseTime": {"leq_to": 500}, "totalTime": {"leq_to": 500}}}
+        slow = [{"responseTime": 900, "totalTime": 9}, {"responseTime": 9, "totalTime": 900}]
+        runs = [{"metrics": metrics} for metrics in slow]
+        worker.rerun(simulator.add_test("http-server", next_runs=runs), checks=checks, confirm_failures=1)
+        lineage = worker.operator.get_openlineage_facets_on_complete(None)
+        assert [test.status for test in lineage.run_facets["test"].tests] == ["pass", "pass", "skip"]
+
     def test_openlineage_receives_the_failure(self, run, worker):
         pytest.importorskip("airflow.providers.openlineage")
         with pytest.raises(InstantTestFailed):
