@@ -137,8 +137,21 @@ def setting(name: str) -> float | int | bool | str:
     """Return the value of an option in the configuration of this process.
 
     :return: the value in the option's type; the default when the option is not set.
-    :raises ThousandEyesConfigurationError: when the value is not valid; nothing is sent.
+    :raises ThousandEyesConfigurationError: when the value is not valid.
     """
+    return _read(name)
+
+
+def check_settings() -> None:
+    """Check every option of the section before a task sends anything.
+
+    :raises ThousandEyesConfigurationError: when a value is not valid.
+    """
+    for name in OPTIONS:
+        _read(name)
+
+
+def _read(name: str) -> float | int | bool | str:
     from airflow.providers.common.compat.sdk import conf
     from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thousandeyes_provider.config import OPTIONS, provider_config, setting
+from thousandeyes_provider.config import OPTIONS, check_settings, provider_config, setting
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError
 
 
@@ -74,3 +74,10 @@ def test_declared_defaults_are_valid_values(configure):
     for name, declared in provider_config()["thousandeyes"]["options"].items():
         configure(name, declared["default"])
         assert setting(name) == OPTIONS[name].default
+
+
+def test_all_options_are_checked_together(configure):
+    check_settings()
+    configure("max_runs_per_dag_run", "-1")
+    with pytest.raises(ThousandEyesConfigurationError, match="max_runs_per_dag_run: expected a whole number"):
+        check_settings()

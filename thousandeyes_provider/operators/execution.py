@@ -19,7 +19,7 @@ from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.rounds import ROUND_ID_LAG
 from thousandeyes_provider.api.run import Plan, RunHandle
-from thousandeyes_provider.config import setting
+from thousandeyes_provider.config import check_settings, setting
 from thousandeyes_provider.exceptions import (
     ThousandEyesConfigurationError,
     ThousandEyesError,
@@ -490,6 +490,7 @@ def execution_of(
     """Return an execution of a task, or its ending when its arguments are not valid."""
     try:
         parsed = parse_options(task, options, context)
+        check_settings()
     except ThousandEyesConfigurationError as error:
         return Ending(error=final(error, task))
     if isinstance(parsed, SensorOptions):

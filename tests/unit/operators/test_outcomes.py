@@ -196,6 +196,18 @@ class TestConfiguredPolicy:
         ):
             run(no_fresh_round)
 
+    @pytest.mark.parametrize(
+        "options", [{"shadow": "maybe"}, {"on_inconclusive": "ignore"}, {"round_clock_tolerance": "99"}]
+    )
+    def test_an_invalid_value_is_reported_before_anything_is_sent(
+        self, simulator, worker, configure, options
+    ):
+        configure(**options)
+        with pytest.raises(ThousandEyesConfigurationError, match=next(iter(options))) as failure:
+            worker.rerun(simulator.add_test("http-server"), on_inconclusive="warn")
+        assert isinstance(failure.value, AirflowFailException)
+        assert simulator.requests == []
+
     def test_the_queue_timeout_can_be_configured(self, simulator, worker, configure):
         configure(queue_timeout=1)
         simulator.throttle(9, 9000, operation="run")
