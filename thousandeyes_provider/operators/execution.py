@@ -296,8 +296,6 @@ class RunExecution(Execution[StartOptions]):
     # -- starting ------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Step:
-        started_at, limit = time.time(), queue_timeout_of(self._options)
-        self._session.reader.time_left = lambda: limit - (time.time() - started_at)
         if self._options.dry_run:
             return Ending(value=self._starter.dry_run())
         stored = self._starter.store.recall(self._options.checks.result_types)

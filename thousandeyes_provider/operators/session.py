@@ -84,6 +84,8 @@ class Session:
         """The run, once it was accepted."""
         self.progress: RoundProgress | None = None
         """What has arrived of its round."""
+        self.minute_waits = 0.0
+        """Seconds that the run waited for the next minute in this process."""
         self._default_account_group: str | None = None
         self._knows_account_group = False
         self._calls_before = 0
@@ -123,6 +125,7 @@ class Session:
         """Forget an earlier run: the task starts another one."""
         self.plan, self.handle, self.progress = queued.plan or self.plan, None, None
         self._calls_before = queued.run_calls - self.hook.run_calls
+        self.minute_waits = 0.0
 
     def required_agents(self, plan: Plan) -> int | None:
         """Return ``min_agents`` as a count; ``None`` for all agents.
@@ -160,6 +163,7 @@ class Session:
                 break
             self.log.info("Waiting %.0f s for the next minute: the newest round started in this one", pause)
             self.pace(pause + 0.1)
+            self.minute_waits += pause + 0.1
             if pause <= LONG_WAIT:
                 break
             plan = self.reader.remember(plan)

@@ -96,6 +96,7 @@ class RoundStarter(ABC, Generic[O]):
 
         :param queued: state from before a wait for a turn, or of the run to confirm.
         """
+        self.session.reader.time_left = lambda: self._queue_time_left(queued)
         if queued.plan is None or not queued.plan.test_id:
             return self._start_first(queued)
         return self._run(self.session.reader.remember(queued.plan), queued)
@@ -155,6 +156,7 @@ class RoundStarter(ABC, Generic[O]):
         self.store.forget()
         return replace(
             queued,
+            since=queued.since + self.session.minute_waits,
             plan=plan,
             run_calls=queued.run_calls + call.sent,
             limit=self.session.run_limit(),
@@ -170,9 +172,16 @@ class RoundStarter(ABC, Generic[O]):
         self.session.hook.sleep(pause.seconds)
         return True
 
+    def _queue_time_left(self, queued: QueuedRun) -> float:
+        """Return the seconds until ``queue_timeout`` ends, less than 0 afterwards.
+
+        Waits for the next minute do not count: they depend on the round of another run.
+        """
+        return queue_timeout_of(self.options) - (time.time() - queued.since - self.session.minute_waits)
+
     def _remaining_queue_time(self, queued: QueuedRun) -> float:
         """Return the seconds that the call may still spend on rate limits and a busy test."""
-        return max(queue_timeout_of(self.options) - (time.time() - queued.since), 0.0)
+        return max(self._queue_time_left(queued), 0.0)
 
     def _announce(self, plan: Plan) -> None:
         """Log the expected results and check the requirements of the wait, before the run is sent."""
@@ -216,6 +225,8 @@ class RoundStarter(ABC, Generic[O]):
 
         :raises ThousandEyesConfigurationError: when the run would fail.
         """
+        queued = QueuedRun(since=time.time())
+        self.session.reader.time_left = lambda: self._queue_time_left(queued)
         plan, own, own_problems = self._verify()
         states = self.session.reader.agent_states(plan.expected.agents)
         problems = [f"{agent} is {state}" for agent, state in states.items() if state not in ("online", None)]

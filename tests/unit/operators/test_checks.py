@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from thousandeyes_provider.api import flows
 from thousandeyes_provider.exceptions import (
     InstantTestFailed,
     InstantTestIncomplete,
@@ -279,6 +280,15 @@ class TestConfirmation:
         assert worker.evidence["verdict"] == "error"
         assert worker.evidence["confirms"]["rounds"] == {"http-server": first.round_id}
         assert "failed, this run was not judged" in worker.evidence["summary"]
+
+    def test_queue_timeout_counts_for_each_run(self, simulator, worker, monkeypatch):
+        monkeypatch.setattr(flows, "MIN_REQUEST_TIME", 0.1)
+        simulator.set_switches(page_size=2)
+        test_id = simulator.add_test("http-server", outcomes="error", delays=30)
+        with pytest.raises(InstantTestFailed):
+            worker.rerun(test_id, test_type="http-server", confirm_failures=1, queue_timeout=0.5)
+        assert simulator.run_calls(test_id) == 2
+        assert worker.evidence["confirms"]["rounds"]
 
     def test_an_unusable_connection_of_the_confirming_run_keeps_the_first_failure(
         self, simulator, worker, monkeypatch

@@ -472,6 +472,32 @@ def test_a_short_wait_for_the_next_minute_repeats_no_read(simulator, worker_alon
     assert ours.round_id - before.round_id == 60
 
 
+class TestWaitForTheNextMinute:
+    """It does not count towards queue_timeout."""
+
+    @pytest.fixture
+    def test_id(self, simulator):
+        simulator.set_switches(clock_offset=57.5 - time.time() % 60)
+        test_id = simulator.add_test("http-server", switches={"round_ids": "minute"}, history=[])
+        simulator.run(test_id, delays=0)
+        return test_id
+
+    def test_a_rate_limit_is_waited_out(self, simulator, worker_alone, test_id):
+        simulator.throttle(1, 30, "run")
+        known = {"test_type": "http-server", "expected_agents": 5}
+        evidence = worker_alone.rerun(test_id, queue_timeout=3.2, **known)
+        assert (evidence["verdict"], evidence["run_calls"]) == ("passed", 2)
+        assert evidence["paced_seconds"] > 2
+
+    def test_a_turn_is_waited_for(self, simulator, triggerer, test_id):
+        simulator.throttle(1, 200, "run")
+        known = {"test_type": "http-server", "expected_agents": 5, "deferrable": True}
+        began = time.time()
+        operator = RunInstantTestOperator(task_id="run", test_id=test_id, queue_timeout=60, **known)
+        deferral = deferral_of(triggerer, operator)
+        assert deferral.trigger.serialize()[1]["give_up_at"] > began + 62
+
+
 def test_a_test_of_an_earlier_try_is_used_when_its_name_is_refused(simulator, tries, monkeypatch):
     """The next try does not find the earlier try's test in the list of tests."""
     create, find = BlockingThousandEyesHook.create_instant_test, BlockingThousandEyesHook.find_created
