@@ -126,7 +126,8 @@ class BaseInstantTestOperator(JudgingOperator):
     :param report_path: path or URL of a report, as Airflow's ``ObjectStoragePath`` supports it: JUnit for ``.xml``,
         Markdown for ``.md``, a page for ``.html``. Templated.
     :param wait_for_results: ``False`` returns the run handle once the run is accepted, for a sensor to wait on. A run
-        whose response was lost is then sent again without verification.
+        whose response was lost is then sent again without verification. ``checks`` then only select the result types,
+        and the other criteria and policies have no effect: give them to the sensor.
     :param dry_run: verify everything that a run needs, and start none. The task fails when the run could not start.
     :param poll_interval: seconds, or a timedelta, between two polls; by default adaptive. Polls are further apart when
         the organization's quota runs short.

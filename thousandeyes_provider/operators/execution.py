@@ -35,6 +35,7 @@ from thousandeyes_provider.operators.options import (
     StartOptions,
     parse_options,
     task_label,
+    without_default,
 )
 from thousandeyes_provider.operators.outcome import Conclusion, Ending, final
 from thousandeyes_provider.operators.run_store import FirstFailure, QueuedRun, Spent, StoredRun, WaitRecord
@@ -60,6 +61,17 @@ else:
 
 O = TypeVar("O", bound=JudgeOptions)  # noqa: E741
 W = TypeVar("W", QueuedRun, RunHandle)
+
+ARGUMENTS_OF_THE_VERDICT = (
+    "min_agents",
+    "grace",
+    "max_agent_errors",
+    "compare_with",
+    "on_failed",
+    "snapshot_on_failure",
+    "report_path",
+)
+"""Arguments that an accepted run needs only when the task waits for its results. ``checks`` select the result types."""
 
 DEFER_MARGIN = 60.0
 """Seconds after the deadline at which Airflow ends a deferral that no trigger has ended."""
@@ -354,6 +366,11 @@ class RunExecution(Execution[StartOptions]):
     def _wait(self, handle: RunHandle) -> Step:
         if not self._options.wait_for_results:
             self._log.info("Not waiting for the results: the run handle is the return value")
+            if unused := without_default(self._task, self._options, ARGUMENTS_OF_THE_VERDICT):
+                self._log.warning(
+                    "No effect with wait_for_results=False: %s. Give them to InstantTestResultsSensor",
+                    ", ".join(unused),
+                )
             return Ending(value=handle.to_json())
         if not self._options.deferrable:
             return self._session.wait(handle)

@@ -160,12 +160,24 @@ class StartOptions(JudgeOptions):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, object]) -> list[str]:
-        """Also compare result types with the test type."""
+        """Also compare result types with the test type and the checks, and confirmations with the wait."""
         conflicts = super().conflicts(values)
         test_type = values.get("test_type")
+        named = cast("tuple[str, ...]", values.get("result_types") or ())
+        checks = cast("Checks | None", values.get("checks"))
+        absent = [name for name in checks.result_types if name not in named] if named and checks else []
+        if absent:
+            conflicts.append(
+                f"result_types: {', '.join(named)} lacks {', '.join(absent)}, which checks name; "
+                "add it, or leave result_types out: then the checks select the result types"
+            )
+        if values.get("wait_for_results") is False and values.get("confirm_failures"):
+            conflicts.append(
+                f"confirm_failures: {values['confirm_failures']} confirming runs need wait_for_results=True; "
+                "InstantTestResultsSensor starts no runs"
+            )
         if isinstance(test_type, str):
             available = result_types.TEST_TYPES[test_type].result_types
-            named = cast("tuple[str, ...]", values.get("result_types") or ())
             unfit = [name for name in named if name not in available]
             if unfit:
                 conflicts.append(
@@ -361,7 +373,11 @@ def check_literals(task: BaseOperator, options: type[Options], unknown: Sequence
             continue
         if option.names_file(value):
             continue
-        if name == "checks" and check_parser.is_simple(value, getattr(task, "test_type", None)):
+        if (
+            name == "checks"
+            and getattr(task, "result_types", None) is None
+            and check_parser.is_simple(value, getattr(task, "test_type", None))
+        ):
             continue
         try:
             _check_bounds(name, value)
@@ -379,6 +395,12 @@ def check_literals(task: BaseOperator, options: type[Options], unknown: Sequence
         mistake = _error(_dag_file_line() + task_label(task), problems)
         # Mapped tasks are created when they run: then a retry does not correct the arguments either.
         raise mistake if getattr(task, "retry_policy", None) else without_retry(mistake)
+
+
+def without_default(task: BaseOperator, options: Options, names: Sequence[str]) -> list[str]:
+    """Return the names of the arguments whose parsed value is not the default of the operator."""
+    defaults = _parameters(type(task))
+    return [name for name in names if getattr(options, name) != defaults.get(name)]
 
 
 def unknown_arguments(base: type, arguments: Mapping[str, object]) -> list[str]:

@@ -217,6 +217,51 @@ class TestChecksBeforeTheRun:
         (line,) = problems(RunInstantTestOperator, test_id="1", test_type="dnssec", result_types=["network"])
         assert "a test of type dnssec has no network; expected one of dnssec" in line
 
+    @pytest.mark.parametrize("rules", [{"loss": {"leq_to": 1}}, {"loss": {"leq_to": 1, "severity": "warn"}}])
+    def test_result_types_without_one_that_the_checks_name(self, rules):
+        checks = {"network": rules, "http-server": {"responseTime": {"leq_to": 1}}}
+        (line,) = problems(RunInstantTestOperator, test_id="1", checks=checks, result_types=["http-server"])
+        assert "result_types: http-server lacks network, which checks name" in line
+        for fit in (None, ["network", "http-server", "path-vis"]):
+            RunInstantTestOperator(task_id="validate", test_id="1", checks=checks, result_types=fit)
+
+    def test_result_types_without_one_that_rendered_checks_name(self, simulator, worker_alone):
+        test_id = simulator.add_test("http-server")
+        checks = '{"network": {"loss": {"leq_to": 1}}}'
+        operator = RunInstantTestOperator(
+            task_id="validate", test_id=test_id, checks="{{ x }}", result_types="http-server"
+        )
+        operator.checks = checks
+        with pytest.raises(ThousandEyesConfigurationError, match="http-server lacks network"):
+            worker_alone.execute(operator)
+        assert simulator.requests == []
+
+
+class TestWithoutWaiting:
+    """``wait_for_results=False`` returns the run handle: nothing is judged."""
+
+    def test_confirming_runs_are_refused(self):
+        arguments = {"test_id": "1", "wait_for_results": False}
+        (line,) = problems(RunInstantTestOperator, **arguments, confirm_failures=3)
+        assert "confirm_failures: 3 confirming runs need wait_for_results=True" in line
+        RunInstantTestOperator(task_id="start", **arguments, confirm_failures=0)
+
+    def test_arguments_without_effect_are_logged(self, simulator, worker, log, tmp_path):
+        report = tmp_path / "report.xml"
+        worker.rerun(
+            simulator.add_test("http-server"),
+            wait_for_results=False,
+            on_failed="retry",
+            report_path=str(report),
+            checks={"http-server": {"responseTime": {"leq_to": 1}}},
+        )
+        assert "No effect with wait_for_results=False: on_failed, report_path. Give them to" in log()
+        assert not report.exists()
+
+    def test_defaults_are_not_logged(self, simulator, worker, log):
+        worker.rerun(simulator.add_test("http-server"), wait_for_results=False, on_inconclusive="skip")
+        assert "No effect" not in log()
+
 
 class TestMapping:
     """``partial().expand()`` validates along the hierarchy of classes."""
