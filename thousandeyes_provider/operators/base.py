@@ -115,7 +115,7 @@ class BaseInstantTestOperator(JudgingOperator):
         ``{"test_id": …, "window": "24h"}`` for the recent history of a test. A baseline that is missing or incomplete
         fails the checks that need it. Templated.
     :param confirm_failures: number of further runs, 0 to 5, that must confirm a failed verdict. It is kept if the same
-        check, or an error, fails again.
+        check, or an error, fails in each of them.
     :param on_failed: effect of a failed verdict on the task: ``fail``; ``retry``, fail and use Airflow's retries;
         ``skip``; ``warn``, succeed with a failed verdict in the evidence.
     :param on_inconclusive: effect of an inconclusive run on the task: ``fail``, ``skip`` or ``warn``; by

@@ -269,13 +269,14 @@ class TestConfirmation:
         ("status", "error"), [(500, ThousandEyesServerError), (403, ThousandEyesAuthError)]
     )
     def test_an_error_of_the_confirming_run_keeps_the_first_failure(
-        self, simulator, worker, connection, status, error
+        self, simulator, worker, connection, configure, status, error
     ):
         connection(retry_limit=1)
+        configure(settle_time=0.3)
         test_id = simulator.add_test("http-server", outcomes="error")
         simulator.fail("run", status=status, skip=1, times=None)
         with pytest.raises(error):
-            worker.rerun(test_id, test_type="http-server", confirm_failures=1, timeout=1)
+            worker.rerun(test_id, test_type="http-server", confirm_failures=1)
         (first,) = simulator.rounds(test_id)[-1:]
         assert worker.evidence["verdict"] == "error"
         assert worker.evidence["confirms"]["rounds"] == {"http-server": first.round_id}
