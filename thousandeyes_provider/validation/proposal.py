@@ -699,7 +699,8 @@ class _Proposer:
                 continue
             hours: dict[int, list[float]] = {}
             for round_id, value in zip(self.rounds, candidate.base[0], strict=True):
-                hours.setdefault(round_id % 86400 // 3600, []).append(value)
+                if math.isfinite(value):
+                    hours.setdefault(round_id % 86400 // 3600, []).append(value)
             levels = {hour: median(values) for hour, values in hours.items()}
             busy, quiet = max(levels, key=levels.__getitem__), min(levels, key=levels.__getitem__)
             if len(levels) >= 12 and levels[busy] > 1.15 * levels[quiet]:

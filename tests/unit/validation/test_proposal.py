@@ -237,6 +237,16 @@ class TestNotes:
         built = history(level=lambda place: 1.5 + 0.5 * math.sin(2 * math.pi * place / 144))
         assert any(note.startswith("Day and night matter") for note in propose(built).notes)
 
+    def test_an_hour_without_values_is_not_the_busiest(self):
+        lack = {f"agent_{agent}": {"totalTime": None} for agent in range(5)}
+
+        def nightly(place):
+            return lack if (START + 600 * place) % 86400 // 3600 == 3 else {}
+
+        proposal = propose(history("http-server", rounds=1000, changes=nightly), rate=1 / 10)
+        assert any("totalTime" in check.metric for check in proposal.checks)
+        assert [note for note in proposal.notes if "inf" in note] == []
+
     def test_outages_are_not_learned(self):
         down = {f"agent_{agent}": {"errorType": "Connect", "completion": None} for agent in range(5)}
         proposal = propose(history(changes=lambda place: down if 500 <= place < 600 else {}))
