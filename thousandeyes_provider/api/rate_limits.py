@@ -19,10 +19,13 @@ BUCKETS: Mapping[str, str] = {
 }
 """Name of each set of limits, and the prefix of its headers."""
 
+RUNS_PER_MINUTE = 24
+"""Runs that an organization may start in a minute (docs/thousandeyes-api.md, "Rate limits")."""
+
 RUNS_WITHOUT_TURN = 6
 """Number of tasks of a mapped task that start their run at once. The others wait for a turn in the triggerer.
 
-A quarter of the 24 runs a minute that an organization has: a small map saves the way through the triggerer.
+A quarter of :data:`RUNS_PER_MINUTE`: a small map saves the way through the triggerer.
 """
 
 LONGEST_WINDOW = 600.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from thousandeyes_provider.api.rate_limits import RUNS_WITHOUT_TURN, polling_pace, quotas
+from thousandeyes_provider.api.rate_limits import RUNS_PER_MINUTE, RUNS_WITHOUT_TURN, polling_pace, quotas
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.async_transport import AsyncSession, open_session, send
 
@@ -32,9 +32,6 @@ DEFAULT_GAP = 60 / (240 * 0.8)
 
 RUN_WINDOW = 60.0
 """Seconds of the window in which ThousandEyes counts runs."""
-
-DEFAULT_RUN_LIMIT = 24.0
-"""Runs a window while the limit is unknown."""
 
 ACCOUNT_GROUP_TTL = 600.0
 """Seconds for which the default account group counts as known, also when it could not be read."""
@@ -73,7 +70,7 @@ class RequestPacer:
         self._last = 0.0
         self._next = 0.0
         self._not_before = 0.0
-        self._run_limit = DEFAULT_RUN_LIMIT
+        self._run_limit: float = RUNS_PER_MINUTE
         self.next_run = 0.0
 
     def next_slot(self) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 from thousandeyes_provider.api.coerce import did_you_mean, join_truncated
+from thousandeyes_provider.api.rate_limits import RUNS_PER_MINUTE
 from thousandeyes_provider.api.result_types import TEST_TYPES
 from thousandeyes_provider.api.test_search import matches_test, select_tests
 from thousandeyes_provider.config import setting
@@ -34,10 +35,6 @@ from thousandeyes_provider.validation.suite_reports import suite_report, suite_t
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
-
-RUNS_PER_MINUTE = 24
-"""Runs that an organization may start in a minute (docs/thousandeyes-api.md, "Rate limits")."""
-
 
 # -- selecting -------------------------------------------------------------------------------------------------------
 
