@@ -15,7 +15,6 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from thousandeyes_provider.api.coerce import inner_value, parse_structure
+from thousandeyes_provider.api.coerce import inner_value, name_matcher, parse_structure
 from thousandeyes_provider.api.expected_agents import Agent, agent_of, type_implied_by
 from thousandeyes_provider.api.response import iso_time
 from thousandeyes_provider.api.result_types import RESULT_TYPES
@@ -173,7 +172,7 @@ def tests(args: Namespace) -> int:
 @_command
 def agents(args: Namespace) -> int:
     """List the agents."""
-    pattern = (args.name or "*").casefold().replace("[", "[[]")
+    matches = name_matcher(args.name or "*")
     rows = [
         {
             "agent_id": agent.get("agentId"),
@@ -183,7 +182,7 @@ def agents(args: Namespace) -> int:
             "country": agent.get("countryId"),
         }
         for agent in _hook(args).list_agents()
-        if fnmatchcase(str(agent.get("agentName", "")).casefold(), pattern)
+        if matches(str(agent.get("agentName", "")))
     ]
     _show(args, rows, "no agents")
     return PASSED
