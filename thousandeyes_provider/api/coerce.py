@@ -17,6 +17,9 @@ MAX_SHORT_TEXT = 500
 LARGEST_COUNT = 10**9
 """Largest count of agents or tests; larger whole numbers are none."""
 
+MAX_CONFIRMATIONS = 5
+"""Runs that may confirm a failed verdict: each is charged."""
+
 MAX_YAML_TEXT = 64 * 1024
 """Characters of a text that is read as YAML; the parser takes almost a second for as many."""
 
@@ -90,6 +93,17 @@ def parse_allowed_errors(value: object) -> int | float:
     if parsed is None:
         raise ValueError(f"{value!r} is neither a count of agents nor a fraction from 0.0 to 1.0")
     return parsed
+
+
+def parse_confirm_failures(value: object) -> int:
+    """Parse ``confirm_failures``, a number of confirming runs.
+
+    :raises ValueError: for anything else.
+    """
+    count = whole_number(value)
+    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
+        raise ValueError(f"expected a whole number from 0 to {MAX_CONFIRMATIONS}")
+    return count
 
 
 def share(fraction: float, of: int) -> int:

@@ -15,7 +15,6 @@ from thousandeyes_provider.api.coerce import (
     parse_structure,
     seconds,
     shorten,
-    whole_number,
 )
 from thousandeyes_provider.operators.lazy import LazyModule
 
@@ -39,9 +38,6 @@ Json = dict[str, Any]
 
 MAX_DURATION = 366 * 86400.0
 """Seconds; a longer duration is taken for a mistake."""
-
-MAX_CONFIRMATIONS = 5
-"""Runs that may confirm a failed verdict: each is charged."""
 
 
 class ConfidentialArgument(ValueError):
@@ -167,14 +163,6 @@ def parse_report_path(value: object) -> str:
         )
     reports.report_format(value)
     return value.strip()
-
-
-def parse_confirm_failures(value: object) -> int:
-    """Parse a number of confirming runs."""
-    count = whole_number(value)
-    if count is None or not 0 <= count <= MAX_CONFIRMATIONS:
-        raise ValueError(f"expected a whole number from 0 to {MAX_CONFIRMATIONS}")
-    return count
 
 
 def parse_bool(value: object) -> bool:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar, cast, da
 
 from jinja2 import TemplateError
 
-from thousandeyes_provider.api.coerce import check_structure, did_you_mean, parse_allowed_errors, shorten
+from thousandeyes_provider.api.coerce import (
+    check_structure,
+    did_you_mean,
+    parse_allowed_errors,
+    parse_confirm_failures,
+    shorten,
+)
 from thousandeyes_provider.api.declaration_errors import DeclarationErrors
 from thousandeyes_provider.exceptions import ThousandEyesConfigurationError, without_retry
 from thousandeyes_provider.operators import argument_parsers as parsers
@@ -151,7 +157,7 @@ class StartOptions(JudgeOptions):
     wait_for_results: bool = option(parsers.parse_bool)
     result_types: tuple[str, ...] | None = optional(parsers.parse_result_types)
     expected_agents: ExpectedAgents | None = optional(parsers.parse_expected_agents, may_name_file=True)
-    confirm_failures: int = option(parsers.parse_confirm_failures)
+    confirm_failures: int = option(parse_confirm_failures)
     # Airflow's operators have a method of the name dry_run.
     dry_run: bool = option(parsers.parse_bool, attribute="is_dry_run")
     poll_interval: float | None = optional(parsers.parse_positive_duration)

@@ -13,7 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from thousandeyes_provider.api.coerce import SEPARATOR, join_truncated, parse_allowed_errors, whole_number
+from thousandeyes_provider.api.coerce import (
+    SEPARATOR,
+    join_truncated,
+    parse_allowed_errors,
+    parse_confirm_failures,
+)
 from thousandeyes_provider.api.expected_agents import (
     Agent,
     ExpectedAgents,
@@ -37,9 +42,6 @@ from thousandeyes_provider.validation.verdict import Judgement, Verdict, judge
 
 MAX_AGENTS_NAMED = 3
 """Agents named in the reason of one round."""
-
-MAX_CONFIRMATIONS = 5
-"""Further runs that may have to confirm a failed run, as in the operators."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,13 @@ class Gate:
         checks = parse_checks(arguments.get("checks"))
         if problems := check_conflicts(checks, has_compare_with=compare is not None):
             raise ValueError("; ".join(problems))
-        min_agents, confirm_failures = arguments.get("min_agents"), arguments.get("confirm_failures", 0)
+        min_agents, repeats = arguments.get("min_agents"), arguments.get("confirm_failures", 0)
         if min_agents is not None:
             share_or_count(min_agents, None)
-        repeats = whole_number(confirm_failures)
-        if repeats is None or not 0 <= repeats <= MAX_CONFIRMATIONS:
-            raise ValueError(
-                f"confirm_failures={confirm_failures!r}: expected a whole number from 0 to {MAX_CONFIRMATIONS}"
-            )
+        try:
+            confirm_failures = parse_confirm_failures(repeats)
+        except ValueError as error:
+            raise ValueError(f"confirm_failures={repeats!r}: {error}") from None
         try:
             max_agent_errors = parse_allowed_errors(arguments.get("max_agent_errors", 0))
         except ValueError as error:
@@ -96,7 +97,7 @@ class Gate:
             compare_window=None if compare is None else window_seconds(compare["window"]),
             min_agents=min_agents,
             max_agent_errors=max_agent_errors,
-            confirm_failures=repeats,
+            confirm_failures=confirm_failures,
             expected_agents=expected_agents,
         )
 

@@ -53,7 +53,7 @@ MIN_ROUNDS = 100
 ENOUGH = 0.95
 """Share of these slowdowns for which no further repetition is proposed."""
 
-MAX_CONFIRMATIONS = 3
+MAX_REPEATS = 3
 """Repetitions of a failed run, at most: each takes as long as a run."""
 
 MARGIN = 1.25
@@ -362,7 +362,7 @@ class _Proposer:
             return self._result(_Choice(0, (), min(self.agents - 1, 1), (), math.inf, None, ()), False)
         groups = self._candidates()
         choices: list[_Choice] = []
-        for repeats in range(MAX_CONFIRMATIONS + 1):
+        for repeats in range(MAX_REPEATS + 1):
             choices.append(self._choice(groups, repeats))
             if _caught(choices[-1]) >= ENOUGH:
                 break
@@ -450,11 +450,11 @@ class _Proposer:
             by_metric.setdefault((candidate.result_type, candidate.metric), []).append(candidate)
         learned = set(self.rounds)
         # The baselines of this round and of those that it may repeat.
-        baselines: deque[dict[float, Baseline]] = deque(maxlen=MAX_CONFIRMATIONS + 1)
+        baselines: deque[dict[float, Baseline]] = deque(maxlen=MAX_REPEATS + 1)
         for round_id, rows in self.history:
             if round_id in learned:
                 before = {window: baseline.before(round_id) for window, baseline in rolling.items()}
-                baselines.extendleft([before] * (1 if baselines else MAX_CONFIRMATIONS + 1))
+                baselines.extendleft([before] * (1 if baselines else MAX_REPEATS + 1))
                 agents = {name: by_agent(name, rows.get(name, ())) for name in self.result_types}
                 for (kind, name), of_metric in by_metric.items():
                     values = [(agent.key, numbers_of(kind, name, agent.rows)) for agent in agents[kind]]
