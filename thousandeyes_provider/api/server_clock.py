@@ -42,7 +42,8 @@ class ServerClock:
         :param received_at: local epoch seconds when the response arrived.
         """
         date = response.time(math.nan)
-        if math.isnan(date):
+        # A gateway between here and ThousandEyes responds with a 5xx of its own, and with its own time.
+        if math.isnan(date) or (self.is_known and response.status >= 500):
             return self
         lowest, highest = date - received_at, date + 1.0 - min(sent_at, received_at)
         if lowest > self.latest_offset + _TOLERANCE or highest < self.offset - _TOLERANCE:

@@ -15,8 +15,8 @@ from thousandeyes_provider.api.server_clock import ServerClock
 NOW = 1_790_000_000.0
 
 
-def response(date):
-    return Response(200, {"date": formatdate(math.floor(date), usegmt=True)}, b"", "")
+def response(date, status=200):
+    return Response(status, {"date": formatdate(math.floor(date), usegmt=True)}, b"", "")
 
 
 def test_before_the_first_response_the_local_clock_is_used():
@@ -58,3 +58,11 @@ def test_a_clock_change_resets_the_estimate(step):
     clock = ServerClock().after(response(NOW), sent_at=NOW, received_at=NOW)
     moved = clock.after(response(NOW + 10 + step), sent_at=NOW + 10, received_at=NOW + 10)
     assert moved.offset == pytest.approx(step)
+
+
+@pytest.mark.parametrize("step", [-3600, 0.5, 3600])
+def test_the_time_of_a_gateway_is_ignored_once_the_clock_is_known(step):
+    clock = ServerClock().after(response(NOW), sent_at=NOW, received_at=NOW + 5)
+    gateway = response(NOW + 10 + step, status=502)
+    assert clock.after(gateway, sent_at=NOW + 10, received_at=NOW + 10) == clock
+    assert ServerClock().after(gateway, sent_at=NOW + 10, received_at=NOW + 10).is_known
