@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from thousandeyes_provider.api.rate_limits import RUNS_PER_MINUTE, RUNS_WITHOUT_TURN, polling_pace, quotas
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.async_transport import AsyncSession, open_session, send
+from thousandeyes_provider.hooks.transport import no_response
 
 if TYPE_CHECKING:
     from thousandeyes_provider.api.endpoints import ApiRequest
@@ -179,7 +180,11 @@ class SharedAccount:
                     paced, held = await self._slot()
             except TimeoutError:
                 return Sent(NoResponse("its turn would come after the deadline", sent=False, final=True))
-        session, time = await self._session(settings), asyncio.get_running_loop().time
+        try:
+            session = await self._session(settings)
+        except OSError as error:  # a certificate file that was removed since the connection was read
+            return Sent(no_response(error, connected=False, timeout=timeout), paced, held)
+        time = asyncio.get_running_loop().time
         started_at = time()
         outcome = await send(session, request, timeout)
         if self._paced and isinstance(outcome, Response):

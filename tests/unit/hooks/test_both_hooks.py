@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -383,6 +384,18 @@ class TestProxiesAndCertificates:
         verify = certificate if verify == "file" else verify
         hook = connect_either(fields=self.fields(tls_server, verify=verify, cert=certificate))
         assert hook.list_tests() == []
+
+    def test_a_file_of_authorities_removed_after_the_connection_was_read(
+        self, connect_either, tls_server, certificate, tmp_path
+    ):
+        path = tmp_path / "authorities.pem"
+        path.write_bytes(Path(certificate).read_bytes())
+        hook = connect_either(fields=self.fields(tls_server, verify=str(path)))
+        _ = hook.load() if hasattr(hook, "load") else hook.settings
+        path.unlink()
+        with pytest.raises(ThousandEyesConnectionError, match="could not connect"):
+            hook.list_tests()
+        assert tls_server.requests == []
 
     def test_a_missing_client_certificate_is_an_error(self, connect_either, tls_server, certificate):
         hook = connect_either(fields=self.fields(tls_server, verify=certificate))
