@@ -230,14 +230,20 @@ def _proxies(value: Any) -> dict[str, str]:
         value = {"http": value.strip(), "https": value.strip()}
     if not isinstance(value, Mapping) or not value:
         raise ValueError
+    proxies = {}
     for scheme, proxy in value.items():
         if not isinstance(scheme, str) or not isinstance(proxy, str):
             raise ValueError
-        parts = urlsplit(proxy)
+        key, address = scheme.strip().lower(), proxy.strip()
+        # requests ignores other keys, such as https_proxy, and would send without the proxy.
+        if key not in ("http", "https", "all") and "://" not in key:
+            raise ValueError
+        proxies[key] = address
+        parts = urlsplit(address)
         # A password with a slash in it would make its user the host, and would not be known as a secret.
         if not parts.hostname or "@" in parts.path + parts.query + parts.fragment or parts.port == 0:
             raise ValueError
-    return dict(value)
+    return proxies
 
 
 def _cert(value: Any) -> str | tuple[str, str]:
@@ -254,7 +260,7 @@ _EXTRAS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "timeout": (_valid(number, lambda seconds: seconds > 0), "a number of seconds, more than 0"),
     "retry_limit": (_valid(whole_number, lambda attempts: attempts >= 1), "a number of attempts, 1 or more"),
     "queue_timeout": (_valid(number, lambda seconds: seconds >= 0), "a number of seconds, 0 or more"),
-    "proxies": (_proxies, "an object of proxy addresses by scheme, or one address"),
+    "proxies": (_proxies, "an object of proxy addresses by scheme (http, https or all), or one address"),
     "verify": (_verify, "true, false, or the path of a file or folder of trusted authorities"),
     "cert": (_cert, "the path of a client certificate, or a list of two paths: certificate and key"),
     "trust_env": (_valid(boolean), "true or false"),

@@ -68,6 +68,8 @@ class TestExtras:
                 for value in ({"https": PROXY}, f'{{"https": "{PROXY}"}}')
             ),
             ("proxies", PROXY, {"http": PROXY, "https": PROXY}),
+            ("proxies", {" HTTPS": f" {PROXY} ", "all": PROXY}, {"https": PROXY, "all": PROXY}),
+            ("proxies", {"https://api.example": PROXY}, {"https://api.example": PROXY}),
         ],
     )
     def test_an_extra_may_be_typed_or_text(self, name, value, expected):
@@ -111,11 +113,12 @@ class TestExtras:
             *({"https": None}, {"https": ""}, {"https": "scott:t1ger@proxy"}, {"https": "http://"}),
             *({"https": "http://scott:t1ger/x@proxy:1"}, {"https": "http://scott:12/t1ger@proxy:1"}),
             *({"https": "http://scott:t1ger@proxy:port"}, {"https": "http://[t1ger"}),
+            *({scheme: "http://scott:t1ger@proxy"} for scheme in ("https_proxy", "htps", "", "no_proxy")),
         ],
     )
     def test_the_error_of_invalid_proxies_does_not_show_them(self, wrong):
         text = fault({"proxies": wrong})
-        assert "extra 'proxies' must be an object of proxy addresses by scheme, or one address" in text
+        assert "extra 'proxies' must be an object of proxy addresses by scheme (http, https or all)" in text
         assert "t1ger" not in text
 
     @pytest.mark.parametrize("extra", [[], [1], "text", 5, True])
