@@ -177,7 +177,9 @@ class TestDamage:
 
 class TestReadsAfterTheRun:
     def test_without_a_definition_the_failed_request_is_reported(self, simulator, worker_alone, log):
-        test_id = simulator.add_test("api", outcomes={SINGAPORE: "error"}, switches={"typed_lookup": "404"})
+        test_id = simulator.add_test(
+            "api", history=[600], outcomes={SINGAPORE: "error"}, switches={"typed_lookup": "404"}
+        )
         with pytest.raises(InstantTestFailed):
             worker_alone.rerun(test_id, test_type="api")
         assert worker_alone.evidence["failed_agents"][0]["step"]["kind"] == "request"
