@@ -90,6 +90,11 @@ class Body:
         """Bytes decoded so far."""
         return len(self._decoded)
 
+    @property
+    def partial(self) -> bytes:
+        """The start of what was decoded so far, for messages."""
+        return bytes(self._decoded[:_PIECE])
+
     def whole(self) -> bytes:
         """The decoded body, once all of it has arrived.
 

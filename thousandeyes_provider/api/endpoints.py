@@ -52,6 +52,13 @@ class Endpoint:
         """
         return self.path.format(**{name: path_part(value, name) for name, value in parts.items()})
 
+    def needs_body(self, status: int) -> bool:
+        """Whether a response with this status is lost when its body is cut short or cannot be decoded.
+
+        An error status counts without its message, and the response to a run has no body.
+        """
+        return status < 400 and not (self.member is None and 200 <= status < 300)
+
     def unusable(self, response: Response) -> str | None:
         """Return why a successful ``response`` is unusable; ``None`` if it is usable."""
         if self.member is None:

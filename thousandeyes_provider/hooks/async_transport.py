@@ -99,8 +99,14 @@ async def _send(session: AsyncSession, request: ApiRequest, progress: Progress) 
                 body.feed(piece)
             # In a thread for a large body: parsing one blocks for tenths of a second.
             whole = body.whole() if body.size < LARGE_BODY else await asyncio.to_thread(body.whole)
-        except UnusableBody as error:
-            return NoResponse(f"{response.status}, {error}", sent=True, final=error.final)
+        except (UnusableBody, aiohttp.ClientPayloadError) as error:
+            is_final = isinstance(error, UnusableBody) and error.final
+            if not is_final and not request.endpoint.needs_body(response.status):
+                whole = body.partial
+            elif isinstance(error, UnusableBody):
+                return NoResponse(f"{response.status}, {error}", sent=True, final=error.final)
+            else:
+                raise
         headers = {name.lower(): value for name, value in response.headers.items()}
     result = Response(response.status, headers, whole, request.url)
     return result if len(whole) < LARGE_BODY else await asyncio.to_thread(result.prepare)

@@ -26,7 +26,7 @@ from thousandeyes_provider.hooks.connection import ConnectionSettings, authoriti
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from thousandeyes_provider.api.endpoints import ApiRequest
+    from thousandeyes_provider.api.endpoints import ApiRequest, Endpoint
 
 
 _SYSTEM_ERRORS = ("builtins", "http.client", "socket", "ssl")
@@ -102,7 +102,7 @@ def send(session: requests.Session, request: ApiRequest, timeout: float) -> Resp
             allow_redirects=False,
             stream=True,
         ) as response:
-            body = _read_body(response)
+            body = _read_body(response, request.endpoint)
     except UnusableBody as error:
         return NoResponse(f"{response.status_code}, {error}", sent=True, final=error.final)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -150,14 +150,19 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _read_body(response: requests.Response) -> bytes:
-    """The whole body, decoded."""
+def _read_body(response: requests.Response, endpoint: Endpoint) -> bytes:
+    """The whole body, decoded; its start, when the rest is lost and the status is enough."""
     body = Body(response.headers.get("content-encoding"))
     # Without read1 (urllib3 1.26) pieces are full, which changes only their number.
     read = getattr(response.raw, "read1", response.raw.read)
-    while piece := read(65536, decode_content=False):
-        body.feed(piece)
-    return body.whole()
+    try:
+        while piece := read(65536, decode_content=False):
+            body.feed(piece)
+        return body.whole()
+    except (UnusableBody, urllib3.exceptions.ProtocolError) as error:
+        if endpoint.needs_body(response.status_code) or getattr(error, "final", False):
+            raise
+        return body.partial
 
 
 # -- connections -------------------------------------------------------------------------------------------------------

@@ -20,8 +20,13 @@ from thousandeyes_provider.api import body
 from thousandeyes_provider.api.flows import Clock
 from thousandeyes_provider.api.response import Response
 from thousandeyes_provider.exceptions import (
+    ThousandEyesAuthError,
     ThousandEyesConnectionError,
     ThousandEyesError,
+    ThousandEyesNotFoundError,
+    ThousandEyesRateLimitError,
+    ThousandEyesRequestError,
+    ThousandEyesServerError,
 )
 from thousandeyes_provider.hooks.thousandeyes import ThousandEyesAsyncHook, ThousandEyesHook
 
@@ -430,6 +435,40 @@ class TestSize:
             broken = server.answer
             server.answer = lambda connection: (good if len(server.requests) > 2 else broken)(connection)  # noqa: B023
             assert call(READS["tests"], retry_limit=2) == []
+
+    @pytest.mark.parametrize("way", ["cut short", "not gzip"])
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            (400, ThousandEyesRequestError),
+            (401, ThousandEyesAuthError),
+            (404, ThousandEyesNotFoundError),
+            (429, ThousandEyesRateLimitError),
+            (503, ThousandEyesServerError),
+        ],
+    )
+    def test_an_error_status_counts_without_its_body(self, server, call, status, error, way):
+        server.answer = unreadable(status, way)
+        with pytest.raises(error):
+            call(READS["tests"])
+
+    @pytest.mark.parametrize("way", ["cut short", "not gzip"])
+    def test_an_accepted_run_counts_without_its_body(self, server, call_sync, way):
+        server.answer = unreadable(200, way)
+        server.requests.clear()
+        call_sync(lambda hook: hook.run_instant_test("202703", verify=refuse_to_verify))
+        assert len(server.requests) == 1
+
+
+def unreadable(status, way):
+    """Return a handler whose response has a body that is not complete, or not in its encoding."""
+    if way == "cut short":
+        return sends(f'HTTP/1.1 {status} Whatever\r\nContent-Length: 100\r\n\r\n{{"detail": "a'.encode())
+    return answer_with(b"nonsense", status, **{"Content-Encoding": "gzip"})
+
+
+def refuse_to_verify(sent_at):
+    raise AssertionError("the run was verified, as if its response were lost")
 
 
 def gigabyte(status, way):
