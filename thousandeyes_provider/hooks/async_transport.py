@@ -19,7 +19,7 @@ from thousandeyes_provider.api.body import Body, UnusableBody
 from thousandeyes_provider.api.response import NoResponse, Response
 from thousandeyes_provider.hooks.base_hook import HEADERS
 from thousandeyes_provider.hooks.connection import authorities_of, proxies_of
-from thousandeyes_provider.hooks.transport import Progress, no_response
+from thousandeyes_provider.hooks.transport import Progress, is_lost, no_response
 
 if TYPE_CHECKING:
     from thousandeyes_provider.api.endpoints import ApiRequest
@@ -100,8 +100,7 @@ async def _send(session: AsyncSession, request: ApiRequest, progress: Progress) 
             # In a thread for a large body: parsing one blocks for tenths of a second.
             whole = body.whole() if body.size < LARGE_BODY else await asyncio.to_thread(body.whole)
         except (UnusableBody, aiohttp.ClientPayloadError) as error:
-            is_final = isinstance(error, UnusableBody) and error.final
-            if not is_final and not request.endpoint.needs_body(response.status):
+            if not is_lost(error, request.endpoint, response.status):
                 whole = body.partial
             elif isinstance(error, UnusableBody):
                 return NoResponse(f"{response.status}, {error}", sent=True, final=error.final)

@@ -160,9 +160,14 @@ def _read_body(response: requests.Response, endpoint: Endpoint) -> bytes:
             body.feed(piece)
         return body.whole()
     except (UnusableBody, urllib3.exceptions.ProtocolError) as error:
-        if endpoint.needs_body(response.status_code) or getattr(error, "final", False):
+        if is_lost(error, endpoint, response.status_code):
             raise
         return body.partial
+
+
+def is_lost(error: Exception, endpoint: Endpoint, status: int) -> bool:
+    """Whether a response is lost because its body could not be read, although its status is known."""
+    return endpoint.needs_body(status) or (isinstance(error, UnusableBody) and error.final)
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
